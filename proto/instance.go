@@ -1,0 +1,52 @@
+package proto
+
+// InstanceSpec is an instance as an operator describes it in a file.
+type InstanceSpec struct {
+	Name        string       `msgpack:"n" json:"name" yaml:"name"`                                   // letters, digits and -, at most 63
+	Driver      string       `msgpack:"d" json:"driver" yaml:"driver"`                               // service
+	Service     *ServiceSpec `msgpack:"sv" json:"service,omitempty" yaml:"service,omitempty"`        // for driver service
+	Host        string       `msgpack:"h" json:"host" yaml:"host"`                                   // where it runs when it is adopted
+	Address     string       `msgpack:"a" json:"address,omitzero" yaml:"address,omitempty"`          // floating address with prefix length, 10.77.0.60/24
+	Health      HealthSpec   `msgpack:"hc" json:"health,omitzero" yaml:"health,omitempty"`           // how to tell that it serves
+	Type        string       `msgpack:"t" json:"type" yaml:"type"`                                   // instance type
+	Class       Class        `msgpack:"c" json:"class" yaml:"class"`                                 // critical, standard or besteffort
+	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"` // what the software is
+	Mode        Mode         `msgpack:"m" json:"mode" yaml:"mode,omitempty"`                         // observe by default
+	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
+}
+
+// ServiceSpec describes an instance that is a systemd service.
+type ServiceSpec struct {
+	Unit       string   `msgpack:"u" json:"unit" yaml:"unit"`                                  // name with .service
+	Companions []string `msgpack:"co" json:"companions,omitempty" yaml:"companions,omitempty"` // sockets, timers, … that move along
+	Data       []string `msgpack:"d" json:"data,omitempty" yaml:"data,omitempty"`              // absolute paths whose content moves
+	Config     []string `msgpack:"c" json:"config,omitempty" yaml:"config,omitempty"`          // absolute paths copied before the start
+}
+
+// HealthSpec is how an agent checks that an instance serves. At most one of TCP, HTTP and Exec is set; none means that
+// the unit being active is enough.
+type HealthSpec struct {
+	TCP  int      `msgpack:"t" json:"tcp,omitzero" yaml:"tcp,omitempty"`    // port that accepts a connection
+	HTTP string   `msgpack:"h" json:"http,omitzero" yaml:"http,omitempty"`  // ":8080/ready": port and path that answer 2xx or 3xx
+	Exec []string `msgpack:"e" json:"exec,omitempty" yaml:"exec,omitempty"` // command that exits 0
+	User string   `msgpack:"u" json:"user,omitzero" yaml:"user,omitempty"`  // who runs Exec; nobody by default
+}
+
+// Class says how far an instance is protected, and who yields to whom.
+type Class string
+
+// The service classes, highest first.
+const (
+	Critical   Class = "critical"
+	Standard   Class = "standard"
+	BestEffort Class = "besteffort"
+)
+
+// Mode says whether limits are set.
+type Mode string
+
+// The modes of an instance.
+const (
+	Observe Mode = "observe" // measured, never limited
+	Enforce Mode = "enforce"
+)

@@ -1,0 +1,102 @@
+package proto
+
+import "github.com/glidepath/glidepath/internal/resource"
+
+// RPC methods. The first part of a name says who serves it.
+const (
+	// Served by every coordinator to agents.
+	MethodHello   = "coordinator.hello"   // Hello → HelloReply; first call of a session
+	MethodSamples = "coordinator.samples" // Samples → SamplesReply
+	MethodPermit  = "coordinator.permit"  // PermitRequest → PermitReply
+	MethodRenew   = "coordinator.renew"   // RenewRequest → RenewReply; the only method for a certificate in grace
+
+	// Served by agents to coordinators, on streams of the agent's session.
+	MethodDocument = "agent.document" // Document → DocumentVersion that is now stored
+	MethodOperate  = "agent.operate"  // Operation → OperationResult, when it has ended
+	MethodProgress = "agent.progress" // OperationRef → Progress
+	MethodCancel   = "agent.cancel"   // OperationRef → empty: stops a running operation, undone as far as it can be
+	MethodHoldings = "agent.holdings" // empty → Holdings
+	MethodReadBack = "agent.readback" // InstanceRef → ReadBack: what the kernel holds now
+
+	// Served by coordinators to each other.
+	MethodPropose = "leader.propose"  // Proposal → ProposalReply
+	MethodRelay   = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home
+	MethodCopy    = "standby.samples" // Samples → SamplesReply: what the home stored
+
+	// Served without a client certificate, for joining (gp-join/1).
+	MethodJoin = "join" // JoinRequest → JoinReply
+)
+
+// OperationRef names an operation of an agent.
+type OperationRef struct {
+	ID string `msgpack:"id" json:"id"`
+}
+
+// InstanceRef names an instance.
+type InstanceRef struct {
+	Instance string `msgpack:"i" json:"instance"`
+}
+
+// Holdings is all that a host holds, sorted by instance.
+type Holdings struct {
+	Holdings []Holding `msgpack:"h" json:"holdings"`
+}
+
+// Relay asks a home to call a method of one of its hosts' agents.
+type Relay struct {
+	Host   string `msgpack:"h" json:"host"`
+	Method string `msgpack:"m" json:"method"`
+	Body   []byte `msgpack:"b" json:"body"`
+}
+
+// RelayReply is the agent's answer.
+type RelayReply struct {
+	Body []byte `msgpack:"b" json:"body"`
+}
+
+// JoinRequest asks for a certificate with a join token.
+type JoinRequest struct {
+	Version int    `msgpack:"v" json:"version"`
+	Token   string `msgpack:"t" json:"-"`
+	Name    string `msgpack:"n" json:"name"`
+	Role    string `msgpack:"r" json:"role"`        // agent or coordinator
+	CSR     []byte `msgpack:"c" json:"csr"`         // PKCS #10, DER
+	RPCAddr string `msgpack:"a" json:"rpc_address"` // of a coordinator: where the others reach it
+}
+
+// JoinReply is what a joiner needs. The CA's key and the gossip key go to coordinators only.
+type JoinReply struct {
+	Fleet        string   `msgpack:"f" json:"fleet"`
+	Certificate  []byte   `msgpack:"c" json:"certificate"` // PEM chain
+	CA           []byte   `msgpack:"ca" json:"ca"`         // PEM
+	CAKey        []byte   `msgpack:"ck" json:"-"`
+	GossipKey    []byte   `msgpack:"gk" json:"-"`
+	Coordinators []string `msgpack:"co" json:"coordinators"` // RPC addresses, sorted
+}
+
+// RenewRequest asks for a new certificate for the identity that the session already has.
+type RenewRequest struct {
+	CSR []byte `msgpack:"c" json:"csr"`
+}
+
+// RenewReply is the new certificate.
+type RenewReply struct {
+	Certificate []byte `msgpack:"c" json:"certificate"` // PEM chain
+	CA          []byte `msgpack:"ca" json:"ca"`
+}
+
+// ReadBack is what a host's kernel holds for an instance now, beside what the document says.
+type ReadBack struct {
+	Instance  string          `msgpack:"i" json:"instance"`
+	Document  DocumentVersion `msgpack:"d" json:"document"`
+	Files     []LimitFile     `msgpack:"f" json:"files"` // cgroup files and programs, sorted by name
+	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`
+	Granted   resource.Vector `msgpack:"g" json:"granted"`
+	Held      resource.Vector `msgpack:"he" json:"held"` // as read from the kernel
+}
+
+// LimitFile is one limit as the kernel prints it.
+type LimitFile struct {
+	Name  string `msgpack:"n" json:"name"` // cpu.max, memory.high, io.max, net.tx, …
+	Value string `msgpack:"v" json:"value"`
+}
