@@ -1,0 +1,62 @@
+# Glidepath. A bare `make` prints what there is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS   += --no-print-directory
+
+# Go from the PATH, or Debian's from backports; either fetches the toolchain that go.mod names.
+GO ?= $(shell command -v go || echo /usr/lib/go-1.23/bin/go)
+export GOTOOLCHAIN = auto
+export CGO_ENABLED = 0
+
+TOOL    := $(GO) tool -modfile=internal/tools/go.mod
+ENSURE  := internal/tools/ensure.sh
+VERSION := $(shell cat VERSION)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BINS    := $(wildcard agent/cmd/* coordinator/cmd/*)
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the programs into bin/
+	@$(ENSURE) go
+	@mkdir -p bin
+	@for d in $(BINS); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; done
+	@ls -1 bin
+
+.PHONY: check
+check: ## the inner loop: vet, the rules of the house, unit tests
+	@$(ENSURE) go
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+.PHONY: lint
+lint: ## golangci-lint, and gofmt
+	@$(ENSURE) go
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: race
+race: ## unit tests under the race detector
+	@$(ENSURE) go host
+	CGO_ENABLED=1 $(GO) test -short -race ./...
+
+.PHONY: e2e
+e2e: ## end-to-end tests on real guests (root, apt)
+	@$(ENSURE) go vm host
+	$(GO) test -timeout 40m ./testenv/... ./agent/...
+
+.PHONY: test
+test: lint check race e2e ## everything: lint, unit tests, race detector, end to end on real guests
+
+.PHONY: fmt
+fmt: ## format the source
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: clean
+clean: ## remove what was built here (the image cache stays; see docs/quickstart.md)
+	rm -rf bin dist
