@@ -69,9 +69,20 @@ type TimedStep struct {
 	Took int64  `msgpack:"ms" json:"took_ms"`
 }
 
+// Codes of a Fault.
+const (
+	FaultRefused    = "refused"     // a condition does not hold; nothing was changed
+	FaultFailed     = "failed"      // it was tried and did not work
+	FaultStale      = "stale"       // the host has seen a newer decision
+	FaultNotAllowed = "not-allowed" // the host's allow-list does not name it
+	FaultStalled    = "stalled"     // a transfer does not move
+	FaultUnhealthy  = "unhealthy"   // the health check did not pass
+	FaultInDoubt    = "in-doubt"    // who may run the instance can't be told from here
+)
+
 // Fault is a refusal or failure in a form that survives the wire: what failed, for which object, and what to do.
 type Fault struct {
-	Code   string `msgpack:"c" json:"code"` // refused, failed, stale, not-allowed, stalled, unhealthy, in-doubt
+	Code   string `msgpack:"c" json:"code"` // one of the constants above
 	What   string `msgpack:"w" json:"what"`
 	Remedy string `msgpack:"r" json:"remedy,omitzero"`
 }
