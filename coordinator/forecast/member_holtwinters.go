@@ -1,0 +1,95 @@
+package forecast
+
+import "math"
+
+// holtWinters is additive Holt-Winters with a daily season and a damped trend.
+// (Gardner and McKenzie, Forecasting trends in time series, 1985; Hyndman and Athanasopoulos, FPP3, section 8.3.)
+type holtWinters struct {
+	g            *grid
+	level, trend []float64 // after each step
+	season       []float64 // of each step
+	phi          float64   // damping of the trend per step
+	horizon      []float64 // horizon[h] is the sum of phi to the powers 1 … h+1
+}
+
+// halfLife returns the factor per step that halves in n steps.
+func halfLife(n float64) float64 { return math.Exp2(-1 / n) }
+
+// newHoltWinters chooses the smoothing by the absolute error three hours ahead over the history.
+func newHoltWinters(g *grid, _ []float64) member {
+	var best *holtWinters
+	least := math.Inf(1)
+	for _, hours := range []float64{2, 24} { // half-life of the level
+		for _, gamma := range []float64{.1, .4} {
+			m := fitHoltWinters(g, 1-halfLife(hours*float64(g.hour)), gamma)
+			if e := m.errorAhead(3 * g.hour); e < least || best == nil {
+				best, least = m, e
+			}
+		}
+	}
+	return best
+}
+
+func fitHoltWinters(g *grid, alpha, gamma float64) *holtWinters {
+	n := len(g.x)
+	m := &holtWinters{g: g, level: make([]float64, n), trend: make([]float64, n), season: make([]float64, n),
+		phi: halfLife(float64(g.day) / 4)}
+	const beta = .02
+	phi := m.phi
+	first := min(n, g.day)
+	l, t := 0.0, 0.0
+	for _, v := range g.x[:first] {
+		l += v / float64(first)
+	}
+	sofar := ewma(g.x[:first], math.Inf(1)) // an origin in the first day sees the mean until then
+	for i, v := range g.x {
+		if i < first {
+			m.season[i], m.level[i] = v-l, sofar[i]
+			continue
+		}
+		s := m.season[max(0, g.same(i, i, g.day, 0))]
+		e := v - (l + phi*t + s)
+		l, t = l+phi*t+alpha*e, phi*t+alpha*beta*e
+		m.level[i], m.trend[i], m.season[i] = l, t, s+gamma*(1-alpha)*e
+	}
+	return m
+}
+
+// reach makes the sums of the damping known for n steps.
+func (m *holtWinters) reach(n int) {
+	for sum := m.phi; len(m.horizon) < n; sum = m.phi * (1 + sum) {
+		if h := len(m.horizon); h > 0 {
+			sum = m.phi * (1 + m.horizon[h-1])
+		}
+		m.horizon = append(m.horizon, sum)
+	}
+}
+
+func (m *holtWinters) path(dst []float64, o, _ int) {
+	m.reach(len(dst))
+	l, t := m.level[o-1], m.trend[o-1]
+	for h := range dst {
+		j := m.g.same(o+h, o, m.g.day, 0)
+		if o < m.g.day || j < 0 {
+			dst[h] = l
+			continue
+		}
+		dst[h] = max(0, l+t*m.horizon[h]+m.season[j])
+	}
+}
+
+// errorAhead is the mean absolute error of the forecasts h steps ahead after the first two days.
+func (m *holtWinters) errorAhead(h int) float64 {
+	m.reach(h)
+	sum, n := 0.0, 0
+	for i := 2*m.g.day + h; i < len(m.g.x); i++ {
+		o := i - h + 1
+		j := m.g.same(i, o, m.g.day, 0)
+		sum += math.Abs(m.g.x[i] - (m.level[o-1] + m.trend[o-1]*m.horizon[h-1] + m.season[j]))
+		n++
+	}
+	if n == 0 {
+		return math.Inf(1)
+	}
+	return sum / float64(n)
+}

@@ -1,0 +1,101 @@
+package forecast
+
+import "slices"
+
+// seasonal is a member that repeats a series of values at the same wall-clock time, plus a level that fades. The
+// values' own step need be known only margin steps later.
+type seasonal struct {
+	g      *grid
+	at     []float64
+	period int
+	margin int
+	shift  []float64 // level of what the season leaves over, per origin's last step; nil for none
+	decay  float64   // of the level, per step
+}
+
+func (m seasonal) path(dst []float64, o, _ int) {
+	shift := 0.0
+	if m.shift != nil {
+		shift = m.shift[o-1]
+	}
+	for h := range dst {
+		j := m.g.same(o+h, o, m.period, m.margin)
+		if j < 0 {
+			j = m.g.same(o+h, o, m.g.day, 0)
+		}
+		if j < 0 { // less than a day of history: no season yet
+			dst[h] = m.g.x[o-1]
+			continue
+		}
+		dst[h] = max(0, m.at[j]+shift)
+		shift *= m.decay
+	}
+}
+
+// newYesterday is the seasonal naive forecast by day.
+func newYesterday(g *grid, _ []float64) member { return seasonal{g: g, at: g.x, period: g.day} }
+
+// newLastWeek is the seasonal naive forecast by week; by day until there is a week.
+func newLastWeek(g *grid, _ []float64) member { return seasonal{g: g, at: g.x, period: 7 * g.day} }
+
+const profileMemory = .75 // weight of the profile so far when a day is added to it
+
+// profile returns at each step the exponentially weighted mean of v over the days up to it at the same time of day.
+func profile(g *grid, v []float64) []float64 {
+	p := make([]float64, len(v))
+	for i := range v {
+		p[i] = v[i]
+		if j := g.same(i, i, g.day, 0); j >= 0 {
+			p[i] = profileMemory*p[j] + (1-profileMemory)*v[i]
+		}
+	}
+	return p
+}
+
+// newDayProfile is the exponentially weighted mean day, smoothed over half an hour to each side.
+func newDayProfile(g *grid, _ []float64) member {
+	half := g.hour / 2
+	return seasonal{g: g, at: profile(g, centred(g.x, half)), period: g.day, margin: half}
+}
+
+// newDayMedian is the median of the last seven days at the same time.
+func newDayMedian(g *grid, _ []float64) member {
+	at := make([]float64, len(g.x))
+	var days [7]float64
+	for i := range at {
+		n := 0
+		for j := i; j >= 0 && n < len(days); j = g.same(j, j, g.day, 0) {
+			days[n] = g.x[j]
+			n++
+		}
+		slices.Sort(days[:n])
+		at[i] = (days[(n-1)/2] + days[n/2]) / 2
+	}
+	return seasonal{g: g, at: at, period: g.day}
+}
+
+// over returns what the seasonal member, forecasting each step from the steps before it, leaves over.
+func (m seasonal) over() []float64 {
+	r := make([]float64, len(m.g.x))
+	for i := range r {
+		if j := m.g.same(i, i, m.period, m.margin); j >= 0 {
+			r[i] = m.g.x[i] - m.at[j]
+		}
+	}
+	return r
+}
+
+// newProfileLevel is the mean day plus the recent difference from it, which fades with a half-life of half a day.
+func newProfileLevel(g *grid, _ []float64) member {
+	m := newDayProfile(g, nil).(seasonal)
+	m.shift, m.decay = ewma(m.over(), float64(g.hour)), halfLife(float64(g.day)/2)
+	return m
+}
+
+// newWeekLevel is the same day of last week, smoothed, plus the lasting difference from it.
+func newWeekLevel(g *grid, _ []float64) member {
+	half := g.hour / 2
+	m := seasonal{g: g, at: centred(g.x, half), period: 7 * g.day, margin: half}
+	m.shift, m.decay = ewma(m.over(), float64(g.day)/4), halfLife(2*float64(g.day))
+	return m
+}

@@ -1,0 +1,248 @@
+package forecast
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// Model is what was learned of one instance at the end of its history. It does not change: train a new one when more
+// is known, which takes milliseconds.
+type Model struct {
+	opts   Options
+	events []Event
+	kinds  [resource.Kinds]kindModel
+}
+
+// kindModel is what was learned of one resource.
+type kindModel struct {
+	grid    *grid
+	fold    Fold
+	members []chosen
+	blends  [buckets]blend
+	effects []kindEffect
+	standIn float64 // amount that stands in where there is too little history
+	cold    bool
+	note    string
+	recent  []float64 // per quantile: the level that the last hour showed
+
+	observed time.Duration // how much of the window has samples
+	missing  float64       // share of it that has none
+}
+
+// coldBefore is how much time with samples a series needs to speak for its upper quantiles alone.
+const coldBefore = 24 * time.Hour
+
+// Train learns from the history of one instance and the events that touched it or are to come. Times that lie after the
+// end of the history are forecast from there. It returns an *InputError for unusable input, and an error that wraps
+// ErrColdStart when a resource has no history and nothing stands in for it.
+func Train(h History, events []Event, opts Options) (*Model, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEvents(events); err != nil {
+		return nil, err
+	}
+	m := &Model{opts: opts, events: events}
+	for k, s := range h {
+		kind := resource.Kind(k)
+		if err := s.check(kind.String()); err != nil {
+			return nil, err
+		}
+		if m.kinds[k], err = train(kind, s, events, opts); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func train(kind resource.Kind, s Series, events []Event, opts Options) (kindModel, error) {
+	m := kindModel{fold: s.Fold, standIn: float64(opts.Prior[kind])}
+	if m.standIn == 0 {
+		m.standIn = float64(opts.Maximum[kind])
+	}
+	if observed(s.Values) == 0 {
+		if m.standIn == 0 {
+			return m, fmt.Errorf("forecast: %s: %w", kind, ErrColdStart)
+		}
+		m.cold = true
+		m.note = "no history: " + m.standInNote(kind, opts)
+		m.effects = (&grid{step: opts.Step, day: 1}).learnEvents(events, opts.Quantiles)
+		return m, nil
+	}
+	step := modelStep(s.Step, opts.Step, minModelStep)
+	g := newGrid(s, step, opts.Window, opts.Location, int((longHorizon+day)/step))
+	m.grid = g
+	m.observed = time.Duration(observed(g.y)) * step
+	m.missing = 1 - float64(observed(g.y))/float64(len(g.y))
+	m.effects = g.learnEvents(events, opts.Quantiles)
+	g.fill()
+	m.members = portfolio(g, opts.Quantiles, opts.Members)
+	ev := g.evaluate(m.members, len(opts.Quantiles))
+	for b := range ev {
+		m.blends[b] = m.blendOf(b, &ev, opts.Quantiles)
+	}
+	m.recent = g.lastHour(opts.Quantiles)
+	if m.observed < coldBefore {
+		m.cold = true
+		m.note = fmt.Sprintf("only %s of history: for quantiles above the median %s", m.observed, m.standInNote(kind, opts))
+	}
+	return m, nil
+}
+
+func (m *kindModel) standInNote(kind resource.Kind, opts Options) string {
+	switch {
+	case opts.Prior[kind] > 0:
+		return "the given prior stands in"
+	case m.standIn > 0:
+		return "the instance type's maximum stands in"
+	}
+	return "twice the highest value seen stands in"
+}
+
+// blendOf fits bucket b. A bucket that has too little evidence takes that of the nearest shorter one, a third wider for
+// each step between them; with none at all, the members count alike and their errors are unknown.
+func (m *kindModel) blendOf(b int, ev *[buckets]evidence, quantiles []float64) blend {
+	for from := b; from >= 0; from-- {
+		if len(ev[from].y) < minEvidence {
+			continue
+		}
+		bl := ev[from].fit(m.members, quantiles)
+		bl.widen(math.Pow(4.0/3, float64(b-from)), quantiles)
+		return bl
+	}
+	return evenBlend(len(m.members), len(quantiles))
+}
+
+// lastHour returns per quantile what the observed steps of the grid's last hour showed.
+func (g *grid) lastHour(quantiles []float64) []float64 {
+	var seen []float64
+	for _, v := range g.y[max(0, len(g.y)-g.hour):] {
+		if !math.IsNaN(v) {
+			seen = append(seen, v)
+		}
+	}
+	out := make([]float64, len(quantiles))
+	if len(seen) > 0 {
+		upperQuantiles(seen, quantiles, out)
+	}
+	return out
+}
+
+// Forecast predicts the demand from the step that contains now for the horizon, which is rounded up to whole steps. It
+// returns an *InputError when the horizon is not positive, too long for the step, or now lies out of the calendar.
+func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, error) {
+	n := int((horizon + m.opts.Step - 1) / m.opts.Step)
+	switch {
+	case horizon <= 0 || n > maxSteps:
+		return nil, inputError("horizon", "%s at steps of %s: use 1 to %d steps", horizon, m.opts.Step, maxSteps)
+	case now < earliest || now.Add(horizon) > latest:
+		return nil, inputError("now", "%d lies outside the years 1900 to 2200", now)
+	}
+	f := &Forecast{Start: now.Floor(m.opts.Step), Step: m.opts.Step, Quantiles: m.opts.Quantiles}
+	for k := range m.kinds {
+		f.Values[k] = m.kinds[k].values(m, resource.Kind(k), f.Start, n)
+		f.Reasons[k] = m.kinds[k].reason(m.opts.Quantiles)
+	}
+	return f, nil
+}
+
+// values forecasts one resource for n steps.
+func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, n int) [][]float64 {
+	quantiles := all.opts.Quantiles
+	out := make([][]float64, len(quantiles))
+	for qi := range out {
+		out[qi] = make([]float64, n)
+	}
+	if m.grid == nil {
+		for qi := range out {
+			for i := range out[qi] {
+				out[qi][i] = m.standIn
+			}
+		}
+	} else {
+		m.fromMembers(out, start, all.opts.Step, quantiles)
+	}
+	addEvents(out, start, all.opts.Step, all.events, m.effects, kind, m.fold, quantiles)
+	limit := float64(resource.Unlimited)
+	if c := all.opts.Cap[kind]; c > 0 {
+		limit = float64(c)
+	}
+	for i := range n {
+		floor := 0.0
+		for qi := range out {
+			v := out[qi][i]
+			if math.IsNaN(v) {
+				v = limit
+			}
+			out[qi][i] = min(max(v, floor), limit)
+			floor = out[qi][i]
+		}
+	}
+	return out
+}
+
+// fromMembers writes the blended quantiles of the steps from start on. Steps that the history already covers are
+// forecast as the first one after it; steps finer than the model's share its value.
+func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.Duration, quantiles []float64) {
+	g := m.grid
+	n := len(out[0])
+	at := func(i int) int { // model steps after the history
+		return max(0, int(start.Add(time.Duration(i)*step).Sub(g.start)/g.step)-len(g.x))
+	}
+	path := make([]float64, at(n-1)+1)
+	sum := make([]float64, len(path))
+	for qi, q := range quantiles {
+		clear(sum)
+		for mi, mem := range m.members {
+			if !m.counts(qi, mi, len(path)) {
+				continue
+			}
+			mem.path(path, len(g.x), qi)
+			for h, v := range path {
+				bl := &m.blends[bucketOf(h, g.step)]
+				if w := bl.weight[qi][mi]; w > 0 {
+					sum[h] += w * max(0, v+bl.offset[qi][mi])
+				}
+			}
+		}
+		for h := range sum {
+			sum[h] += m.blends[bucketOf(h, g.step)].last[qi]
+			if q > .5 && h < g.hour {
+				sum[h] = max(sum[h], m.recent[qi])
+			}
+			if q > .5 && m.cold {
+				sum[h] = max(sum[h], m.standInFor())
+			}
+		}
+		for i := range out[qi] {
+			out[qi][i] = sum[at(i)]
+		}
+	}
+}
+
+// counts reports whether member mi has any weight for quantile qi within the first n model steps.
+func (m *kindModel) counts(qi, mi, n int) bool {
+	for b := 0; b <= bucketOf(n-1, m.grid.step); b++ {
+		if m.blends[b].weight[qi][mi] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// standInFor returns the amount that stands in for the upper quantiles of a series that is too short.
+func (m *kindModel) standInFor() float64 {
+	if m.standIn > 0 {
+		return m.standIn
+	}
+	top := 0.0
+	for _, v := range m.grid.x {
+		top = max(top, v)
+	}
+	return 2 * top
+}

@@ -1,0 +1,57 @@
+package forecast
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// reason tells how the model came about.
+func (m *kindModel) reason(quantiles []float64) Reason {
+	r := Reason{Cold: m.cold, Note: m.note}
+	for _, e := range m.effects {
+		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
+		for _, v := range e.part {
+			effect.Peak = max(effect.Peak, v)
+		}
+		r.Effects = append(r.Effects, effect)
+	}
+	if m.grid == nil {
+		return r
+	}
+	r.Observed = m.observed
+	r.Missing = m.missing
+	from := time.Duration(0)
+	for b, end := range bucketEnds() {
+		for qi, q := range quantiles {
+			r.Weights = append(r.Weights, m.shares(b, qi, Weight{Quantile: q, From: from, To: end})...)
+		}
+		from = end
+	}
+	if r.Note == "" {
+		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week", len(m.members))
+	}
+	return r
+}
+
+// shares returns the members that count in one bucket and quantile, largest first.
+func (m *kindModel) shares(b, qi int, like Weight) []Weight {
+	var out []Weight
+	for mi, w := range m.blends[b].weight[qi] {
+		if w >= .01 {
+			like.Member, like.Share = m.members[mi].name, w
+			out = append(out, like)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y Weight) int {
+		switch {
+		case x.Share > y.Share:
+			return -1
+		case x.Share < y.Share:
+			return 1
+		}
+		return strings.Compare(x.Member, y.Member)
+	})
+	return out
+}

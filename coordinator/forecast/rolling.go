@@ -1,0 +1,136 @@
+package forecast
+
+import (
+	"math"
+	"time"
+)
+
+// Rolling evaluation: every member forecasts from past origins what is known by now. Long origins lie whole days before
+// the end, at the time of day that is forecast from; short ones lie closer together and tell of the first hours.
+const (
+	longOrigins   = 14 // days back
+	shortDays     = 7
+	shortPerDay   = 8
+	shortHorizon  = 6 * time.Hour
+	longHorizon   = 48 * time.Hour
+	minOriginPast = time.Hour // history that an origin must have before it
+)
+
+// bucketEnds are the ends of the horizon buckets; the last bucket reaches on.
+func bucketEnds() [buckets]time.Duration {
+	return [buckets]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, longHorizon}
+}
+
+const buckets = 4
+
+// bucketOf returns the bucket of the model step h steps after the origin.
+func bucketOf(h int, step time.Duration) int {
+	for b, end := range bucketEnds() {
+		if time.Duration(h)*step < end {
+			return b
+		}
+	}
+	return buckets - 1
+}
+
+// evidence is what the members said about one bucket, point by point, and what was.
+type evidence struct {
+	y    []float64     // what was observed
+	age  []float64     // of the target before the end, in days
+	said [][][]float64 // [member][quantile, or 0 for all][point]
+}
+
+// origin is a place to forecast from, and the horizons to look at.
+type origin struct {
+	at       int
+	horizons []int
+}
+
+// origins returns the rolling origins of a grid with n steps.
+func (g *grid) origins() []origin {
+	n := len(g.x)
+	first := max(1, min(g.day, n/2), int(minOriginPast/g.step))
+	long, short := int(longHorizon/g.step), max(1, int(shortHorizon/g.step))
+	var out []origin
+	for k := longOrigins; k >= 1; k-- {
+		if o := n - k*g.day; o >= first {
+			out = append(out, origin{o, g.horizons(short, min(long, n-o), k)})
+		}
+	}
+	every := max(1, min(g.day/shortPerDay, n/(2*shortPerDay)))
+	for k := shortDays * shortPerDay; k >= 1; k-- {
+		if o := n - k*every; o >= first {
+			out = append(out, origin{o, g.horizons(0, min(short, n-o), k)})
+		}
+	}
+	return out
+}
+
+// horizons returns which of the steps from lo to hi after an origin are looked at: all of the first hour, then every
+// second and, past the shortest bucket, every fourth, beginning elsewhere for each origin.
+func (g *grid) horizons(lo, hi, turn int) []int {
+	var out []int
+	for h := lo; h < hi; h++ {
+		stride := [buckets]int{1, 2, 4, 4}[bucketOf(h, g.step)]
+		if g.hour < 6 { // coarse steps are few
+			stride = 1
+		}
+		if (h+turn)%stride == 0 {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// evaluate lets the members forecast from every origin.
+func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
+	var ev [buckets]evidence
+	for b := range ev {
+		ev[b].said = make([][][]float64, len(members))
+		for i, m := range members {
+			ev[b].said[i] = make([][]float64, m.paths(quantiles))
+		}
+	}
+	path := make([]float64, int(longHorizon/g.step)+1)
+	for _, o := range g.origins() {
+		if len(o.horizons) == 0 {
+			continue
+		}
+		reach := o.horizons[len(o.horizons)-1] + 1
+		for _, h := range o.horizons {
+			if y := g.y[o.at+h]; !math.IsNaN(y) {
+				e := &ev[bucketOf(h, g.step)]
+				e.y = append(e.y, y)
+				e.age = append(e.age, float64(len(g.y)-o.at-h)/float64(g.day))
+			}
+		}
+		for i, m := range members {
+			for qi := range m.paths(quantiles) {
+				m.path(path[:reach], o.at, qi)
+				for _, h := range o.horizons {
+					if !math.IsNaN(g.y[o.at+h]) {
+						said := &ev[bucketOf(h, g.step)].said[i][qi]
+						*said = append(*said, path[h])
+					}
+				}
+			}
+		}
+	}
+	return ev
+}
+
+// paths returns how many different paths the member has for n quantiles.
+func (c candidate) paths(n int) int {
+	if c.byQuantile {
+		return n
+	}
+	return 1
+}
+
+// pathOf returns which of them quantile qi is.
+func (c candidate) pathOf(qi int) int {
+	if c.byQuantile {
+		return qi
+	}
+	return 0
+}
