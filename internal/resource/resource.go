@@ -4,6 +4,9 @@ package resource
 import (
 	"fmt"
 	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // Kind names one of the eight resources. Its value is the index into a Vector.
@@ -31,6 +34,19 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return fmt.Sprintf("resource(%d)", uint8(k))
+}
+
+// MarshalJSON writes the name.
+func (k Kind) MarshalJSON() ([]byte, error) { return strconv.AppendQuote(nil, k.String()), nil }
+
+// UnmarshalJSON reads a name that MarshalJSON wrote.
+func (k *Kind) UnmarshalJSON(b []byte) error {
+	name, err := strconv.Unquote(string(b))
+	if i := slices.Index(kindNames[:], name); err == nil && i >= 0 {
+		*k = Kind(i)
+		return nil
+	}
+	return fmt.Errorf("%s is no resource: use one of %s", b, strings.Join(kindNames[:], ", "))
 }
 
 // All returns the eight kinds in their order.

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/json"
 	"math/big"
 	"strings"
 	"testing"
@@ -114,4 +115,21 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("Parse(%q) = %d", s, n)
 		}
 	})
+}
+
+func TestKindsAreNamedInJSON(t *testing.T) {
+	for _, k := range All() {
+		b, err := json.Marshal(k)
+		if err != nil || string(b) != `"`+k.String()+`"` {
+			t.Fatalf("%s: %s %v", k, b, err)
+		}
+		var got Kind
+		if err := json.Unmarshal(b, &got); err != nil || got != k {
+			t.Fatalf("%s: read back %s, %v", k, got, err)
+		}
+	}
+	var k Kind
+	if json.Unmarshal([]byte(`"disk"`), &k) == nil || json.Unmarshal([]byte(`3`), &k) == nil {
+		t.Fatal("took what is no resource")
+	}
 }

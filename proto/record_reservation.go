@@ -1,0 +1,178 @@
+package proto
+
+import (
+	"fmt"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// Reservation is a hold of capacity over time on a host, admitted by the ledger.
+type Reservation struct {
+	ID        string          `msgpack:"id" json:"id"`
+	Host      string          `msgpack:"h" json:"host"`
+	Instance  string          `msgpack:"i" json:"instance,omitzero"`  // "" for none; SystemInstance for the host's own use
+	Migration string          `msgpack:"m" json:"migration,omitzero"` // that it lives and ends with
+	Class     Class           `msgpack:"c" json:"class"`
+	Purpose   Purpose         `msgpack:"p" json:"purpose"`
+	Envelope  Envelope        `msgpack:"e" json:"envelope"`
+	Floor     resource.Vector `msgpack:"fl" json:"floor"`          // it is never squeezed below
+	Until     timeline.Time   `msgpack:"u" json:"until,omitzero"`  // when the hold lapses, whatever the envelope says; 0: it does not
+	Forced    bool            `msgpack:"f" json:"forced,omitzero"` // taken as a fact, without admission: the system's own use, an observed instance
+	Revision  uint64          `msgpack:"rv" json:"revision"`       // rises with every change
+	CreatedAt timeline.Time   `msgpack:"at" json:"created_at"`
+	ChangedAt timeline.Time   `msgpack:"ca" json:"changed_at"`
+}
+
+// Purpose says why a reservation is there, and so what ends it.
+type Purpose string
+
+// The purposes of reservations.
+const (
+	PurposeInstance  Purpose = "instance"  // of an instance on the host where it lives
+	PurposeMigration Purpose = "migration" // ends with its migration
+	PurposeSystem    Purpose = "system"    // the system and everything unmanaged on a host
+	PurposeHold      Purpose = "hold"      // by an operator's or the planner's word, for a time
+)
+
+// End returns when the reservation stops holding anything: its envelope's end or Until, whichever is first; Forever for
+// an open one.
+func (r Reservation) End() timeline.Time {
+	end := r.Envelope.End()
+	if r.Until != 0 {
+		end = min(end, r.Until)
+	}
+	return end
+}
+
+// SystemReservation returns the identifier of the reservation of a host's own use.
+func SystemReservation(host string) string { return SystemInstance + "@" + host }
+
+// Envelope is the committed, coarse profile of a reservation: at most MaxSegments segments in order, none overlapping.
+// Between segments nothing is held.
+type Envelope []Segment
+
+// Segment is one interval of an envelope. Firm is added up as it is; the pooled part is demand that is added up as a
+// distribution: Mean, the deviation that is the instance's own, and the deviation that instances have in common. Amounts
+// are in the units of their resource; the pooled part of memory is always 0.
+type Segment struct {
+	timeline.Span `msgpack:",inline"`
+	Firm          resource.Vector `msgpack:"f" json:"firm"`
+	Mean          resource.Vector `msgpack:"m" json:"mean,omitzero"`
+	Own           resource.Vector `msgpack:"o" json:"sigma_own,omitzero"`
+	Common        resource.Vector `msgpack:"c" json:"sigma_common,omitzero"`
+}
+
+// Pooled reports whether the segment has a pooled part.
+func (s Segment) Pooled() bool { return !s.Mean.IsZero() || !s.Own.IsZero() || !s.Common.IsZero() }
+
+// FirmEnvelope returns the envelope that holds all of p as firm. p has at most MaxSegments steps: see timeline.Profile.Cover.
+func FirmEnvelope(p timeline.Profile) Envelope {
+	e := make(Envelope, len(p))
+	for i, s := range p {
+		e[i] = Segment{Span: s.Span, Firm: s.Amount}
+	}
+	return e
+}
+
+// Start returns the start of the first segment; 0 for an empty envelope.
+func (e Envelope) Start() timeline.Time {
+	if len(e) == 0 {
+		return 0
+	}
+	return e[0].Start
+}
+
+// End returns the end of the last segment; 0 for an empty envelope, Forever for an open one.
+func (e Envelope) End() timeline.Time {
+	if len(e) == 0 {
+		return 0
+	}
+	return e[len(e)-1].End
+}
+
+// Open reports whether the envelope holds for good.
+func (e Envelope) Open() bool { return e.End() >= timeline.Forever }
+
+// Firm returns the firm part as a profile.
+func (e Envelope) Firm() timeline.Profile {
+	p := make(timeline.Profile, len(e))
+	for i, s := range e {
+		p[i] = timeline.Step{Span: s.Span, Amount: s.Firm}
+	}
+	return p
+}
+
+// Expected returns firm + mean as a profile: what the holder is expected to use at most times.
+func (e Envelope) Expected() timeline.Profile {
+	p := make(timeline.Profile, len(e))
+	for i, s := range e {
+		p[i] = timeline.Step{Span: s.Span, Amount: s.Firm.Add(s.Mean)}
+	}
+	return p
+}
+
+// Valid returns an error that names the first fault of the envelope for a holder of the class: no segment, too many of
+// them, out of order, an amount that is negative or too large, pooled memory, or anything pooled for a critical one.
+func (e Envelope) Valid(c Class) error {
+	if len(e) == 0 {
+		return fmt.Errorf("the envelope is empty")
+	}
+	if len(e) > MaxSegments {
+		return fmt.Errorf("the envelope has %d segments: use at most %d", len(e), MaxSegments)
+	}
+	for i, s := range e {
+		if s.Empty() {
+			return fmt.Errorf("segment %d %s is empty", i, s.Span)
+		}
+		if s.Start < 0 || s.End > timeline.Forever {
+			return fmt.Errorf("segment %d %s is outside the time that is computed with", i, s.Span)
+		}
+		if i > 0 && s.Start < e[i-1].End {
+			return fmt.Errorf("segment %d %s begins before segment %d ends", i, s.Span, i-1)
+		}
+		if err := s.valid(c); err != nil {
+			return fmt.Errorf("segment %d %s: %w", i, s.Span, err)
+		}
+	}
+	return nil
+}
+
+func (s Segment) valid(c Class) error {
+	for _, part := range []struct {
+		name   string
+		amount resource.Vector
+	}{{"firm", s.Firm}, {"mean", s.Mean}, {"own deviation", s.Own}, {"common deviation", s.Common}} {
+		if err := part.amount.Valid(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	for k, n := range s.Firm {
+		if n+s.Mean[k] > resource.Unlimited {
+			return fmt.Errorf("firm and mean of %s are together too large", resource.Kind(k))
+		}
+	}
+	if m := resource.Memory; s.Mean[m] != 0 || s.Own[m] != 0 || s.Common[m] != 0 {
+		return fmt.Errorf("memory is pooled: it can only be firm")
+	}
+	if c == Critical && s.Pooled() {
+		return fmt.Errorf("a critical instance is pooled: all of it must be firm")
+	}
+	return nil
+}
+
+// Shortfall says where a reservation does not fit: the first step of the first host that is short, and by how much.
+type Shortfall struct {
+	Host     string        `msgpack:"h" json:"host"`
+	Span     timeline.Span `msgpack:"sp" json:"span"`
+	Resource resource.Kind `msgpack:"r" json:"resource"`
+	Missing  int64         `msgpack:"m" json:"missing"` // in the resource's unit
+	Needed   int64         `msgpack:"n" json:"needed"`  // by everything on the host, pooled demand as it is held
+	Limit    int64         `msgpack:"l" json:"limit"`   // what the host may promise
+}
+
+// Error returns the shortfall in words.
+func (s *Shortfall) Error() string {
+	return fmt.Sprintf("%s is short of %s by %s in %s: %s would be needed and %s may be promised", s.Host, s.Resource,
+		resource.Format(s.Resource, s.Missing), s.Span, resource.Format(s.Resource, s.Needed), resource.Format(s.Resource, s.Limit))
+}
