@@ -1,0 +1,131 @@
+// Package config reads YAML files strictly: what it does not know it refuses, with the line and the nearest name.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxSize is the largest file that is read, in bytes.
+const MaxSize = 1 << 20
+
+// Read reads the file at path into the struct that v points to, over what is in it already. Fields that v does not have
+// are errors. A file that is not there is os.ErrNotExist.
+func Read(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return Decode(f, path, v)
+}
+
+// Decode reads the one YAML document of r into v; name stands for it in errors.
+func Decode(r io.Reader, name string, v any) error {
+	text, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(text) > MaxSize {
+		return fmt.Errorf("%s is larger than %d bytes", name, MaxSize)
+	}
+	d := yaml.NewDecoder(strings.NewReader(string(text)))
+	d.KnownFields(true)
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil // nothing but comments
+		}
+		return fmt.Errorf("%s: %w", name, explain(err, v))
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s has more than one document: keep one, or use a file for each", name)
+	}
+	return nil
+}
+
+var unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
+
+// explain turns the decoder's words into ones for operators: every problem in one error, with the nearest known name.
+func explain(err error, v any) error {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	known := fields(reflect.TypeOf(v), nil)
+	problems := make([]string, len(te.Errors))
+	for i, p := range te.Errors {
+		problems[i] = p
+		if m := unknownField.FindStringSubmatch(p); m != nil {
+			problems[i] = fmt.Sprintf("line %s: unknown field %q", m[1], m[2])
+			if near := Nearest(m[2], known); near != "" {
+				problems[i] += fmt.Sprintf(": did you mean %q?", near)
+			}
+		}
+	}
+	return errors.New(strings.Join(problems, "; "))
+}
+
+// fields collects the YAML names of a type and of all that it holds.
+func fields(t reflect.Type, seen []reflect.Type) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || slices.Contains(seen, t) {
+		return nil
+	}
+	seen = append(seen, t)
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "-" || !f.IsExported() {
+			continue
+		}
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		names = append(names, name)
+		names = append(names, fields(f.Type, seen)...)
+	}
+	return names
+}
+
+// Nearest returns the candidate that word was most likely meant to be, "" when none is near. It is for error messages.
+func Nearest(word string, candidates []string) string {
+	best, at := "", max(2, len(word)/3)+1
+	for _, c := range candidates {
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < at {
+			best, at = c, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's edit distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := last
+			if a[i] != b[j] {
+				change++
+			}
+			last = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

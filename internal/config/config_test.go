@@ -1,0 +1,76 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/google/go-cmp/cmp"
+)
+
+type sample struct {
+	Listen  string   `yaml:"listen"`
+	Every   Duration `yaml:"every"`
+	Reserve Amounts  `yaml:"reserve"`
+	Log     struct {
+		Level string `yaml:"level"`
+	} `yaml:"log"`
+}
+
+func TestAFileOverridesTheDefaultsItNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	text := "# comment\nevery: 5m\nreserve: {cpu: 250m, memory: 128MiB}\nlog: {level: debug}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := sample{Listen: ":7647", Reserve: Amounts{resource.NetTx: 9}}
+	if err := Read(path, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := sample{Listen: ":7647", Every: Duration(5 * time.Minute), Reserve: Amounts{resource.CPU: 250, resource.Memory: 128 << 20, resource.NetTx: 9}}
+	want.Log.Level = "debug"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestWhatIsWrongIsNamedWithLineAndRemedy(t *testing.T) {
+	for text, want := range map[string]string{
+		"listn: x":                     `f.yaml: line 1: unknown field "listn": did you mean "listen"?`,
+		"listen: x\nlog: {levl: 1}":    `line 2: unknown field "levl": did you mean "level"?`,
+		"every: 5":                     `line 1: "5" is no duration`,
+		"reserve: {cpus: 1}":           `unknown resource "cpus": did you mean "cpu"?`,
+		"reserve: {memory: 1Mbit}":     `line 1: memory "1Mbit" has the unknown unit`,
+		"reserve: 5":                   "want resources with their amounts",
+		"listen: [":                    "f.yaml: ",
+		"listen: a\n---\nlisten: b":    "more than one document",
+		"zzzzzz: 1\nqqqqqq: 2":         `line 1: unknown field "zzzzzz"; line 2: unknown field "qqqqqq"`,
+		strings.Repeat("#", MaxSize+1): "larger than",
+	} {
+		err := Decode(strings.NewReader(text), "f.yaml", &sample{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v; want %q", text, err, want)
+		}
+	}
+}
+
+func TestAFileThatIsNotThereIsToldApart(t *testing.T) {
+	if err := Read(filepath.Join(t.TempDir(), "no"), &sample{}); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := Decode(strings.NewReader("# nothing\n"), "f", &sample{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add("listen: x\nreserve: {cpu: 1}")
+	f.Fuzz(func(_ *testing.T, text string) {
+		var s sample
+		_ = Decode(strings.NewReader(text), "f", &s)
+	})
+}

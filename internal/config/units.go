@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/glidepath/glidepath/internal/resource"
+)
+
+// Duration is a length of time as files write it: 30s, 5m, 2h30m.
+type Duration time.Duration
+
+// Std returns d as a time.Duration.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// UnmarshalYAML reads a duration with its unit.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no duration: write one like 30s, 5m or 2h", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalYAML writes d as it is read.
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+// Amounts is a resource vector as files write it: one entry for each resource that is named, with its unit.
+type Amounts resource.Vector
+
+// UnmarshalYAML reads a mapping from resource to amount. What is not named keeps its value.
+func (a *Amounts) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: want resources with their amounts, like {cpu: 500m, memory: 256MiB}", n.Line)
+	}
+	names := make([]string, 0, resource.Kinds)
+	for _, k := range resource.All() {
+		names = append(names, k.String())
+	}
+entries:
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		for _, k := range resource.All() {
+			if k.String() != key.Value {
+				continue
+			}
+			amount, err := resource.Parse(k, value.Value)
+			if err != nil {
+				return fmt.Errorf("line %d: %w", value.Line, err)
+			}
+			a[k] = amount
+			continue entries
+		}
+		near := Nearest(key.Value, names)
+		if near == "" {
+			return fmt.Errorf("line %d: unknown resource %q: use %v", key.Line, key.Value, names)
+		}
+		return fmt.Errorf("line %d: unknown resource %q: did you mean %q?", key.Line, key.Value, near)
+	}
+	return nil
+}
+
+// MarshalYAML writes the amounts that are not 0.
+func (a Amounts) MarshalYAML() (any, error) {
+	out := map[string]string{}
+	for _, k := range resource.All() {
+		if a[k] != 0 {
+			out[k.String()] = resource.Format(k, a[k])
+		}
+	}
+	return out, nil
+}
+
+// Vector returns a as a vector.
+func (a Amounts) Vector() resource.Vector { return resource.Vector(a) }
