@@ -1,0 +1,207 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+)
+
+// RunSpec is a command that runs to its end in a unit of its own, as its own user, confined: the file system is read-only
+// but for what is named, there are no devices, no new privileges, no capabilities but those named.
+type RunSpec struct {
+	Unit        string        // name with .service, unique on the host while it runs
+	Description string        // for people who read systemctl's output
+	Command     []string      // absolute path and arguments
+	User        string        // who runs it; never empty: say root to mean it
+	Env         []string      // NAME=value
+	Dir         string        // where it runs; / if empty
+	Writable    []string      // paths that it may write
+	Hidden      []string      // paths that it may not even see
+	Caps        []uintptr     // unix.CAP_…: what it keeps; none by default
+	NoNetwork   bool          // without any network but a loopback of its own
+	Timeout     time.Duration // it is stopped then; none if 0
+	MemoryMax   int64         // bytes; no limit if 0
+	Slice       string        // system.slice if empty
+
+	Stdin  *os.File // nothing if nil. The caller closes its ends
+	Stdout *os.File // kept in Outcome.Output if nil
+}
+
+// RunResult is how a command ended.
+type RunResult struct {
+	ExitStatus int    // 0: it succeeded; a signal's number when Why is signal or core-dump
+	Why        string // systemd's word: success, exit-code, signal, timeout, oom-kill, …
+	Output     string // what it wrote to standard error, and to standard output where that was not handed in; at most 16 KiB of the end
+}
+
+// OK reports whether the command succeeded.
+func (r RunResult) OK() bool { return r.Why == "success" && r.ExitStatus == 0 }
+
+// maxOutput is how much is kept of what a command writes.
+const maxOutput = 16 << 10
+
+// RunTransient runs a command in a unit of its own until it ends, and says how. The error tells only that it could not be run or
+// that ctx ended; then its processes have been stopped. No unit remains.
+func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error) {
+	if err := spec.valid(); err != nil {
+		return RunResult{}, err
+	}
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return RunResult{}, err
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return RunResult{}, fmt.Errorf("run %s: %w", spec.Unit, err)
+	}
+	tail := make(chan string, 1)
+	go func() { tail <- readTail(out) }() // ends when the last writer of the pipe is gone
+	defer out.Close() // ends it at the latest
+
+	done := make(chan string, 1)
+	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", spec.properties(in), done)
+	in.Close()
+	if err != nil {
+		return RunResult{}, fmt.Errorf("run %s: %w", spec.Unit, err)
+	}
+	result := RunResult{Why: "success"}
+	select {
+	case job := <-done:
+		if job != "done" {
+			result, err = b.autopsy(ctx, conn, spec.Unit, job)
+		}
+	case <-ctx.Done():
+		err = errors.Join(fmt.Errorf("run %s: %w", spec.Unit, context.Cause(ctx)), b.abandon(ctx, conn, spec.Unit))
+	}
+	select {
+	case result.Output = <-tail:
+	case <-time.After(time.Second): // a process that left the unit holds the pipe: not ours to wait for
+		out.Close()
+		result.Output = <-tail
+	}
+	return result, err
+}
+
+// autopsy reads how a command failed, and lets systemd forget the unit.
+func (b *Bus) autopsy(ctx context.Context, conn *dbus.Conn, unit, job string) (RunResult, error) {
+	u, err := b.Unit(ctx, unit)
+	if err != nil {
+		return RunResult{}, fmt.Errorf("how %s ended (%s): %w", unit, job, err)
+	}
+	if err := conn.ResetFailedUnitContext(ctx, unit); err != nil && !errors.Is(named(err), ErrNoUnit) {
+		return RunResult{}, fmt.Errorf("forget %s: %w", unit, err)
+	}
+	if u.Result == "success" { // the job failed, but not by the command: canceled by a stop, for example
+		return RunResult{}, &JobError{Job: "run", Unit: unit, Result: job}
+	}
+	return RunResult{ExitStatus: u.ExitStatus, Why: u.Result}, nil
+}
+
+// abandonTime is how long a command that is no longer wanted gets to end; after that systemd kills it.
+const abandonTime = 15 * time.Second
+
+func (b *Bus) abandon(ctx context.Context, conn *dbus.Conn, unit string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
+	if err := b.Stop(ctx, unit); err != nil && !errors.Is(err, ErrNoUnit) {
+		return err
+	}
+	if err := conn.ResetFailedUnitContext(ctx, unit); err != nil && !errors.Is(named(err), ErrNoUnit) {
+		return fmt.Errorf("forget %s: %w", unit, err)
+	}
+	return nil
+}
+
+func (s RunSpec) valid() error {
+	switch {
+	case !strings.HasSuffix(s.Unit, ".service"):
+		return fmt.Errorf("run %q: the unit's name must end in .service", s.Unit)
+	case len(s.Command) == 0 || !strings.HasPrefix(s.Command[0], "/"):
+		return fmt.Errorf("run %s: the command %q must start with an absolute path", s.Unit, s.Command)
+	case s.User == "":
+		return fmt.Errorf("run %s: no user is named: name one, root if it must be", s.Unit)
+	}
+	return nil
+}
+
+// properties puts the spec into systemd's words. A oneshot's start job ends with its process: its result is the command's.
+func (s RunSpec) properties(output *os.File) []dbus.Property {
+	var caps uint64
+	for _, c := range s.Caps {
+		caps |= 1 << c
+	}
+	stdout := s.Stdout
+	if stdout == nil {
+		stdout = output
+	}
+	p := []dbus.Property{
+		dbus.PropDescription(s.Description),
+		dbus.PropType("oneshot"),
+		dbus.PropExecStart(s.Command, true),
+		prop("User", s.User),
+		prop("Environment", s.Env),
+		prop("TimeoutStopUSec", uint64(5*time.Second/time.Microsecond)),
+		prop("KillMode", "control-group"),
+		prop("CapabilityBoundingSet", caps),
+		prop("NoNewPrivileges", true),
+		prop("ProtectSystem", "strict"),
+		prop("PrivateTmp", true),
+		prop("PrivateDevices", true),
+		prop("ProtectClock", true),
+		prop("ProtectControlGroups", true),
+		prop("ProtectHostname", true),
+		prop("ProtectKernelLogs", true),
+		prop("ProtectKernelModules", true),
+		prop("ProtectKernelTunables", true),
+		prop("RestrictRealtime", true),
+		prop("LockPersonality", true),
+		prop("PrivateNetwork", s.NoNetwork),
+		prop("ReadWritePaths", s.Writable),
+		prop("InaccessiblePaths", s.Hidden),
+		prop("StandardOutputFileDescriptor", godbus.UnixFD(stdout.Fd())),
+		prop("StandardErrorFileDescriptor", godbus.UnixFD(output.Fd())),
+	}
+	if s.Stdin != nil {
+		p = append(p, prop("StandardInputFileDescriptor", godbus.UnixFD(s.Stdin.Fd())))
+	}
+	if s.Dir != "" {
+		p = append(p, prop("WorkingDirectory", s.Dir))
+	}
+	if s.Timeout > 0 {
+		p = append(p, prop("TimeoutStartUSec", uint64(s.Timeout/time.Microsecond)))
+	}
+	if s.MemoryMax > 0 {
+		p = append(p, prop("MemoryMax", uint64(s.MemoryMax)))
+	}
+	if s.Slice != "" {
+		p = append(p, dbus.PropSlice(s.Slice))
+	}
+	return p
+}
+
+func prop(name string, value any) dbus.Property {
+	return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
+}
+
+// readTail reads to the end and keeps the last maxOutput bytes.
+func readTail(r io.Reader) string {
+	var kept []byte
+	b := make([]byte, 4<<10)
+	for {
+		n, err := r.Read(b)
+		kept = append(kept, b[:n]...)
+		if len(kept) > maxOutput {
+			kept = append(kept[:0], kept[len(kept)-maxOutput:]...)
+		}
+		if err != nil {
+			return string(kept)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	godbus "github.com/godbus/dbus/v5"
+)
+
+// Unit is what systemd says of a unit. Fields that a kind of unit does not have are empty.
+type Unit struct {
+	Name             string
+	LoadState        string // loaded, not-found, masked, …
+	ActiveState      string // active, inactive, failed, activating, deactivating, reloading
+	SubState         string // running, exited, dead, …
+	UnitFileState    string // enabled, disabled, static, masked, transient, …
+	FragmentPath     string // the unit file
+	DropInPaths      []string
+	NeedDaemonReload bool   // its files changed since systemd read them
+	ControlGroup     string // below the cgroup root, "/system.slice/x.service"; empty while there is none
+	Slice            string
+	MainPID          int // 0 while there is none
+	ExecStart        [][]string
+	User             string // empty: root
+	Group            string
+	Type             string   // simple, notify, oneshot, …
+	Result           string   // success, exit-code, signal, timeout, exec-condition, oom-kill, …
+	ExitStatus       int      // of the main process that ended last
+	Triggers         []string // units that this one starts
+	TriggeredBy      []string // sockets, timers, paths that start this one
+	ConsistsOf       []string // units that stop and restart with this one
+	InvocationID     string   // hex; another one after each start
+}
+
+// Running reports whether processes of the unit run or are about to.
+func (u Unit) Running() bool {
+	switch u.ActiveState {
+	case "active", "activating", "reloading", "deactivating":
+		return true
+	}
+	return u.MainPID != 0
+}
+
+// Template returns the template that the unit is an instance of, "" if it is none.
+func (u Unit) Template() string {
+	prefix, rest, ok := strings.Cut(u.Name, "@")
+	dot := strings.LastIndex(rest, ".")
+	if !ok || dot <= 0 {
+		return ""
+	}
+	return prefix + "@" + rest[dot:]
+}
+
+// Unit returns what systemd says of a unit, loading it where needed. A unit that has no file and does not run is ErrNoUnit.
+func (b *Bus) Unit(ctx context.Context, name string) (Unit, error) {
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return Unit{}, err
+	}
+	all, err := conn.GetAllPropertiesContext(ctx, name)
+	if err != nil {
+		return Unit{}, fmt.Errorf("properties of %s: %w", name, named(err))
+	}
+	u := unitOf(all)
+	if u.LoadState == "not-found" && !u.Running() {
+		return u, fmt.Errorf("%s: %w: install it, or correct the name", name, ErrNoUnit)
+	}
+	return u, nil
+}
+
+// Companions returns the units that belong to a unit and must move with it: what triggers it, what it triggers, what is part
+// of it, and the template that it is made from. Sorted; without the unit itself.
+func (b *Bus) Companions(ctx context.Context, name string) ([]string, error) {
+	u, err := b.Unit(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return companions(u), nil
+}
+
+func companions(u Unit) []string {
+	all := slices.Concat(u.TriggeredBy, u.Triggers, u.ConsistsOf)
+	if t := u.Template(); t != "" {
+		all = append(all, t)
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(n string) bool { return n == u.Name })
+}
+
+func unitOf(p map[string]any) Unit {
+	u := Unit{
+		Name: get[string](p, "Id"), LoadState: get[string](p, "LoadState"), ActiveState: get[string](p, "ActiveState"),
+		SubState: get[string](p, "SubState"), UnitFileState: get[string](p, "UnitFileState"),
+		FragmentPath: get[string](p, "FragmentPath"), DropInPaths: get[[]string](p, "DropInPaths"),
+		NeedDaemonReload: get[bool](p, "NeedDaemonReload"), ControlGroup: get[string](p, "ControlGroup"),
+		Slice: get[string](p, "Slice"), MainPID: int(get[uint32](p, "MainPID")),
+		User: get[string](p, "User"), Group: get[string](p, "Group"), Type: get[string](p, "Type"), Result: get[string](p, "Result"),
+		ExitStatus: int(get[int32](p, "ExecMainStatus")), Triggers: get[[]string](p, "Triggers"),
+		TriggeredBy: get[[]string](p, "TriggeredBy"), ConsistsOf: get[[]string](p, "ConsistsOf"),
+		InvocationID: fmt.Sprintf("%x", get[[]byte](p, "InvocationID")),
+	}
+	for _, command := range get[[][]any](p, "ExecStart") {
+		if len(command) < 2 {
+			continue
+		}
+		if args, ok := command[1].([]string); ok {
+			path, _ := command[0].(string)
+			u.ExecStart = append(u.ExecStart, append([]string{path}, args[min(1, len(args)):]...))
+		}
+	}
+	return u
+}
+
+func get[T any](p map[string]any, key string) T {
+	v, _ := p[key].(T)
+	return v
+}
+
+// named turns the bus's word for a missing unit into ErrNoUnit.
+func named(err error) error {
+	var e godbus.Error
+	if errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.NoSuchUnit" {
+		return fmt.Errorf("%w: %w", ErrNoUnit, err)
+	}
+	return err
+}
