@@ -12,9 +12,10 @@ type blend struct {
 }
 
 const (
-	weightPower = 8.0 // how strongly the recently best is preferred
-	weightDays  = 7.0 // whose pinball loss counts
-	minEvidence = 24  // points that a bucket needs for errors of its own
+	weightPower   = 8.0 // how strongly the recently best is preferred
+	weightDays    = 7.0 // whose pinball loss counts
+	trustNarrower = .5  // how far the errors of the average may narrow its upper quantiles
+	minEvidence   = 24  // points that a bucket needs for errors of its own
 )
 
 // fit makes the blend of a bucket from its evidence, which must hold at least one point.
@@ -31,11 +32,14 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 			for j, v := range e.said[i][p] {
 				errs[j] = e.y[j] - v
 			}
+			if m.byQuantile {
+				upperQuantiles(errs, quantiles[p:p+1], at[p:p+1])
+				bl.offset[p][i] = at[p]
+				continue
+			}
 			upperQuantiles(errs, quantiles, at)
 			for qi := range quantiles {
-				if m.pathOf(qi) == p {
-					bl.offset[qi][i] = at[qi]
-				}
+				bl.offset[qi][i] = at[qi]
 			}
 		}
 	}
@@ -59,6 +63,10 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 			errs[j] = e.y[j] - sum[j]
 		}
 		upperQuantiles(errs, quantiles[qi:qi+1], bl.last[qi:qi+1])
+		if q > .5 && bl.last[qi] < 0 {
+			// The average was fitted to the very points that its errors are taken of: they flatter it.
+			bl.last[qi] *= trustNarrower
+		}
 	}
 	return bl
 }

@@ -24,6 +24,8 @@ type grid struct {
 	// wall is by how many steps local time at each step is ahead of UTC, beyond the last observation too; nil when
 	// that does not change in the window.
 	wall []int
+
+	meanDay []float64 // profile of x, once a member has asked for it
 }
 
 // modelStep returns the shortest of the allowed steps that is at least as long as each of the given ones. Finer
@@ -121,6 +123,35 @@ func (g *grid) same(i, o, period, margin int) int {
 	return max(j, -1)
 }
 
+// before returns the step at the same wall-clock time one period before step i; negative if there is none.
+func (g *grid) before(i, period int) int {
+	if g.wall == nil {
+		return i - period
+	}
+	return g.same(i, i, period, 0)
+}
+
+// sames calls f with each h in [0, n) and what same returns for the step o+h. It walks instead of dividing.
+func (g *grid) sames(n, o, period, margin int, f func(h, j int)) {
+	if g.wall != nil {
+		for h := range n {
+			f(h, g.same(o+h, o, period, margin))
+		}
+		return
+	}
+	newest, j := o-1-margin, g.same(o, o, period, margin)
+	if j < 0 { // not known at first, or never
+		j = o - period*max(1, (margin+1+period-1)/period)
+	}
+	for h := range n {
+		if j > newest {
+			j -= period
+		}
+		f(h, max(j, -1))
+		j++
+	}
+}
+
 func (g *grid) wallAt(i int) int { return g.wall[min(max(i, 0), len(g.wall)-1)] }
 
 // fill computes x: a missing step takes the value of the same time a day or a week before, else the one before it.
@@ -136,7 +167,7 @@ func (g *grid) fill() {
 	for i, v := range g.y {
 		if math.IsNaN(v) {
 			v = last
-			if j := g.same(i, i, g.day, 0); j >= 0 {
+			if j := g.before(i, g.day); j >= 0 {
 				v = g.x[j]
 			}
 		}

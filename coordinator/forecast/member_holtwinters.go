@@ -47,7 +47,7 @@ func fitHoltWinters(g *grid, alpha, gamma float64) *holtWinters {
 			m.season[i], m.level[i] = v-l, sofar[i]
 			continue
 		}
-		s := m.season[max(0, g.same(i, i, g.day, 0))]
+		s := m.season[max(0, g.before(i, g.day))]
 		e := v - (l + phi*t + s)
 		l, t = l+phi*t+alpha*e, phi*t+alpha*beta*e
 		m.level[i], m.trend[i], m.season[i] = l, t, s+gamma*(1-alpha)*e
@@ -68,14 +68,13 @@ func (m *holtWinters) reach(n int) {
 func (m *holtWinters) path(dst []float64, o, _ int) {
 	m.reach(len(dst))
 	l, t := m.level[o-1], m.trend[o-1]
-	for h := range dst {
-		j := m.g.same(o+h, o, m.g.day, 0)
+	m.g.sames(len(dst), o, m.g.day, 0, func(h, j int) {
 		if o < m.g.day || j < 0 {
 			dst[h] = l
-			continue
+			return
 		}
 		dst[h] = max(0, l+t*m.horizon[h]+m.season[j])
-	}
+	})
 }
 
 // errorAhead is the mean absolute error of the forecasts h steps ahead after the first two days.

@@ -16,7 +16,7 @@ func newHourQuantile(g *grid, quantiles []float64) member {
 		buf = buf[:0]
 		for d, j := 0, b*g.hour; d < days && j >= 0; d++ {
 			buf = append(buf, g.x[j:j+g.hour]...)
-			j = g.same(j, j, g.day, 0)
+			j = g.before(j, g.day)
 		}
 		upperQuantiles(buf, quantiles, m.blocks[b*m.levels:(b+1)*m.levels])
 	}
@@ -24,14 +24,13 @@ func newHourQuantile(g *grid, quantiles []float64) member {
 }
 
 func (m *hourQuantile) path(dst []float64, o, qi int) {
-	for h := range dst {
-		j := m.g.same(o+h, o, m.g.day, m.g.hour-1)
+	m.g.sames(len(dst), o, m.g.day, m.g.hour-1, func(h, j int) {
 		if b := j / m.g.hour; j >= 0 && (b+1)*m.levels <= len(m.blocks) {
 			dst[h] = m.blocks[b*m.levels+qi]
-			continue
+			return
 		}
 		dst[h] = m.g.x[o-1]
-	}
+	})
 }
 
 // recentQuantile stays, per quantile, at what the last steps showed.
@@ -40,7 +39,7 @@ type recentQuantile struct {
 	steps     int
 	quantiles []float64
 	buf, at   []float64
-	origin    int // that at holds; recomputed at most every three hours, from the past
+	origin    int // that at was computed at; it serves origins up to half of a seventh of steps later, too
 }
 
 func newQuantile1d(g *grid, qs []float64) member { return newRecentQuantile(g, g.day, qs) }
@@ -54,7 +53,7 @@ func newRecentQuantile(g *grid, steps int, qs []float64) member {
 const recentSamples = 600
 
 func (m *recentQuantile) path(dst []float64, o, qi int) {
-	if m.origin != o {
+	if m.origin == 0 || o < m.origin || o-m.origin >= max(1, m.steps/14) {
 		m.origin = o
 		from := max(0, o-m.steps)
 		stride := max(1, (o-from)/recentSamples)

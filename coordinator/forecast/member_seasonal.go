@@ -1,7 +1,5 @@
 package forecast
 
-import "slices"
-
 // seasonal is a member that repeats a series of values at the same wall-clock time, plus a level that fades. The
 // values' own step need be known only margin steps later.
 type seasonal struct {
@@ -18,18 +16,25 @@ func (m seasonal) path(dst []float64, o, _ int) {
 	if m.shift != nil {
 		shift = m.shift[o-1]
 	}
-	for h := range dst {
-		j := m.g.same(o+h, o, m.period, m.margin)
-		if j < 0 {
-			j = m.g.same(o+h, o, m.g.day, 0)
-		}
-		if j < 0 { // less than a day of history: no season yet
+	m.g.sames(len(dst), o, m.period, m.margin, func(h, j int) {
+		switch {
+		case j >= 0:
+			dst[h] = max(0, m.at[j]+shift)
+		case m.period > m.g.day: // less than a week of history
+			dst[h] = m.g.naive(o+h, o)
+		default: // less than a day of history: no season yet
 			dst[h] = m.g.x[o-1]
-			continue
 		}
-		dst[h] = max(0, m.at[j]+shift)
 		shift *= m.decay
+	})
+}
+
+// naive is the seasonal naive forecast by day of step i from the origin o, or the last value until there is a day.
+func (g *grid) naive(i, o int) float64 {
+	if j := g.same(i, o, g.day, 0); j >= 0 {
+		return g.x[j]
 	}
+	return g.x[o-1]
 }
 
 // newYesterday is the seasonal naive forecast by day.
@@ -42,10 +47,9 @@ const profileMemory = .75 // weight of the profile so far when a day is added to
 
 // profile returns at each step the exponentially weighted mean of v over the days up to it at the same time of day.
 func profile(g *grid, v []float64) []float64 {
-	p := make([]float64, len(v))
+	p := append([]float64(nil), v...)
 	for i := range v {
-		p[i] = v[i]
-		if j := g.same(i, i, g.day, 0); j >= 0 {
+		if j := g.before(i, g.day); j >= 0 {
 			p[i] = profileMemory*p[j] + (1-profileMemory)*v[i]
 		}
 	}
@@ -55,7 +59,10 @@ func profile(g *grid, v []float64) []float64 {
 // newDayProfile is the exponentially weighted mean day, smoothed over half an hour to each side.
 func newDayProfile(g *grid, _ []float64) member {
 	half := g.hour / 2
-	return seasonal{g: g, at: profile(g, centred(g.x, half)), period: g.day, margin: half}
+	if g.meanDay == nil { // three members build on it
+		g.meanDay = profile(g, centred(g.x, half))
+	}
+	return seasonal{g: g, at: g.meanDay, period: g.day, margin: half}
 }
 
 // newDayMedian is the median of the last seven days at the same time.
@@ -64,11 +71,14 @@ func newDayMedian(g *grid, _ []float64) member {
 	var days [7]float64
 	for i := range at {
 		n := 0
-		for j := i; j >= 0 && n < len(days); j = g.same(j, j, g.day, 0) {
-			days[n] = g.x[j]
+		for j := i; j >= 0 && n < len(days); j = g.before(j, g.day) {
+			k, v := n, g.x[j] // insertion: seven values want no more
+			for ; k > 0 && days[k-1] > v; k-- {
+				days[k] = days[k-1]
+			}
+			days[k] = v
 			n++
 		}
-		slices.Sort(days[:n])
 		at[i] = (days[(n-1)/2] + days[n/2]) / 2
 	}
 	return seasonal{g: g, at: at, period: g.day}

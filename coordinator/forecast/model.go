@@ -194,16 +194,19 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 	at := func(i int) int { // model steps after the history
 		return max(0, int(start.Add(time.Duration(i)*step).Sub(g.start)/g.step)-len(g.x))
 	}
-	path := make([]float64, at(n-1)+1)
-	sum := make([]float64, len(path))
+	paths := make([][]float64, len(m.members)) // of the last quantile asked for
+	sum := make([]float64, at(n-1)+1)
 	for qi, q := range quantiles {
 		clear(sum)
 		for mi, mem := range m.members {
-			if !m.counts(qi, mi, len(path)) {
+			if !m.counts(qi, mi, len(sum)) {
 				continue
 			}
-			mem.path(path, len(g.x), qi)
-			for h, v := range path {
+			if paths[mi] == nil || mem.byQuantile {
+				paths[mi] = make([]float64, len(sum))
+				mem.path(paths[mi], len(g.x), qi)
+			}
+			for h, v := range paths[mi] {
 				bl := &m.blends[bucketOf(h, g.step)]
 				if w := bl.weight[qi][mi]; w > 0 {
 					sum[h] += w * max(0, v+bl.offset[qi][mi])

@@ -67,11 +67,11 @@ func (g *grid) origins() []origin {
 }
 
 // horizons returns which of the steps from lo to hi after an origin are looked at: all of the first hour, then every
-// second and, past the shortest bucket, every fourth, beginning elsewhere for each origin.
+// third to six hours and every fourth beyond, beginning elsewhere for each origin.
 func (g *grid) horizons(lo, hi, turn int) []int {
 	var out []int
 	for h := lo; h < hi; h++ {
-		stride := [buckets]int{1, 2, 4, 4}[bucketOf(h, g.step)]
+		stride := [buckets]int{1, 3, 4, 4}[bucketOf(h, g.step)]
 		if g.hour < 6 { // coarse steps are few
 			stride = 1
 		}
@@ -84,34 +84,46 @@ func (g *grid) horizons(lo, hi, turn int) []int {
 
 // evaluate lets the members forecast from every origin.
 func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
+	origins := g.origins()
+	var points [buckets]int
+	for _, o := range origins {
+		for _, h := range o.horizons {
+			points[bucketOf(h, g.step)]++
+		}
+	}
 	var ev [buckets]evidence
 	for b := range ev {
+		ev[b].y, ev[b].age = make([]float64, 0, points[b]), make([]float64, 0, points[b])
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
-		}
-	}
-	path := make([]float64, int(longHorizon/g.step)+1)
-	for _, o := range g.origins() {
-		if len(o.horizons) == 0 {
-			continue
-		}
-		reach := o.horizons[len(o.horizons)-1] + 1
-		for _, h := range o.horizons {
-			if y := g.y[o.at+h]; !math.IsNaN(y) {
-				e := &ev[bucketOf(h, g.step)]
-				e.y = append(e.y, y)
-				e.age = append(e.age, float64(len(g.y)-o.at-h)/float64(g.day))
+			for p := range ev[b].said[i] {
+				ev[b].said[i][p] = make([]float64, 0, points[b])
 			}
 		}
+	}
+	type place struct{ h, bucket int }
+	var seen []place
+	path := make([]float64, int(longHorizon/g.step)+1)
+	for _, o := range origins {
+		seen = seen[:0]
+		for _, h := range o.horizons {
+			if y := g.y[o.at+h]; !math.IsNaN(y) {
+				b := bucketOf(h, g.step)
+				ev[b].y = append(ev[b].y, y)
+				ev[b].age = append(ev[b].age, float64(len(g.y)-o.at-h)/float64(g.day))
+				seen = append(seen, place{h, b})
+			}
+		}
+		if len(seen) == 0 {
+			continue
+		}
+		reach := seen[len(seen)-1].h + 1
 		for i, m := range members {
 			for qi := range m.paths(quantiles) {
 				m.path(path[:reach], o.at, qi)
-				for _, h := range o.horizons {
-					if !math.IsNaN(g.y[o.at+h]) {
-						said := &ev[bucketOf(h, g.step)].said[i][qi]
-						*said = append(*said, path[h])
-					}
+				for _, p := range seen {
+					ev[p.bucket].said[i][qi] = append(ev[p.bucket].said[i][qi], path[p.h])
 				}
 			}
 		}

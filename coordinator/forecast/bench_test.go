@@ -1,0 +1,35 @@
+package forecast
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
+)
+
+// BenchmarkForecastOneSeries48Hours trains on two weeks at 5 minutes and forecasts 48 hours at 5 minutes.
+func BenchmarkForecastOneSeries48Hours(b *testing.B) {
+	n := 14 * 288
+	s := Series{Start: 1_700_000_000_000 - 1_700_000_000_000%86_400_000, Step: 5 * time.Minute, Values: make([]float64, n)}
+	seed := uint64(1)
+	for i := range s.Values {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		noise := float64(seed>>11) / (1 << 53)
+		s.Values[i] = 300 + 200*math.Sin(2*math.Pi*float64(i)/288) + 80*noise*noise
+	}
+	opts, err := Options{Maximum: resource.Uniform(1000)}.withDefaults()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		m, err := train(resource.CPU, s, nil, opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if v := m.values(&Model{opts: opts}, resource.CPU, s.End(), 576); v[3][575] <= 0 {
+			b.Fatal("no forecast")
+		}
+	}
+}
