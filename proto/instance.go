@@ -32,6 +32,14 @@ type HealthSpec struct {
 	User string   `msgpack:"u" json:"user,omitzero" yaml:"user,omitempty"`  // who runs Exec; nobody by default
 }
 
+// ExecUser returns who runs Exec.
+func (h HealthSpec) ExecUser() string {
+	if h.User == "" {
+		return "nobody"
+	}
+	return h.User
+}
+
 // Class says how far an instance is protected, and who yields to whom.
 type Class string
 
