@@ -1,0 +1,258 @@
+// Package allow holds the host's own allow-list, which bounds what coordinators and operators of the fleet can make its agent do.
+package allow
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// file is the allow-list as it is written. What it does not name is denied.
+type file struct {
+	Units     []string `yaml:"units"`     // names, or patterns like app-*.service, of units that may become instances
+	Paths     []string `yaml:"paths"`     // absolute; data and configuration may be read and written there and below
+	Addresses []string `yaml:"addresses"` // floating addresses, alone or as networks
+	Users     []string `yaml:"users"`     // who may be named to run checks and hooks
+}
+
+// List is a host's allow-list. The zero List denies all.
+type List struct {
+	path      string
+	units     []string
+	roots     []string
+	addresses []netip.Prefix
+	users     []string
+}
+
+// Load reads the allow-list at path. It must be a regular file of root's that nobody else may write, in such a directory:
+// whoever writes it decides what root does here. Without a file all is denied.
+func Load(path string) (*List, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &List{path: path}, nil
+	}
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("allow-list %s is a symbolic link: put the file itself there", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the allow-list: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read the allow-list: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("allow-list %s is no regular file", path)
+	}
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("read the allow-list: %w", err)
+	}
+	if err := errors.Join(owned(path, info), owned(filepath.Dir(path), dir)); err != nil {
+		return nil, err
+	}
+	return parse(f, path)
+}
+
+// owned refuses what somebody other than root may change.
+func owned(path string, info fs.FileInfo) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 {
+		return fmt.Errorf("%s belongs to somebody other than root, so it can't say what root may do: chown root %s", path, path)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s can be written by others (mode %04o): chmod go-w %s", path, info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+// parse reads an allow-list and names every problem in it at once.
+func parse(r io.Reader, name string) (*List, error) {
+	var in file
+	if err := config.Decode(r, name, &in); err != nil {
+		return nil, fmt.Errorf("allow-list: %w", err)
+	}
+	l := &List{path: name, units: in.Units, users: in.Users}
+	var problems []error
+	bad := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("allow-list "+name+": "+format, args...))
+	}
+	for _, u := range in.Units {
+		if _, err := path.Match(u, ""); err != nil || !strings.Contains(u, ".") || strings.ContainsAny(u, "/ ") {
+			bad("units: %q is no unit's name or pattern: write it with its suffix, like redis-server.service", u)
+		}
+		if strings.HasPrefix(u, "*") {
+			bad("units: %q would allow the system's own units, too: begin it with a name", u)
+		}
+	}
+	for _, p := range in.Paths {
+		if !filepath.IsAbs(p) || filepath.Clean(p) != strings.TrimRight(p, "/") {
+			bad("paths: %q is no clean absolute path; / itself can't be allowed", p)
+		}
+		l.roots = append(l.roots, filepath.Clean(p))
+	}
+	for _, a := range in.Addresses {
+		prefix, err := parsePrefix(a)
+		if err != nil {
+			bad("addresses: %q is neither an address nor a network like 10.77.0.0/24", a)
+			continue
+		}
+		l.addresses = append(l.addresses, prefix.Masked())
+	}
+	for _, u := range in.Users {
+		if u == "" || strings.ContainsAny(u, ": \t\n/") {
+			bad("users: %q is no user's name", u)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return l, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p, nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return netip.Prefix{}, fmt.Errorf("%q is no address", s)
+	}
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+// Unit refuses a unit that the list does not name. All refusals of this package are *proto.Fault with code not-allowed,
+// and say which line would allow it.
+func (l *List) Unit(name string) error {
+	for _, pattern := range l.units {
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			return nil
+		}
+	}
+	return l.deny("unit "+name, "units", name)
+}
+
+// User refuses a user whom the list does not name as one who may run checks and hooks.
+func (l *List) User(name string) error {
+	if slices.Contains(l.users, name) {
+		return nil
+	}
+	return l.deny("running commands as user "+name, "users", name)
+}
+
+// Address refuses a floating address that is in none of the list's networks.
+func (l *List) Address(a netip.Addr) error {
+	for _, p := range l.addresses {
+		if p.Contains(a) {
+			return nil
+		}
+	}
+	return l.deny("address "+a.String(), "addresses", a.String())
+}
+
+// Path refuses a path that is not in one of the list's roots, as it is written or after its symbolic links are followed.
+// What does not exist yet is judged by the directory that it would be made in. The answer holds for the links as they are now: who
+// works on the path afterwards as root must not follow links out of it.
+func (l *List) Path(p string) error {
+	clean := filepath.Clean(p)
+	if !filepath.IsAbs(p) || clean != p {
+		return &proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("path %q is not absolute and clean", p), Remedy: "write it without . and .. and without a slash at its end"}
+	}
+	if !slices.ContainsFunc(l.roots, func(root string) bool { return within(root, clean) }) {
+		return l.deny("path "+clean, "paths", clean)
+	}
+	real, err := resolve(clean)
+	if err != nil {
+		return &proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("path %s can't be followed: %v", clean, err), Remedy: "mend the link, or name another path"}
+	}
+	for _, root := range l.roots {
+		realRoot, err := resolve(root)
+		if err == nil && within(realRoot, real) {
+			return nil
+		}
+	}
+	return l.deny(fmt.Sprintf("path %s, which leads to %s,", clean, real), "paths", real)
+}
+
+// Instance refuses an instance that needs anything which the list does not name. It names everything that is missing.
+func (l *List) Instance(spec proto.InstanceSpec) error {
+	var denied []error
+	check := func(err error) {
+		if err != nil {
+			denied = append(denied, err)
+		}
+	}
+	if s := spec.Service; s != nil {
+		check(l.Unit(s.Unit))
+		for _, p := range slices.Concat(s.Data, s.Config) {
+			check(l.Path(p))
+		}
+	}
+	if spec.Address != "" {
+		prefix, err := netip.ParsePrefix(spec.Address)
+		if err != nil {
+			check(&proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("address %q of instance %s has no prefix length", spec.Address, spec.Name), Remedy: "write it like 10.77.0.60/24"})
+		} else {
+			check(l.Address(prefix.Addr()))
+		}
+	}
+	if len(spec.Health.Exec) > 0 {
+		check(l.User(spec.Health.ExecUser()))
+	}
+	return join(denied)
+}
+
+// join makes one fault of many.
+func join(denied []error) error {
+	if len(denied) < 2 {
+		return errors.Join(denied...)
+	}
+	out := &proto.Fault{Code: proto.FaultNotAllowed}
+	var what, remedy []string
+	for _, err := range denied {
+		var f *proto.Fault
+		if errors.As(err, &f) {
+			what, remedy = append(what, f.What), append(remedy, f.Remedy)
+		}
+	}
+	out.What, out.Remedy = strings.Join(what, "; "), strings.Join(remedy, "; ")
+	return out
+}
+
+func (l *List) deny(what, field, value string) error {
+	return &proto.Fault{
+		Code:   proto.FaultNotAllowed,
+		What:   fmt.Sprintf("%s is not on this host's allow-list", what),
+		Remedy: fmt.Sprintf("to allow it, add to %s:  %s: [%s]", l.path, field, value),
+	}
+}
+
+// within reports whether p is root or below it. Both are clean.
+func within(root, p string) bool {
+	return p == root || strings.HasPrefix(p, strings.TrimRight(root, "/")+"/")
+}
+
+// resolve follows the symbolic links of a path as far as it exists. A link that leads nowhere is an error: what is made through it would be elsewhere.
+func resolve(p string) (string, error) {
+	rest := ""
+	for dir := p; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil {
+			real, err := filepath.EvalSymlinks(dir)
+			return filepath.Join(real, rest), err
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+}
