@@ -1,2 +1,266 @@
 // Package consensus replicates the state tables over the coordinators with Raft.
 package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Timing of the cluster. Heartbeats below a second elect in vain on busy machines.
+const (
+	heartbeat       = time.Second
+	lease           = 500 * time.Millisecond
+	commitWait      = 25 * time.Millisecond // after which a follower that fell behind hears of a commit
+	proposeWait     = 5 * time.Second       // for a place in the queue
+	changeWait      = 10 * time.Second      // for a change of the configuration
+	snapshotsKept   = 2
+	transportPool   = 3
+	transportWait   = 5 * time.Second
+	maxEntriesBatch = 256
+)
+
+// Config is what a coordinator's part in the cluster needs.
+type Config struct {
+	Name    string  // of this coordinator
+	Addr    string  // where the others reach its RPC port
+	Dir     string  // of log and snapshots; made if it is not there
+	Machine Machine // what is replicated
+	Link    *Link   // to the others
+	Log     *slog.Logger
+
+	transport raft.Transport // of tests
+}
+
+// NotLeaderError says that this coordinator can't commit anything, and who can.
+type NotLeaderError struct {
+	Leader string // name; "" while there is none
+	Addr   string // RPC address
+}
+
+// Error says where to go instead.
+func (e *NotLeaderError) Error() string {
+	if e.Addr == "" {
+		return "no leader is elected at the moment: a majority of the coordinators must be up and reach each other"
+	}
+	return fmt.Sprintf("the leader is %s at %s", e.Leader, e.Addr)
+}
+
+// ErrInDoubt is wrapped by the error of a proposal that may or may not have been committed: the leadership was lost while
+// it was on its way. Proposing the same command again is safe: its identifier is applied once.
+var ErrInDoubt = errors.New("it is not known whether the command was committed")
+
+// Consensus is a coordinator's part in the cluster. Its methods may be called concurrently.
+type Consensus struct {
+	raft  *raft.Raft
+	fsm   *fsm
+	store *store
+	log   *slog.Logger
+}
+
+// Open starts this coordinator's part. Without Bootstrap or AddVoter by a leader it waits to be taken in. Close it.
+func Open(cfg Config) (*Consensus, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("raft's folder: %w", err)
+	}
+	logger := hclogger{log: cfg.Log.With("component", "raft")}
+	s, err := openStore(filepath.Join(cfg.Dir, "raft.db"))
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("raft's snapshots: %w", err), s.Close())
+	}
+	transport := cfg.transport
+	if transport == nil {
+		transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: cfg.Link, MaxPool: transportPool, Timeout: transportWait, Logger: logger,
+		})
+	}
+	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, log: cfg.Log}
+	rc := raft.DefaultConfig()
+	rc.LocalID = raft.ServerID(cfg.Name)
+	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout, rc.CommitTimeout = heartbeat, heartbeat, lease, commitWait
+	rc.MaxAppendEntries, rc.BatchApplyCh = maxEntriesBatch, true
+	rc.Logger, rc.NoLegacyTelemetry = logger, true
+	if c.raft, err = raft.NewRaft(rc, c.fsm, s, s, snapshots, transport); err != nil {
+		return nil, errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
+	}
+	if cfg.Link != nil {
+		cfg.Link.pin(c.known)
+	}
+	return c, nil
+}
+
+// Bootstrap makes a cluster of this coordinator alone. It is refused when it belongs to one already.
+func (c *Consensus) Bootstrap(name, addr string) error {
+	servers := []raft.Server{{ID: raft.ServerID(name), Address: raft.ServerAddress(addr)}}
+	if err := c.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+		return fmt.Errorf("bootstrap the cluster: %w", err)
+	}
+	return nil
+}
+
+// Propose stamps the command with this coordinator's time, commits it, and returns what came of it and the index at
+// which it stands. Only the leader can: others return a *NotLeaderError.
+func (c *Consensus) Propose(ctx context.Context, cmd proto.Command) (proto.Result, uint64, error) {
+	cmd.At = timeline.Of(time.Now())
+	b, err := proto.Marshal(cmd)
+	if err != nil {
+		return proto.Result{}, 0, err
+	}
+	wait := proposeWait
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	if ctx.Err() != nil || wait <= 0 {
+		return proto.Result{}, 0, context.Cause(ctx)
+	}
+	// Once it is queued it is waited for whatever ctx says: raft answers within its lease when the leadership is lost.
+	f := c.raft.Apply(b, wait)
+	if err := f.Error(); err != nil {
+		return proto.Result{}, 0, c.explain(err)
+	}
+	switch r := f.Response().(type) {
+	case proto.Result:
+		return r, f.Index(), nil
+	case error:
+		return proto.Result{}, 0, r
+	default:
+		return proto.Result{}, 0, fmt.Errorf("apply answered a %T", r)
+	}
+}
+
+// Barrier returns when everything that was committed before it is applied here. Only the leader can. The leader's loops
+// act after one, so that they never follow from tables that are behind.
+func (c *Consensus) Barrier(ctx context.Context) error {
+	wait := changeWait
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	return c.explain(c.raft.Barrier(wait).Error())
+}
+
+// VerifyLeader returns nil when a majority still takes this coordinator for its leader.
+func (c *Consensus) VerifyLeader() error { return c.explain(c.raft.VerifyLeader().Error()) }
+
+// explain turns raft's errors into those that callers decide on.
+func (c *Consensus) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader):
+		name, addr := c.Leader()
+		return &NotLeaderError{Leader: name, Addr: addr}
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return &NotLeaderError{}
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore), errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
+	}
+	return err
+}
+
+// Leader returns the leader's name and RPC address, empty while there is none.
+func (c *Consensus) Leader() (name, addr string) {
+	a, id := c.raft.LeaderWithID()
+	return string(id), string(a)
+}
+
+// IsLeader reports whether this coordinator takes itself for the leader. Only Barrier or VerifyLeader make sure.
+func (c *Consensus) IsLeader() bool { return c.raft.State() == raft.Leader }
+
+// Leadership is sent to when this coordinator becomes the leader (true) or stops being it (false). It has one reader.
+func (c *Consensus) Leadership() <-chan bool { return c.raft.LeaderCh() }
+
+// Stopped is closed when the tables can't go on: Err says why. The coordinator must stop.
+func (c *Consensus) Stopped() <-chan struct{} { return c.fsm.stopped }
+
+// Err returns why the tables can't go on, nil as long as they can.
+func (c *Consensus) Err() error { return c.fsm.failure() }
+
+// Server is a coordinator of the Raft configuration.
+type Server struct {
+	Name  string `json:"name"`
+	Addr  string `json:"rpc_address"`
+	Voter bool   `json:"voter"`
+}
+
+// Servers returns the Raft configuration as this coordinator knows it.
+func (c *Consensus) Servers() ([]Server, error) {
+	f := c.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, fmt.Errorf("raft's configuration: %w", err)
+	}
+	var out []Server
+	for _, s := range f.Configuration().Servers {
+		out = append(out, Server{Name: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter})
+	}
+	return out, nil
+}
+
+// known reports whether a coordinator of that name may speak Raft to this one: it stands in the configuration, or
+// there is none yet.
+func (c *Consensus) known(name string) bool {
+	servers, err := c.Servers()
+	if err != nil {
+		return false
+	}
+	for _, s := range servers {
+		if s.Name == name {
+			return true
+		}
+	}
+	return len(servers) == 0
+}
+
+// AddVoter takes a coordinator into the configuration, or changes its address. Only the leader can.
+func (c *Consensus) AddVoter(name, addr string) error {
+	err := c.raft.AddVoter(raft.ServerID(name), raft.ServerAddress(addr), 0, changeWait).Error()
+	if err != nil {
+		return fmt.Errorf("take %s into the cluster: %w", name, c.explain(err))
+	}
+	return nil
+}
+
+// Remove takes a coordinator out of the configuration. Only the leader can.
+func (c *Consensus) Remove(name string) error {
+	if err := c.raft.RemoveServer(raft.ServerID(name), 0, changeWait).Error(); err != nil {
+		return fmt.Errorf("take %s out of the cluster: %w", name, c.explain(err))
+	}
+	return nil
+}
+
+// Transfer hands the leadership to another coordinator, if this one has it. A coordinator that stops does so first.
+func (c *Consensus) Transfer() error {
+	if !c.IsLeader() {
+		return nil
+	}
+	return c.raft.LeadershipTransfer().Error()
+}
+
+// Snapshot writes a snapshot now. Nothing new since the last one is no error.
+func (c *Consensus) Snapshot() error {
+	if err := c.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	return nil
+}
+
+// AppliedIndex returns the index of the last entry that is in the tables here.
+func (c *Consensus) AppliedIndex() uint64 { return c.raft.AppliedIndex() }
+
+// Close stops this coordinator's part. What was committed is on disk.
+func (c *Consensus) Close() error {
+	err := c.raft.Shutdown().Error()
+	return errors.Join(err, c.store.Close())
+}

@@ -1,0 +1,309 @@
+package consensus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/raft"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// list is a machine that keeps the identifiers it was given, in order. A command of type 99 is one that it does not know.
+type list struct {
+	mu  sync.Mutex
+	ids []string
+	at  timeline.Time
+}
+
+func (l *list) Apply(_ uint64, cmd proto.Command) proto.Result {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cmd.Type == 99 {
+		return proto.Result{Code: proto.ResultUnknown}
+	}
+	l.ids, l.at = append(l.ids, cmd.ID), cmd.At
+	return proto.Result{Code: proto.ResultOK, Fence: uint64(len(l.ids))}
+}
+
+func (l *list) Snapshot() func(io.Writer) error {
+	ids := slices.Clone(l.get())
+	return func(w io.Writer) error { return json.NewEncoder(w).Encode(ids) }
+}
+
+func (l *list) Restore(r io.Reader) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids = nil
+	return json.NewDecoder(r).Decode(&l.ids)
+}
+
+func (l *list) get() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ids
+}
+
+// member is one of a cluster's coordinators.
+type member struct {
+	*Consensus
+	name      string
+	machine   *list
+	transport *raft.InmemTransport
+}
+
+func start(t *testing.T, name, dir string, transport *raft.InmemTransport) *member {
+	t.Helper()
+	m := &member{name: name, machine: &list{}, transport: transport}
+	var err error
+	m.Consensus, err = Open(Config{Name: name, Addr: name, Dir: dir, Machine: m.machine, Log: slog.New(slog.DiscardHandler), transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func newTransport(name string) *raft.InmemTransport {
+	_, tr := raft.NewInmemTransportWithTimeout(raft.ServerAddress(name), time.Second)
+	return tr
+}
+
+// cluster starts n coordinators that reach each other, and takes them into one cluster.
+func cluster(t *testing.T, n int) []*member {
+	t.Helper()
+	var all []*member
+	for i := range n {
+		name := fmt.Sprintf("c%d", i+1)
+		m := start(t, name, t.TempDir(), newTransport(name))
+		for _, o := range all {
+			m.transport.Connect(o.transport.LocalAddr(), o.transport)
+			o.transport.Connect(m.transport.LocalAddr(), m.transport)
+		}
+		all = append(all, m)
+	}
+	if err := all[0].Bootstrap("c1", "c1"); err != nil {
+		t.Fatal(err)
+	}
+	leader := waitLeader(t, all)
+	for _, m := range all[1:] {
+		if err := leader.AddVoter(m.name, m.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// waitLeader returns the coordinator that can commit. The bubble's clock runs while it waits.
+func waitLeader(t *testing.T, all []*member) *member {
+	t.Helper()
+	for range 600 {
+		for _, m := range all {
+			if m.IsLeader() && m.Barrier(context.Background()) == nil {
+				return m
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("no leader in a minute")
+	return nil
+}
+
+func propose(t *testing.T, m *member, id string) {
+	t.Helper()
+	if r, _, err := m.Propose(context.Background(), proto.Command{ID: id}); err != nil || !r.OK() {
+		t.Fatalf("%s: %v %v", id, r, err)
+	}
+}
+
+func closeAll(t *testing.T, all []*member) {
+	t.Helper()
+	for _, m := range all {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatIsCommittedSurvivesTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := cluster(t, 3)
+		leader := waitLeader(t, all)
+		propose(t, leader, "one")
+		for _, m := range all {
+			if m == leader {
+				continue
+			}
+			var nl *NotLeaderError
+			if _, _, err := m.Propose(context.Background(), proto.Command{ID: "no"}); !errors.As(err, &nl) || nl.Leader != leader.name || nl.Addr != leader.name {
+				t.Errorf("a follower answered %v", err)
+			}
+		}
+		leader.transport.DisconnectAll()
+		rest := slices.DeleteFunc(slices.Clone(all), func(m *member) bool { return m == leader })
+		for _, m := range rest {
+			m.transport.Disconnect(leader.transport.LocalAddr())
+		}
+		// Cut off, it may at worst not know what became of a command; it never says that it is done.
+		if r, _, err := leader.Propose(context.Background(), proto.Command{ID: "lost"}); err == nil {
+			t.Errorf("committed without a majority: %v", r)
+		}
+		next := waitLeader(t, rest)
+		propose(t, next, "two")
+		time.Sleep(time.Second)
+		for _, m := range rest {
+			if diff := cmp.Diff([]string{"one", "two"}, m.machine.get()); diff != "" {
+				t.Errorf("%s: %s", m.name, diff)
+			}
+		}
+		closeAll(t, all)
+	})
+}
+
+func TestARestartGoesOnFromSnapshotAndLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		m := start(t, "c1", dir, newTransport("c1"))
+		if err := m.Bootstrap("c1", "c1"); err != nil {
+			t.Fatal(err)
+		}
+		waitLeader(t, []*member{m})
+		propose(t, m, "one")
+		if err := m.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+		propose(t, m, "two")
+		closeAll(t, []*member{m})
+
+		m = start(t, "c1", dir, newTransport("c1"))
+		waitLeader(t, []*member{m})
+		if diff := cmp.Diff([]string{"one", "two"}, m.machine.get()); diff != "" {
+			t.Fatal(diff)
+		}
+		if age := timeline.Of(time.Now()).Sub(m.machine.at); age < 0 || age > time.Minute {
+			t.Errorf("the leader stamped a time that is %s ago", age)
+		}
+		if err := m.Bootstrap("c1", "c1"); err == nil {
+			t.Error("bootstrapped twice")
+		}
+		closeAll(t, []*member{m})
+	})
+}
+
+func TestAnUnknownCommandStopsTheCoordinatorWithoutASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, "c1", t.TempDir(), newTransport("c1"))
+		if err := m.Bootstrap("c1", "c1"); err != nil {
+			t.Fatal(err)
+		}
+		waitLeader(t, []*member{m})
+		propose(t, m, "one")
+		if _, _, err := m.Propose(context.Background(), proto.Command{Type: 99, ID: "new"}); !errors.Is(err, proto.ErrUnknownCommand) {
+			t.Errorf("answered %v", err)
+		}
+		<-m.Stopped()
+		if _, _, err := m.Propose(context.Background(), proto.Command{ID: "after"}); err == nil {
+			t.Error("went on after a command that it does not know")
+		}
+		if err := m.Snapshot(); err == nil {
+			t.Error("took a snapshot without the command")
+		}
+		if diff := cmp.Diff([]string{"one"}, m.machine.get()); diff != "" {
+			t.Error(diff)
+		}
+		closeAll(t, []*member{m})
+	})
+}
+
+func TestACoordinatorThatIsNotInTheConfigurationIsRefused(t *testing.T) {
+	l := NewLink("c1", nil)
+	l.pin(func(name string) bool { return name == "c2" })
+	a, b := net.Pipe()
+	defer b.Close()
+	if err := l.Handle(context.Background(), a, "c9"); err == nil {
+		t.Error("let in")
+	}
+	done := make(chan error)
+	go func() { done <- l.Handle(context.Background(), a, "c2") }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestCoordinatorsReplicateOverLinks(t *testing.T) {
+	links := map[string]*Link{}
+	var mu sync.Mutex
+	connect := func(from string) func(context.Context, string) (net.Conn, error) {
+		return func(ctx context.Context, addr string) (net.Conn, error) {
+			mu.Lock()
+			to := links[addr]
+			mu.Unlock()
+			a, b := net.Pipe()
+			go func() {
+				if to.Handle(ctx, b, from) != nil {
+					b.Close()
+				}
+			}()
+			return a, nil
+		}
+	}
+	var all []*member
+	for _, name := range []string{"c1", "c2", "c3"} {
+		link := NewLink(name, connect(name))
+		mu.Lock()
+		links[name] = link
+		mu.Unlock()
+		m := &member{name: name, machine: &list{}}
+		var err error
+		if m.Consensus, err = Open(Config{Name: name, Addr: name, Dir: t.TempDir(), Machine: m.machine, Link: link, Log: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	defer closeAll(t, all)
+	if err := all[0].Bootstrap("c1", "c1"); err != nil {
+		t.Fatal(err)
+	}
+	if led := <-all[0].Leadership(); !led {
+		t.Fatal("not elected")
+	}
+	for _, m := range all[1:] {
+		if err := all[0].AddVoter(m.name, m.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose(t, all[0], "one")
+	servers, err := all[0].Servers()
+	if err != nil || len(servers) != 3 {
+		t.Fatalf("%v, %v", servers, err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for _, m := range all {
+		for !slices.Equal(m.machine.get(), []string{"one"}) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s has %v", m.name, m.machine.get())
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
