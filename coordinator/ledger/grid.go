@@ -1,0 +1,93 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// The grid's shape, in base steps: fine steps up to fineReach, coarse steps of coarseLength up to coarseReach, and a
+// tail without end. Boundaries lie on multiples of their step's length from the epoch, so that a step that comes
+// nearer is split into finer ones and never straddles two: what fits the coarse step fits each of its parts.
+const (
+	fineReach    = 72
+	coarseLength = 6
+	coarseReach  = 576
+
+	maxFine   = fineReach + coarseLength - 1
+	numCoarse = (coarseReach - fineReach) / coarseLength
+	maxSteps  = maxFine + numCoarse + 1
+)
+
+// Grid is the time grid on which capacity is promised: 72 base steps (and up to five more, to the next coarse boundary),
+// 84 steps of six times that length, and a tail. With a base step of 5 minutes: 6 hours finely, 48 hours coarsely.
+type Grid struct {
+	Step time.Duration // base step: at least a second, a whole number of milliseconds
+}
+
+// Valid returns an error unless the base step is between a second and an hour.
+func (g Grid) Valid() error {
+	if g.Step < time.Second || g.Step > time.Hour || g.Step%time.Millisecond != 0 {
+		return fmt.Errorf("a grid step of %s: use 1s to 1h in whole milliseconds", g.Step)
+	}
+	return nil
+}
+
+// layout is the grid at a time: which instants each of its steps covers.
+type layout struct {
+	step  timeline.Time // base step
+	start timeline.Time // of the first step
+	fine  int           // how many fine steps
+}
+
+// at returns the layout whose first step contains now.
+func (g Grid) at(now timeline.Time) layout {
+	coarse := g.Step * coarseLength
+	start := max(0, now).Floor(g.Step)
+	step := timeline.Time(g.Step.Milliseconds())
+	fineEnd := (start + fineReach*step).Ceil(coarse)
+	return layout{step: step, start: start, fine: int((fineEnd - start) / step)}
+}
+
+func (l layout) fineEnd() timeline.Time   { return l.start + timeline.Time(l.fine)*l.step }
+func (l layout) coarseEnd() timeline.Time { return l.fineEnd() + numCoarse*coarseLength*l.step }
+
+// steps returns how many steps there are. The last is the tail.
+func (l layout) steps() int { return l.fine + numCoarse + 1 }
+
+// span returns what step i covers.
+func (l layout) span(i int) timeline.Span {
+	switch {
+	case i < l.fine:
+		s := l.start + timeline.Time(i)*l.step
+		return timeline.Span{Start: s, End: s + l.step}
+	case i < l.fine+numCoarse:
+		s := l.fineEnd() + timeline.Time(i-l.fine)*coarseLength*l.step
+		return timeline.Span{Start: s, End: s + coarseLength*l.step}
+	default:
+		return timeline.Span{Start: l.coarseEnd(), End: timeline.Forever}
+	}
+}
+
+// index returns the step that covers t; the first one for what is past.
+func (l layout) index(t timeline.Time) int {
+	switch {
+	case t < l.start:
+		return 0
+	case t < l.fineEnd():
+		return int((t - l.start) / l.step)
+	case t < l.coarseEnd():
+		return l.fine + int((t-l.fineEnd())/(coarseLength*l.step))
+	default:
+		return l.fine + numCoarse
+	}
+}
+
+// over returns the range of steps, [from, to), that the span touches; empty for what is past.
+func (l layout) over(s timeline.Span) (from, to int) {
+	if s.Empty() || s.End <= l.start {
+		return 0, 0
+	}
+	return l.index(s.Start), l.index(s.End-1) + 1
+}

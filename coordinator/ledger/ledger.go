@@ -1,0 +1,252 @@
+// Package ledger promises the fleet's capacity: reservations of all eight resources on a time grid, admitted at every step or refused whole.
+//
+// The envelopes of the reservations are what counts; the dense sums per host, resource and step are derived from them. A
+// ledger is a value for one goroutine at a time; Clone is cheap, and clones share nothing that changes.
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/google/btree"
+)
+
+// Bounds that keep every sum within its integers.
+const (
+	MaxPerHost = 2048   // reservations on one host
+	MaxRatio   = 10_000 // thousandths of the allocatable amount that may be promised
+	MaxZ       = 10_000 // thousandths of a standard deviation
+)
+
+// Refusals that somebody decides on; a *proto.Shortfall is the other one. They come with the name of the object.
+var (
+	ErrUnknownHost        = errors.New("no such host in the ledger")
+	ErrUnknownReservation = errors.New("no such reservation")
+	ErrConflict           = errors.New("another reservation has this identifier")
+	ErrInvalid            = errors.New("invalid reservation")
+	ErrFull               = errors.New("the host has as many reservations as it may have")
+	ErrInUse              = errors.New("the host has reservations")
+)
+
+// Ledger is the record of all reservations of a fleet.
+type Ledger struct {
+	grid   Grid
+	z      int64
+	layout layout
+	hosts  *btree.BTreeG[*host]
+	held   *btree.BTreeG[*proto.Reservation]
+}
+
+const degree = 32 // of the trees: a node's items stay within a few cache lines' worth of pointers
+
+// New returns an empty ledger whose grid begins at now. z is the number of standard deviations that pooled demand is held
+// with, in thousandths, 0 to MaxZ.
+func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
+	if err := g.Valid(); err != nil {
+		return nil, err
+	}
+	if z < 0 || z > MaxZ {
+		return nil, fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
+	}
+	return &Ledger{
+		grid: g, z: z, layout: g.at(now),
+		hosts: btree.NewG(degree, func(a, b *host) bool { return a.capacity.Host < b.capacity.Host }),
+		held:  btree.NewG(degree, func(a, b *proto.Reservation) bool { return a.ID < b.ID }),
+	}, nil
+}
+
+// Clone returns a ledger that can be changed and read apart from l. It takes no time; it must not run at the same time as
+// another call on l.
+func (l *Ledger) Clone() *Ledger {
+	c := *l
+	c.hosts, c.held = l.hosts.Clone(), l.held.Clone()
+	return &c
+}
+
+// Start returns the start of the grid's first step.
+func (l *Ledger) Start() timeline.Time { return l.layout.start }
+
+// SetHost states a host's capacity. It is a fact: what was promised stays, and Short says when it is too much.
+func (l *Ledger) SetHost(c Capacity) error {
+	if err := c.Allocatable.Valid(); err != nil {
+		return fmt.Errorf("allocatable of %s: %w", c.Host, err)
+	}
+	if err := c.Reduced.Valid(); err != nil {
+		return fmt.Errorf("reduced capacity of %s: %w", c.Host, err)
+	}
+	if c.Debt < 0 || c.Debt > resource.Unlimited {
+		return fmt.Errorf("memory debt of %s: %d bytes", c.Host, c.Debt)
+	}
+	for k, n := range c.Ratio {
+		if n < 1 || n > MaxRatio {
+			return fmt.Errorf("ratio of %s on %s: %d thousandths, use 1 to %d", resource.Kind(k), c.Host, n, MaxRatio)
+		}
+	}
+	var held []*proto.Reservation
+	if old, ok := l.host(c.Host); ok {
+		held = old.held
+	}
+	h := newHost(c, l.layout, held)
+	h.short = h.worse(l.z, nil)
+	l.hosts.ReplaceOrInsert(h)
+	return nil
+}
+
+// RemoveHost takes out a host on which nothing is reserved.
+func (l *Ledger) RemoveHost(name string) error {
+	h, ok := l.host(name)
+	if !ok {
+		return fmt.Errorf("%s: %w", name, ErrUnknownHost)
+	}
+	if len(h.held) > 0 {
+		return fmt.Errorf("%s: %w: %s is one", name, ErrInUse, h.held[0].ID)
+	}
+	l.hosts.Delete(h)
+	return nil
+}
+
+// SetZ changes what pooled demand is held with, in thousandths of a standard deviation, 0 to MaxZ. It is a fact, like a
+// host's capacity.
+func (l *Ledger) SetZ(z int64) error {
+	if z < 0 || z > MaxZ {
+		return fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
+	}
+	l.z = z
+	l.replaceHosts(func(h *host) *host { return h.clone() })
+	return nil
+}
+
+// Roll moves the grid forward to now. What is reserved stays reserved, and nothing that did not fit fits worse. A time
+// before the grid's start changes nothing.
+func (l *Ledger) Roll(now timeline.Time) {
+	to := l.grid.at(now)
+	if to.start <= l.layout.start {
+		return
+	}
+	l.layout = to
+	l.replaceHosts(func(h *host) *host { return h.rolled(to) })
+}
+
+// replaceHosts puts another version in the place of each host.
+func (l *Ledger) replaceHosts(f func(*host) *host) {
+	next := make([]*host, 0, l.hosts.Len())
+	l.hosts.Ascend(func(h *host) bool {
+		h = f(h)
+		h.short = h.worse(l.z, nil)
+		next = append(next, h)
+		return true
+	})
+	for _, h := range next {
+		l.hosts.ReplaceOrInsert(h)
+	}
+}
+
+// Expire releases the reservations whose end has come and which keep does not hold back, and returns them sorted by ID.
+func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []proto.Reservation {
+	var gone []proto.Reservation
+	var change Change
+	l.held.Ascend(func(r *proto.Reservation) bool {
+		if r.End() <= now && !keep(*r) {
+			gone = append(gone, *r)
+			change.Release = append(change.Release, r.ID)
+		}
+		return true
+	})
+	if err := l.Apply(change); err != nil {
+		panic("ledger: a release was refused: " + err.Error()) // releasing what is there always succeeds
+	}
+	return gone
+}
+
+// Reservation returns the reservation with the identifier.
+func (l *Ledger) Reservation(id string) (proto.Reservation, bool) {
+	r, ok := l.held.Get(&proto.Reservation{ID: id})
+	if !ok {
+		return proto.Reservation{}, false
+	}
+	return *r, true
+}
+
+// Reservations returns all reservations, sorted by ID.
+func (l *Ledger) Reservations() iter.Seq[proto.Reservation] {
+	return func(yield func(proto.Reservation) bool) {
+		l.held.Ascend(func(r *proto.Reservation) bool { return yield(*r) })
+	}
+}
+
+// Len returns how many reservations there are.
+func (l *Ledger) Len() int { return l.held.Len() }
+
+// On returns the reservations on a host, sorted by ID.
+func (l *Ledger) On(name string) []proto.Reservation {
+	h, ok := l.host(name)
+	if !ok {
+		return nil
+	}
+	out := make([]proto.Reservation, len(h.held))
+	for i, r := range h.held {
+		out[i] = *r
+	}
+	return out
+}
+
+// Short returns where a host has promised more than it may, because a fact took it: its capacity fell, the system uses
+// more, memory could not be taken back, an observed instance was adopted. It is nil where all is well.
+func (l *Ledger) Short(name string) *proto.Shortfall {
+	if h, ok := l.host(name); ok {
+		return h.short
+	}
+	return nil
+}
+
+// Step is one step of a host's grid: what is needed of it and what may be promised.
+type Step struct {
+	timeline.Span
+	Needed, Limit resource.Vector
+}
+
+// Headroom returns what is still free.
+func (s Step) Headroom() resource.Vector { return s.Limit.Sub(s.Needed) }
+
+// Steps returns the grid of a host from its first step to the tail; nil for an unknown host.
+func (l *Ledger) Steps(name string) []Step {
+	h, ok := l.host(name)
+	if !ok {
+		return nil
+	}
+	out := make([]Step, h.layout.steps())
+	for i := range out {
+		out[i].Span = h.layout.span(i)
+		for k := range resource.Kinds {
+			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, i), h.limit(k, i)
+		}
+	}
+	return out
+}
+
+func (l *Ledger) host(name string) (*host, bool) {
+	return l.hosts.Get(&host{capacity: Capacity{Host: name}})
+}
+
+// Hosts returns the names of the hosts, sorted.
+func (l *Ledger) Hosts() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		l.hosts.Ascend(func(h *host) bool { return yield(h.capacity.Host) })
+	}
+}
+
+// names returns the keys of m, sorted: what is done to several hosts is done in one order everywhere.
+func names(m map[string]*host) []string {
+	out := make([]string, 0, len(m))
+	for name := range m {
+		out = append(out, name)
+	}
+	slices.SortFunc(out, strings.Compare)
+	return out
+}
