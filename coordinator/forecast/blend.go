@@ -12,10 +12,11 @@ type blend struct {
 }
 
 const (
-	weightPower   = 8.0 // how strongly the recently best is preferred
-	weightDays    = 7.0 // whose pinball loss counts
-	trustNarrower = .5  // how far the errors of the average may narrow its upper quantiles
-	minEvidence   = 24  // points that a bucket needs for errors of its own
+	weightPower    = 8.0 // how strongly the recently best is preferred
+	weightDays     = 7.0 // whose pinball loss counts
+	trustNarrower  = .5  // how far the errors of the average may narrow its upper quantiles
+	weightHalfLife = 2.0 // days after which a loss counts half
+	minEvidence    = 24  // points that a bucket needs for errors of its own
 )
 
 // fit makes the blend of a bucket from its evidence, which must hold at least one point.
@@ -100,8 +101,8 @@ func evenBlend(members, quantiles int) blend {
 func (e *evidence) loss(said []float64, offset, q float64) float64 {
 	sum := 0.0
 	for j, v := range said {
-		if e.age[j] <= weightDays {
-			sum += pinball(e.y[j], max(0, v+offset), q)
+		if f := e.fresh[j]; f > 0 {
+			sum += f * pinball(e.y[j], max(0, v+offset), q)
 		}
 	}
 	return sum

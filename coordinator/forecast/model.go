@@ -136,13 +136,13 @@ func (g *grid) lastHour(quantiles []float64) []float64 {
 // Forecast predicts the demand from the step that contains now for the horizon, which is rounded up to whole steps. It
 // returns an *InputError when the horizon is not positive, too long for the step, or now lies out of the calendar.
 func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, error) {
-	n := int((horizon + m.opts.Step - 1) / m.opts.Step)
 	switch {
-	case horizon <= 0 || n > maxSteps:
+	case horizon <= 0 || horizon/m.opts.Step >= maxSteps:
 		return nil, inputError("horizon", "%s at steps of %s: use 1 to %d steps", horizon, m.opts.Step, maxSteps)
 	case now < earliest || now.Add(horizon) > latest:
 		return nil, inputError("now", "%d lies outside the years 1900 to 2200", now)
 	}
+	n := int((horizon + m.opts.Step - 1) / m.opts.Step)
 	f := &Forecast{Start: now.Floor(m.opts.Step), Step: m.opts.Step, Quantiles: m.opts.Quantiles}
 	for k := range m.kinds {
 		f.Values[k] = m.kinds[k].values(m, resource.Kind(k), f.Start, n)

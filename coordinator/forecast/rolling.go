@@ -35,9 +35,9 @@ func bucketOf(h int, step time.Duration) int {
 
 // evidence is what the members said about one bucket, point by point, and what was.
 type evidence struct {
-	y    []float64     // what was observed
-	age  []float64     // of the target before the end, in days
-	said [][][]float64 // [member][quantile, or 0 for all][point]
+	y     []float64     // what was observed
+	fresh []float64     // what the point counts in a member's loss, by its age; 0 when too old
+	said  [][][]float64 // [member][quantile, or 0 for all][point]
 }
 
 // origin is a place to forecast from, and the horizons to look at.
@@ -93,7 +93,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 	}
 	var ev [buckets]evidence
 	for b := range ev {
-		ev[b].y, ev[b].age = make([]float64, 0, points[b]), make([]float64, 0, points[b])
+		ev[b].y, ev[b].fresh = make([]float64, 0, points[b]), make([]float64, 0, points[b])
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
@@ -111,7 +111,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 			if y := g.y[o.at+h]; !math.IsNaN(y) {
 				b := bucketOf(h, g.step)
 				ev[b].y = append(ev[b].y, y)
-				ev[b].age = append(ev[b].age, float64(len(g.y)-o.at-h)/float64(g.day))
+				ev[b].fresh = append(ev[b].fresh, freshness(float64(len(g.y)-o.at-h)/float64(g.day)))
 				seen = append(seen, place{h, b})
 			}
 		}
@@ -145,4 +145,12 @@ func (c candidate) pathOf(qi int) int {
 		return qi
 	}
 	return 0
+}
+
+// freshness returns what a point of that age in days counts in a member's loss.
+func freshness(days float64) float64 {
+	if days > weightDays {
+		return 0
+	}
+	return math.Exp2(-days / weightHalfLife)
 }

@@ -86,7 +86,7 @@ func (s Series) check(object string) error {
 		return inputError(object, "step %s: use whole milliseconds between 1s and %s", s.Step, maxModelStep)
 	case s.Fold > Max:
 		return inputError(object, "fold %d is neither Mean nor Max", s.Fold)
-	case s.Start < earliest || s.Start > latest || len(s.Values) > int((latest-earliest)/1000) || s.End() > latest:
+	case s.Start < earliest || s.Start > latest || int64(len(s.Values)) > int64(latest-s.Start)/s.Step.Milliseconds():
 		return inputError(object, "times lie outside the years 1900 to 2200")
 	}
 	for i, v := range s.Values {
