@@ -121,10 +121,10 @@ func TestErrorsSurviveTheTrip(t *testing.T) {
 func TestHandlerSeesTheCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		var left time.Duration
+		left := make(chan time.Duration, 1)
 		mux := muxOf(map[string]wire.HandlerFunc{"hang": func(ctx context.Context, p wire.Peer, b []byte) ([]byte, error) {
 			deadline, _ := ctx.Deadline()
-			left = time.Until(deadline)
+			left <- time.Until(deadline)
 			return hang(ended)(ctx, p, b)
 		}})
 		c, _ := pair(t, wire.Options{}, wire.Options{Mux: mux})
@@ -135,8 +135,8 @@ func TestHandlerSeesTheCallersDeadline(t *testing.T) {
 		if wire.CodeOf(err) != wire.Deadline || time.Since(start) != 700*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		if left != 700*time.Millisecond {
-			t.Errorf("the handler had %v", left)
+		if had := <-left; had != 700*time.Millisecond {
+			t.Errorf("the handler had %v", had)
 		}
 		if cause := <-ended; cause == nil {
 			t.Error("the handler's context did not end")
