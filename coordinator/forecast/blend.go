@@ -12,11 +12,11 @@ type blend struct {
 }
 
 const (
-	weightPower    = 8.0 // how strongly the recently best is preferred
-	weightDays     = 7.0 // whose pinball loss counts
-	trustNarrower  = .5  // how far the errors of the average may narrow its upper quantiles
-	weightHalfLife = 2.0 // days after which a loss counts half
-	minEvidence    = 24  // points that a bucket needs for errors of its own
+	weightPower    = 8.0  // how strongly the recently best is preferred
+	weightDays     = 14.0 // whose pinball loss counts
+	trustNarrower  = .5   // how far the errors of the average may narrow its upper quantiles
+	weightHalfLife = 4.0  // days after which a loss counts half
+	minEvidence    = 24   // points that a bucket needs for errors of its own
 )
 
 // fit makes the blend of a bucket from its evidence, which must hold at least one point.

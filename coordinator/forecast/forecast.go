@@ -39,7 +39,7 @@ const DefaultStep = 5 * time.Minute
 const (
 	defaultWindow = 28 * 24 * time.Hour
 	maxQuantiles  = 16
-	maxSteps      = 1 << 20 // per quantile and resource
+	maxSteps      = 1 << 17 // per quantile and resource
 )
 
 // withDefaults returns o with every zero value replaced, or an *InputError.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,11 +197,18 @@ func TestColdStartSaysWhatStandsIn(t *testing.T) {
 	opts.Prior[resource.CPU] = 400
 	f := mustForecast(t, History{}, nil, opts, monday, time.Hour)
 	r := f.Reasons[resource.CPU]
-	if !f.Cold() || !r.Cold || r.Note != "no history: the given prior stands in" {
+	if !f.Cold() || !r.Cold || r.Note != "no history in the last 672h0m0s: the given prior stands in" {
 		t.Errorf("reason %+v", r)
 	}
 	if p := f.Profile(.5); len(p) != 1 || p[0].Amount[resource.CPU] != 400 || p[0].Amount[resource.Memory] != 1000 {
 		t.Errorf("profile %v", p)
+	}
+	old := seasonalDays(40, 1)
+	for i := perDay; i < len(old); i++ {
+		old[i] = math.NaN()
+	}
+	if r := mustForecast(t, cpu(old), nil, opts, after(40*day), time.Hour).Reasons[resource.CPU]; !r.Cold {
+		t.Errorf("of a history with nothing in its last 39 days: %+v", r)
 	}
 	if _, err := Train(History{}, nil, Options{}); !errors.Is(err, ErrColdStart) {
 		t.Errorf("without anything to stand in: %v", err)
@@ -285,5 +293,23 @@ func TestTheSeasonFollowsTheWallClock(t *testing.T) {
 	}
 	if a, b := at(7, 30), at(8, 30); a > 200 || b < 400 {
 		t.Errorf("half an hour before work %.0f, after its start %.0f", a, b)
+	}
+}
+
+func TestAHistoryThatEndedYearsAgoStillHasItsWeek(t *testing.T) {
+	values := make([]float64, 28*perDay)
+	for i := range values {
+		values[i] = 100
+		if (i/perDay)%7 < 5 && i%perDay >= 96 {
+			values[i] = 400
+		}
+	}
+	now := after(28*day + 52*7*day)
+	f := mustForecast(t, cpu(values), nil, one(), now, 24*time.Hour)
+	if a, b := f.Values[resource.CPU][0][48], f.Values[resource.CPU][0][200]; a > 200 || b < 300 {
+		t.Errorf("on Monday %.0f at four, %.0f in the afternoon", a, b)
+	}
+	if note := f.Reasons[resource.CPU].Note; !strings.Contains(note, "the history ends 8736h0m0s before") {
+		t.Errorf("note %q", note)
 	}
 }

@@ -74,7 +74,7 @@ func dropThinEnd(s Series, step time.Duration) Series {
 	if whole == end || end.Sub(whole) >= step/2 {
 		return s
 	}
-	if short := s.Before(whole); len(short.Values) > 0 {
+	if short := s.Before(whole); observed(short.Values) > 0 {
 		return short
 	}
 	return s

@@ -65,17 +65,20 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	if m.standIn == 0 {
 		m.standIn = float64(opts.Maximum[kind])
 	}
-	if observed(s.Values) == 0 {
+	step := modelStep(max(s.Step, minModelStep), opts.Step)
+	var g *grid
+	if observed(s.Values) > 0 {
+		g = newGrid(s, step, opts.Window, opts.Location, int((longHorizon+day)/step))
+	}
+	if g == nil || len(g.y) == 0 {
 		if m.standIn == 0 {
 			return m, fmt.Errorf("forecast: %s: %w", kind, ErrColdStart)
 		}
 		m.cold = true
-		m.note = "no history: " + m.standInNote(kind, opts)
-		m.effects = (&grid{step: opts.Step, day: 1}).learnEvents(events, opts.Quantiles)
+		m.note = fmt.Sprintf("no history in the last %s: %s", opts.Window, m.standInNote(kind, opts))
+		m.effects = (&grid{step: step, day: 1}).learnEvents(events, opts.Quantiles)
 		return m, nil
 	}
-	step := modelStep(s.Step, opts.Step, minModelStep)
-	g := newGrid(s, step, opts.Window, opts.Location, int((longHorizon+day)/step))
 	m.grid = g
 	m.observed = time.Duration(observed(g.y)) * step
 	m.missing = 1 - float64(observed(g.y))/float64(len(g.y))
@@ -146,7 +149,7 @@ func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, e
 	f := &Forecast{Start: now.Floor(m.opts.Step), Step: m.opts.Step, Quantiles: m.opts.Quantiles}
 	for k := range m.kinds {
 		f.Values[k] = m.kinds[k].values(m, resource.Kind(k), f.Start, n)
-		f.Reasons[k] = m.kinds[k].reason(m.opts.Quantiles)
+		f.Reasons[k] = m.kinds[k].reason(m.opts.Quantiles, f.Start)
 	}
 	return f, nil
 }
@@ -191,6 +194,11 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.Duration, quantiles []float64) {
 	g := m.grid
 	n := len(out[0])
+	// Of a history that ended long ago only the week counts: whole weeks between them are left out.
+	week := timeline.Time((7 * day).Milliseconds())
+	if gap := start - g.timeOf(len(g.x)); gap >= 2*week {
+		start -= (gap/week - 1) * week
+	}
 	at := func(i int) int { // model steps after the history
 		return max(0, int(start.Add(time.Duration(i)*step).Sub(g.start)/g.step)-len(g.x))
 	}

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// reason tells how the model came about.
-func (m *kindModel) reason(quantiles []float64) Reason {
+// reason tells how the model came about, for a forecast from start on.
+func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	r := Reason{Cold: m.cold, Note: m.note}
 	for _, e := range m.effects {
 		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
@@ -31,6 +33,9 @@ func (m *kindModel) reason(quantiles []float64) Reason {
 	}
 	if r.Note == "" {
 		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week", len(m.members))
+	}
+	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {
+		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)
 	}
 	return r
 }
