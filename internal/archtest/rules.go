@@ -5,7 +5,7 @@ package archtest
 // on every coordinator and in every test.
 var pure = []string{
 	"internal/resource", "internal/timeline",
-	"agent/demand", "agent/pilot",
+	"agent/demand", "agent/pilot", "agent/enforce/limit",
 	"coordinator/forecast", "coordinator/ledger", "coordinator/planner", "coordinator/state",
 }
 

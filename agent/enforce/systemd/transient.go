@@ -63,7 +63,7 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	}
 	tail := make(chan string, 1)
 	go func() { tail <- readTail(out) }() // ends when the last writer of the pipe is gone
-	defer out.Close() // ends it at the latest
+	defer out.Close()                     // ends it at the latest
 
 	done := make(chan string, 1)
 	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", spec.properties(in), done)
