@@ -47,28 +47,43 @@ func NewCredentials(certPEM, keyPEM, caPEM []byte) (*Credentials, error) {
 	return c, nil
 }
 
-// Install replaces the certificate and the CA's, for every handshake from now on. Both are checked
-// before: the certificate must be of the same identity and key, and signed by the CA.
+// Install replaces the certificate and the CA's, for every handshake from now on, if Check finds nothing wrong with them.
 func (c *Credentials) Install(certPEM, caPEM []byte) error {
+	m, err := c.assemble(certPEM, caPEM)
+	if err != nil {
+		return err
+	}
+	c.now.Store(m)
+	return nil
+}
+
+// Check reports what keeps a certificate from being installed: it must be of the same identity and key, be signed by the CA, and
+// not end before the one in use.
+func (c *Credentials) Check(certPEM, caPEM []byte) error {
+	_, err := c.assemble(certPEM, caPEM)
+	return err
+}
+
+func (c *Credentials) assemble(certPEM, caPEM []byte) (*material, error) {
 	certs, err := parseCerts(certPEM)
 	if err != nil {
-		return fmt.Errorf("own certificate: %w", err)
+		return nil, fmt.Errorf("own certificate: %w", err)
 	}
 	cas, err := parseCerts(caPEM)
 	if err != nil {
-		return fmt.Errorf("the CA's certificate: %w", err)
+		return nil, fmt.Errorf("the CA's certificate: %w", err)
 	}
 	leaf := certs[0]
 	if !c.key.PublicKey.Equal(leaf.PublicKey) {
-		return errors.New("own certificate: it is not for this key")
+		return nil, errors.New("own certificate: it is not for this key")
 	}
 	roots := x509.NewCertPool()
 	own := &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: c.key, Leaf: leaf}
 	for _, ca := range cas {
 		if fleet, err := fleetOf(ca); err != nil {
-			return fmt.Errorf("the CA's certificate: %w", err)
+			return nil, fmt.Errorf("the CA's certificate: %w", err)
 		} else if fleet != c.id.Fleet {
-			return fmt.Errorf("the CA's certificate: %w: it is of fleet %s", ErrForeign, fleet)
+			return nil, fmt.Errorf("the CA's certificate: %w: it is of fleet %s", ErrForeign, fleet)
 		}
 		roots.AddCert(ca)
 		if leaf.CheckSignatureFrom(ca) == nil {
@@ -78,13 +93,15 @@ func (c *Credentials) Install(certPEM, caPEM []byte) error {
 	}
 	peer, err := verify(certs, roots, c.id.Fleet, x509.ExtKeyUsageClientAuth, leaf.NotAfter, 0)
 	if err != nil {
-		return fmt.Errorf("own certificate: %w", err)
+		return nil, fmt.Errorf("own certificate: %w", err)
 	}
 	if peer.Identity != c.id {
-		return fmt.Errorf("own certificate: it is for %s, not %s", peer.Identity, c.id)
+		return nil, fmt.Errorf("own certificate: it is for %s, not %s", peer.Identity, c.id)
 	}
-	c.now.Store(&material{own: own, roots: roots})
-	return nil
+	if old := c.now.Load(); old != nil && leaf.NotAfter.Before(old.own.Leaf.NotAfter) {
+		return nil, errors.New("own certificate: it ends before the one in use")
+	}
+	return &material{own: own, roots: roots}, nil
 }
 
 // Identity returns whom these credentials speak for.
