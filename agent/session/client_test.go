@@ -1,0 +1,122 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// coordinators are two coordinators on pipes, of which one is the home.
+type coordinators struct {
+	mu      sync.Mutex
+	home    string
+	down    map[string]bool
+	dials   []string
+	windows int
+	open    []*wire.Session
+}
+
+func (c *coordinators) dial(_ context.Context, addr string) (net.Conn, wire.Peer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dials = append(c.dials, addr)
+	if c.down[addr] {
+		return nil, wire.Peer{}, errors.New("no route")
+	}
+	mux := wire.NewMux()
+	rpc.Handle(mux, proto.MethodHello, func(context.Context, wire.Peer, proto.Hello) (proto.HelloReply, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return proto.HelloReply{Home: c.home, HomeAddr: c.home, Coordinators: []string{"c1", "c2"}}, nil
+	})
+	rpc.Handle(mux, proto.MethodSamples, func(_ context.Context, _ wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.windows += len(s.Windows)
+		return proto.SamplesReply{Sequence: s.Sequence}, nil
+	})
+	a, b := net.Pipe()
+	c.open = append(c.open, wire.NewSession(a, false, wire.Options{Mux: mux}))
+	return b, wire.Peer{Identity: pki.Identity{Fleet: "f", Kind: pki.Coordinator, Name: addr}}, nil
+}
+
+// fail takes a coordinator down, with the sessions that it has.
+func (c *coordinators) fail(addr string) {
+	c.mu.Lock()
+	c.down[addr] = true
+	open := c.open
+	c.open = nil
+	c.mu.Unlock()
+	for _, s := range open {
+		s.Close()
+	}
+}
+
+func (c *coordinators) setHome(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.home, c.down = addr, map[string]bool{}
+}
+
+func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &coordinators{home: "c2", down: map[string]bool{}}
+		buffer := openBuffer(t, t.TempDir(), 1<<20)
+		var learned []string
+		client := NewClient(ClientConfig{
+			Addrs: []string{"c1"}, Dial: c.dial, Buffer: buffer, Log: slog.New(slog.DiscardHandler), Mux: wire.NewMux(),
+			Hello:  func(context.Context) (proto.Hello, error) { return proto.Hello{}, nil },
+			Answer: func(proto.HelloReply, time.Time, time.Duration) {},
+			Learn:  func(addrs []string) { learned = addrs },
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- client.Run(ctx) }()
+
+		put(t, buffer, 0, 5)
+		time.Sleep(5 * time.Second)
+		if diff := cmp.Diff([]string{"c1", "c2"}, c.dials); diff != "" {
+			t.Error(diff)
+		}
+		if !client.Connected() || c.windows != 5 {
+			t.Errorf("connected %v, %d windows", client.Connected(), c.windows)
+		}
+		if _, err := rpc.Call[proto.HelloReply](ctx, client, proto.MethodHello, proto.Hello{}); err != nil {
+			t.Error(err)
+		}
+		c.fail("c2")
+		time.Sleep(30 * time.Second)
+		put(t, buffer, 5, 8)
+		if client.Connected() {
+			t.Error("connected to a home that is down")
+		}
+		if _, err := client.Call(ctx, "x", nil); wire.CodeOf(err) != wire.Unavailable {
+			t.Error(err)
+		}
+		c.setHome("c1") // the leader has made the standby the home
+		time.Sleep(30 * time.Second)
+		if !client.Connected() || c.windows != 8 {
+			t.Errorf("connected %v, %d windows", client.Connected(), c.windows)
+		}
+		if diff := cmp.Diff([]string{"c1", "c2"}, learned); diff != "" {
+			t.Error(diff)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		c.fail("c1")
+	})
+}
