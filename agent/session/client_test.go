@@ -87,6 +87,7 @@ func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 
 		put(t, buffer, 0, 5)
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if diff := cmp.Diff([]string{"c1", "c2"}, c.dials); diff != "" {
 			t.Error(diff)
 		}
@@ -98,6 +99,7 @@ func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 		}
 		c.fail("c2")
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		put(t, buffer, 5, 8)
 		if client.Connected() {
 			t.Error("connected to a home that is down")
@@ -107,6 +109,7 @@ func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 		}
 		c.setHome("c1") // the leader has made the standby the home
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		if !client.Connected() || c.windows != 8 {
 			t.Errorf("connected %v, %d windows", client.Connected(), c.windows)
 		}
