@@ -93,12 +93,9 @@ func (g *grid) learnEvents(events []Event, quantiles []float64) []kindEffect {
 	}
 	base := g.base(masked)
 	noise := meanNoise(masked, base, g.partLength(past))
-	var cells []cell
 	for range 3 {
-		fitted := g.fitted(past, out)
 		for i := range out {
-			cells = g.cells(past, out[i], base, fitted)
-			out[i].fit(cells, noise)
+			out[i].fit(g.cells(past, out[i], base, g.fitted(past, out)), noise)
 		}
 	}
 	fitted := g.fitted(past, out)

@@ -151,3 +151,17 @@ func TestEventsThatCoverEverythingAreNotLearned(t *testing.T) {
 		t.Errorf("median %.0f, want about 300", v)
 	}
 }
+
+func TestKindsThatAlwaysComeTogetherAddUpToWhatWasSeen(t *testing.T) {
+	values := seasonalDays(14, 1)
+	events := campaigns(values, 2*time.Hour, 3*day+9*time.Hour, 6*day+15*time.Hour, 11*day+20*time.Hour)
+	for _, e := range events[:3] {
+		e.Kind = "mailing"
+		events = append(events, e)
+	}
+	f := mustForecast(t, cpu(values), events, one(), after(14*day), time.Hour)
+	e := f.Reasons[resource.CPU].Effects
+	if len(e) != 2 || math.Abs(e[0].Mean+e[1].Mean-600) > 40 {
+		t.Errorf("effects %+v", e)
+	}
+}

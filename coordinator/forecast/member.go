@@ -1,6 +1,7 @@
 package forecast
 
-// member is one forecasting method of the portfolio, fitted to one grid.
+// member is one forecasting method of the portfolio, fitted to one grid. It does not change once built, so that one model
+// may be asked from several goroutines.
 type member interface {
 	// path fills dst with the expectation for steps o, o+1, …, read from the grid's steps before o only; o is at least 1.
 	// qi is the index of the quantile that is meant; only members with byQuantile look at it.

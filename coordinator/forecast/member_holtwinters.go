@@ -55,36 +55,28 @@ func fitHoltWinters(g *grid, alpha, gamma float64) *holtWinters {
 	return m
 }
 
-// reach makes the sums of the damping known for n steps.
-func (m *holtWinters) reach(n int) {
-	for sum := m.phi; len(m.horizon) < n; sum = m.phi * (1 + sum) {
-		if h := len(m.horizon); h > 0 {
-			sum = m.phi * (1 + m.horizon[h-1])
-		}
-		m.horizon = append(m.horizon, sum)
-	}
-}
-
 func (m *holtWinters) path(dst []float64, o, _ int) {
-	m.reach(len(dst))
-	l, t := m.level[o-1], m.trend[o-1]
+	l, t, damped := m.level[o-1], m.trend[o-1], 0.0
 	m.g.sames(len(dst), o, m.g.day, 0, func(h, j int) {
 		if o < m.g.day || j < 0 {
 			dst[h] = l
 			return
 		}
-		dst[h] = max(0, l+t*m.horizon[h]+m.season[j])
+		damped = m.phi * (1 + damped)
+		dst[h] = max(0, l+t*damped+m.season[j])
 	})
 }
 
 // errorAhead is the mean absolute error of the forecasts h steps ahead after the first two days.
 func (m *holtWinters) errorAhead(h int) float64 {
-	m.reach(h)
-	sum, n := 0.0, 0
+	sum, n, damped := 0.0, 0, 0.0
+	for range h {
+		damped = m.phi * (1 + damped)
+	}
 	for i := 2*m.g.day + h; i < len(m.g.x); i++ {
 		o := i - h + 1
 		j := m.g.same(i, o, m.g.day, 0)
-		sum += math.Abs(m.g.x[i] - (m.level[o-1] + m.trend[o-1]*m.horizon[h-1] + m.season[j]))
+		sum += math.Abs(m.g.x[i] - (m.level[o-1] + m.trend[o-1]*damped + m.season[j]))
 		n++
 	}
 	if n == 0 {

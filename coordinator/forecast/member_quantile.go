@@ -24,46 +24,58 @@ func newHourQuantile(g *grid, quantiles []float64) member {
 }
 
 func (m *hourQuantile) path(dst []float64, o, qi int) {
+	value, until := 0.0, -1 // of the block that ends before step until
 	m.g.sames(len(dst), o, m.g.day, m.g.hour-1, func(h, j int) {
-		if b := j / m.g.hour; j >= 0 && (b+1)*m.levels <= len(m.blocks) {
-			dst[h] = m.blocks[b*m.levels+qi]
+		if j < 0 {
+			dst[h] = m.g.x[o-1]
 			return
 		}
-		dst[h] = m.g.x[o-1]
+		if j >= until || j < until-m.g.hour {
+			b := min(j/m.g.hour, len(m.blocks)/m.levels-1)
+			value, until = m.blocks[b*m.levels+qi], (b+1)*m.g.hour
+		}
+		dst[h] = value
 	})
 }
 
 // recentQuantile stays, per quantile, at what the last steps showed.
 type recentQuantile struct {
-	g         *grid
-	steps     int
-	quantiles []float64
-	buf, at   []float64
-	origin    int // that at was computed at; it serves origins up to half of a seventh of steps later, too
+	end, every, levels int
+	at                 []float64 // [checkpoint × levels]; checkpoint k lies k × every steps before the end
 }
 
-func newQuantile1d(g *grid, qs []float64) member { return newRecentQuantile(g, g.day, qs) }
-func newQuantile7d(g *grid, qs []float64) member { return newRecentQuantile(g, 7*g.day, qs) }
+// The quantiles are taken anew every so often; an origin in between goes by the checkpoint before it.
+func newQuantile1d(g *grid, qs []float64) member { return newRecentQuantile(g, g.day, g.day/4, qs) }
+func newQuantile7d(g *grid, qs []float64) member { return newRecentQuantile(g, 7*g.day, g.day/2, qs) }
 
-func newRecentQuantile(g *grid, steps int, qs []float64) member {
-	return &recentQuantile{g: g, steps: steps, quantiles: qs, at: make([]float64, len(qs))}
+// recentSamples is how many values a quantile is taken of: a regular subset, fine enough for a level at .99.
+const recentSamples = 300
+
+func newRecentQuantile(g *grid, steps, every int, qs []float64) member {
+	m := &recentQuantile{end: len(g.x), every: max(1, every), levels: len(qs)}
+	out := make([]float64, len(qs))
+	var buf []float64
+	for o := m.end; o >= 1; o -= m.every {
+		from := max(0, o-steps)
+		stride := max(1, (o-from)/recentSamples)
+		buf = buf[:0]
+		for i := o - 1; i >= from; i -= stride {
+			buf = append(buf, g.x[i])
+		}
+		upperQuantiles(buf, qs, out)
+		m.at = append(m.at, out...)
+	}
+	if first := (m.end - 1) % m.every; first > 0 { // the earliest origins know the first value
+		for range qs {
+			m.at = append(m.at, g.x[0])
+		}
+	}
+	return m
 }
-
-// recentSamples is how many values the quantile is taken of: a regular subset, fine enough for a level at .99.
-const recentSamples = 600
 
 func (m *recentQuantile) path(dst []float64, o, qi int) {
-	if m.origin == 0 || o < m.origin || o-m.origin >= max(1, m.steps/14) {
-		m.origin = o
-		from := max(0, o-m.steps)
-		stride := max(1, (o-from)/recentSamples)
-		m.buf = m.buf[:0]
-		for i := o - 1; i >= from; i -= stride {
-			m.buf = append(m.buf, m.g.x[i])
-		}
-		upperQuantiles(m.buf, m.quantiles, m.at)
-	}
+	v := m.at[(m.end-o+m.every-1)/m.every*m.levels+qi]
 	for h := range dst {
-		dst[h] = m.at[qi]
+		dst[h] = v
 	}
 }

@@ -58,8 +58,5 @@ func MASE(actual, forecast, history []float64, period int) float64 {
 
 // pinball is the quantile loss of saying v where y came.
 func pinball(y, v, q float64) float64 {
-	if y >= v {
-		return q * (y - v)
-	}
-	return (1 - q) * (v - y)
+	return max(q*(y-v), (1-q)*(v-y))
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// Model is what was learned of one instance at the end of its history. It does not change: train a new one when more
-// is known, which takes milliseconds.
+// Model is what was learned of one instance at the end of its history. It does not change and may be
+// used from several goroutines; train a new one when more is known, which takes milliseconds.
 type Model struct {
 	opts   Options
 	events []Event

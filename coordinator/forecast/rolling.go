@@ -67,11 +67,11 @@ func (g *grid) origins() []origin {
 }
 
 // horizons returns which of the steps from lo to hi after an origin are looked at: all of the first hour, then every
-// third to six hours and every fourth beyond, beginning elsewhere for each origin.
+// fifth and beyond a day every sixth, beginning elsewhere for each origin.
 func (g *grid) horizons(lo, hi, turn int) []int {
 	var out []int
 	for h := lo; h < hi; h++ {
-		stride := [buckets]int{1, 3, 4, 4}[bucketOf(h, g.step)]
+		stride := [buckets]int{1, 5, 5, 6}[bucketOf(h, g.step)]
 		if g.hour < 6 { // coarse steps are few
 			stride = 1
 		}
