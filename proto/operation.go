@@ -108,7 +108,8 @@ type SourceFacts struct {
 	DataBytes  int64           `msgpack:"db" json:"data_bytes"` // on disk, sparse files as they are
 	DataFiles  int64           `msgpack:"df" json:"data_files"`
 	Companions []string        `msgpack:"co" json:"companions"`
-	Usage      resource.Vector `msgpack:"us8" json:"usage"` // now
+	Enabled    []string        `msgpack:"en" json:"enabled,omitempty"` // the unit and companions that start at boot, sorted
+	Usage      resource.Vector `msgpack:"us8" json:"usage"`            // now
 }
 
 // RoundResult is what one round of a transfer did.
