@@ -92,13 +92,13 @@ func (st *Stream) send(message []byte, last flags) error {
 func (st *Stream) reserve(want int) (int, error) {
 	for {
 		st.mu.Lock()
-		if st.err != nil || (st.ended && st.s.mine(st.id)) {
-			st.mu.Unlock()
-			return 0, io.EOF
-		}
 		if st.closed {
 			st.mu.Unlock()
 			return 0, Errorf(Invalid, "sent after CloseSend")
+		}
+		if st.err != nil || (st.ended && st.s.mine(st.id)) {
+			st.mu.Unlock()
+			return 0, io.EOF
 		}
 		n := min(want, maxPayload, st.credit-frameCost)
 		if n > 0 || (want == 0 && n == 0) {
