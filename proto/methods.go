@@ -1,6 +1,9 @@
 package proto
 
-import "github.com/glidepath/glidepath/internal/resource"
+import (
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+)
 
 // RPC methods. The first part of a name says who serves it.
 const (
@@ -99,4 +102,59 @@ type ReadBack struct {
 type LimitFile struct {
 	Name  string `msgpack:"n" json:"name"` // cpu.max, memory.high, io.max, net.tx, …
 	Value string `msgpack:"v" json:"value"`
+}
+
+// HostPermit is a permit that a host's agent asked its home for.
+type HostPermit struct {
+	Host    string        `msgpack:"h" json:"host"`
+	Request PermitRequest `msgpack:"r" json:"request"`
+}
+
+// ForecastRequest asks the home of an instance's owner for its forecast, made for allocation: of the highest demand in
+// each step.
+type ForecastRequest struct {
+	Instance string        `msgpack:"i" json:"instance"`
+	From     timeline.Time `msgpack:"f" json:"from"`           // start of the first step; 0: now
+	Step     int64         `msgpack:"s" json:"step_ms"`        // 0: the fleet's grid step
+	Steps    int           `msgpack:"n" json:"steps"`          // 0: 48 hours, or the grid's span
+	Means    bool          `msgpack:"m" json:"means,omitzero"` // of the mean demand instead
+}
+
+// ForecastReply is a forecast as quantiles over steps.
+type ForecastReply struct {
+	Instance  string             `msgpack:"i" json:"instance"`
+	Start     timeline.Time      `msgpack:"t" json:"start"`
+	Step      int64              `msgpack:"s" json:"step_ms"`
+	Quantiles []int              `msgpack:"q" json:"quantiles_milli"` // ascending, in thousandths
+	Profiles  []timeline.Profile `msgpack:"p" json:"profiles"`        // one for each quantile, equal neighbours joined
+	Cold      bool               `msgpack:"c" json:"cold,omitzero"`   // a resource has too little history
+	Reasons   []string           `msgpack:"r" json:"reasons"`         // in words, most telling first
+	TrainedAt timeline.Time      `msgpack:"ta" json:"trained_at"`
+	Observed  int64              `msgpack:"ob" json:"observed_s"` // seconds of history behind it
+}
+
+// At returns the profile of the lowest quantile that is at least q, in thousandths, or of the highest.
+func (f ForecastReply) At(q int) timeline.Profile {
+	for i, have := range f.Quantiles {
+		if have >= q || i == len(f.Quantiles)-1 {
+			return f.Profiles[i]
+		}
+	}
+	return nil
+}
+
+// HistoryRequest asks for the blocks of an instance's history from a time on.
+type HistoryRequest struct {
+	Instance string        `msgpack:"i" json:"instance"`
+	From     timeline.Time `msgpack:"f" json:"from"`
+	Blocks   int           `msgpack:"n" json:"blocks"` // at most
+}
+
+// HistoryReply is a page of blocks: per resource the mean and the highest demand, NaN where there is none.
+type HistoryReply struct {
+	Start timeline.Time             `msgpack:"t" json:"start"`
+	Step  int64                     `msgpack:"s" json:"step_ms"`
+	Mean  [resource.Kinds][]float64 `msgpack:"m" json:"mean"`
+	Max   [resource.Kinds][]float64 `msgpack:"x" json:"max"`
+	More  bool                      `msgpack:"mo" json:"more,omitzero"`
 }
