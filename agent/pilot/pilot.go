@@ -1,0 +1,173 @@
+// Package pilot decides, second by second, what each instance of a host is granted, and in which order limits are rewritten.
+//
+// It follows the stored document: the step in force, or when the schedule has run out the safe allocation. Within the
+// document's bounds and the host's headroom it corrects what the forecast got wrong: up fast, down slowly. It is a
+// function of what it is given; its state is a value that goes in and comes out.
+package pilot
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/glidepath/glidepath/agent/demand"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Input is what a decision is made from.
+type Input struct {
+	Now         timeline.Time // by the coordinators' clock
+	Document    *proto.Document
+	Allocatable resource.Vector // of the host
+	Observed    []Observed      // sorted by instance; those that are not here do not run
+}
+
+// Observed is an instance as it is now.
+type Observed struct {
+	Instance    string
+	Held        resource.Vector    // limits that the kernel holds; Unlimited where none is
+	Debt        int64              // bytes of memory above its limit that could not be taken back
+	Measured    bool               // Demand and Observation are of the last second; without them there is no feedback
+	Demand      resource.Vector    // what it would use without limits
+	Observation demand.Observation // what that was estimated from
+}
+
+// Decision is what to do now.
+type Decision struct {
+	Allocations []Allocation // one for each instance of the document, in its order
+	Changes     []Change     // to be made in this order
+	State       State        // for the next decision
+}
+
+// Allocation is what an instance gets and why.
+type Allocation struct {
+	Instance  string
+	Scheduled resource.Vector // what the document alone says
+	Granted   resource.Vector // what it has when the changes are made; Unlimited when it is not limited
+	Reasons   []Reason        // where and why the two differ
+}
+
+// Change rewrites the limits of an instance. A resource whose From and To are equal stays as it is.
+type Change struct {
+	Instance string
+	From, To resource.Vector
+}
+
+// State is what one decision leaves to the next. The zero State is that of an agent that has just started.
+type State struct{ feedback []feedback } // sorted by instance
+
+func (s State) of(instance string) (feedback, bool) {
+	i, found := slices.BinarySearchFunc(s.feedback, instance, func(f feedback, name string) int { return cmp.Compare(f.instance, name) })
+	if !found {
+		return feedback{}, false
+	}
+	return s.feedback[i], true
+}
+
+// seat is an instance while the decision about it is made.
+type seat struct {
+	schedule *proto.InstanceSchedule
+	limited  bool
+	alone    bool // its schedule has run out
+	running  bool
+	observed Observed // zero when it is not running
+
+	scheduled resource.Vector // what the document says for now
+	base      resource.Vector // what it has without feedback: scheduled, or less when it gives back ahead of a step
+	bound     resource.Vector // how far feedback may go now
+	retained  resource.Vector // memory that it keeps for now because it falls slowly; 0 when nothing is kept
+	wanted    resource.Vector // what feedback asks for; 0 when nothing
+	goal      resource.Vector // what it is to have
+	final     resource.Vector // what it gets now, as far as there is room
+
+	reasons []Reason
+}
+
+// Decide returns what every instance is granted now. The document must have passed Accept.
+func Decide(in Input, s State) Decision {
+	seats := seated(in)
+	giveBackAhead(seats, in)
+	var next State
+	for i := range seats {
+		if seat := &seats[i]; seat.limited {
+			f := s.next(seat, in.Now)
+			seat.wanted = f.boost
+			seat.retain()
+			next.feedback = append(next.feedback, f)
+		}
+	}
+	headroom, _ := in.Document.Headroom.At(in.Now)
+	share(seats, headroom)
+	admit(seats, in.Allocatable)
+
+	d := Decision{State: next, Changes: order(seats), Allocations: make([]Allocation, len(seats))}
+	for i := range seats {
+		seat := &seats[i]
+		d.Allocations[i] = Allocation{seat.schedule.Instance, seat.scheduled, seat.high(), seat.reasons}
+	}
+	return d
+}
+
+// seated looks up what the document says for now of each of its instances.
+func seated(in Input) []seat {
+	seats := make([]seat, len(in.Document.Instances))
+	for i := range seats {
+		schedule := &in.Document.Instances[i]
+		seat := seat{schedule: schedule, limited: schedule.Limited && !in.Document.Paused}
+		seat.scheduled, seat.bound, seat.alone = allocation(schedule, in.Now)
+		seat.base = seat.scheduled
+		at, running := slices.BinarySearchFunc(in.Observed, schedule.Instance, func(o Observed, name string) int { return cmp.Compare(o.Instance, name) })
+		if running {
+			seat.running, seat.observed = true, in.Observed[at]
+		}
+		switch {
+		case !seat.limited:
+			seat.reasons = append(seat.reasons, Reason{Why: Lifted})
+		case seat.alone:
+			seat.reasons = append(seat.reasons, Reason{Why: Alone})
+		}
+		seats[i] = seat
+	}
+	return seats
+}
+
+// allocation returns what an instance has at t by its schedule, how far feedback may go, and whether the schedule does
+// not cover t: then it has its safe allocation, and no feedback, because nobody knows what else was promised.
+func allocation(s *proto.InstanceSchedule, t timeline.Time) (scheduled, bound resource.Vector, alone bool) {
+	scheduled, ok := s.Schedule.At(t)
+	if !ok {
+		return s.Safe, s.Safe, true
+	}
+	bound, _ = s.Bound.At(t)
+	return scheduled, bound.Min(s.Envelope).Max(scheduled), false
+}
+
+// giveBackAhead lowers the base of instances that are about to step down, where what they free is needed: where the host could
+// not hold what each has now beside what each has after its step. Memory, which takes its time, is also lowered ahead of
+// a fall of its bound, at which it must have fallen.
+func giveBackAhead(seats []seat, in Input) {
+	for _, k := range resource.All() {
+		at := in.Now.Add(lead(k))
+		var both int64
+		for i := range seats {
+			later, _, _ := allocation(seats[i].schedule, at)
+			both = min(resource.Unlimited, both+max(seats[i].scheduled[k], later[k]))
+		}
+		short := both > in.Allocatable[k]
+		for i := range seats {
+			seat := &seats[i]
+			to, bound, _ := allocation(seat.schedule, at)
+			if !short {
+				if k != resource.Memory {
+					continue
+				}
+				to = bound
+			}
+			if seat.limited && to[k] < seat.base[k] {
+				seat.base[k] = to[k]
+				seat.reasons = append(seat.reasons, Reason{k, GivingBack, seat.scheduled[k], to[k]})
+			}
+		}
+	}
+}
