@@ -75,6 +75,7 @@ type JoinReply struct {
 	CAKey        []byte   `msgpack:"ck" json:"-"`
 	GossipKey    []byte   `msgpack:"gk" json:"-"`
 	Coordinators []string `msgpack:"co" json:"coordinators"` // RPC addresses, sorted
+	Gossip       []string `msgpack:"go" json:"gossip"`       // of coordinators, to coordinators: gossip addresses, sorted
 }
 
 // RenewRequest asks for a new certificate for the identity that the session already has.
