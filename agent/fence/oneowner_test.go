@@ -31,9 +31,11 @@ func (h *host) moment(now time.Duration) fence.Moment {
 	return fence.Moment{Boot: h.boot, Since: now - h.booted}
 }
 
+// mayRun reports whether the host may run the instance. One that has nothing to do with it does not count: its unit of that name is another.
 func (h *host) mayRun(now time.Duration) bool {
 	ok, _ := fence.MayRunAt(h.disk, dir, unit, h.moment(now))
-	return ok && h.store.Get(instance).State != proto.FenceNone
+	r := h.store.Get(instance)
+	return ok && r.State != proto.FenceNone && len(r.Units) > 0
 }
 
 // message is an operation on its way to a host, or its answer on the way back.

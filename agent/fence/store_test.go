@@ -156,6 +156,13 @@ func TestRefusedFenceNeverStarts(t *testing.T) {
 	}
 }
 
+func TestRefusingWhatWasNeverHereClaimsNoUnit(t *testing.T) {
+	r, err := fence.Record{}.Refuse(request(10))
+	if err != nil || r.State != proto.FenceRefused || len(r.Units) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestThawOnTheTargetsWord(t *testing.T) {
 	r := in(t, proto.FenceFrozen)
 	token := func(n uint64) fence.Token { return fence.Token{Incarnation: 1, Fence: n} }

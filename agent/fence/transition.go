@@ -11,8 +11,8 @@ type Request struct {
 	Instance  string
 	Migration string
 	Token     Token
-	Units     []string           // of Adopt, Prepare and Refuse
-	Spec      proto.InstanceSpec // of Adopt, Prepare and Refuse
+	Units     []string           // of Adopt and Prepare
+	Spec      proto.InstanceSpec // of Adopt and Prepare
 }
 
 // Every transition takes a record and returns the one that follows, or a *proto.Fault: code stale when the host has
@@ -26,7 +26,7 @@ func (r Record) Adopt(q Request) (Record, error) {
 	}
 	switch {
 	case r.State == proto.FenceNone, r.State == proto.FenceOwner:
-		return r.enter(q, proto.FenceOwner), nil
+		return r.enter(q, proto.FenceOwner).describe(q), nil
 	}
 	return r, r.conflict(q, "adopted")
 }
@@ -43,14 +43,14 @@ func (r Record) Prepare(q Request) (Record, error) {
 		if !newer && r.Migration != "" && r.Migration == q.Migration {
 			return r, r.stale(q, "migration "+q.Migration+" has been cleaned up here")
 		}
-		return r.enter(q, proto.FenceTarget), nil
+		return r.enter(q, proto.FenceTarget).describe(q), nil
 	case proto.FenceTarget:
 		if r.Migration == q.Migration {
-			return r.enter(q, proto.FenceTarget), nil
+			return r.enter(q, proto.FenceTarget).describe(q), nil
 		}
 	case proto.FenceRetired, proto.FenceRefused:
 		if newer && r.Migration != q.Migration {
-			return r.enter(q, proto.FenceTarget), nil
+			return r.enter(q, proto.FenceTarget).describe(q), nil
 		}
 	}
 	return r, r.conflict(q, "prepared as a target")
@@ -144,6 +144,10 @@ func (r Record) Refuse(q Request) (Record, error) {
 		r.Token, r.Refused = q.Token, q.Token // never prepared, or cleaned already: it stays so
 		return r, nil
 	case r.State == proto.FenceNone, r.State == proto.FenceTarget, r.State == proto.FenceStarting, r.State == proto.FenceRefused:
+		if r.State == proto.FenceNone {
+			// Nothing of the instance is here: a unit of that name is somebody else's, and goes on.
+			r.Units, r.Spec = nil, proto.InstanceSpec{}
+		}
 		next := r.enter(q, proto.FenceRefused)
 		next.Refused = q.Token
 		return next, nil
@@ -244,9 +248,12 @@ func (r Record) enter(q Request, state proto.FenceState) Record {
 	if state == proto.FenceOwner {
 		r.RetiredBy = ""
 	}
-	if len(q.Units) > 0 {
-		r.Units, r.Spec = q.Units, q.Spec
-	}
+	return r
+}
+
+// describe returns the record with what the request says of the instance.
+func (r Record) describe(q Request) Record {
+	r.Units, r.Spec = q.Units, q.Spec
 	return r
 }
 
