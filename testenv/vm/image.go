@@ -49,7 +49,8 @@ func BasePackages() []string {
 	}
 }
 
-// maskedUnits only cost time at boot, or disturb measurements.
+// maskedUnits only cost time at boot, or disturb measurements. The kernel makes all device files
+// by itself; what udev would add at boot is names for them that nobody uses here.
 func maskedUnits() []string {
 	return []string{
 		"apt-daily-upgrade.timer", "apt-daily.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
@@ -57,7 +58,8 @@ func maskedUnits() []string {
 		"systemd-logind.service", "systemd-pstore.service", "systemd-binfmt.service", "systemd-hwdb-update.service",
 		"modprobe@drm.service", "modprobe@fuse.service", "modprobe@efi_pstore.service", "modprobe@dm_mod.service", "modprobe@loop.service",
 		"dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
-		"systemd-network-generator.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
+		"systemd-network-generator.service", "systemd-udev-trigger.service", "kmod-static-nodes.service", "modprobe@configfs.service",
+		"systemd-sysusers.service", "systemd-random-seed.service", "systemd-user-sessions.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 	}
 }
 

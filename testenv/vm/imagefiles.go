@@ -43,7 +43,7 @@ OOMScoreAdjust=-1000
 WantedBy=sysinit.target
 `
 
-	// A network card that udev has not loaded the driver of yet would delay the control channel.
+	// Drivers that udev would load: see maskedUnits.
 	modulesConf = "virtio_net\nvirtio_rng\n"
 
 	// Kept on disk, so that the log of a boot that ended badly can be read after the next.
@@ -52,7 +52,8 @@ WantedBy=sysinit.target
 	// Guests live short and are reset hard: nothing is gained by waiting for a slow unit.
 	managerConf = "[Manager]\nDefaultTimeoutStopSec=20s\n"
 
-	fstab = "/dev/vda / ext4 rw,noatime 0 1\n"
+	// The journal is replayed on mounting; a check at every boot would find nothing more.
+	fstab = "/dev/vda / ext4 rw,noatime 0 0\n"
 )
 
 // systemFiles are in every image.

@@ -14,12 +14,17 @@ import (
 // maxSocketPath is the longest path that fits the address of a Unix socket, in bytes.
 const maxSocketPath = 107
 
+// processor is what Debian and Go need at least (x86-64-v2), and no more: each further feature
+// makes translated code slower, or makes the kernel load modules. A boot takes a quarter less
+// than with "max".
+const processor = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand,-svm"
+
 // qemuCommand returns the command that runs the guest.
 func (g *Guest) qemuCommand() *exec.Cmd {
 	return exec.Command("qemu-system-x86_64",
 		"-name", "guest="+g.fleet.Name()+"."+g.node.Name,
 		"-nodefaults", "-no-user-config", "-display", "none",
-		"-machine", "q35", "-accel", accelerator(), "-cpu", "max",
+		"-machine", "q35", "-accel", accelerator(), "-cpu", processor,
 		"-smp", strconv.Itoa(g.node.CPUs), "-m", strconv.Itoa(g.node.MemoryMiB),
 		"-rtc", "base=utc",
 		"-chardev", "file,id=console,append=on,path="+escape(g.Console()), "-serial", "chardev:console",
