@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -229,4 +230,36 @@ func valid(r *proto.Reservation) error {
 func same(a, b *proto.Reservation) bool {
 	return a.Host == b.Host && a.Instance == b.Instance && a.Migration == b.Migration && a.Class == b.Class &&
 		a.Purpose == b.Purpose && a.Floor == b.Floor && a.Until == b.Until && a.Forced == b.Forced && slices.Equal(a.Envelope, b.Envelope)
+}
+
+// Restore puts reservations that were admitted before, all at once, into a ledger that has none: those of a snapshot. It
+// admits nothing again; Short says where a host has promised more than it may.
+func (l *Ledger) Restore(list []proto.Reservation) error {
+	held := map[string][]*proto.Reservation{}
+	for _, r := range list {
+		if err := valid(&r); err != nil {
+			return err
+		}
+		h, ok := l.host(r.Host)
+		if !ok {
+			return fmt.Errorf("reservation %s: host %s: %w", r.ID, r.Host, ErrUnknownHost)
+		}
+		if len(h.held) > 0 || len(held[r.Host]) >= MaxPerHost {
+			return fmt.Errorf("host %s: %w", r.Host, ErrFull)
+		}
+		if _, twice := l.held.ReplaceOrInsert(own(r)); twice {
+			return fmt.Errorf("reservation %s: %w", r.ID, ErrConflict)
+		}
+		p, _ := l.held.Get(&r)
+		held[r.Host] = append(held[r.Host], p)
+	}
+	l.replaceHosts(func(h *host) *host {
+		of := held[h.capacity.Host]
+		if len(of) == 0 {
+			return h.clone()
+		}
+		slices.SortFunc(of, func(a, b *proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
+		return newHost(h.capacity, l.layout, of)
+	})
+	return nil
 }

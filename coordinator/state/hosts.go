@@ -1,0 +1,185 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/glidepath/glidepath/coordinator/ledger"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func (x *tx) putHost(h proto.Host) {
+	h.ChangedAt = x.now
+	put(x, x.hosts, h.Facts.Name, h)
+}
+
+// capacity is what the ledger may promise of a host under a policy.
+func capacity(h proto.Host, p proto.Policy) ledger.Capacity {
+	return ledger.Capacity{Host: h.Facts.Name, Allocatable: h.Allocatable(), Ratio: p.Ratio, Reduced: h.Reduced, Debt: h.Debt}
+}
+
+func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
+	f := b.Facts
+	if r := validFacts(&f); !r.OK() {
+		return r
+	}
+	if b.Incarnation > x.fleet.Incarnation {
+		return invalid("host %s reports incarnation %d: the fleet is in %d", f.Name, b.Incarnation, x.fleet.Incarnation)
+	}
+	h, known := x.hosts.get(f.Name)
+	if known && h.Facts.MachineID != f.MachineID {
+		return conflict("another machine is host %s: forget that host first, or give this one another name", f.Name)
+	}
+	if !known {
+		h.JoinedAt = x.now
+	}
+	h.Facts, h.Incarnation = f, max(h.Incarnation, b.Incarnation)
+	if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
+		return invalid("%s", err)
+	}
+	x.putHost(h)
+	return done()
+}
+
+func validFacts(f *proto.HostFacts) proto.Result {
+	if err := proto.ValidName("host", f.Name); err != nil {
+		return invalid("%s", err)
+	}
+	if f.MachineID == "" {
+		return invalid("host %s does not state its machine ID", f.Name)
+	}
+	for _, v := range []resource.Vector{f.Capacity, f.Allocatable} {
+		if err := v.Valid(); err != nil {
+			return invalid("host %s: %s", f.Name, err)
+		}
+	}
+	if len(f.Controllers) > proto.MaxList || len(f.Missing) > proto.MaxList {
+		return invalid("host %s states more than %d controllers or missing capabilities", f.Name, proto.MaxList)
+	}
+	return sortLabels("host "+f.Name, &f.Labels)
+}
+
+func (x *tx) hostHome(b *proto.HostHome) proto.Result {
+	h, ok := x.hosts.get(b.Host)
+	if !ok {
+		return missing("host", b.Host)
+	}
+	if h.Home != b.From {
+		return stale("the home of %s is %q, not %q", b.Host, h.Home, b.From)
+	}
+	if !x.coordinators.has(b.Home) {
+		return missing("coordinator", b.Home)
+	}
+	if b.Standby != "" && !x.coordinators.has(b.Standby) {
+		return missing("coordinator", b.Standby)
+	}
+	if b.Standby == b.Home {
+		return invalid("%s would be home and standby of %s: a standby is another coordinator", b.Home, b.Host)
+	}
+	h.Home, h.Standby = b.Home, b.Standby
+	x.putHost(h)
+	return done()
+}
+
+func (x *tx) hostSet(b *proto.HostSet) proto.Result {
+	h, ok := x.hosts.get(b.Host)
+	if !ok {
+		return missing("host", b.Host)
+	}
+	if err := b.Override.Valid(); err != nil {
+		return invalid("override of %s: %s", b.Host, err)
+	}
+	if len(b.Reduced) > proto.MaxList {
+		return invalid("%s would have %d reductions of its capacity: use at most %d", b.Host, len(b.Reduced), proto.MaxList)
+	}
+	h.Cordoned, h.Override, h.Reduced = b.Cordoned, b.Override, b.Reduced
+	next := x.ledger.Clone()
+	if err := next.SetHost(capacity(h, x.fleet.Policy)); err != nil {
+		return invalid("%s", err)
+	}
+	// An operator's word does not break a promise: what is reserved has to leave first.
+	if s := next.Short(b.Host); s != nil && x.ledger.Short(b.Host) == nil {
+		return proto.Result{Code: proto.ResultRefused, Message: s.Error() + ": drain the host first", Shortfall: s}
+	}
+	x.ledger = next
+	x.putHost(h)
+	return done()
+}
+
+func (x *tx) hostDebt(b *proto.HostDebt) proto.Result {
+	h, ok := x.hosts.get(b.Host)
+	if !ok {
+		return missing("host", b.Host)
+	}
+	h.Debt = b.Debt
+	if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
+		return invalid("%s", err)
+	}
+	x.putHost(h)
+	return done()
+}
+
+func (x *tx) hostForget(b *proto.HostForget) proto.Result {
+	if !x.hosts.has(b.Host) {
+		return missing("host", b.Host)
+	}
+	system := proto.SystemReservation(b.Host)
+	for _, r := range x.ledger.On(b.Host) {
+		if r.ID != system {
+			return refused("host %s holds reservation %s: release or move what is there first", b.Host, r.ID)
+		}
+	}
+	if _, ok := x.ledger.Reservation(system); ok {
+		if r := x.reserve(ledger.Change{Release: []string{system}}); !r.OK() {
+			return r
+		}
+	}
+	if err := x.ledger.RemoveHost(b.Host); err != nil {
+		return refusal(err)
+	}
+	drop(x, x.hosts, b.Host)
+	return done()
+}
+
+func (x *tx) hostSystem(b *proto.HostSystem) proto.Result {
+	if !x.hosts.has(b.Host) {
+		return missing("host", b.Host)
+	}
+	if !b.Envelope.Open() {
+		return invalid("the envelope of the system on %s ends: it has to be open", b.Host)
+	}
+	r := proto.Reservation{
+		ID: proto.SystemReservation(b.Host), Host: b.Host, Instance: proto.SystemInstance, Class: proto.Standard,
+		Purpose: proto.PurposeSystem, Envelope: b.Envelope, Forced: true,
+	}
+	if old, ok := x.ledger.Reservation(r.ID); ok {
+		r.Revision, r.CreatedAt = old.Revision, old.CreatedAt
+		return x.reserve(ledger.Change{Revise: []proto.Reservation{r}})
+	}
+	return x.reserve(ledger.Change{Hold: []proto.Reservation{r}})
+}
+
+// reserve applies a change to the ledger, with the time and revision of each reservation set.
+func (x *tx) reserve(c ledger.Change) proto.Result {
+	c.Hold, c.Revise = slices.Clone(c.Hold), slices.Clone(c.Revise)
+	for i := range c.Hold {
+		c.Hold[i].Revision, c.Hold[i].CreatedAt, c.Hold[i].ChangedAt = 1, x.now, x.now
+		if _, ok := x.ledger.Reservation(c.Hold[i].ID); ok {
+			return conflict("there is a reservation %s", c.Hold[i].ID)
+		}
+	}
+	for i := range c.Revise {
+		c.Revise[i].Revision++
+		c.Revise[i].ChangedAt = x.now
+	}
+	if err := x.ledger.Apply(c); err != nil {
+		return refusal(err)
+	}
+	for _, r := range slices.Concat(c.Hold, c.Revise) {
+		x.changed(proto.TableReservations, r.ID)
+	}
+	for _, id := range c.Release {
+		x.changed(proto.TableReservations, id)
+	}
+	return done()
+}
