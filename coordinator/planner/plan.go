@@ -1,0 +1,236 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Request is what an operator asks for.
+type Request struct {
+	Instance string
+	Target   string // host; "" lets the planner choose
+	Type     string // instance type on the target; "" keeps it
+}
+
+// Input is what a plan follows from.
+type Input struct {
+	Request  Request
+	View     *state.View
+	Now      timeline.Time
+	Forecast proto.ForecastReply // of the instance from now on, of the highest demand in each step; empty if there is none
+	Data     int64               // bytes to move; 0 is unknown
+	Costs    Costs
+}
+
+// Refusal says why there is no plan: for which object, and what to do.
+type Refusal struct {
+	Reason     string
+	Considered []proto.Considered // targets that were weighed
+}
+
+// Error returns the reason.
+func (r *Refusal) Error() string { return r.Reason }
+
+// Result is a plan, with what has to be reserved for it.
+type Result struct {
+	Plan        proto.Plan
+	Reservation proto.Reservation   // on the target, for MigrationStart
+	Extra       []proto.Reservation // of the transfer
+}
+
+// probationSlack is for how long beyond a plan's end its reservations hold, should it take longer.
+const probationSlack = time.Hour
+
+// ErrNoFleet is returned before the fleet is made.
+var ErrNoFleet = errors.New("there is no fleet yet")
+
+// Make plans a migration. The error is a *Refusal when the answer is no. Nothing is promised yet: the plan is checked again
+// when its migration starts.
+func Make(in Input) (Result, error) {
+	p, err := prepare(in)
+	if err != nil {
+		return Result{}, err
+	}
+	hosts, err := p.candidates()
+	if err != nil {
+		return Result{}, err
+	}
+	var considered []proto.Considered
+	best, found := Result{}, false
+	var bestScore int64
+	for _, host := range hosts {
+		if reason := p.excluded(host); reason != "" {
+			considered = append(considered, proto.Considered{Host: host.Facts.Name, Reason: reason})
+			continue
+		}
+		r := p.to(host)
+		score, no := p.judge(host, r)
+		if no != nil {
+			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
+			errors.As(no, &c.Shortfall)
+			considered = append(considered, c)
+			continue
+		}
+		considered = append(considered, proto.Considered{Host: host.Facts.Name, Score: score, Reason: "fits at every step"})
+		if !found || score > bestScore {
+			best, bestScore, found = r, score, true
+		}
+	}
+	sortConsidered(considered)
+	if !found {
+		return Result{}, &Refusal{Reason: p.nowhere(considered), Considered: considered}
+	}
+	best.Plan.Considered = considered
+	if in.Request.Target == "" {
+		best.Plan.Reasons = append(best.Plan.Reasons, fmt.Sprintf("%s has the most room at the steps that count, of %d hosts considered", best.Plan.Target, len(considered)))
+	}
+	return best, nil
+}
+
+// planning is a request with everything that it names looked up.
+type planning struct {
+	Input
+	instance proto.Instance
+	source   proto.Host
+	toType   proto.InstanceType
+	app      proto.Application
+	sizing   Sizing
+	grid     time.Duration
+	cut      resource.Vector  // that the type's maximum cuts off the forecast
+	wanted   timeline.Profile // allocation by the forecast alone
+	warnings []string
+}
+
+func prepare(in Input) (*planning, error) {
+	fleet := in.View.Fleet()
+	if fleet.ID == "" {
+		return nil, ErrNoFleet
+	}
+	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond}
+	var ok bool
+	if p.instance, ok = in.View.Instance(in.Request.Instance); !ok {
+		return nil, refusal("there is no instance %s: see them with glidepath instance list", in.Request.Instance)
+	}
+	if m := p.instance.Migration; m != "" {
+		return nil, refusal("instance %s is being moved by migration %s: wait for its end, or abort it", p.instance.Name(), m)
+	}
+	if p.instance.State != proto.InstanceRunning {
+		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
+	}
+	p.source, _ = in.View.Host(p.instance.Owner)
+	name := in.Request.Type
+	if name == "" {
+		name = p.instance.Spec.Type
+	}
+	if p.toType, ok = in.View.Type(name); !ok {
+		return nil, refusal("there is no instance type %s: see them with glidepath type list", name)
+	}
+	p.app, _ = in.View.Application(p.instance.Spec.Application)
+	p.sizing = NewSizing(p.instance.Spec.Class, p.toType, p.app, fleet.Policy)
+	if len(p.Forecast.Profiles) == 0 {
+		p.Forecast = p.sizing.Cold(timeline.Span{Start: in.Now.Floor(p.grid), End: in.Now.Floor(p.grid).Add(576 * p.grid)})
+	}
+	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	for k, n := range p.cut {
+		if n > 0 {
+			kind := resource.Kind(k)
+			p.warnings = append(p.warnings, fmt.Sprintf("the forecast of %s exceeds what type %s allows by up to %s: choose a larger type, or expect throttling",
+				kind, p.toType.Name, resource.Format(kind, n)))
+		}
+	}
+	return p, nil
+}
+
+func refusal(format string, args ...any) *Refusal {
+	return &Refusal{Reason: fmt.Sprintf(format, args...)}
+}
+
+// to plans the move to one host.
+func (p *planning) to(host proto.Host) Result {
+	rate := p.rate(host)
+	t := p.Costs.transfer(p.Data, p.dirty(), rate)
+	phases := p.phases(t)
+	settled := phases[len(phases)-1].Span
+	plan := proto.Plan{
+		Instance: p.instance.Name(), Source: p.instance.Owner, Target: host.Facts.Name,
+		FromType: p.instance.Spec.Type, ToType: p.toType.Name, Fence: p.instance.Fence,
+		MadeAt: p.Now, Start: p.Now, Phases: phases,
+		Duration: settled.Start.Sub(p.Now).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
+		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
+	}
+	plan.Profile = p.profile(phases)
+	allocation := make(timeline.Profile, len(plan.Profile))
+	for i, s := range plan.Profile {
+		allocation[i] = timeline.Step{Span: s.Span, Amount: s.Allocation}
+	}
+	plan.Envelope = p.sizing.Envelope(allocation.Join(), p.Forecast)
+	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
+	if !t.Settled {
+		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
+	}
+	until := settled.End.Add(probationSlack)
+	id := plan.Instance + "/" + plan.Target + "/" + fmt.Sprint(int64(p.Now))
+	r := Result{Plan: plan, Reservation: proto.Reservation{
+		ID: id, Host: plan.Target, Instance: plan.Instance, Class: p.instance.Spec.Class,
+		Purpose: proto.PurposeMigration, Envelope: plan.Envelope, Floor: p.sizing.Floor, Until: until,
+	}}
+	r.Extra = extra(plan, id, timeline.Span{Start: p.Now.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)})
+	return r
+}
+
+// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left.
+func (p *planning) rate(target proto.Host) int64 {
+	rate := p.Costs.Rate
+	for _, end := range []struct {
+		host string
+		kind resource.Kind
+	}{{p.instance.Owner, resource.NetTx}, {target.Facts.Name, resource.NetRx}} {
+		for _, s := range p.View.Ledger().Steps(end.host) {
+			if left := s.Headroom()[end.kind]; left < resource.Unlimited/2 {
+				rate = min(rate, left/2)
+			}
+			break // now is what counts: a transfer is over within a step or two
+		}
+	}
+	return max(rate, 8_000_000)
+}
+
+// dirty returns the bytes per second that the instance is expected to write while it is copied.
+func (p *planning) dirty() int64 {
+	soon := timeline.Span{Start: p.Now, End: p.Now.Add(10 * time.Minute)}
+	return p.Forecast.At(500).MaxOver(soon)[resource.WriteBytes]
+}
+
+// extra returns what the transfer itself takes on both hosts, held until the switch is over.
+func extra(plan proto.Plan, id string, span timeline.Span) []proto.Reservation {
+	hold := func(end, host string, need resource.Vector) proto.Reservation {
+		return proto.Reservation{
+			ID: id + "/" + end, Host: host, Class: proto.Critical, Purpose: proto.PurposeMigration,
+			Envelope: proto.FirmEnvelope(timeline.Flat(span, need)), Until: span.End,
+		}
+	}
+	return []proto.Reservation{
+		hold("send", plan.Source, resource.Vector{resource.NetTx: plan.Rate, resource.ReadBytes: plan.Rate / 8}),
+		hold("receive", plan.Target, resource.Vector{resource.NetRx: plan.Rate, resource.WriteBytes: plan.Rate / 8}),
+	}
+}
+
+// startup returns what the application takes on top of its forecast at the time since its start.
+func (p *planning) startup(since time.Duration) resource.Vector {
+	if p.app.Startup.IsZero() || since < 0 {
+		return resource.Vector{}
+	}
+	decay := max(p.app.Decay, 1)
+	share := math.Exp(-since.Seconds() / float64(decay))
+	if share < .01 {
+		return resource.Vector{}
+	}
+	return p.app.Startup.Scale(int64(math.Ceil(share*1000)), 1000)
+}

@@ -1,0 +1,295 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	begin = timeline.Time(1_800_000_000_000)
+	grid  = 5 * time.Minute
+)
+
+// world is a fleet with hosts a, b and c, of which a runs cache-1.
+type world struct {
+	t interface {
+		Helper()
+		Fatalf(string, ...any)
+	}
+	state *state.State
+	n     int
+}
+
+func (w *world) apply(body proto.Body) proto.Result {
+	w.t.Helper()
+	w.n++
+	cmd, err := proto.NewCommand(fmt.Sprint("r", w.n), "test", body)
+	if err != nil {
+		w.t.Fatalf("%v", err)
+	}
+	cmd.At = begin
+	r, _ := w.state.Apply(cmd)
+	return r
+}
+
+func (w *world) must(body proto.Body) {
+	w.t.Helper()
+	if r := w.apply(body); !r.OK() {
+		w.t.Fatalf("%s: %s", body.Command(), r.Message)
+	}
+}
+
+func facts(name string, cpu int64) proto.HostFacts {
+	v := resource.Vector{cpu, 4 << 30, 10000, 10000, 1 << 30, 1 << 30, 1e9, 1e9}
+	return proto.HostFacts{
+		Name: name, MachineID: "m-" + name, BootID: "b", Capacity: v, Allocatable: v, Controllers: []string{"cpu", "io", "memory"},
+		Segment: "lan", SyncAddr: name + ":7647",
+	}
+}
+
+func newWorld(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}) *world {
+	t.Helper()
+	w := &world{t: t, state: state.New()}
+	w.must(&proto.FleetInit{Fleet: "f", GridStep: grid.Milliseconds(), Policy: proto.DefaultPolicy()})
+	for name, cpu := range map[string]int64{"host-a": 4000, "host-b": 2000, "host-c": 4000} {
+		w.must(&proto.HostRegister{Facts: facts(name, cpu), Incarnation: w.state.View().Fleet().Incarnation})
+	}
+	small, large := resource.Uniform(resource.Unlimited), resource.Uniform(resource.Unlimited)
+	small[resource.CPU], small[resource.Memory] = 250, 128<<20
+	large[resource.CPU], large[resource.Memory] = 1000, 384<<20
+	w.must(&proto.TypePut{Type: proto.InstanceType{Name: "m.small", Max: small}})
+	w.must(&proto.TypePut{Type: proto.InstanceType{Name: "m.large", Max: large}})
+	w.must(&proto.AppPut{Application: proto.Application{Name: "redis", Startup: resource.Vector{resource.CPU: 300}, Decay: 60}})
+	sizing := NewSizing(proto.Critical, proto.InstanceType{Max: small}, proto.Application{}, proto.DefaultPolicy())
+	cold := sizing.Cold(timeline.Span{Start: begin, End: begin.Add(48 * time.Hour)})
+	allocation, _ := sizing.Allocation(cold)
+	w.must(&proto.InstanceApply{
+		Spec: proto.InstanceSpec{
+			Name: "cache-1", Driver: "service", Service: &proto.ServiceSpec{Unit: "redis-server.service", Data: []string{"/var/lib/redis"}},
+			Host: "host-a", Address: "10.77.0.60/24", Type: "m.small", Class: proto.Critical, Application: "redis", Mode: proto.Enforce,
+		},
+		Envelope: sizing.Envelope(allocation, cold), Floor: sizing.Floor,
+	})
+	i, _ := w.state.View().Instance("cache-1")
+	w.must(&proto.InstanceAdopted{Instance: "cache-1", Fence: i.Fence})
+	return w
+}
+
+// forecast is 100m of CPU and 64 MiB, and a campaign of peak CPU from 2 h to 3 h from begin.
+func forecast(peak int64) proto.ForecastReply {
+	base := resource.Vector{resource.CPU: 100, resource.Memory: 64 << 20, resource.WriteBytes: 1 << 20, resource.NetTx: 1e6}
+	high := base
+	high[resource.CPU] = peak
+	span := func(from, to time.Duration) timeline.Span {
+		return timeline.Span{Start: begin.Add(from), End: begin.Add(to)}
+	}
+	p := timeline.Profile{{Span: span(0, 2*time.Hour), Amount: base}, {Span: span(2*time.Hour, 3*time.Hour), Amount: high}, {Span: span(3*time.Hour, 48*time.Hour), Amount: base}}
+	half := p.Map(func(v resource.Vector) resource.Vector { return v.Scale(1, 2) })
+	return proto.ForecastReply{
+		Instance: "cache-1", Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 950, 990},
+		Profiles: []timeline.Profile{half, p, p}, Reasons: []string{"campaign: +0.6 cores for 1 h, from 3 occurrences"},
+	}
+}
+
+func (w *world) plan(r Request) (Result, error) {
+	return Make(Input{Request: r, View: w.state.View(), Now: begin, Forecast: forecast(700), Data: 60 << 20, Costs: DefaultCosts()})
+}
+
+func TestAPlanIsAdmittedAsItStands(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := w.apply(&proto.MigrationStart{ID: "m1", Plan: r.Plan, Reservation: r.Reservation, Extra: r.Extra}); !res.OK() {
+		t.Fatal(res.Message)
+	}
+	if v := state.Check(w.state.View()); len(v) > 0 {
+		t.Fatal(v)
+	}
+	if r.Plan.Rounds < 1 || r.Plan.Bytes < 60<<20 || r.Plan.Downtime <= 0 || r.Plan.Duration <= r.Plan.Downtime {
+		t.Errorf("rounds %d, bytes %d, downtime %d ms, duration %d ms", r.Plan.Rounds, r.Plan.Bytes, r.Plan.Downtime, r.Plan.Duration)
+	}
+}
+
+func TestTheAllocationRisesBeforeTheCampaignAndForTheStart(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(d time.Duration) proto.PlanStep {
+		for _, s := range r.Plan.Profile {
+			if s.Contains(begin.Add(d)) {
+				return s
+			}
+		}
+		t.Fatalf("no step at %s", d)
+		return proto.PlanStep{}
+	}
+	running := r.Plan.Phases[2].Start
+	if got := at(0).Allocation[resource.CPU]; got != leastFloor[resource.CPU] {
+		t.Errorf("while nothing runs there it gets %d", got)
+	}
+	if got := at(running.Sub(begin)); got.Allocation[resource.CPU] < 400 || !strings.Contains(got.Reason, "start-up") {
+		t.Errorf("at its start it gets %d (%s)", got.Allocation[resource.CPU], got.Reason)
+	}
+	if got := at(time.Hour).Allocation[resource.CPU]; got > 130 {
+		t.Errorf("in quiet times it gets %d", got)
+	}
+	for _, d := range []time.Duration{2 * time.Hour, 2*time.Hour + 30*time.Minute} {
+		if got := at(d).Allocation[resource.CPU]; got < 700 {
+			t.Errorf("in the campaign, at %s, it gets %d", d, got)
+		}
+	}
+}
+
+func TestARefusalNamesHostStepResourceAndAmount(t *testing.T) {
+	w := newWorld(t)
+	small := facts("host-b", 600)
+	w.must(&proto.HostRegister{Facts: small, Incarnation: w.state.View().Fleet().Incarnation})
+	_, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+	var no *Refusal
+	if !errors.As(err, &no) || len(no.Considered) != 1 || no.Considered[0].Shortfall == nil {
+		t.Fatalf("%v", err)
+	}
+	short := no.Considered[0].Shortfall
+	if short.Host != "host-b" || short.Resource != resource.CPU || short.Missing != 135 || !short.Span.Overlaps(timeline.Span{Start: begin.Add(2 * time.Hour), End: begin.Add(3 * time.Hour)}) {
+		t.Errorf("%v", short)
+	}
+	if !strings.Contains(err.Error(), "host-b") || !strings.Contains(err.Error(), "135m") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestThePlannerChoosesTheHostWithMoreRoom(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.plan(Request{Instance: "cache-1", Type: "m.large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Plan.Target != "host-c" || len(r.Plan.Considered) != 2 {
+		t.Fatalf("%s of %v", r.Plan.Target, r.Plan.Considered)
+	}
+	w.must(&proto.HostSet{Host: "host-c", Cordoned: true})
+	if r, err = w.plan(Request{Instance: "cache-1", Type: "m.large"}); err != nil || r.Plan.Target != "host-b" {
+		t.Fatalf("%s, %v", r.Plan.Target, err)
+	}
+}
+
+func TestWhatCantBeIsRefusedWithTheReason(t *testing.T) {
+	w := newWorld(t)
+	other := facts("host-b", 2000)
+	other.Segment = "elsewhere"
+	w.must(&proto.HostRegister{Facts: other, Incarnation: w.state.View().Fleet().Incarnation})
+	for want, r := range map[string]Request{
+		"no instance cache-9":     {Instance: "cache-9"},
+		"on host-a already":       {Instance: "cache-1", Target: "host-a"},
+		"no host host-x":          {Instance: "cache-1", Target: "host-x"},
+		"no instance type m.huge": {Instance: "cache-1", Target: "host-c", Type: "m.huge"},
+		"belongs to segment lan":  {Instance: "cache-1", Target: "host-b"},
+	} {
+		if _, err := w.plan(r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v; want %q", r, err, want)
+		}
+	}
+}
+
+func TestAForecastAboveTheTypeIsAWarningNotASilentClamp(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b"}) // stays m.small: 250m
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Plan.Warnings) == 0 || !strings.Contains(r.Plan.Warnings[0], "m.small") || !strings.Contains(r.Plan.Warnings[0], "485m") {
+		t.Fatalf("warnings %q", r.Plan.Warnings)
+	}
+}
+
+func TestWithoutHistoryTheTypesMaximumStandsIn(t *testing.T) {
+	w := newWorld(t)
+	r, err := Make(Input{Request: Request{Instance: "cache-1", Target: "host-b", Type: "m.large"}, View: w.state.View(), Now: begin, Costs: DefaultCosts()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := r.Plan.Profile[len(r.Plan.Profile)-1].Allocation
+	if last[resource.CPU] != 1000 || last[resource.Memory] != 384<<20 {
+		t.Errorf("%v", last)
+	}
+	if !strings.Contains(strings.Join(r.Plan.Reasons, " "), "no history") {
+		t.Errorf("%q", r.Plan.Reasons)
+	}
+}
+
+func TestEnvelopesCoverAllocationsWithinFloorAndType(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
+		s := NewSizing(class, proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<31).Draw(t, "max"))}, proto.Application{}, proto.DefaultPolicy())
+		var median, high timeline.Profile
+		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			span := timeline.Span{Start: begin.Add(time.Duration(i) * grid), End: begin.Add(time.Duration(i+1) * grid)}
+			m := resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "median"))
+			median = append(median, timeline.Step{Span: span, Amount: m})
+			high = append(high, timeline.Step{Span: span, Amount: m.Add(resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "more")))})
+		}
+		f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 950}, Profiles: []timeline.Profile{median, high}}
+		allocation, cut := s.Allocation(f)
+		e := s.Envelope(allocation, f)
+		if err := e.Valid(class); err != nil {
+			t.Fatal(err)
+		}
+		if !e.Open() {
+			t.Fatal("the envelope ends")
+		}
+		for _, step := range allocation {
+			if !s.Floor.Fits(step.Amount) || !step.Amount.Fits(s.Type) {
+				t.Fatalf("%v is not between floor and type", step.Amount)
+			}
+			if want, _ := f.At(s.Quantile).At(step.Start); cut.IsZero() && !want.Fits(step.Amount) {
+				t.Fatalf("%v is below the quantile %v", step.Amount, want)
+			}
+			for _, seg := range e {
+				if !seg.Overlaps(step.Span) {
+					continue
+				}
+				if class == proto.Critical && !step.Amount.Fits(seg.Firm) {
+					t.Fatalf("critical: %v is not firm in %v", step.Amount, seg.Firm)
+				}
+				if seg.Firm[resource.Memory] < step.Amount[resource.Memory] {
+					t.Fatal("memory is not firm")
+				}
+			}
+		}
+		if !s.Safe(f).Fits(s.Type) || !s.Floor.Fits(s.Safe(f)) {
+			t.Fatal("the safe allocation is not between floor and type")
+		}
+	})
+}
+
+func TestRoundsShrinkUntilTheRestIsSmallOrGiveUp(t *testing.T) {
+	c := DefaultCosts()
+	quiet := c.transfer(60<<20, 100<<10, 200_000_000)
+	if quiet.Rounds != 1 || !quiet.Settled || quiet.Rest > smallRest {
+		t.Errorf("%+v", quiet)
+	}
+	busy := c.transfer(1<<30, 10<<20, 200_000_000)
+	if busy.Rounds < 2 || !busy.Settled || busy.Downtime <= quiet.Downtime {
+		t.Errorf("%+v", busy)
+	}
+	if hopeless := c.transfer(1<<30, 100<<20, 200_000_000); hopeless.Settled || hopeless.Rounds > maxRounds {
+		t.Errorf("%+v", hopeless)
+	}
+}

@@ -1,0 +1,145 @@
+// Package planner answers how a migration would go: where to, when, how much capacity at each step, and why. It only computes.
+package planner
+
+import (
+	"math"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Sizing is what bounds an instance's allocation, whatever its forecast.
+type Sizing struct {
+	Class    proto.Class
+	Quantile int             // of the forecast that is allocated, in thousandths
+	Type     resource.Vector // maximum of the instance type; Unlimited where there is none
+	Floor    resource.Vector // the least it ever gets
+}
+
+// Floors below which no instance is squeezed, whatever its type: enough to answer a health check.
+var leastFloor = resource.Vector{
+	resource.CPU: 20, resource.Memory: 16 << 20, resource.ReadIOPS: 10, resource.WriteIOPS: 10,
+	resource.ReadBytes: 1 << 20, resource.WriteBytes: 1 << 20, resource.NetTx: 1_000_000, resource.NetRx: 1_000_000,
+}
+
+// NewSizing returns the sizing of an instance of a type and class, of the application if that is known (else its zero value).
+func NewSizing(class proto.Class, t proto.InstanceType, app proto.Application, p proto.Policy) Sizing {
+	floor := leastFloor.Max(app.Floor)
+	floor[resource.Memory] = max(floor[resource.Memory], app.MemoryFloor)
+	return Sizing{Class: class, Quantile: p.Quantiles.Of(class), Type: t.Max, Floor: floor.Min(t.Max)}
+}
+
+// Margins over the forecast quantile: a share of it, and at least an absolute amount, for what a window's mean hides.
+const marginNum, marginDen = 105, 100
+
+var leastMargin = resource.Vector{
+	resource.CPU: 10, resource.Memory: 8 << 20, resource.ReadIOPS: 5, resource.WriteIOPS: 5,
+	resource.ReadBytes: 256 << 10, resource.WriteBytes: 256 << 10, resource.NetTx: 500_000, resource.NetRx: 500_000,
+}
+
+// memoryAhead is for how long ahead memory is held at its highest: it can't be taken back quickly.
+const memoryAhead = time.Hour
+
+// Allocation returns what an instance is to be given over the forecast's span, and whether the type's maximum cut
+// anything off. Each step gets the quantile and a margin, between floor and type maximum; memory gets the most of the
+// hour to come.
+func (s Sizing) Allocation(f proto.ForecastReply) (p timeline.Profile, cut resource.Vector) {
+	quantile := f.At(s.Quantile)
+	span := quantile.Span()
+	p = make(timeline.Profile, len(quantile))
+	for i, step := range quantile {
+		want := step.Amount.Scale(marginNum, marginDen).Max(step.Amount.Add(leastMargin))
+		ahead := timeline.Span{Start: step.Start, End: min(span.End, step.End.Add(memoryAhead))}
+		held := quantile.MaxOver(ahead)[resource.Memory]
+		want[resource.Memory] = max(want[resource.Memory], held+max(held/20, leastMargin[resource.Memory]))
+		p[i] = timeline.Step{Span: step.Span, Amount: want.Clamp(s.Floor, s.Type)}
+		for k := range want {
+			cut[k] = max(cut[k], want[k]-p[i].Amount[k])
+		}
+	}
+	return p.Join(), cut
+}
+
+// Safe returns what an instance keeps when its schedule has run out: the 95th percentile of the next 24 hours, at least
+// the floor.
+func (s Sizing) Safe(f proto.ForecastReply) resource.Vector {
+	p := f.At(950)
+	day := timeline.Span{Start: f.Start, End: f.Start.Add(24 * time.Hour)}
+	return p.MaxOver(day).Clamp(s.Floor, s.Type)
+}
+
+// Cold returns the forecast that stands in while nothing is known: all that the type allows at every quantile. Where
+// the type has no maximum it is the floor, and measuring will show.
+func (s Sizing) Cold(span timeline.Span) proto.ForecastReply {
+	v := s.Type
+	for k := range v {
+		if v[k] >= resource.Unlimited {
+			v[k] = s.Floor[k]
+		}
+	}
+	return proto.ForecastReply{
+		Start: span.Start, Step: span.Length().Milliseconds(), Quantiles: []int{500, 990},
+		Profiles: []timeline.Profile{timeline.Flat(span, v), timeline.Flat(span, v)}, Cold: true,
+		Reasons: []string{"there is no history: the instance type's maximum stands in"},
+	}
+}
+
+// commonShare is the part of the deviation that instances are assumed to have in common, in hundredths, until errors
+// are there to measure it from.
+const commonShare = 30
+
+// Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments that are nowhere below
+// it, the last one open. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the
+// rest as expected demand with its deviation, read off the forecast.
+func (s Sizing) Envelope(allocation timeline.Profile, f proto.ForecastReply) proto.Envelope {
+	coarse := allocation.Cover(proto.MaxSegments - 1)
+	tail := timeline.Step{Span: timeline.Span{Start: coarse.Span().End, End: timeline.Forever}, Amount: s.tail(allocation)}
+	out := make(proto.Envelope, 0, proto.MaxSegments)
+	for _, step := range append(coarse, tail) {
+		step.Amount = finite(step.Amount)
+		out = append(out, s.segment(step, f))
+	}
+	return out
+}
+
+// tail returns what holds beyond the forecast: the most of the last day that it covers.
+func (s Sizing) tail(allocation timeline.Profile) resource.Vector {
+	end := allocation.Span().End
+	return allocation.MaxOver(timeline.Span{Start: end.Add(-24 * time.Hour), End: end}).Max(s.Floor)
+}
+
+// finite returns v with nothing unlimited, which can't be promised.
+func finite(v resource.Vector) resource.Vector {
+	for k := range v {
+		if v[k] >= resource.Unlimited {
+			v[k] = 0
+		}
+	}
+	return v
+}
+
+func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment {
+	if s.Class == proto.Critical {
+		return proto.Segment{Span: step.Span, Firm: step.Amount}
+	}
+	seg := proto.Segment{Span: step.Span, Firm: s.Floor.Min(step.Amount)}
+	seg.Firm[resource.Memory] = step.Amount[resource.Memory]
+	middle, high := f.At(500).MaxOver(step.Span), f.At(950).MaxOver(step.Span)
+	if step.End >= timeline.Forever {
+		middle, high = f.At(500).MaxOver(f.At(500).Span()), f.At(950).MaxOver(f.At(950).Span())
+	}
+	for k := range step.Amount {
+		if !resource.Kind(k).Poolable() {
+			continue
+		}
+		room := step.Amount[k] - seg.Firm[k]
+		seg.Mean[k] = min(max(0, middle[k]-seg.Firm[k]), room)
+		// The 95th percentile lies 1.645 deviations above the median of a normal distribution.
+		sigma := min(float64(max(0, high[k]-middle[k]))/1.645, float64(room-seg.Mean[k]))
+		seg.Common[k] = int64(math.Ceil(sigma * commonShare / 100))
+		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-commonShare*commonShare) / 100))
+	}
+	return seg
+}
