@@ -13,7 +13,7 @@ const benched = 50 // instances
 // mostOfBare is the most that a round may cost, as a multiple of reading the same files and looking at nothing.
 const mostOfBare = 3
 
-// fifty returns a sampler of fifty instances that has been through its first rounds.
+// fifty returns a sampler of fifty instances that look like the kernel's.
 func fifty(t testing.TB) *Sampler {
 	tr := newTree(t)
 	var targets []Target
@@ -23,7 +23,12 @@ func fifty(t testing.TB) *Sampler {
 		tr.write(cgroup, state{cpu: 123_456_789 + i, periods: 98765, throttledPeriods: 432, throttled: 765_432, stall: 9_876_543, memory: 200 << 20, file: 70 << 20, refaults: 1234, bytes: 1 << 30})
 		targets = append(targets, Target{name, cgroup})
 	}
-	s := New(Config{Cgroups: tr.root, Net: &traffic{ok: true}})
+	return tracking(t, tr.root, targets)
+}
+
+// tracking returns a sampler of targets that has been through its first rounds.
+func tracking(t testing.TB, mount string, targets []Target) *Sampler {
+	s := New(Config{Cgroups: mount, Net: &traffic{ok: true}})
 	t.Cleanup(s.Close)
 	s.Track(targets)
 	for range 2 * statEvery {
@@ -65,8 +70,9 @@ func TestSamplingAllocatesNextToNothing(t *testing.T) {
 
 // BenchmarkSampling measures rounds of fifty instances and bare reads of the same files in turns, so that both see
 // the same machine, and fails when their ratio is above mostOfBare.
-func BenchmarkSampling(b *testing.B) {
-	s := fifty(b)
+func BenchmarkSampling(b *testing.B) { benchmarkSampling(b, fifty(b)) }
+
+func benchmarkSampling(b *testing.B, s *Sampler) {
 	b.ReportAllocs()
 	var sampling, reading time.Duration
 	for round := 0; b.Loop(); round++ {

@@ -131,7 +131,6 @@ type reading struct {
 	counters
 	at       time.Time
 	running  bool
-	pressure bool   // it is measured
 	memory   int64  // bytes charged
 	fresh    bool   // memory.stat was read
 	refaults uint64 // as of the last time it was read
@@ -190,7 +189,7 @@ func (g *cgroup) readOpen(buf []byte, turn bool, whole func(major, minor uint32)
 		case cpuStat:
 			parseCPUStat(b, &r.counters)
 		case cpuPressure:
-			r.stallCPU, r.pressure = parsePressure(b), len(b) > 0
+			r.stallCPU = parsePressure(b)
 		case memoryCurrent:
 			v, _ := number(b)
 			r.memory = int64(v)

@@ -101,18 +101,17 @@ func parseMemoryStat(b []byte) (s cacheStat) {
 
 // parsePressure returns the microseconds for which some task waited.
 func parsePressure(b []byte) uint64 {
-	const total = "total="
 	if !bytes.HasPrefix(b, []byte("some ")) {
 		return 0
 	}
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
 		b = b[:i]
 	}
-	i := bytes.LastIndex(b, []byte(total))
-	if i < 0 {
+	i := bytes.LastIndexByte(b, '=')
+	if i < 0 || !bytes.HasSuffix(b[:i], []byte("total")) {
 		return 0
 	}
-	v, _ := number(b[i+len(total):])
+	v, _ := number(b[i+1:])
 	return v
 }
 

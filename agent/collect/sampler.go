@@ -183,7 +183,6 @@ func (t *tracked) next(r reading, cpus int) (demand.Observation, bool) {
 		before.droppedTx, before.droppedRx = r.droppedTx, r.droppedRx
 	}
 	o := observe(r.counters, before.counters, elapsed)
-	o.NoPressure = !r.pressure
 	if cpus > 0 {
 		o.Usage[resource.CPU] = min(o.Usage[resource.CPU], 1000*int64(cpus))
 	}
@@ -211,6 +210,6 @@ func system(host hostObservation, instances []Sample) Sample {
 	}
 	return Sample{
 		Instance: proto.SystemInstance, Running: true,
-		Observation: demand.Observation{Elapsed: host.elapsed, Usage: rest, HostBusy: host.busy, NoPressure: true},
+		Observation: demand.Observation{Elapsed: host.elapsed, Usage: rest, HostBusy: host.busy},
 	}
 }

@@ -164,15 +164,15 @@ func TestFilesThatAreMissingCountNothingUntilTheyAppear(t *testing.T) {
 		s := watch(t, tr, nil)
 		after(t, s, 0)
 		got, _ := after(t, s, time.Second)
-		if !got.Running || !got.Observation.NoPressure {
+		if !got.Running || got.Observation.Pressure.CPU != 0 {
 			t.Fatalf("%+v: want it running and its pressure unknown", got)
 		}
-		tr.write(unit, state{bytes: 1 << 20, stall: 1})
-		for range statEvery {
+		for i := range 2 * statEvery {
+			tr.write(unit, state{stall: 100_000 * i})
 			got, _ = after(t, s, time.Second)
 		}
-		if got.Observation.NoPressure {
-			t.Fatal("cpu.pressure is there now, and was not found")
+		if got.Observation.Pressure.CPU != 0.1 {
+			t.Fatalf("cpu.pressure is there now, and was not found: %+v", got)
 		}
 	})
 }

@@ -21,9 +21,8 @@ type Observation struct {
 	Periods          uint64        // enforcement periods of cpu.max that had something to run
 	ThrottledPeriods uint64        // of these, in which the quota ran out
 	Throttled        time.Duration // that run queues were held back, summed over CPUs
-	Pressure         Pressure
-	NoPressure       bool    // the kernel does not measure pressure; Pressure is 0 and says nothing
-	HostBusy         float64 // share of the host's CPU time that was in use, 0 to 1
+	Pressure         Pressure      // 0 where the kernel does not measure it
+	HostBusy         float64       // share of the host's CPU time that was in use, 0 to 1
 
 	Reclaimable int64  // bytes of Usage's memory that the kernel can take back: file cache and slab
 	CacheFresh  bool   // Reclaimable and Refaulted were read in this interval; they are read more rarely than the rest
@@ -38,19 +37,25 @@ type Observation struct {
 // pressure stall information), 0 to 1.
 type Pressure struct{ CPU, Memory, IO float64 }
 
+// State is what is known of an instance from one interval to the next. The zero State knows nothing.
+type State struct {
+	queued queued
+	cache  cache
+}
+
 // Estimate returns the demand behind o. held is what the instance was granted, Unlimited where nothing limits it; most
-// is what the host has, which demand never exceeds. c is what Estimate returned for the interval before, zero at first.
-func Estimate(o Observation, held, most resource.Vector, c Cache) (resource.Vector, Cache) {
-	c = c.next(o)
+// is what the host has, which demand never exceeds. s is what Estimate returned for the interval before.
+func Estimate(o Observation, held, most resource.Vector, s State) (resource.Vector, State) {
+	s = State{s.queued.next(o), s.cache.next(o)}
 	d := o.Usage
-	d[resource.CPU] = cpu(o)
-	d[resource.Memory] = memory(o, c)
+	d[resource.CPU] = cpu(o, s.queued)
+	d[resource.Memory] = memory(o, s.cache)
 	for _, k := range []resource.Kind{resource.ReadIOPS, resource.WriteIOPS, resource.ReadBytes, resource.WriteBytes} {
 		d[k] = storage(o.Usage[k], held[k], o.Pressure.IO)
 	}
 	d[resource.NetTx] = network(o.Usage[resource.NetTx], held[resource.NetTx], o.DroppedTx)
 	d[resource.NetRx] = network(o.Usage[resource.NetRx], held[resource.NetRx], o.DroppedRx)
-	return d.Min(most), c
+	return d.Min(most), s
 }
 
 // share returns x held between 0 and 1.

@@ -18,10 +18,8 @@ const (
 	stallProbe = 0.25
 )
 
-// Cache is what is known of an instance's file cache from one interval to the next.
-type Cache struct {
-	Proven float64 // bytes of cache that refaults have proven to be needed
-}
+// cache is the bytes of file cache that refaults have proven to be needed.
+type cache float64
 
 // next returns c after o.
 //
@@ -29,23 +27,21 @@ type Cache struct {
 // of the working set. When there are any, all the cache that is held was too little: what is needed is that and what had to
 // be read again. It is not summed up over time: with a larger grant more is held and less refaults, and the two meet.
 // Without refaults the proven part decays, and cache that went away unmissed was not needed.
-func (c Cache) next(o Observation) Cache {
-	c.Proven *= math.Exp2(-o.Elapsed.Seconds() / cacheHalfLife.Seconds())
+func (c cache) next(o Observation) cache {
+	c *= cache(math.Exp2(-o.Elapsed.Seconds() / cacheHalfLife.Seconds()))
 	if !o.CacheFresh {
 		return c
 	}
 	if o.Refaulted > 0 {
-		c.Proven = max(c.Proven, float64(o.Reclaimable+o.Refaulted))
-		return c
+		return max(c, cache(o.Reclaimable+o.Refaulted))
 	}
-	c.Proven = min(c.Proven, float64(o.Reclaimable))
-	return c
+	return min(c, cache(o.Reclaimable))
 }
 
 // memory returns the demand for memory in bytes: what can't be reclaimed, the cache that is proven to be needed, and
 // while memory.high stalls the instance a bounded probe for more.
-func memory(o Observation, c Cache) int64 {
-	d := float64(Unreclaimable(o)) + c.Proven
+func memory(o Observation, c cache) int64 {
+	d := float64(Unreclaimable(o)) + float64(c)
 	if o.HighEvents > 0 || o.OOMKills > 0 {
 		d *= 1 + stallProbe*share(o.Pressure.Memory)
 	}

@@ -75,12 +75,12 @@ func (f *feedback) act(seat *seat, k resource.Kind, now timeline.Time) {
 		return
 	}
 	rest := max(need, seat.base[k])
-	least := f.boost[k]/100*leastPercent + 1
-	if f.boost[k]-rest < least {
+	least := max(f.boost[k]/100*leastPercent, small(k))
+	if f.boost[k]-need < least {
 		f.needed[k] = now // all of it, or nearly: the way back has not begun
 		return
 	}
-	if now.Sub(f.needed[k]) < dwell || now.Sub(f.lowered[k]) < decayEvery {
+	if f.boost[k] <= rest || now.Sub(f.needed[k]) < dwell || now.Sub(f.lowered[k]) < decayEvery {
 		return
 	}
 	f.lowered[k] = now

@@ -31,9 +31,9 @@ type program struct {
 	memory   func(second int) int64 // bytes that can't be reclaimed
 	stuck    int64                  // bytes that the kernel fails to take back below what is used
 
-	held  resource.Vector
-	used  int64 // bytes
-	cache demand.Cache
+	held   resource.Vector
+	used   int64 // bytes
+	demand demand.State
 }
 
 func newHost(t *testing.T, allocatable resource.Vector, d proto.Document, programs ...*program) *host {
@@ -115,8 +115,8 @@ func (p *program) observe(second int, most resource.Vector) Observed {
 		}
 		o.Usage[resource.Memory] = p.used
 	}
-	d, cache := demand.Estimate(o, p.held, most, p.cache)
-	p.cache = cache
+	d, state := demand.Estimate(o, p.held, most, p.demand)
+	p.demand = state
 	return Observed{Instance: p.instance, Held: p.held, Debt: debt, Measured: true, Demand: d, Observation: o}
 }
 

@@ -35,8 +35,8 @@ const (
 	dwell      = 30 * time.Second
 	decayEvery = 10 * time.Second
 
-	// decayParts: a part of the way back gives up one of so many parts of what is not needed; below leastPercent of
-	// the allocation what is left goes at once, so that limits are not rewritten for nothing.
+	// decayParts: a part of the way back gives up one of so many parts of what is not needed; when a part would be less than leastPercent of
+	// the allocation, or small, all that is left goes at once, so that limits are not rewritten for nothing.
 	decayParts   = 4
 	leastPercent = 2
 
@@ -52,6 +52,22 @@ func grain(k resource.Kind) int64 {
 		return 64 << 10
 	}
 	return 1
+}
+
+// small is the amount of a resource that is not worth a limit of its own.
+func small(k resource.Kind) int64 {
+	switch k {
+	case resource.CPU:
+		return 10 // thousandths of a core
+	case resource.Memory:
+		return 1 << 20
+	case resource.ReadIOPS, resource.WriteIOPS:
+		return 5
+	case resource.ReadBytes, resource.WriteBytes:
+		return 128 << 10
+	default:
+		return 1_000_000 // bits per second
+	}
 }
 
 // lead is how long before a step down an instance gives back.
