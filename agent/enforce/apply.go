@@ -191,17 +191,9 @@ func (e *Enforcer) held(t *target, k resource.Kind) (int64, error) {
 	return least, nil
 }
 
-// sameLimit allows for what the kernel rounds: memory to pages, network rates to bytes.
+// sameLimit allows for what the kernel rounds: memory to pages.
 func sameLimit(k resource.Kind, is, want int64) bool {
-	switch {
-	case is == want:
-		return true
-	case k == resource.Memory:
-		return is == pageDown(want)
-	case k == resource.NetTx || k == resource.NetRx:
-		return is == want-want%8
-	}
-	return false
+	return is == want || k == resource.Memory && is == pageDown(want)
 }
 
 // rank sets what follows from the class: cpu.weight and memory.low.

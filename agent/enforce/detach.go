@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
 )
 
 // Lift takes all limits of instances off at once and keeps them off, drop-ins included, until Attach says otherwise. Their programs go on counting.
@@ -41,42 +43,52 @@ func (e *Enforcer) Detach(ctx context.Context, instance string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Lift(ctx, instance); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if t = e.targets[instance]; t == nil {
-		return nil
-	}
-	if t.Unit != "" {
-		// Out of the drop-in before they are unpinned: without them the unit would not start.
-		changed, err := e.removeDropIn(e.cfg.RunUnitDir, t.Unit, netDropInName)
-		if err != nil {
-			return err
-		}
-		if changed {
-			if err := e.bus.Reload(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if err := errors.Join(t.pacer.Close(), e.net.remove(instance)); err != nil {
-		return fmt.Errorf("detach %s: %w", instance, err)
-	}
-	delete(e.targets, instance)
-	return e.unpaceUnused()
+	return e.detach(ctx, t.Target, false)
 }
 
-// Release detaches an instance and restores its unit: no file of ours remains.
-func (e *Enforcer) Release(ctx context.Context, t Target) error {
-	if _, err := e.target(t.Instance); err == nil {
-		if err := e.Detach(ctx, t.Instance); err != nil {
-			return err
-		}
-	}
+// Release detaches an instance and restores its unit: no file of ours remains. It works as well for an instance that is not attached.
+func (e *Enforcer) Release(ctx context.Context, t Target) error { return e.detach(ctx, t, true) }
+
+func (e *Enforcer) detach(ctx context.Context, was Target, release bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	t := e.targets[was.Instance]
+	if t == nil {
+		t = &target{Target: was}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Limited = false
+	if err := errors.Join(e.liftHeld(ctx, t), e.dropOut(ctx, t, release)); err != nil {
+		return fmt.Errorf("detach %s: %w", t.Instance, err)
+	}
+	if t.pacer != nil {
+		if err := t.pacer.Close(); err != nil {
+			return fmt.Errorf("detach %s: %w", t.Instance, err)
+		}
+	}
+	delete(e.targets, t.Instance)
+	return errors.Join(e.net.remove(t.Instance), e.unpaceUnused())
+}
+
+// liftHeld lifts the limits of a target that is attached and runs.
+func (e *Enforcer) liftHeld(ctx context.Context, t *target) error {
+	if t.pacer == nil {
+		return nil
+	}
+	err := e.locate(ctx, t)
+	if errors.Is(err, ErrNotRunning) || errors.Is(err, systemd.ErrNoUnit) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.lift(ctx, t)
+}
+
+// dropOut takes the programs out of the unit's drop-ins, before they are unpinned: without them the unit would not start. What asks may-run
+// goes, too, where the unit is released.
+func (e *Enforcer) dropOut(ctx context.Context, t *target, release bool) error {
 	if t.Unit == "" {
 		return nil
 	}
@@ -84,22 +96,22 @@ func (e *Enforcer) Release(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	ours, err := e.removeDropIn(e.cfg.UnitDir, t.Unit, dropInName)
-	if err != nil {
+	var ours bool
+	if release {
+		ours, err = e.removeDropIn(e.cfg.UnitDir, t.Unit, dropInName)
+	} else {
+		ours, err = e.writeDropIn(e.cfg.UnitDir, t.Unit, dropInName, dropIn(t.Target, t.disks, e.cfg.AgentUnit, e.cfg.MayRun))
+	}
+	if err != nil || !net && !ours {
 		return err
 	}
-	if net || ours {
-		if err := e.bus.Reload(ctx); err != nil {
-			return err
-		}
-	}
-	return e.net.remove(t.Instance)
+	return e.bus.Reload(ctx)
 }
 
-// unpaceUnused takes fq off the device when no instance is limited any more.
+// unpaceUnused takes fq off the device when no instance's traffic is limited any more. The caller holds e.mu.
 func (e *Enforcer) unpaceUnused() error {
 	for _, t := range e.targets {
-		if t.Limited {
+		if t.paced() {
 			return nil
 		}
 	}

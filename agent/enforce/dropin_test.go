@@ -97,6 +97,9 @@ func TestLiftTakesAllOffAtOnceAndDropInsToo(t *testing.T) {
 	if got := h.pacers["cache-1"].rates; got != [2]int64{} {
 		t.Errorf("rates %v", got)
 	}
+	if len(h.paced) != 0 {
+		t.Error("fq stays on the device with nothing left to pace")
+	}
 	if b, err := os.ReadFile(a.DropIn); err != nil || strings.Contains(string(b), "Quota") {
 		t.Errorf("%v\n%s", err, b)
 	}
@@ -119,6 +122,9 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	if got := h.dropIns(); len(got) != 2 || !slices.Contains(got, e.dropInPath(cache())) {
 		t.Errorf("the drop-in that asks may-run must stay: %v", got)
+	}
+	if h.reloads != 2 {
+		t.Errorf("%d reloads, want one to attach and one to detach", h.reloads)
 	}
 	if len(h.pacers) != 0 || len(h.paced) != 0 {
 		t.Errorf("left behind: %v %v", h.pacers, h.paced)

@@ -72,6 +72,11 @@ func (t Target) equal(o Target) bool {
 		t.Class == o.Class && t.Limited == o.Limited && t.Envelope == o.Envelope
 }
 
+// paced reports whether the target's traffic is ever limited, so that the device must hold its packets.
+func (t Target) paced() bool {
+	return t.Limited && min(t.Envelope[resource.NetTx], t.Envelope[resource.NetRx]) < resource.Unlimited
+}
+
 // Bus is what enforce needs of systemd. systemd.Bus is the real one.
 type Bus interface {
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
@@ -147,6 +152,9 @@ func (e *Enforcer) Attach(ctx context.Context, t Target) (Attached, error) {
 		return Attached{}, fmt.Errorf("attach %s: %w", t.Instance, err)
 	}
 	e.targets[t.Instance] = held
+	if before.paced() && !t.paced() {
+		return done, e.unpaceUnused()
+	}
 	return done, nil
 }
 
@@ -180,7 +188,7 @@ func (e *Enforcer) attach(ctx context.Context, t *target, done *Attached) (err e
 			}
 		}
 	}
-	if t.Limited && e.cfg.Device != "" {
+	if t.paced() && e.cfg.Device != "" {
 		var foreign *netlimit.ForeignQueueError
 		switch err := e.net.pace(e.cfg.Device); {
 		case errors.As(err, &foreign):

@@ -149,7 +149,7 @@ func (p *fakePacer) SetRate(d netlimit.Direction, n int64) error {
 	if p.broken {
 		return errors.New("broken")
 	}
-	p.rates[d] = n - n%8
+	p.rates[d] = n
 	return nil
 }
 func (p *fakePacer) Rate(d netlimit.Direction) (int64, error) { return p.rates[d], nil }

@@ -23,7 +23,7 @@ char __license[] SEC("license") = "GPL";
 
 // limit is written by the agent, read here.
 struct limit {
-	__u64 rate;  // bytes/s of IP packets; 0 is unlimited
+	__u64 rate;  // bits/s of IP packets; 0 is unlimited
 	__u64 queue; // ns: a packet that would wait longer than this is dropped
 	__u64 mark;  // ns: a packet that would wait longer than this is marked, where its flow speaks ECN
 	__u64 slack; // ns: how much of the time in which the link was idle can be caught up
@@ -113,7 +113,7 @@ int pace_egress(struct __sk_buff *skb)
 	__u64 depart = 0;
 
 	if (rate) {
-		__u64 cost = len * NS_PER_S / rate, queue = l->queue, slack = l->slack;
+		__u64 cost = len * 8 * NS_PER_S / rate, queue = l->queue, slack = l->slack;
 		int drop = 0;
 
 		bpf_spin_lock(&s->lock);
@@ -154,7 +154,7 @@ int pace_ingress(struct __sk_buff *skb)
 	__u64 segs = segments(skb), len = on_wire(skb, segs), rate = l->rate;
 
 	if (rate) {
-		__u64 now = bpf_ktime_get_ns(), cost = len * NS_PER_S / rate, free;
+		__u64 now = bpf_ktime_get_ns(), cost = len * 8 * NS_PER_S / rate, free;
 		__u64 queue = l->queue, slack = l->slack;
 		int drop = 0;
 

@@ -206,11 +206,11 @@ func limitOf(d Direction, bitsPerSecond int64) netLimit {
 	if bitsPerSecond <= 0 {
 		return netLimit{}
 	}
-	rate := uint64(max(1, bitsPerSecond/8))
+	rate := uint64(bitsPerSecond)
 	if d == Transmit {
 		return netLimit{Rate: rate, Queue: uint64(transmitQueue), Slack: uint64(slack)}
 	}
-	least := uint64(leastQueue) * uint64(time.Second) / rate
+	least := uint64(leastQueue) * 8 * uint64(time.Second) / rate
 	return netLimit{Rate: rate, Queue: max(uint64(receiveQueue), least), Mark: uint64(receiveMark), Slack: uint64(slack)}
 }
 
@@ -220,7 +220,7 @@ func (p *Pins) Rate(d Direction) (int64, error) {
 	if err := p.objects.Limits.Lookup(uint32(d), &l); err != nil {
 		return 0, fmt.Errorf("read %s of %s: %w", d, filepath.Base(p.dir), err)
 	}
-	return int64(l.Rate) * 8, nil
+	return int64(l.Rate), nil
 }
 
 // Counters returns what passed in a direction.

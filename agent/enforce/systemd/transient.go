@@ -144,7 +144,7 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 	p := []dbus.Property{
 		dbus.PropDescription(s.Description),
 		dbus.PropType("oneshot"),
-		dbus.PropExecStart(s.Command, true),
+		dbus.PropExecStart(s.Command, false), // false: a failure counts; the library's name for it says the opposite
 		prop("User", s.User),
 		prop("Environment", s.Env),
 		prop("TimeoutStopUSec", uint64(5*time.Second/time.Microsecond)),
