@@ -29,7 +29,7 @@ func TestParsersReadWhatKernelsPrint(t *testing.T) {
 func FuzzParsersTakeAnything(f *testing.F) {
 	f.Add([]byte("8:0 rbytes=1 wbytes= rios\n\n:\n1:"))
 	f.Add([]byte("some total=\nusage_usec \n x 1"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		var c counters
 		parseCPUStat(b, &c)
 		parseMemoryEvents(b, &c)

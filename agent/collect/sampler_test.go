@@ -50,7 +50,7 @@ func TestRatesAreWhatTheCountersGrewPerSecondThatPassed(t *testing.T) {
 		before := state{cpu: 5_000_000, periods: 100, throttledPeriods: 10, throttled: 100_000, stall: 1000, memory: 100 << 20, file: 30 << 20, high: 3, bytes: 40960}
 		tr.write(unit, before)
 		s := watch(t, tr, net)
-		if _, any := after(t, s, 0); any {
+		if _, sampled := after(t, s, 0); sampled {
 			t.Fatal("a first reading is no sample")
 		}
 		tr.write(unit, state{cpu: 6_000_000, periods: 120, throttledPeriods: 15, throttled: 600_000, stall: 501_000, memory: 90 << 20, file: 30 << 20, high: 5, bytes: 81920})
