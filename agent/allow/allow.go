@@ -63,7 +63,7 @@ func Load(path string) (*List, error) {
 	if err := errors.Join(owned(path, info), owned(filepath.Dir(path), dir)); err != nil {
 		return nil, err
 	}
-	return parse(f, path)
+	return Parse(f, path)
 }
 
 // owned refuses what somebody other than root may change.
@@ -77,8 +77,8 @@ func owned(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// parse reads an allow-list and names every problem in it at once.
-func parse(r io.Reader, name string) (*List, error) {
+// Parse reads an allow-list and names every problem in it at once. Who may have written it is the caller's to know; name stands for it in errors.
+func Parse(r io.Reader, name string) (*List, error) {
 	var in file
 	if err := config.Decode(r, name, &in); err != nil {
 		return nil, fmt.Errorf("allow-list: %w", err)

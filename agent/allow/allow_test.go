@@ -18,9 +18,9 @@ addresses: [10.77.0.0/24, "fd00::60"]
 users: [nobody]
 `
 
-func mustParse(t *testing.T, text string) *List {
+func must(t *testing.T, text string) *List {
 	t.Helper()
-	l, err := parse(strings.NewReader(text), "/etc/glidepath/allow.yaml")
+	l, err := Parse(strings.NewReader(text), "/etc/glidepath/allow.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func notAllowed(t *testing.T, err error, line string) {
 }
 
 func TestWhatIsNotNamedIsDeniedWithTheLineThatAllowsIt(t *testing.T) {
-	l := mustParse(t, example)
+	l := must(t, example)
 	for _, err := range []error{
 		l.Unit("redis-server.service"), l.Unit("app-7.service"), l.User("nobody"),
 		l.Address(netip.MustParseAddr("10.77.0.60")), l.Address(netip.MustParseAddr("fd00::60")),
@@ -88,7 +88,7 @@ func TestPathIsJudgedWhereItsLinksLead(t *testing.T) {
 	in := link(filepath.Join(root, "real"), "root/in")
 	nowhere := link(filepath.Join(outside, "gone"), "root/nowhere")
 	loop := link(filepath.Join(root, "loop"), "root/loop")
-	l := mustParse(t, "paths: ["+root+"]")
+	l := must(t, "paths: ["+root+"]")
 
 	for _, p := range []string{in, in + "/new/deeper", root + "/new"} {
 		if err := l.Path(p); err != nil {
@@ -102,7 +102,7 @@ func TestPathIsJudgedWhereItsLinksLead(t *testing.T) {
 			t.Errorf("%s was allowed", p)
 		}
 	}
-	viaLink := mustParse(t, "paths: ["+link(root, "alias")+"]")
+	viaLink := must(t, "paths: ["+link(root, "alias")+"]")
 	if err := viaLink.Path(filepath.Join(dir, "alias", "new")); err != nil {
 		t.Errorf("a root that is itself a link: %v", err)
 	}
@@ -120,7 +120,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"users: ['a b']":               "a b",
 		"units: [x]\naddresses: [bad]": "bad",
 	} {
-		if _, err := parse(strings.NewReader(text), "allow.yaml"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse(strings.NewReader(text), "allow.yaml"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
@@ -169,7 +169,7 @@ func TestFileThatOthersCanChangeIsRefused(t *testing.T) {
 }
 
 func TestInstanceNamesAllThatIsMissing(t *testing.T) {
-	l := mustParse(t, example)
+	l := must(t, example)
 	spec := proto.InstanceSpec{Name: "cache-1", Address: "10.77.0.60/24", Health: proto.HealthSpec{Exec: []string{"/bin/true"}},
 		Service: &proto.ServiceSpec{Unit: "redis-server.service", Data: []string{"/var/lib/redis"}, Config: []string{"/etc/redis"}}}
 	if err := l.Instance(spec); err != nil {
@@ -192,7 +192,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(example)
 	f.Add("units: &a [*a]")
 	f.Fuzz(func(t *testing.T, text string) {
-		l, err := parse(strings.NewReader(text), "allow.yaml")
+		l, err := Parse(strings.NewReader(text), "allow.yaml")
 		if err != nil {
 			return
 		}

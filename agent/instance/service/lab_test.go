@@ -1,0 +1,377 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/glidepath/glidepath/agent/address"
+	"github.com/glidepath/glidepath/agent/allow"
+	"github.com/glidepath/glidepath/agent/enforce"
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/internal/durable"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	name     = "cache-1"
+	unitName = "redis-server.service"
+	socket   = "redis-server.socket"
+	timer    = "redis-server.timer"
+)
+
+var floatingAddr = netip.MustParsePrefix("10.77.0.60/24")
+
+// crash is what an agent dies of in these tests.
+type crash struct{ at int }
+
+// lab is two hosts on one link. Every effect of an agent on its host is a point at which it may die, before and after; at
+// each the invariants are looked at.
+type lab struct {
+	t       *testing.T
+	hosts   [2]*labHost
+	points  int
+	crashAt []int // ascending
+	broken  []string
+	permit  int64 // milliseconds that a permit lasts
+}
+
+// labHost is a host whose systemd, kernel and disk outlive its agent.
+type labHost struct {
+	lab     *lab
+	name    string
+	dir     string
+	units   map[string]*systemd.Unit
+	dropIns map[string]bool
+	place   address.Place
+	probes  int
+
+	driver *Driver
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{t: t, permit: 15_000}
+	base := scratch(t)
+	for i, host := range []string{"host-a", "host-b"} {
+		h := &labHost{lab: l, name: host, dir: filepath.Join(base, host), dropIns: map[string]bool{}}
+		h.units = map[string]*systemd.Unit{
+			unitName: {Name: unitName, LoadState: "loaded", ActiveState: "inactive", UnitFileState: "disabled", Type: "notify", ExecStart: [][]string{{"/bin/sh"}}, TriggeredBy: []string{timer, socket}},
+			socket:   {Name: socket, LoadState: "loaded", ActiveState: "inactive", UnitFileState: "disabled"},
+			timer:    {Name: timer, LoadState: "loaded", ActiveState: "inactive", UnitFileState: "disabled"},
+		}
+		for _, d := range []string{"fence", "lib", "etc/redis", "own", "keep/aside"} {
+			l.must(os.MkdirAll(filepath.Join(h.dir, d), 0o755))
+		}
+		l.must(os.WriteFile(filepath.Join(h.dir, "etc/redis/redis.conf"), []byte("of "+host), 0o640))
+		l.must(os.WriteFile(h.path("cgroup.controllers"), []byte("cpu io memory pids\n"), 0o644))
+		l.hosts[i] = h
+	}
+	a := l.hosts[0]
+	for _, u := range a.units {
+		u.ActiveState, u.UnitFileState, u.InvocationID = "active", "enabled", "first"
+	}
+	a.place = address.Announced
+	l.must(os.MkdirAll(filepath.Join(a.dir, "lib/redis/sub"), 0o750))
+	l.must(os.WriteFile(filepath.Join(a.dir, "lib/redis/sub/data.aof"), []byte("precious"), 0o600))
+	for _, h := range l.hosts {
+		h.boot()
+	}
+	return l
+}
+
+// scratch returns a folder in memory where there is one: what a disk may lose is tested where the files are written.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "glidepath-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func (l *lab) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// point is passed before and after every effect.
+func (l *lab) point(what string) {
+	l.points++
+	running := 0
+	announced := 0
+	for _, h := range l.hosts {
+		if h.units[unitName].ActiveState == "active" {
+			running++
+		}
+		if h.place == address.Announced {
+			announced++
+		}
+	}
+	if running > 1 || announced > 1 {
+		l.broken = append(l.broken, fmt.Sprintf("at %s (point %d): %d run it, %d announce it", what, l.points, running, announced))
+	}
+	if slices.Contains(l.crashAt, l.points) {
+		panic(crash{l.points})
+	}
+}
+
+// boot gives the host a new agent, as after a crash.
+func (h *labHost) boot() {
+	store, err := fence.Open(labFiles{durable.OS{}, h}, filepath.Join(h.dir, "fence"))
+	h.lab.must(err)
+	list, err := allow.Parse(strings.NewReader(fmt.Sprintf("units: [%s]\npaths: [%s]\naddresses: [10.77.0.0/24]", unitName, h.dir)), "allow.yaml")
+	h.lab.must(err)
+	h.driver = New(Config{
+		Host: h.name, DataDir: filepath.Join(h.dir, "own"), KeepDir: filepath.Join(h.dir, "keep"), Root: h.dir, CgroupRoot: h.dir, Interface: "eth0",
+		Files: labFiles{durable.OS{}, h}, Fence: store, Allow: list, Systemd: labSystemd{h}, Limits: labLimits{h}, Addresses: labAddresses{h}, Permits: labPermits{h.lab},
+		Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// do carries out an operation, begun again after each crash, as the journal and the leader do it.
+func (l *lab) do(host int, kind proto.OperationKind, fenceNumber uint64, migration string, facts *proto.SourceFacts) proto.OperationResult {
+	l.t.Helper()
+	h := l.hosts[host]
+	for {
+		result, crashed := l.try(h, proto.Operation{Kind: kind, Instance: name, Migration: migration, Incarnation: 1, Fence: fenceNumber, Spec: h.spec(), Facts: facts})
+		if !crashed {
+			return result
+		}
+		for again := true; again; {
+			_, again = l.survive(h, func() proto.OperationResult {
+				h.boot()
+				l.must(h.driver.Recover(context.Background()))
+				return proto.OperationResult{}
+			})
+		}
+	}
+}
+
+func (l *lab) try(h *labHost, op proto.Operation) (proto.OperationResult, bool) {
+	return l.survive(h, func() proto.OperationResult { return h.driver.Operate(context.Background(), op) })
+}
+
+func (l *lab) survive(_ *labHost, f func() proto.OperationResult) (result proto.OperationResult, crashed bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ours := r.(crash); !ours {
+				panic(r)
+			}
+			crashed = true
+		}
+	}()
+	return f(), false
+}
+
+// done carries out an operation that must succeed.
+func (l *lab) done(host int, kind proto.OperationKind, fenceNumber uint64, migration string, facts *proto.SourceFacts) proto.OperationResult {
+	l.t.Helper()
+	result := l.do(host, kind, fenceNumber, migration, facts)
+	if result.Error != nil {
+		l.t.Fatalf("%s on %s: %v (crashes at %v)", kind, l.hosts[host].name, result.Error, l.crashAt)
+	}
+	return result
+}
+
+func (h *labHost) spec() proto.InstanceSpec {
+	return proto.InstanceSpec{
+		Name: name, Driver: "service", Address: floatingAddr.String(), Mode: proto.Enforce,
+		Service: &proto.ServiceSpec{Unit: unitName, Data: []string{h.path("lib/redis")}, Config: []string{h.path("etc/redis")}},
+	}
+}
+
+func (h *labHost) path(p string) string { return filepath.Join(h.dir, p) }
+
+// copyTo stands for the transfer.
+func (h *labHost) copyTo(to *labHost) {
+	for _, p := range []string{"lib/redis", "etc/redis"} {
+		h.lab.must(os.RemoveAll(to.path(p)))
+		h.lab.must(os.CopyFS(to.path(p), os.DirFS(h.path(p))))
+	}
+}
+
+// tree is all that is on the host but the agent's own records: paths with mode and content.
+func (h *labHost) tree() map[string]string {
+	out := map[string]string{}
+	h.lab.must(filepath.WalkDir(h.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(h.dir, path)
+		if rel == "fence" || rel == "own" {
+			return fs.SkipDir
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		out[rel] = info.Mode().String()
+		if info.Mode().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			out[rel] += " " + string(data)
+		}
+		return nil
+	}))
+	for n, u := range h.units {
+		out["unit "+n] = u.ActiveState + " " + u.UnitFileState
+	}
+	out["address"] = h.place.String()
+	out["drop-ins"] = fmt.Sprint(h.dropIns)
+	return out
+}
+
+type labSystemd struct{ h *labHost }
+
+func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
+	u := s.h.units[n]
+	if u == nil {
+		return systemd.Unit{}, systemd.ErrNoUnit
+	}
+	return *u, nil
+}
+
+func (s labSystemd) Start(_ context.Context, n string) error {
+	s.h.lab.point("start")
+	u := s.h.units[n]
+	if u == nil {
+		return systemd.ErrNoUnit
+	}
+	if u.ActiveState == "active" {
+		return nil
+	}
+	if s.h.dropIns[n] {
+		if ok, why := fence.MayRun(s.h.path("fence"), n); !ok {
+			return fmt.Errorf("start %s: %w: %s", n, systemd.ErrRefused, why)
+		}
+	}
+	u.ActiveState = "active"
+	u.InvocationID = fmt.Sprint(s.h.lab.points)
+	s.h.lab.point("started")
+	return nil
+}
+
+func (s labSystemd) Stop(_ context.Context, n string) error {
+	s.h.lab.point("stop")
+	if s.h.units[n] == nil {
+		return systemd.ErrNoUnit
+	}
+	s.h.units[n].ActiveState = "inactive"
+	s.h.lab.point("stopped")
+	return nil
+}
+
+func (s labSystemd) setEnabled(n, state string) error {
+	s.h.lab.point(state)
+	s.h.units[n].UnitFileState = state
+	s.h.lab.point(state)
+	return nil
+}
+
+func (s labSystemd) Enable(_ context.Context, n string) error  { return s.setEnabled(n, "enabled") }
+func (s labSystemd) Disable(_ context.Context, n string) error { return s.setEnabled(n, "disabled") }
+
+func (s labSystemd) RunTransient(context.Context, systemd.RunSpec) (systemd.RunResult, error) {
+	return systemd.RunResult{}, errors.New("nothing is run here")
+}
+
+type labLimits struct{ h *labHost }
+
+func (l labLimits) Attach(_ context.Context, t enforce.Target) (enforce.Attached, error) {
+	l.h.lab.point("attach")
+	l.h.dropIns[t.Unit] = true
+	l.h.lab.point("attached")
+	return enforce.Attached{DropIn: l.h.path("etc/redis")}, nil // any path that is there
+}
+
+func (l labLimits) Detach(context.Context, string) error {
+	l.h.lab.point("detach")
+	return enforce.ErrNotAttached
+}
+
+func (l labLimits) Release(_ context.Context, t enforce.Target) error {
+	l.h.lab.point("release")
+	delete(l.h.dropIns, t.Unit)
+	l.h.lab.point("released")
+	return nil
+}
+
+type labAddresses struct{ h *labHost }
+
+func (a labAddresses) Place(netip.Prefix) (address.Place, error) { return a.h.place, nil }
+func (a labAddresses) Temporary(netip.Prefix) (bool, error)      { return false, nil }
+func (a labAddresses) set(what string, p address.Place) error {
+	a.h.lab.point(what)
+	a.h.place = p
+	a.h.lab.point(what)
+	return nil
+}
+
+func (a labAddresses) Probe(_ context.Context, p netip.Prefix) error {
+	for _, other := range a.h.lab.hosts {
+		if other != a.h && other.place == address.Announced {
+			return &address.TakenError{Addr: p.Addr(), Interface: "eth0"}
+		}
+	}
+	return nil
+}
+
+func (a labAddresses) Hold(netip.Prefix) error   { return a.set("hold", address.Silent) }
+func (a labAddresses) Remove(netip.Prefix) error { return a.set("remove", address.Nowhere) }
+
+func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() error) error {
+	if a.h.place != address.Announced {
+		if err := a.Probe(ctx, p); err != nil {
+			return err
+		}
+	}
+	if err := decide(); err != nil {
+		return err
+	}
+	return a.set("take", address.Announced)
+}
+
+type labPermits struct{ l *lab }
+
+func (p labPermits) Ask(context.Context, proto.PermitRequest) (proto.PermitReply, error) {
+	return proto.PermitReply{Milliseconds: p.l.permit, Reason: "no"}, nil
+}
+
+// labFiles is the real file system with points around what changes names.
+type labFiles struct {
+	durable.OS
+	h *labHost
+}
+
+func (f labFiles) Rename(from, to string) error {
+	f.h.lab.point("rename")
+	err := f.OS.Rename(from, to)
+	f.h.lab.point("renamed")
+	return err
+}
+
+func (f labFiles) Remove(path string) error {
+	f.h.lab.point("remove file")
+	err := f.OS.Remove(path)
+	f.h.lab.point("removed file")
+	return err
+}

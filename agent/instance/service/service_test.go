@@ -1,0 +1,446 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/address"
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+const m1, m2 = "m-1", "m-2"
+
+// A story is a sequence of operations as a leader sends them, and what must be so at its end.
+var stories = map[string]func(l *lab){
+	"move": func(l *lab) {
+		moved(l)
+		a, b := l.hosts[0], l.hosts[1]
+		l.expectRunning(b)
+		if u := b.units[unitName]; u.UnitFileState != "enabled" {
+			l.t.Errorf("on the target the unit is %s at boot", u.UnitFileState)
+		}
+		if u := a.units[unitName]; u.UnitFileState != "disabled" {
+			l.t.Errorf("on the source the unit is %s at boot", u.UnitFileState)
+		}
+		kept, err := filepath.Glob(a.path("keep/retained/*-" + name + "-" + m1 + a.path("lib/redis/sub/data.aof")))
+		if err != nil || len(kept) != 1 {
+			l.t.Errorf("retained data: %v, %v", kept, err)
+		}
+		if exists(a.path("lib/redis")) {
+			l.t.Error("the source's data are still in place")
+		}
+		if ok, _ := fence.MayRun(a.path("fence"), unitName); ok || !a.dropIns[unitName] {
+			l.t.Errorf("the source may run the instance (%v), drop-in %v", ok, a.dropIns)
+		}
+	},
+	"abort while preparing": func(l *lab) {
+		before := prepared(l)
+		l.done(1, proto.OpRefuse, 2, m1, nil)
+		l.done(1, proto.OpCleanTarget, 2, m1, nil)
+		l.done(0, proto.OpThaw, 2, m1, nil)
+		l.expectRunning(l.hosts[0])
+		l.expectAsBefore(before)
+	},
+	"abort after freezing": func(l *lab) {
+		before := prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.expectFrozen(l.hosts[0])
+		l.hosts[0].copyTo(l.hosts[1])
+		l.done(1, proto.OpCleanTarget, 3, m1, nil)
+		l.done(0, proto.OpThaw, 3, m1, nil)
+		l.expectRunning(l.hosts[0])
+		l.expectAsBefore(before)
+	},
+	"abort while starting": func(l *lab) {
+		before := started(l)
+		l.done(1, proto.OpRefuse, 4, m1, nil)
+		l.done(1, proto.OpCleanTarget, 4, m1, nil)
+		l.done(0, proto.OpThaw, 4, m1, nil)
+		l.expectRunning(l.hosts[0])
+		l.expectAsBefore(before)
+	},
+	"return": func(l *lab) {
+		moved(l)
+		back(l)
+		l.done(1, proto.OpFreeze, 4, m2, nil)
+		l.hosts[1].copyTo(l.hosts[0])
+		l.done(0, proto.OpStart, 5, m2, nil)
+		l.done(0, proto.OpConfirm, 5, m2, nil)
+		l.done(1, proto.OpRetire, 5, m2, nil)
+		l.expectRunning(l.hosts[0])
+	},
+	"return aborted": func(l *lab) {
+		moved(l)
+		before := l.hosts[0].tree()
+		back(l)
+		l.done(0, proto.OpCleanTarget, 4, m2, nil)
+		l.done(1, proto.OpThaw, 4, m2, nil)
+		l.expectRunning(l.hosts[1])
+		if d := cmp.Diff(before, l.hosts[0].tree()); d != "" {
+			l.t.Errorf("the old source is not as before: %s", d)
+		}
+		if r := l.hosts[0].driver.Fence.Get(name); r.State != proto.FenceRetired {
+			l.t.Errorf("the old source is %s", r.State)
+		}
+	},
+	"release": func(l *lab) {
+		before := l.hosts[0].tree()
+		l.done(0, proto.OpAdopt, 1, "", nil)
+		l.done(0, proto.OpRelease, 2, "", nil)
+		if d := cmp.Diff(before, l.hosts[0].tree()); d != "" {
+			l.t.Errorf("the unit is not as before adoption: %s", d)
+		}
+		if exists(l.hosts[0].driver.statePath(name)) {
+			l.t.Error("a state file remains")
+		}
+	},
+}
+
+// prepared goes as far as a prepared target, and returns the target as it was before.
+func prepared(l *lab) map[string]string {
+	l.done(0, proto.OpAdopt, 1, "", nil)
+	before := l.hosts[1].tree()
+	facts := l.done(0, proto.OpVerifySource, 1, m1, nil).Source
+	l.done(1, proto.OpVerifyTarget, 1, m1, facts)
+	if d := cmp.Diff(before, l.hosts[1].tree()); d != "" {
+		l.t.Errorf("verifying changed the target: %s", d)
+	}
+	l.done(1, proto.OpPrepareTarget, 1, m1, facts)
+	if ok, _ := fence.MayRun(l.hosts[1].path("fence"), unitName); ok {
+		l.t.Error("the prepared target may run the instance")
+	}
+	l.hosts[0].copyTo(l.hosts[1])
+	return before
+}
+
+func started(l *lab) map[string]string {
+	before := prepared(l)
+	l.done(0, proto.OpFreeze, 2, m1, nil)
+	l.expectFrozen(l.hosts[0])
+	l.hosts[0].copyTo(l.hosts[1])
+	l.done(1, proto.OpStart, 3, m1, nil)
+	if b := l.hosts[1]; b.place != address.Silent || b.units[unitName].ActiveState != "active" || b.units[timer].ActiveState == "active" {
+		l.t.Errorf("starting: address %s, unit %s, timer %s", b.place, b.units[unitName].ActiveState, b.units[timer].ActiveState)
+	}
+	return before
+}
+
+func moved(l *lab) {
+	started(l)
+	l.done(1, proto.OpConfirm, 3, m1, nil)
+	l.done(0, proto.OpRetire, 3, m1, nil)
+}
+
+// back prepares the old source as the target of the way back.
+func back(l *lab) {
+	facts := l.done(1, proto.OpVerifySource, 3, m2, nil).Source
+	l.done(0, proto.OpVerifyTarget, 3, m2, facts)
+	// A decision has raised the fence since the source was retired.
+	l.done(0, proto.OpPrepareTarget, 4, m2, facts)
+	l.hosts[1].copyTo(l.hosts[0])
+}
+
+func (l *lab) expectRunning(h *labHost) {
+	l.t.Helper()
+	if h.place != address.Announced {
+		l.t.Errorf("%s: the address is %s", h.name, h.place)
+	}
+	for n, u := range h.units {
+		if u.ActiveState != "active" {
+			l.t.Errorf("%s: %s is %s", h.name, n, u.ActiveState)
+		}
+	}
+	if data, err := os.ReadFile(h.path("lib/redis/sub/data.aof")); err != nil || string(data) != "precious" {
+		l.t.Errorf("%s: data: %q, %v", h.name, data, err)
+	}
+	if data, err := os.ReadFile(h.path("etc/redis/redis.conf")); err != nil || string(data) != "of host-a" {
+		l.t.Errorf("%s: configuration: %q, %v", h.name, data, err)
+	}
+	if r := h.driver.Fence.Get(name); r.State != proto.FenceOwner {
+		l.t.Errorf("%s: the record says %s", h.name, r.State)
+	}
+}
+
+func (l *lab) expectFrozen(h *labHost) {
+	l.t.Helper()
+	for n, u := range h.units {
+		if u.ActiveState != "inactive" {
+			l.t.Errorf("frozen, but %s is %s", n, u.ActiveState)
+		}
+	}
+	if h.place != address.Nowhere {
+		l.t.Errorf("frozen, but the address is %s", h.place)
+	}
+	if ok, _ := fence.MayRun(h.path("fence"), unitName); ok || !h.dropIns[unitName] {
+		l.t.Errorf("frozen, but a start by hand would bring it up: may run %v, drop-ins %v", ok, h.dropIns)
+	}
+}
+
+func (l *lab) expectAsBefore(before map[string]string) {
+	l.t.Helper()
+	if d := cmp.Diff(before, l.hosts[1].tree()); d != "" {
+		l.t.Errorf("the target is not as before: %s", d)
+	}
+	if exists(l.hosts[1].driver.statePath(name)) {
+		l.t.Error("a state file remains on the target")
+	}
+	if len(l.hosts[1].driver.Fence.List()) != 0 {
+		l.t.Errorf("records remain on the target: %+v", l.hosts[1].driver.Fence.List())
+	}
+}
+
+// tell runs a story with agents that die at the given points, and returns how many points it passed.
+func tell(t *testing.T, story func(*lab), crashAt ...int) (points int) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.points, l.crashAt = 0, crashAt
+		story(l)
+		for _, b := range l.broken {
+			t.Error(b)
+		}
+		if t.Failed() {
+			t.Logf("crashes at %v", crashAt)
+		}
+		points = l.points
+	})
+	return points
+}
+
+func TestStoriesEndAsTheyShould(t *testing.T) {
+	for title, story := range stories {
+		t.Run(title, func(t *testing.T) { tell(t, story) })
+	}
+}
+
+// TestAnAgentThatDiesAnywhereGoesOn has the agent die once at every point of every story.
+func TestAnAgentThatDiesAnywhereGoesOn(t *testing.T) {
+	for title, story := range stories {
+		t.Run(title, func(t *testing.T) {
+			total := tell(t, story)
+			for at := 1; at <= total && !t.Failed(); at++ {
+				tell(t, story, at)
+			}
+			t.Logf("%d points", total)
+		})
+	}
+}
+
+// TestAgentsThatDieAgainAndAgainGoOn has them die at any number of points.
+func TestAgentsThatDieAgainAndAgainGoOn(t *testing.T) {
+	for title, story := range stories {
+		t.Run(title, func(t *testing.T) {
+			total := tell(t, story)
+			rapid.Check(t, func(rt *rapid.T) {
+				tell(t, story, rapid.SliceOfNDistinct(rapid.IntRange(1, 2*total), 2, 12, rapid.ID).Draw(rt, "crashes")...)
+				if t.Failed() {
+					rt.FailNow()
+				}
+			})
+		})
+	}
+}
+
+func refusedFor(t *testing.T, result proto.OperationResult, code, word string) {
+	t.Helper()
+	if result.Error == nil || result.Error.Code != code || !strings.Contains(result.Error.Error(), word) {
+		t.Errorf("got %v, want %s that says %q", result.Error, code, word)
+	}
+}
+
+func TestTargetsThatCannotTakeItSayWhyAndChangeNothing(t *testing.T) {
+	for title, c := range map[string]struct {
+		spoil func(l *lab, f *proto.SourceFacts)
+		word  string
+	}{
+		"no unit": {func(l *lab, _ *proto.SourceFacts) { delete(l.hosts[1].units, unitName) }, "no unit"},
+		"unit runs": {func(l *lab, _ *proto.SourceFacts) {
+			l.hosts[1].units[unitName].ActiveState = "active"
+			l.hosts[0].units[unitName].ActiveState = "inactive"
+		}, "is active"},
+		"no companion":    {func(l *lab, _ *proto.SourceFacts) { delete(l.hosts[1].units, timer) }, timer},
+		"another program": {func(_ *lab, f *proto.SourceFacts) { f.Digest = "other" }, "differs"},
+		"another path":    {func(_ *lab, f *proto.SourceFacts) { f.Executable = "/opt/redis" }, "/opt/redis"},
+		"no user":         {func(_ *lab, f *proto.SourceFacts) { f.Users = append(f.Users, "no-such-user") }, "no-such-user"},
+		"data there":      {func(l *lab, _ *proto.SourceFacts) { l.must(os.MkdirAll(l.hosts[1].path("lib/redis/x"), 0o755)) }, "not empty"},
+		"no space":        {func(_ *lab, f *proto.SourceFacts) { f.DataBytes = 1 << 60 }, "MiB free"},
+		"controller": {func(l *lab, _ *proto.SourceFacts) {
+			l.must(os.WriteFile(l.hosts[1].path("cgroup.controllers"), []byte("cpu memory"), 0o644))
+		}, "controller io"},
+		"address there":   {func(l *lab, _ *proto.SourceFacts) { l.hosts[1].place = address.Silent }, "already"},
+		"another segment": {func(l *lab, _ *proto.SourceFacts) { l.hosts[0].place = address.Nowhere }, "L2 segment"},
+		"address in config": {func(l *lab, _ *proto.SourceFacts) {
+			l.must(os.MkdirAll(l.hosts[1].path("etc/network"), 0o755))
+			l.must(os.WriteFile(l.hosts[1].path("etc/network/interfaces"), []byte("address 10.77.0.60"), 0o644))
+		}, "persistently"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				l.done(0, proto.OpAdopt, 1, "", nil)
+				facts := l.done(0, proto.OpVerifySource, 1, m1, nil).Source
+				c.spoil(l, facts)
+				before := l.hosts[1].tree()
+				result := l.do(1, proto.OpVerifyTarget, 1, m1, facts)
+				refusedFor(t, result, proto.FaultRefused, c.word)
+				if !strings.Contains(result.Error.What, "host-b") || result.Error.Remedy == "" {
+					t.Errorf("without host or remedy: %+v", result.Error)
+				}
+				if d := cmp.Diff(before, l.hosts[1].tree()); d != "" || len(l.hosts[1].driver.Fence.List()) > 0 {
+					t.Errorf("something changed: %s", d)
+				}
+			})
+		})
+	}
+}
+
+func TestAdoptionRefusesWhatItCannotHold(t *testing.T) {
+	for title, c := range map[string]struct {
+		spoil func(h *labHost, op *proto.Operation)
+		code  string
+		word  string
+	}{
+		"inactive":       {func(h *labHost, _ *proto.Operation) { h.units[unitName].ActiveState = "inactive" }, proto.FaultRefused, "systemctl start"},
+		"alias":          {func(h *labHost, _ *proto.Operation) { h.units[unitName].Name = "real.service" }, proto.FaultRefused, "real.service"},
+		"not allowed":    {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Unit = "ssh.service" }, proto.FaultNotAllowed, "units: [ssh.service]"},
+		"path":           {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Data = []string{"/etc"} }, proto.FaultNotAllowed, "paths: [/etc]"},
+		"no description": {func(_ *labHost, op *proto.Operation) { op.Spec.Service = nil }, proto.FaultRefused, "description"},
+		"bad name":       {func(_ *labHost, op *proto.Operation) { op.Instance = "../x" }, proto.FaultRefused, "../x"},
+		"bad migration":  {func(_ *labHost, op *proto.Operation) { op.Migration = "../x" }, proto.FaultRefused, "../x"},
+	} {
+		l := newLab(t)
+		op := proto.Operation{Kind: proto.OpAdopt, Instance: name, Incarnation: 1, Fence: 1, Spec: l.hosts[0].spec()}
+		c.spoil(l.hosts[0], &op)
+		t.Run(title, func(t *testing.T) {
+			refusedFor(t, l.hosts[0].driver.Operate(context.Background(), op), c.code, c.word)
+			if len(l.hosts[0].dropIns) > 0 || len(l.hosts[0].driver.Fence.List()) > 0 {
+				t.Error("something was adopted")
+			}
+		})
+	}
+}
+
+func TestCleaningWhatWasNeverPreparedTouchesNoUnit(t *testing.T) {
+	l := newLab(t)
+	b := l.hosts[1]
+	l.hosts[0].units[unitName].ActiveState = "inactive"
+	b.units[unitName].ActiveState = "active" // somebody else's, of the same name
+	l.must(os.MkdirAll(b.path("lib/redis/theirs"), 0o755))
+	before := b.tree()
+	l.done(1, proto.OpRefuse, 2, m1, nil)
+	l.must(b.driver.Recover(context.Background()))
+	l.done(1, proto.OpCleanTarget, 2, m1, nil)
+	refusedFor(t, l.do(1, proto.OpPrepareTarget, 2, m1, nil), proto.FaultRefused, "is active")
+	l.must(b.driver.Recover(context.Background()))
+	if d := cmp.Diff(before, b.tree()); d != "" {
+		t.Errorf("changed: %s", d)
+	}
+}
+
+func TestRefusedPermitStartsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.permit = 0
+		refusedFor(t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultRefused, "may not start")
+		l.permit = 15_000
+		refusedFor(t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultStale, "durably refused")
+		if l.hosts[1].units[unitName].ActiveState != "inactive" {
+			t.Error("it runs")
+		}
+	})
+}
+
+func TestThawIsRefusedWhileSomebodyAnswersForTheAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.done(0, proto.OpAdopt, 1, "", nil)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.hosts[1].place = address.Announced
+		refusedFor(t, l.do(0, proto.OpThaw, 3, m1, nil), proto.FaultInDoubt, "in use")
+		l.expectFrozen(l.hosts[0])
+	})
+}
+
+// TestAnInstanceWithoutPermitIsStopped runs on the real clock, which permits are measured by.
+func TestAnInstanceWithoutPermitIsStopped(t *testing.T) {
+	for title, after := range map[string]int64{"run out": -1, "refused": 0} {
+		t.Run(title, func(t *testing.T) {
+			l := newLab(t)
+			prepared(l)
+			l.done(0, proto.OpFreeze, 2, m1, nil)
+			b := l.hosts[1]
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- b.driver.Run(ctx) }()
+			defer func() {
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			}()
+			l.permit = 300
+			b.driver.Permits = &laterPermits{first: 300, then: after}
+			_ = l.do(1, proto.OpStart, 3, m1, nil) // healthy or not in time
+			deadline, look := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+			defer look.Stop()
+			for b.driver.Fence.Get(name).State != proto.FenceRefused {
+				select {
+				case <-look.C:
+				case <-deadline:
+					t.Fatal("the record still does not refuse")
+				}
+			}
+			l.done(1, proto.OpRefuse, 3, m1, nil) // waits for nothing, but stands behind the keeper's stop
+			if b.units[unitName].ActiveState != "inactive" || b.place != address.Nowhere {
+				t.Errorf("unit %s, address %s", b.units[unitName].ActiveState, b.place)
+			}
+		})
+	}
+}
+
+// laterPermits grants the first permit and answers the same to all later requests; a negative answer is none.
+type laterPermits struct {
+	first, then int64
+	asked       bool
+}
+
+func (p *laterPermits) Ask(context.Context, proto.PermitRequest) (proto.PermitReply, error) {
+	if !p.asked {
+		p.asked = true
+		return proto.PermitReply{Milliseconds: p.first}, nil
+	}
+	if p.then < 0 {
+		return proto.PermitReply{}, fmt.Errorf("nobody answers")
+	}
+	return proto.PermitReply{Milliseconds: p.then}, nil
+}
+
+func TestRecoverPutsTheOwnersAddressBackAndStopsWhatMayNotRun(t *testing.T) {
+	l := newLab(t)
+	a := l.hosts[0]
+	l.done(0, proto.OpAdopt, 1, "", nil)
+	a.place = address.Nowhere // a reboot
+	a.boot()
+	l.must(a.driver.Recover(context.Background()))
+	if a.place != address.Announced {
+		t.Errorf("the owner's address is %s", a.place)
+	}
+	l.done(0, proto.OpFreeze, 2, m1, nil)
+	a.place, a.units[unitName].ActiveState = address.Announced, "active" // somebody got past the fence
+	a.boot()
+	l.must(a.driver.Recover(context.Background()))
+	if a.place != address.Nowhere || a.units[unitName].ActiveState != "inactive" {
+		t.Errorf("frozen, but address %s, unit %s", a.place, a.units[unitName].ActiveState)
+	}
+}
