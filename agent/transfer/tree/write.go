@@ -40,7 +40,10 @@ func (a *applier) enter(e Entry) error {
 		return err
 	}
 	same := base != nil && base.Kind == e.Kind && base.Target == e.Target && base.Rdev == e.Rdev && e.Kind != Hardlink
-	if !same {
+	switch {
+	case base == nil:
+		a.touch()
+	case !same:
 		if err := a.remove(e.Path); err != nil {
 			return err
 		}
