@@ -62,24 +62,3 @@ func TestHostileBytesAreRefusedBeforeAnythingIsAllocated(t *testing.T) {
 		}
 	}
 }
-
-func FuzzUnmarshal(f *testing.F) {
-	if b, err := Marshal(document()); err == nil {
-		f.Add(b)
-	}
-	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var d Document
-		if Unmarshal(b, &d) != nil {
-			return
-		}
-		again, err := Marshal(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var e Document
-		if err := Unmarshal(again, &e); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
