@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -108,8 +109,12 @@ func (p *planning) nowhere(considered []proto.Considered) string {
 	return fmt.Sprintf("no host can take instance %s: %s", p.instance.Name(), strings.Join(lines, "; "))
 }
 
-// Grid returns the span that forecasts for plans have to cover: the ledger's grid, from its step at now on.
-func Grid(now timeline.Time, step timeline.Time) timeline.Span {
-	start := now - now%step
-	return timeline.Span{Start: start, End: start + 576*step}
+// Grid returns the span that forecasts for plans have to cover: that of the ledger's grid at its base step, from the step
+// at now on.
+func Grid(now timeline.Time, step time.Duration) timeline.Span {
+	start := now.Floor(step)
+	return timeline.Span{Start: start, End: start.Add(GridSteps * step)}
 }
+
+// GridSteps is how many base steps the ledger's grid spans before its tail: 48 hours at 5 minutes.
+const GridSteps = 576

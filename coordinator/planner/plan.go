@@ -135,7 +135,7 @@ func prepare(in Input) (*planning, error) {
 	p.app, _ = in.View.Application(p.instance.Spec.Application)
 	p.sizing = NewSizing(p.instance.Spec.Class, p.toType, p.app, fleet.Policy)
 	if len(p.Forecast.Profiles) == 0 {
-		p.Forecast = p.sizing.Cold(timeline.Span{Start: in.Now.Floor(p.grid), End: in.Now.Floor(p.grid).Add(576 * p.grid)})
+		p.Forecast = p.sizing.Cold(Grid(in.Now, p.grid))
 	}
 	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
 	for k, n := range p.cut {

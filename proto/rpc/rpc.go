@@ -19,12 +19,17 @@ type Caller interface {
 
 // Call calls a method with a request and returns its typed reply. Errors are those of wire.
 func Call[Reply any](ctx context.Context, c Caller, method string, request any) (Reply, error) {
-	var reply Reply
 	body, err := proto.Marshal(request)
 	if err != nil {
-		return reply, err
+		var none Reply
+		return none, err
 	}
-	answer, err := c.Call(ctx, method, body)
+	return Decode[Reply](c.Call(ctx, method, body))
+}
+
+// Decode returns the typed reply of a call that was made with encoded messages.
+func Decode[Reply any](answer []byte, err error) (Reply, error) {
+	var reply Reply
 	if err != nil {
 		return reply, err
 	}

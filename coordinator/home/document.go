@@ -1,0 +1,183 @@
+package home
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// derive returns a host's document as it follows from the tables and the forecasts, without its version. forecast
+// answers what is known of an instance's demand, and false while nothing is.
+func derive(view *state.View, host proto.Host, now timeline.Time, forecast func(instance string) (proto.ForecastReply, bool)) proto.Document {
+	fleet := view.Fleet()
+	step := time.Duration(fleet.GridStep) * time.Millisecond
+	span := planner.Grid(now, step)
+	doc := proto.Document{Host: host.Facts.Name, IssuedAt: now, Paused: fleet.Paused || host.Paused}
+	var promised timeline.Profile
+	for _, r := range view.ReservationsOn(host.Facts.Name) {
+		promised = promised.Add(capped(r.Envelope).Clip(span))
+		i, ok := view.Instance(r.Instance)
+		if !ok || r.Instance == proto.SystemInstance {
+			continue
+		}
+		s, ok := schedule(view, host.Facts.Name, i, r, span, forecast)
+		if ok {
+			doc.Instances = append(doc.Instances, s)
+		}
+	}
+	slices.SortFunc(doc.Instances, func(a, b proto.InstanceSchedule) int { return strings.Compare(a.Instance, b.Instance) })
+	doc.Headroom = headroom(host, fleet.Policy, promised, span)
+	return doc
+}
+
+// schedule returns an instance's schedule on a host where it has the reservation r, and false where it has no business:
+// the source of a migration that has been confirmed keeps the slot, not the instance.
+func schedule(view *state.View, host string, i proto.Instance, r proto.Reservation, span timeline.Span, forecast func(string) (proto.ForecastReply, bool)) (proto.InstanceSchedule, bool) {
+	spec := i.Spec
+	target := false
+	if m, moving := view.Migration(i.Migration); moving && m.Target == host && !m.Confirmed() {
+		target = true
+		spec.Type = m.ToType
+	} else if i.Owner != host {
+		return proto.InstanceSchedule{}, false
+	}
+	kind, ok := view.Type(spec.Type)
+	if !ok {
+		return proto.InstanceSchedule{}, false
+	}
+	app, _ := view.Application(spec.Application)
+	sizing := planner.NewSizing(spec.Class, kind, app, view.Fleet().Policy)
+	bound := within(capped(r.Envelope).Clip(span), sizing, kind.Max)
+
+	var want timeline.Profile
+	f, known := forecast(i.Name())
+	m, planned := lastMove(view, i, host)
+	switch {
+	case target:
+		want = planProfile(m.Plan)
+	case known:
+		want, _ = sizing.Allocation(f)
+		if planned {
+			want = want.Max(startUp(m.Plan, want))
+		}
+	default:
+		want = bound
+	}
+	s := proto.InstanceSchedule{
+		Instance: i.Name(), Spec: spec, Fence: i.Fence, Bound: bound, Max: kind.Max, Floor: sizing.Floor,
+		Limited: spec.Mode == proto.Enforce && !i.Paused,
+	}
+	s.Schedule = fit(want, bound, sizing.Floor, kind.Max)
+	s.Envelope = bound.MaxOver(span)
+	s.Safe = lowest(s.Schedule)
+	if known {
+		s.Safe = s.Safe.Min(sizing.Safe(f)).Max(sizing.Floor)
+	}
+	return s, true
+}
+
+// lastMove returns the migration that moves the instance, or that brought it to the host.
+func lastMove(view *state.View, i proto.Instance, host string) (proto.Migration, bool) {
+	m, ok := view.Migration(i.Migration)
+	return m, ok && m.Target == host
+}
+
+// planProfile returns the allocations that a plan foresees.
+func planProfile(p proto.Plan) timeline.Profile {
+	out := make(timeline.Profile, len(p.Profile))
+	for i, s := range p.Profile {
+		out[i] = timeline.Step{Span: s.Span, Amount: s.Allocation}
+	}
+	return out
+}
+
+// startUp returns what a plan allocates for the start beyond the forecast, until it has faded: the plan's steps whose
+// allocation is above what is wanted by now.
+func startUp(p proto.Plan, want timeline.Profile) timeline.Profile {
+	warm := timeline.Span{}
+	for _, ph := range p.Phases {
+		switch ph.Phase {
+		case proto.PhaseSwitch:
+			warm.Start = ph.Start
+		case proto.PhaseWarm:
+			warm.End = ph.End
+		}
+	}
+	return planProfile(p).Clip(warm.Intersect(want.Span()))
+}
+
+// capped returns the most that a reservation's holder may use at each time: firm, mean, and the pool's deviation.
+func capped(e proto.Envelope) timeline.Profile {
+	out := make(timeline.Profile, len(e))
+	for i, s := range e {
+		amount := s.Firm.Add(s.Mean)
+		for k := range amount {
+			// 2.33 deviations: one step in a hundred needs more.
+			amount[k] += (s.Own[k] + s.Common[k]) * 233 / 100
+		}
+		out[i] = timeline.Step{Span: s.Span, Amount: amount}
+	}
+	return out
+}
+
+// within bounds a profile by floor and type, with no gaps over what it spans. What the type does not limit is not limited.
+func within(p timeline.Profile, s planner.Sizing, most resource.Vector) timeline.Profile {
+	return p.Map(func(v resource.Vector) resource.Vector {
+		v = v.Max(s.Floor).Min(most)
+		for k := range v {
+			if most[k] >= resource.Unlimited {
+				v[k] = resource.Unlimited
+			}
+		}
+		return v
+	}).Join()
+}
+
+// fit returns the schedule on the bound's span: what is wanted where that is known, the bound where it is not, never above
+// the bound or below the floor.
+func fit(want, bound timeline.Profile, floor, most resource.Vector) timeline.Profile {
+	return timeline.Combine(bound, want, func(b, w resource.Vector) resource.Vector {
+		if w.IsZero() {
+			w = b
+		}
+		w = w.Max(floor).Min(b)
+		for k := range w {
+			if most[k] >= resource.Unlimited {
+				w[k] = resource.Unlimited
+			}
+		}
+		return w
+	}).Clip(bound.Span())
+}
+
+// lowest returns the smallest amount of each resource in a profile.
+func lowest(p timeline.Profile) resource.Vector {
+	if len(p) == 0 {
+		return resource.Vector{}
+	}
+	v := p[0].Amount
+	for _, s := range p {
+		v = v.Min(s.Amount)
+	}
+	return v
+}
+
+// headroom returns what is promised to nobody at each time: feedback may hand it out.
+func headroom(host proto.Host, policy proto.Policy, promised timeline.Profile, span timeline.Span) timeline.Profile {
+	limit := host.Allocatable()
+	for k := range limit {
+		if limit[k] < resource.Unlimited {
+			limit[k] = limit[k] * policy.Ratio[k] / 1000
+		}
+	}
+	limit[resource.Memory] = max(0, limit[resource.Memory]-host.Debt)
+	all := timeline.Flat(span, limit)
+	out := timeline.Combine(all, promised, func(a, b resource.Vector) resource.Vector { return a.Sub(b) })
+	return timeline.Combine(out, host.Reduced.Clip(span), func(a, b resource.Vector) resource.Vector { return a.Sub(b) }).Clip(span)
+}

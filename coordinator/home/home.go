@@ -1,0 +1,268 @@
+// Package home does what a coordinator owes the hosts it is home to: it trains their instances' forecasts, derives their documents and pushes them.
+package home
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// Store is the history that forecasts learn from.
+type Store interface {
+	Demand(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error)
+}
+
+// Config is what the homes need.
+type Config struct {
+	Name    string // of this coordinator
+	View    func() *state.View
+	Changed func() <-chan struct{} // closed at the next change; take it before the view
+	Store   Store
+	Call    func(ctx context.Context, host, method string, body []byte) ([]byte, error) // of an agent with a session here
+	Online  func() []string                                                             // hosts whose agents have a session here
+	Arrived <-chan struct{}                                                             // sent to when agents come or go
+	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
+	Log     *slog.Logger
+}
+
+// Homes keeps the models and documents of this coordinator's hosts. Its methods may be called concurrently.
+type Homes struct {
+	cfg  Config
+	poke chan struct{}
+
+	mu     sync.Mutex
+	models map[string]*model
+	hosts  map[string]*pushed
+}
+
+// pushed is what a host's agent has.
+type pushed struct {
+	version proto.DocumentVersion
+	content []byte // of the document, without version and time
+}
+
+// How often things are done that no change asks for.
+const (
+	deriveLeast  = time.Second     // between two looks
+	retrainMost  = time.Hour       // age of a model
+	retrainSteps = 60              // the same in steps of the grid, whichever is less
+	pushTimeout  = 5 * time.Second // for an agent to store a document
+	forecastMost = 4096            // steps of one forecast
+)
+
+// New returns homes; Run makes them work.
+func New(cfg Config) *Homes {
+	return &Homes{cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}}
+}
+
+// Run derives and pushes documents until ctx ends: whenever the tables or the sessions change, and at each step of the grid.
+func (h *Homes) Run(ctx context.Context) error {
+	for {
+		changed := h.cfg.Changed()
+		view := h.cfg.View()
+		next := time.Minute
+		if step := time.Duration(view.Fleet().GridStep) * time.Millisecond; step > 0 {
+			h.round(ctx, view)
+			now := timeline.Of(time.Now())
+			next = now.Floor(step).Add(step).Sub(now)
+		}
+		if !pause(ctx, deriveLeast) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-h.poke:
+		case <-h.cfg.Arrived:
+		case <-time.After(max(0, next-deriveLeast)):
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Forget makes an instance's model be trained anew: its history or its events changed.
+func (h *Homes) Forget(instance string) {
+	h.mu.Lock()
+	delete(h.models, instance)
+	h.mu.Unlock()
+	select {
+	case h.poke <- struct{}{}:
+	default:
+	}
+}
+
+// round looks at every host that this coordinator is home to.
+func (h *Homes) round(ctx context.Context, view *state.View) {
+	now := timeline.Of(time.Now())
+	online := map[string]bool{}
+	for _, host := range h.cfg.Online() {
+		online[host] = true
+	}
+	for host := range view.Hosts() {
+		if ctx.Err() != nil {
+			return
+		}
+		if host.Home != h.cfg.Name {
+			h.leave(host.Facts.Name)
+			continue
+		}
+		doc := derive(view, host, now, func(instance string) (proto.ForecastReply, bool) {
+			r, err := h.forecast(ctx, view, instance, now)
+			if err != nil {
+				if !Cold(err) && ctx.Err() == nil {
+					h.cfg.Log.Warn("no forecast", "instance", instance, "error", err)
+				}
+				return r, false
+			}
+			return r, true
+		})
+		if online[host.Facts.Name] {
+			h.push(ctx, view, doc)
+		} else {
+			h.leave(host.Facts.Name)
+		}
+		h.replan(ctx, view, host, now)
+	}
+}
+
+// leave forgets what a host's agent has, so that it is pushed again when it comes back.
+func (h *Homes) leave(host string) {
+	h.mu.Lock()
+	delete(h.hosts, host)
+	h.mu.Unlock()
+}
+
+// forecast returns the forecast of an instance on the fleet's grid, training a model when there is none or it is old.
+func (h *Homes) forecast(ctx context.Context, view *state.View, instance string, now timeline.Time) (proto.ForecastReply, error) {
+	step := time.Duration(view.Fleet().GridStep) * time.Millisecond
+	h.mu.Lock()
+	m := h.models[instance]
+	h.mu.Unlock()
+	if m == nil || now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*step) {
+		fresh, err := train(ctx, h.cfg.Store, view, instance, step, false, now)
+		if err != nil {
+			return proto.ForecastReply{}, err
+		}
+		m = fresh
+		h.mu.Lock()
+		h.models[instance] = m
+		h.mu.Unlock()
+	}
+	return m.reply(instance, now.Floor(step), planner.GridSteps)
+}
+
+// Forecast answers for an instance whose owner this coordinator is home to.
+func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastRequest) (proto.ForecastReply, error) {
+	view := h.cfg.View()
+	now := timeline.Of(time.Now())
+	grid := time.Duration(view.Fleet().GridStep) * time.Millisecond
+	if r.Steps < 0 || r.Steps > forecastMost || r.Step < 0 || r.Step > (24*time.Hour).Milliseconds() {
+		return proto.ForecastReply{}, wire.Errorf(wire.Invalid, "a forecast has 1 to %d steps of at most a day", forecastMost)
+	}
+	step := time.Duration(r.Step) * time.Millisecond
+	if step == 0 {
+		step = grid
+	}
+	if r.Steps == 0 {
+		r.Steps = planner.GridSteps
+	}
+	if r.From == 0 {
+		r.From = now
+	}
+	if !r.Means && step == grid && r.Steps <= planner.GridSteps && r.From >= now.Floor(grid) {
+		reply, err := h.forecast(ctx, view, r.Instance, now)
+		if err == nil {
+			for i, p := range reply.Profiles {
+				reply.Profiles[i] = p.Clip(timeline.Span{Start: r.From.Floor(grid), End: r.From.Floor(grid).Add(time.Duration(r.Steps) * grid)})
+			}
+			reply.Start = max(reply.Start, r.From.Floor(grid))
+		}
+		return reply, h.code(err)
+	}
+	m, err := train(ctx, h.cfg.Store, view, r.Instance, step, r.Means, now)
+	if err != nil {
+		return proto.ForecastReply{}, h.code(err)
+	}
+	reply, err := m.reply(r.Instance, r.From.Floor(step), r.Steps)
+	return reply, h.code(err)
+}
+
+// code gives the absence of history the code by which callers go on without a forecast.
+func (h *Homes) code(err error) error {
+	if err != nil && Cold(err) {
+		return wire.Errorf(wire.NotFound, "%w", err)
+	}
+	return err
+}
+
+// push sends a document to its host's agent when it says something else than the one that the agent has. Revisions
+// follow the tables' progress, so they rise when the home changes, too.
+func (h *Homes) push(ctx context.Context, view *state.View, doc proto.Document) {
+	name := doc.Host
+	plain := doc
+	plain.IssuedAt = 0
+	content, err := proto.Marshal(plain)
+	if err != nil {
+		h.cfg.Log.Error("a document could not be encoded", "host", name, "error", err)
+		return
+	}
+	h.mu.Lock()
+	have := h.hosts[name]
+	h.mu.Unlock()
+	if have != nil && string(have.content) == string(content) {
+		return
+	}
+	doc.Version = proto.DocumentVersion{Incarnation: view.Fleet().Incarnation, Revision: view.Applied() << revisionBits}
+	if have != nil && !doc.Version.Newer(have.version) {
+		doc.Version.Revision = have.version.Revision + 1
+	}
+	body, err := proto.Marshal(doc)
+	if err != nil {
+		h.cfg.Log.Error("a document could not be encoded", "host", name, "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
+	defer cancel()
+	stored, err := rpc.Decode[proto.DocumentVersion](h.cfg.Call(ctx, name, proto.MethodDocument, body))
+	switch {
+	case err != nil:
+		h.cfg.Log.Warn("an agent did not take its document", "host", name, "revision", doc.Version.Revision, "error", err)
+	case stored == doc.Version:
+		h.cfg.Log.Debug("document pushed", "host", name, "revision", stored.Revision, "instances", len(doc.Instances))
+		h.set(name, &pushed{stored, content})
+	default:
+		// It has a newer one, from this home's earlier life: the next one comes after that.
+		h.set(name, &pushed{stored, nil})
+		select {
+		case h.poke <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *Homes) set(host string, p *pushed) {
+	h.mu.Lock()
+	h.hosts[host] = p
+	h.mu.Unlock()
+}
+
+// revisionBits leaves room for documents between two commands.
+const revisionBits = 20

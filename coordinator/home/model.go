@@ -1,0 +1,134 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// learnFrom is how much history a forecast learns from.
+const learnFrom = 28 * 24 * time.Hour
+
+// model is what was learned of one instance, and when.
+type model struct {
+	forecast  *forecast.Model
+	trainedAt timeline.Time
+	observed  time.Duration
+	step      time.Duration
+}
+
+// train learns an instance's demand: of the highest 10 seconds in each step, or of the mean.
+func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, error) {
+	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
+	if err != nil {
+		return nil, err
+	}
+	opts := forecast.Options{Step: step}
+	opts.Maximum, opts.Prior = stands(view, instance, h)
+	m, err := forecast.Train(h, events(view, instance), opts)
+	if err != nil {
+		return nil, fmt.Errorf("forecast of %s: %w", instance, err)
+	}
+	var longest time.Duration
+	for _, s := range h {
+		longest = max(longest, time.Duration(len(s.Values))*s.Step)
+	}
+	return &model{forecast: m, trainedAt: now, observed: longest, step: step}, nil
+}
+
+// stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
+// none, a fifth more than was ever seen.
+func stands(view *state.View, instance string, h forecast.History) (most, prior resource.Vector) {
+	if i, ok := view.Instance(instance); ok {
+		if t, ok := view.Type(i.Spec.Type); ok {
+			most = t.Max
+		}
+	}
+	for k, s := range h {
+		if most[k] != 0 && most[k] < resource.Unlimited {
+			continue
+		}
+		most[k] = 0
+		seen := 0.0
+		for _, v := range s.Values {
+			if !math.IsNaN(v) {
+				seen = max(seen, v)
+			}
+		}
+		prior[k] = int64(math.Ceil(seen*1.2)) + 1
+	}
+	return most, prior
+}
+
+// events returns the events that touch an instance, as the forecast takes them.
+func events(view *state.View, instance string) []forecast.Event {
+	i, ok := view.Instance(instance)
+	if !ok {
+		return nil
+	}
+	var out []forecast.Event
+	for e := range view.Events() {
+		if e.Touches(i.Spec) {
+			out = append(out, forecast.Event{Kind: string(e.Kind), Span: e.Span, Size: float64(e.Size) / 1000})
+		}
+	}
+	return out
+}
+
+// reply returns a forecast in the form in which coordinators and people get it.
+func (m *model) reply(instance string, from timeline.Time, steps int) (proto.ForecastReply, error) {
+	f, err := m.forecast.Forecast(from, time.Duration(steps)*m.step)
+	if err != nil {
+		return proto.ForecastReply{}, fmt.Errorf("forecast of %s: %w", instance, err)
+	}
+	r := proto.ForecastReply{
+		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Cold: f.Cold(), TrainedAt: m.trainedAt,
+		Observed: int64(m.observed.Seconds()), Reasons: words(f),
+	}
+	for _, q := range f.Quantiles {
+		r.Quantiles = append(r.Quantiles, int(math.Round(q*1000)))
+		r.Profiles = append(r.Profiles, f.Profile(q))
+	}
+	return r, nil
+}
+
+// words explains a forecast: events first, then what it learned from.
+func words(f *forecast.Forecast) []string {
+	var out []string
+	for _, k := range []resource.Kind{resource.CPU, resource.Memory, resource.NetTx} {
+		for _, e := range f.Reasons[k].Effects {
+			if amount := int64(math.Round(e.Peak)); amount > 0 {
+				out = append(out, fmt.Sprintf("%s: +%s %s at its peak, from %d earlier occurrences", e.Kind, resource.Format(k, amount), k, e.Occurrences))
+			}
+		}
+	}
+	r := f.Reasons[resource.CPU]
+	if r.Note != "" {
+		out = append(out, "cpu: "+r.Note)
+	}
+	best := slices.MaxFunc(append(r.Weights, forecast.Weight{}), func(a, b forecast.Weight) int {
+		switch {
+		case a.Share < b.Share:
+			return -1
+		case a.Share > b.Share:
+			return 1
+		}
+		return 0
+	})
+	if best.Member != "" {
+		out = append(out, fmt.Sprintf("cpu: learned from %s of history; most weight on %s", r.Observed.Round(time.Hour), best.Member))
+	}
+	return out
+}
+
+// Cold reports whether an error of a forecast says that nothing is known yet.
+func Cold(err error) bool { return errors.Is(err, forecast.ErrColdStart) }
