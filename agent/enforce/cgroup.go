@@ -53,14 +53,16 @@ func (c cgroup) readAmount(file string) (int64, error) {
 	return n, nil
 }
 
-// write writes a file in one call, as the kernel wants it.
+// write writes a file in one call, as the kernel wants it. Not by os.File: files of cgroups can be polled, so it would take EAGAIN, by which
+// memory.reclaim says that it did not find enough, for a reason to wait, forever.
 func (c cgroup) write(file, value string) error {
-	f, err := os.OpenFile(filepath.Join(string(c), file), os.O_WRONLY|os.O_TRUNC, 0)
+	path := filepath.Join(string(c), file)
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_TRUNC|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return c.explain(file, err)
+		return c.explain(file, &fs.PathError{Op: "open", Path: path, Err: err})
 	}
-	_, err = f.WriteString(value)
-	if err := errors.Join(err, f.Close()); err != nil {
+	_, err = syscall.Write(fd, []byte(value))
+	if err := errors.Join(err, syscall.Close(fd)); err != nil {
 		return fmt.Errorf("write %q to %s of %s: %w", value, file, c, err)
 	}
 	return nil

@@ -70,7 +70,7 @@ func leftovers(t *testing.T, device string) (all []string) {
 func pacing(t *testing.T, role string, kind resource.Kind, rates []int64, below, above float64) {
 	b := newBench(t)
 	b.start(role)
-	arrived := b.count
+	arrived := b.counted
 	if role == "udp-tx1" {
 		arrived = b.datagramsArrived
 	}
@@ -104,7 +104,7 @@ func TestGuestProgramsOutliveTheAgentAndAreTakenOverWithoutAGap(t *testing.T) {
 	if err := b.e.Close(); err != nil { // the agent is gone
 		t.Fatal(err)
 	}
-	b.holds("receiving without an agent", 10e6, 0.20, 0.05, func() float64 { return rate(time.Second, 3*time.Second, b.count) * 8 })
+	b.holds("receiving without an agent", 10e6, 0.20, 0.05, func() float64 { return rate(time.Second, 3*time.Second, b.counted) * 8 })
 	programs := programIDs(t)
 
 	reloads := &countingBus{Bus: b.bus}

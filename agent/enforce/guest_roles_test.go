@@ -253,12 +253,12 @@ func floodDatagrams(peer string) error {
 	return sendDatagrams(u, to, udpFlood, time.Minute)
 }
 
-// report replaces the count file's content.
+// report replaces the count file's content: the count, and when it was so.
 func report(n int64) error {
 	f, err := os.OpenFile(countFile, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "%20d", n), 0)
+	_, err = f.WriteAt(fmt.Appendf(nil, "%20d %20d", n, time.Now().UnixNano()), 0)
 	return errors.Join(err, f.Close())
 }

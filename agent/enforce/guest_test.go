@@ -174,12 +174,26 @@ func (b *bench) stat(file, name string) int64 {
 
 // count returns what the unit has counted.
 func (b *bench) count() int64 {
+	n, _ := b.counted()
+	return n
+}
+
+// counted returns what the unit has counted, and when.
+func (b *bench) counted() (n int64, at time.Time) {
 	data, err := os.ReadFile(countFile)
 	if err != nil {
-		return 0
+		return 0, time.Now()
 	}
-	n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	return n
+	f := strings.Fields(string(data))
+	if len(f) != 2 {
+		b.Fatalf("%s: %q", countFile, data)
+	}
+	n, err1 := strconv.ParseInt(f[0], 10, 64)
+	nano, err2 := strconv.ParseInt(f[1], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		b.Fatal(err)
+	}
+	return n, time.Unix(0, nano)
 }
 
 // eventually waits until something holds.
@@ -192,12 +206,14 @@ func (b *bench) eventually(what string, within time.Duration, holds func() bool)
 	}
 }
 
-// rate measures how fast a figure grows, per second, over a time that follows a time to settle.
-func rate(settle, over time.Duration, figure func() int64) float64 {
+// rate measures how fast a figure grows, per second, over a time that follows a time to settle. The figure comes with its
+// own time: what reads it may be late on a busy machine.
+func rate(settle, over time.Duration, figure func() (int64, time.Time)) float64 {
 	time.Sleep(settle)
-	from, t := figure(), time.Now()
+	from, begin := figure()
 	time.Sleep(over)
-	return float64(figure()-from) / time.Since(t).Seconds()
+	to, end := figure()
+	return float64(to-from) / end.Sub(begin).Seconds()
 }
 
 // tries is how often a rate is measured until it is reached: a busy machine makes everything slower for a while, never faster.
@@ -235,7 +251,10 @@ func TestGuestCPULimitHolds(t *testing.T) {
 	for _, milli := range []int64{100, 500, 1500} {
 		b.set(resource.CPU, milli)
 		b.holds(fmt.Sprintf("CPU at %dm", milli), float64(milli), 0.05, 0.05, func() float64 {
-			return rate(500*time.Millisecond, 3*time.Second, func() int64 { return b.stat("cpu.stat", "usage_usec") }) / 1000
+			return rate(500*time.Millisecond, 3*time.Second, func() (int64, time.Time) {
+				// By the kernel's own clock: it counts the periods of 100 ms.
+				return b.stat("cpu.stat", "usage_usec"), time.UnixMilli(100 * b.stat("cpu.stat", "nr_periods"))
+			}) / 1000
 		})
 		if got := b.readBack().Limits[resource.CPU]; got != milli {
 			t.Errorf("read back %d", got)
@@ -279,7 +298,7 @@ func TestGuestStorageLimitHolds(t *testing.T) {
 	for _, iops := range []int64{50, 200} {
 		b.set(resource.ReadIOPS, iops)
 		b.holds(fmt.Sprintf("reads at %d IOPS", iops), float64(iops), 0.10, 0.05, func() float64 {
-			return rate(time.Second, 3*time.Second, b.count)
+			return rate(time.Second, 3*time.Second, b.counted)
 		})
 	}
 	if err := b.bus.Stop(b.Context(), unit); err != nil {
@@ -289,7 +308,7 @@ func TestGuestStorageLimitHolds(t *testing.T) {
 	b.set(resource.ReadIOPS, 5000)
 	b.set(resource.ReadBytes, 8<<20)
 	b.holds("reads at 8 MiB/s", 8<<20, 0.10, 0.05, func() float64 {
-		return rate(time.Second, 3*time.Second, b.count) * 64 * 4096
+		return rate(time.Second, 3*time.Second, b.counted) * 64 * 4096
 	})
 }
 
@@ -483,7 +502,7 @@ func TestGuestNothingLeaks(t *testing.T) {
 }
 
 // datagramsArrived asks the peer how many bytes of datagrams it has got.
-func (b *bench) datagramsArrived() int64 {
+func (b *bench) datagramsArrived() (int64, time.Time) {
 	b.Helper()
 	c, err := net.Dial("tcp4", os.Getenv(peerEnv))
 	if err != nil {
@@ -497,5 +516,5 @@ func (b *bench) datagramsArrived() int64 {
 	if err := binary.Read(c, binary.BigEndian, &n); err != nil {
 		b.Fatal(err)
 	}
-	return n
+	return n, time.Now()
 }
