@@ -74,3 +74,23 @@ func FuzzDecode(f *testing.F) {
 		_ = Decode(strings.NewReader(text), "f", &s)
 	})
 }
+
+func TestEveryDocumentOfAFileIsRead(t *testing.T) {
+	text := "# first\nlisten: a\n---\n# nothing\n---\nlisten: b\nevery: 1m\n"
+	got, err := DecodeAll[sample](strings.NewReader(text), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]sample{{Listen: "a"}, {Listen: "b", Every: Duration(time.Minute)}}, got); diff != "" {
+		t.Fatal(diff)
+	}
+	for text, want := range map[string]string{
+		"listen: a\n---\nlistn: b":     `f.yaml: line 3: unknown field "listn": did you mean "listen"?`,
+		"listen: a\n---\n[":            "f.yaml: ",
+		strings.Repeat("#", MaxSize+1): "larger than",
+	} {
+		if _, err := DecodeAll[sample](strings.NewReader(text), "f.yaml"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v; want %q", text, err, want)
+		}
+	}
+}
