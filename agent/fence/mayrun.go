@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/proto"
@@ -42,4 +43,27 @@ func MayRunAt(fsys durable.FS, dir, unit string, now Moment) (bool, string) {
 		return r.MayRun(now)
 	}
 	return denied == "", denied
+}
+
+// Read returns the records in dir, sorted by instance, and changes nothing there: for commands beside a running agent.
+func Read(fsys durable.FS, dir string) ([]Record, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read ownership records: %w", err)
+	}
+	var out []Record
+	for _, name := range names {
+		if !isRecord(name) {
+			continue
+		}
+		r, err := read(fsys, filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if r.State != proto.FenceNone {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Record) int { return strings.Compare(a.Instance, b.Instance) })
+	return out, nil
 }
