@@ -25,13 +25,13 @@ func (l layout) runs(e proto.Envelope, from, to int, f func(from, to int, a *amo
 		}
 	}
 	shared := -1 // the step whose amounts are still being collected: the last one of the segment before
-	var pending amounts
+	var v, pending amounts
 	for i := range e {
 		first, end := l.over(e[i].Span)
-		if first == end {
+		if first == end || end <= from || first >= to {
 			continue
 		}
-		v := amountsOf(&e[i])
+		v = amountsOf(&e[i])
 		if first == shared {
 			pending = amounts{pending.sum.Max(v.sum), pending.own.Max(v.own), pending.common.Max(v.common)}
 			if end == first+1 {
