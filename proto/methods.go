@@ -151,11 +151,12 @@ type HistoryRequest struct {
 	Blocks   int           `msgpack:"n" json:"blocks"` // at most
 }
 
-// HistoryReply is a page of blocks: per resource the mean and the highest demand, NaN where there is none.
-type HistoryReply struct {
-	Start timeline.Time             `msgpack:"t" json:"start"`
-	Step  int64                     `msgpack:"s" json:"step_ms"`
-	Mean  [resource.Kinds][]float64 `msgpack:"m" json:"mean"`
-	Max   [resource.Kinds][]float64 `msgpack:"x" json:"max"`
-	More  bool                      `msgpack:"mo" json:"more,omitzero"`
+// HistoryPage is a page of an instance's blocks: per resource the mean and the highest demand, NaN where there is none.
+type HistoryPage struct {
+	Instance string                    `msgpack:"i" json:"instance"`
+	Start    timeline.Time             `msgpack:"t" json:"start"` // of the first block
+	Step     int64                     `msgpack:"s" json:"step_ms"`
+	Mean     [resource.Kinds][]float64 `msgpack:"m" json:"mean"`
+	Max      [resource.Kinds][]float64 `msgpack:"x" json:"max"`
+	Next     timeline.Time             `msgpack:"n" json:"next,omitzero"` // where the next page starts; 0: this is the last
 }

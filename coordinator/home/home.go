@@ -29,7 +29,7 @@ type Config struct {
 	Store   Store
 	Call    func(ctx context.Context, host, method string, body []byte) ([]byte, error) // of an agent with a session here
 	Online  func() []string                                                             // hosts whose agents have a session here
-	Arrived <-chan struct{}                                                             // sent to when agents come or go
+	Arrived func() <-chan struct{}                                                      // sent to when agents come or go
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
 	Log     *slog.Logger
 }
@@ -83,7 +83,7 @@ func (h *Homes) Run(ctx context.Context) error {
 			return nil
 		case <-changed:
 		case <-h.poke:
-		case <-h.cfg.Arrived:
+		case <-h.cfg.Arrived():
 		case <-time.After(max(0, next-deriveLeast)):
 		}
 	}

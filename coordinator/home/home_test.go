@@ -155,7 +155,7 @@ func (w *world) homes(arrived <-chan struct{}) *Homes {
 	changed := make(chan struct{})
 	return New(Config{
 		Name: "c1", View: w.view, Changed: func() <-chan struct{} { return changed }, Store: w, Call: w.call, Online: w.online,
-		Arrived: arrived, Propose: w.propose, Log: slog.New(slog.DiscardHandler),
+		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Log: slog.New(slog.DiscardHandler),
 	})
 }
 
