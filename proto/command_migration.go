@@ -49,15 +49,16 @@ type MigrationCommit struct {
 	Fence     uint64 `msgpack:"fe"`
 }
 
-// MigrationConfirm decides that the target announces the address: from now on there is no abort. The source's slot
-// is kept at least Until, and as long as the migration lasts.
+// MigrationConfirm decides that the target announces the address: from now on there is no abort, unless the target
+// durably refuses before it announced. The source's slot is kept at least Until, and as long as the migration lasts.
 type MigrationConfirm struct {
 	Migration string        `msgpack:"m"`
 	Fence     uint64        `msgpack:"fe"`
 	Until     timeline.Time `msgpack:"u"`
 }
 
-// MigrationAbort decides, before it is confirmed, that the source runs the instance. It raises the fence.
+// MigrationAbort decides, before it is confirmed, that the source runs the instance. It raises the fence. After it is
+// confirmed the record of a refuse operation must stand under the fence, with which the target has durably refused.
 type MigrationAbort struct {
 	Migration string `msgpack:"m"`
 	Fence     uint64 `msgpack:"fe"`

@@ -60,7 +60,8 @@ type Migration struct {
 // Active reports whether the migration has not ended.
 func (m Migration) Active() bool { return m.Phase != PhaseEnded }
 
-// Confirmed reports whether the target served clients: from then on there is no abort.
+// Confirmed reports whether it was decided that the target serves clients: from then on there is no abort, unless the
+// target refused before it could.
 func (m Migration) Confirmed() bool {
 	for _, d := range m.Decisions {
 		if d.Kind == DecideConfirm {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -19,6 +20,9 @@ import (
 //
 // Every arrow but confirm and thaw raises the fence, and each is a compare-and-set on it: of two decisions that were
 // made on the same fence the first one wins and the other is stale.
+//
+// Between the decision to confirm and its arrival at the target the permit may run out there. A target that has then
+// durably refused the fence never announced the address, so that abort is possible once more, at no loss.
 
 // decide returns the migration and its instance for a decision made on a fence, or why the decision comes too late.
 func (x *tx) decide(id string, fence uint64) (proto.Migration, proto.Instance, proto.Result) {
@@ -104,6 +108,13 @@ func (x *tx) settleOn(lives, slot, migration string, until timeline.Time) proto.
 	return x.reserve(ledger.Change{Revise: []proto.Reservation{a, b}})
 }
 
+// refusedByTarget reports whether the target of a migration has durably refused to run the instance under the fence.
+func refusedByTarget(m proto.Migration, fence uint64) bool {
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
+		return o.Kind == proto.OpRefuse && o.Host == m.Target && o.Fence == fence && o.Result != nil && o.Result.Error == nil
+	})
+}
+
 func (x *tx) migrationAbort(b *proto.MigrationAbort) proto.Result {
 	m, i, r := x.decide(b.Migration, b.Fence)
 	if !r.OK() {
@@ -112,12 +123,18 @@ func (x *tx) migrationAbort(b *proto.MigrationAbort) proto.Result {
 	if err := text("reason", b.Reason); err != nil {
 		return invalid("%s", err)
 	}
+	confirmed := m.Confirmed()
 	switch {
 	case m.Phase == proto.PhaseUndo:
 		return stale("migration %s is being undone already", m.ID)
-	case m.Confirmed():
+	case confirmed && !refusedByTarget(m, i.Fence):
 		return refused("migration %s is confirmed: its target has served clients; return it instead", m.ID)
-	case i.State == proto.InstanceFrozen, i.State == proto.InstanceStarting:
+	case confirmed:
+		if r := x.settleOn(m.SourceReservation, m.TargetReservation, cmp.Or(m.Returns, m.ID), x.until(m.SourceReservation)); !r.OK() {
+			return r
+		}
+	}
+	if confirmed || i.State != proto.InstanceRunning {
 		i.State = proto.InstanceThawing
 	}
 	i.Fence++
