@@ -160,3 +160,24 @@ type HistoryPage struct {
 	Max      [resource.Kinds][]float64 `msgpack:"x" json:"max"`
 	Next     timeline.Time             `msgpack:"n" json:"next,omitzero"` // where the next page starts; 0: this is the last
 }
+
+// HistoryStored is what became of a page: values stored, and values that were older than what is kept.
+type HistoryStored struct {
+	Stored int `msgpack:"s" json:"stored"`
+	Late   int `msgpack:"l" json:"late"`
+}
+
+// MigrationRef names a migration.
+type MigrationRef struct {
+	ID string `msgpack:"id" json:"id"`
+}
+
+// MigrationProgress is how far a running migration is, as its executor knows it.
+type MigrationProgress struct {
+	Operation OperationKind `msgpack:"o" json:"operation"`        // that runs now; "" between two
+	Round     int           `msgpack:"r" json:"round"`            // of the early rounds, from 1
+	Stage     string        `msgpack:"s" json:"stage"`            // of the operation, as its agent says
+	Bytes     int64         `msgpack:"b" json:"bytes"`            // of the operation
+	Total     int64         `msgpack:"t" json:"total"`            // 0 when it is not known
+	Waiting   string        `msgpack:"w" json:"waiting,omitzero"` // for what, when something does not answer
+}
