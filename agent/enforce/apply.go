@@ -110,13 +110,23 @@ func (e *Enforcer) reconcileOne(ctx context.Context, t *target) []Outcome {
 	return outcomes
 }
 
-// reconcile sets again all that was applied to a target.
+// reconcile sets again all that was applied to a target, and the envelope where nothing was and the kernel holds more. A controller that is
+// missing is told by Apply.
 func (e *Enforcer) reconcile(ctx context.Context, t *target) []Outcome {
 	var outcomes []Outcome
 	for _, k := range resource.All() {
-		if amount, ok := t.wanted[k]; ok {
-			outcomes = append(outcomes, e.set(ctx, t, limit.Change{Instance: t.Instance, Kind: k, Amount: amount}))
+		amount, applied := t.wanted[k]
+		if !applied {
+			if t.diskless(k) {
+				continue
+			}
+			amount = t.Envelope[k]
+			var missing *MissingError
+			if held, err := e.held(t, k); errors.As(err, &missing) || err == nil && held <= limit.Settable(k, amount, amount) {
+				continue
+			}
 		}
+		outcomes = append(outcomes, e.set(ctx, t, limit.Change{Instance: t.Instance, Kind: k, Amount: amount}))
 	}
 	return outcomes
 }
@@ -128,6 +138,10 @@ func (e *Enforcer) set(ctx context.Context, t *target, c limit.Change) Outcome {
 	if c.Amount > t.Envelope[c.Kind] && want < c.Amount {
 		o.Event = fmt.Sprintf("%s of %s: %s was asked for, above the envelope: %s is granted", c.Kind, c.Instance,
 			resource.Format(c.Kind, c.Amount), resource.Format(c.Kind, want))
+	}
+	if t.diskless(c.Kind) && want < resource.Unlimited {
+		o.Held, o.Err = resource.Unlimited, fmt.Errorf("limit %s of %s: %w", c.Kind, c.Instance, ErrNoDisk)
+		return o
 	}
 	o.Wrote, o.Debt, o.Err = e.write(ctx, t, c.Kind, want)
 	if o.Err == nil {
@@ -146,6 +160,9 @@ func (e *Enforcer) set(ctx context.Context, t *target, c limit.Change) Outcome {
 	}
 	return o
 }
+
+// diskless reports whether a resource is one of storage and the target's data are on no disk.
+func (t *target) diskless(k resource.Kind) bool { return ioKeys[k] != "" && len(t.disks) == 0 }
 
 // write brings the kernel to want. Nothing is written where it holds it already.
 func (e *Enforcer) write(ctx context.Context, t *target, k resource.Kind, want int64) (wrote bool, debt int64, err error) {

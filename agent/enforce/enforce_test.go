@@ -59,6 +59,18 @@ func TestNoLimitAboveTheEnvelope(t *testing.T) {
 	h.holds(map[string]string{"cpu.max": "200000 100000"})
 }
 
+func TestTheEnvelopeHoldsFromTheStartAlsoWhereSystemdCanNotKeepIt(t *testing.T) {
+	h, e := newFakeHost(t)
+	h.addCgroup("/own")
+	own := cache()
+	own.Unit, own.Cgroup = "", "/own"
+	mustAttach(t, e, own)
+	held, err := e.ReadBack(t.Context(), "cache-1")
+	if err != nil || held.Limits != own.Envelope {
+		t.Errorf("%v %v, want %v", held.Limits, err, own.Envelope)
+	}
+}
+
 func TestAmountsThatWouldStrangleAreRaised(t *testing.T) {
 	h, e := newFakeHost(t)
 	mustAttach(t, e, cache())
@@ -123,6 +135,19 @@ func TestAMissingControllerIsNamedWithItsRemedy(t *testing.T) {
 	}
 	if held, err := e.ReadBack(t.Context(), "cache-1"); err != nil || held.Limits[resource.Memory] != resource.Unlimited {
 		t.Errorf("%v %v", held.Limits, err)
+	}
+}
+
+func TestDataOnNoDiskAreNotedAndTheirLimitsRefused(t *testing.T) {
+	_, e := newFakeHost(t)
+	target := cache()
+	target.Data = []string{"/proc"}
+	target.Envelope[resource.ReadIOPS] = 100
+	if a := mustAttach(t, e, target); len(a.Notes) != 1 || !strings.Contains(a.Notes[0], "no local disk") {
+		t.Errorf("%+v", a)
+	}
+	if o := e.Apply(t.Context(), changes(change(resource.ReadIOPS, 50)))[0]; !errors.Is(o.Err, ErrNoDisk) {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -67,15 +67,19 @@ func leftovers(t *testing.T, device string) (all []string) {
 }
 
 // pacing limits one direction of a unit's traffic and compares what arrives with the rate. Payload is less than the rate by the headers: 3 to 4 %.
-func pacing(t *testing.T, role string, kind resource.Kind, rates []int64, below, above float64) {
+// How much a busy machine moves at all is measured first: a limit near that is not expected to be reached.
+func pacing(t *testing.T, role string, kind resource.Kind, rates []int64, above float64) {
 	b := newBench(t)
 	b.start(role)
 	arrived := b.counted
 	if role == "udp-tx1" {
 		arrived = b.datagramsArrived
 	}
+	free := rate(2*time.Second, 3*time.Second, arrived) * 8
+	t.Logf("%s without a limit: %.4g bits/s", role, free)
 	for _, bits := range rates {
 		b.set(kind, bits)
+		below := 1 - 0.88*min(1, free/3/float64(bits))
 		b.holds(fmt.Sprintf("%s at %s", role, resource.Format(kind, bits)), float64(bits), below, above, func() float64 {
 			return rate(2*time.Second, 5*time.Second, arrived) * 8
 		})
@@ -84,16 +88,16 @@ func pacing(t *testing.T, role string, kind resource.Kind, rates []int64, below,
 
 func TestGuestTransmitPacing(t *testing.T) {
 	for _, role := range []string{"tcp-tx1", "tcp-tx4"} {
-		t.Run(role, func(t *testing.T) { pacing(t, role, resource.NetTx, []int64{10e6, 100e6}, 0.15, 0.03) })
+		t.Run(role, func(t *testing.T) { pacing(t, role, resource.NetTx, []int64{10e6, 100e6}, 0.03) })
 	}
-	t.Run("udp-tx1", func(t *testing.T) { pacing(t, "udp-tx1", resource.NetTx, []int64{10e6, 20e6}, 0.10, 0.03) })
+	t.Run("udp-tx1", func(t *testing.T) { pacing(t, "udp-tx1", resource.NetTx, []int64{2e6, 10e6}, 0.03) })
 }
 
 func TestGuestReceivePacing(t *testing.T) {
 	for _, role := range []string{"tcp-rx1", "tcp-rx4"} {
-		t.Run(role, func(t *testing.T) { pacing(t, role, resource.NetRx, []int64{10e6, 100e6}, 0.15, 0.05) })
+		t.Run(role, func(t *testing.T) { pacing(t, role, resource.NetRx, []int64{10e6, 100e6}, 0.05) })
 	}
-	t.Run("udp-rx1", func(t *testing.T) { pacing(t, "udp-rx1", resource.NetRx, []int64{10e6, 20e6}, 0.10, 0.03) })
+	t.Run("udp-rx1", func(t *testing.T) { pacing(t, "udp-rx1", resource.NetRx, []int64{2e6, 10e6}, 0.03) })
 }
 
 func TestGuestProgramsOutliveTheAgentAndAreTakenOverWithoutAGap(t *testing.T) {
@@ -140,14 +144,15 @@ func TestGuestTrafficIsCountedWhereNothingIsLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	payload := b.count()
-	b.eventually("10 MB have come in", 20*time.Second, func() bool { return b.count() > payload+10e6 })
+	b.eventually("60 MB have come in", 2*time.Minute, func() bool { return b.count() > payload+60e6 })
 	tx, last, err := b.e.Counters(instance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, want := float64(last.Bytes-first.Bytes), float64(b.count()-payload)
 	t.Logf("counted %.0f bytes of packets for %.0f bytes of data, %d packets, %d sent", got, want, last.Packets-first.Packets, tx.Packets)
-	if got < want*0.98 || got > want*1.15 || tx.Packets == 0 {
+	const buffered = 7e6 // counted when it arrives; the unit reads it later
+	if got < want*0.98-buffered || got > want*1.15+buffered || tx.Packets == 0 {
 		t.Errorf("counted %.0f, want %.0f and headers", got, want)
 	}
 }

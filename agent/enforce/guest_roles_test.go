@@ -216,7 +216,7 @@ func flow(kind, peer string, n *atomic.Int64) error {
 	}
 }
 
-// udpFlood is what datagram tests send: twice the highest rate that they limit to.
+// udpFlood is what datagram tests send, in bits per second: well above the highest rate that they limit to.
 const udpFlood = 40e6
 
 func receiveDatagrams(peer string, n *atomic.Int64) error {

@@ -397,7 +397,7 @@ func TestGuestDaemonReloadWidensToTheEnvelopeUntilReconciled(t *testing.T) {
 	for _, o := range outcomes {
 		t.Logf("%+v", o)
 	}
-	want := resource.Uniform(resource.Unlimited) // of what was not set the envelope holds, where systemd knows it
+	want := b.target().Envelope // holds for what was not set
 	want[resource.CPU], want[resource.Memory], want[resource.ReadIOPS] = 500, 128<<20, 300
 	if got := b.readBack().Limits; got != want {
 		t.Errorf("reconciled to %v, want %v", got, want)
