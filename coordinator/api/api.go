@@ -1,0 +1,127 @@
+// Package api serves the coordinators' HTTP API: every request is authorised, validated, given an identifier, and proposed.
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/glidepath/glidepath/coordinator/auth"
+	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Config is what the API needs of a coordinator. All functions may be called concurrently. Those that ask another process
+// answer with the errors of wire, whose codes decide what the client is told.
+type Config struct {
+	Version     string           // of the program
+	Credentials *pki.Credentials // for TLS: clients check them by the CA's pin
+	Pin         pki.Pin          // of the fleet's CA, for join tokens
+
+	// View returns the state as it is now; Changed a channel that is closed at the next change after the call.
+	View    func() *state.View
+	Changed func() <-chan struct{}
+	// Propose commits a command, wherever the leader is, and returns once it is applied here.
+	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
+
+	// Forecast asks the home of an instance; wire.NotFound says that there is none.
+	Forecast func(context.Context, proto.ForecastRequest) (proto.ForecastReply, error)
+	// CallAgent calls a method of a host's agent.
+	CallAgent func(ctx context.Context, host, method string, body []byte) ([]byte, error)
+	// DataBytes returns how much data of an instance would have to move; 0 is unknown.
+	DataBytes func(ctx context.Context, instance string) (int64, error)
+	// ImportHistory stores history at the instance's home and its standby. It returns how many values were stored, and how
+	// many were older than the store keeps.
+	ImportHistory func(ctx context.Context, instance string, means, maxima forecast.History) (stored, late int, err error)
+	// ExportHistory returns the mean and the highest demand that the instance's home has.
+	ExportHistory func(ctx context.Context, instance string, span timeline.Span) (means, maxima forecast.History, err error)
+	// Forget makes the instance's home learn its demand anew, after history was imported.
+	Forget func(instance string)
+	// MigrationProgress returns how far a migration is, in a form that JSON can say (see v1.Progress); nil when nothing is known.
+	MigrationProgress func(ctx context.Context, id string) any
+
+	// Servers and Leader tell of the Raft cluster; the leader's name is empty while there is none.
+	Servers func() ([]consensus.Server, error)
+	Leader  func() (name, addr string)
+
+	Costs   planner.Costs
+	Metrics http.Handler // GET /metrics
+	Audit   *auth.Audit
+	Log     *slog.Logger
+}
+
+// Limits of what a connection may take.
+const (
+	maxHeaderBytes = 16 << 10
+	headerTime     = 10 * time.Second
+	idleTime       = 2 * time.Minute
+	closeTime      = 5 * time.Second
+)
+
+// Server is the API of one coordinator.
+type Server struct {
+	cfg     Config
+	mux     *http.ServeMux
+	closing chan struct{} // closed when Serve ends: watches end at once
+}
+
+// New returns the API of a coordinator.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), closing: make(chan struct{})}
+	for _, r := range s.routes() {
+		s.mux.Handle(r.pattern, s.handler(r))
+	}
+	return s
+}
+
+// Serve answers requests on ln, over TLS 1.3, until ctx is done. Requests that run then have a few seconds to end. It is
+// called once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug), // strangers' handshakes, mostly
+		BaseContext:       func(net.Listener) context.Context { return base },
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return s.cfg.Credentials.Certificate(), nil
+			},
+		},
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the API: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-running.Done()
+		close(s.closing)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		if srv.Shutdown(limited) == nil {
+			return nil
+		}
+		stop()
+		return srv.Close()
+	})
+	return group.Wait()
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// named returns an error unless the name in a body is that of the path, or left out; it is then filled in.
+func (c *call) named(what string, name *string) error {
+	inPath := c.r.PathValue("name")
+	if *name == "" {
+		*name = inPath
+	}
+	if *name != inPath {
+		return invalid("the body is of %s %q, the path of %q: use one name", what, *name, inPath)
+	}
+	if err := proto.ValidName(what, *name); err != nil {
+		return invalid("%s", err)
+	}
+	return nil
+}
+
+func listTypes(c *call) (any, error) {
+	return items(slices.Collect(c.view.Types())), nil
+}
+
+func putType(c *call) (any, error) {
+	var t proto.InstanceType
+	if err := c.read(&t); err != nil {
+		return nil, err
+	}
+	if err := c.named("instance type", &t.Name); err != nil {
+		return nil, err
+	}
+	if t.Max.IsZero() {
+		return nil, invalid("instance type %s allows nothing: give it max, with null for what it does not limit", t.Name)
+	}
+	if _, err := c.propose(&proto.TypePut{Type: t}); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func removeType(c *call) (any, error) {
+	_, err := c.propose(&proto.TypeRemove{Name: c.r.PathValue("name")})
+	return v1.Empty{}, err
+}
+
+func listApplications(c *call) (any, error) {
+	return items(slices.Collect(c.view.Applications())), nil
+}
+
+func putApplication(c *call) (any, error) {
+	var a proto.Application
+	if err := c.read(&a); err != nil {
+		return nil, err
+	}
+	if err := c.named("application", &a.Name); err != nil {
+		return nil, err
+	}
+	if _, err := c.propose(&proto.AppPut{Application: a}); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func removeApplication(c *call) (any, error) {
+	_, err := c.propose(&proto.AppRemove{Name: c.r.PathValue("name")})
+	return v1.Empty{}, err
+}
+
+func listEvents(c *call) (any, error) {
+	return items(slices.Collect(c.view.Events())), nil
+}
+
+func addEvent(c *call) (any, error) {
+	var in v1.EventRequest
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	if in.ID == "" {
+		in.ID = c.key
+	}
+	if len(in.Instances) == 0 && len(in.Selector) == 0 {
+		return nil, invalid("the event touches nothing: name instances, or labels to select them by")
+	}
+	for _, name := range in.Instances {
+		if _, ok := c.view.Instance(name); !ok {
+			return nil, missing("instance", name, "instance list")
+		}
+	}
+	_, err := c.propose(&proto.EventPut{Event: proto.Event{
+		ID: in.ID, Kind: in.Kind, Title: in.Title, Span: timeline.Span{Start: in.Start, End: in.End}, Size: in.Size,
+		Instances: in.Instances, Selector: in.Selector, Source: c.who.Actor(),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	event, _ := c.view.Event(in.ID)
+	return event, nil
+}
+
+func removeEvent(c *call) (any, error) {
+	_, err := c.propose(&proto.EventRemove{ID: c.r.PathValue("id")})
+	return v1.Empty{}, err
+}

@@ -1,0 +1,169 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/auth"
+	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/coordinator/history/historycsv"
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func invalid(format string, args ...any) error {
+	return &v1.Error{Code: v1.CodeInvalid, Message: fmt.Sprintf(format, args...)}
+}
+
+// missing says that something is not there, and which command lists what is.
+func missing(what, name, list string) error {
+	return &v1.Error{Code: v1.CodeNotFound, Message: fmt.Sprintf("there is no %s %q", what, name), Remedy: "see glidepath " + list}
+}
+
+// errorOf returns what a client is told of an error from anywhere.
+func errorOf(err error) *v1.Error {
+	var (
+		told    *v1.Error
+		refusal *proto.Refusal
+		plan    *planner.Refusal
+		denied  *auth.Denied
+		long    *http.MaxBytesError
+		line    *historycsv.LineError
+		fault   *proto.Fault
+		leader  *consensus.NotLeaderError
+	)
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &refusal):
+		return withDetail(&v1.Error{Code: resultCode(refusal.Result.Code), Message: refusal.Result.Message},
+			v1.ErrorDetail{Shortfall: refusal.Result.Shortfall})
+	case errors.As(err, &plan):
+		d := v1.ErrorDetail{Considered: plan.Considered}
+		if len(plan.Considered) == 1 {
+			d.Shortfall = plan.Considered[0].Shortfall
+		}
+		return withDetail(&v1.Error{Code: v1.CodeRefused, Message: plan.Reason}, d)
+	case errors.As(err, &denied):
+		return withDetail(&v1.Error{
+			Code: v1.CodeForbidden, Message: denied.Error(),
+			Remedy: fmt.Sprintf("ask an admin for a token with it: glidepath token create --role %s", denied.Need),
+		}, v1.ErrorDetail{Role: denied.Need})
+	case errors.Is(err, auth.ErrUnauthorised):
+		return &v1.Error{Code: v1.CodeUnauthorised, Message: err.Error()}
+	case errors.As(err, &long):
+		return &v1.Error{Code: v1.CodeTooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", long.Limit), Remedy: "send it in parts"}
+	case errors.As(err, &line):
+		return &v1.Error{Code: v1.CodeInvalid, Message: line.Error()}
+	case errors.As(err, &fault):
+		return &v1.Error{Code: v1.CodeRefused, Message: fault.What, Remedy: fault.Remedy}
+	case errors.Is(err, planner.ErrNoFleet):
+		return &v1.Error{Code: v1.CodeUnavailable, Message: "this coordinator has not caught up with the fleet yet", Remedy: "try again in a moment"}
+	case errors.Is(err, consensus.ErrInDoubt):
+		return &v1.Error{
+			Code: v1.CodeUnavailable, Message: err.Error(),
+			Remedy: "it may have been carried out: look, or send it again with the same " + v1.HeaderKey,
+		}
+	case errors.As(err, &leader):
+		return &v1.Error{Code: v1.CodeUnavailable, Message: err.Error(), Remedy: "see glidepath status, and try again"}
+	}
+	return &v1.Error{Code: wireCode(err), Message: err.Error()}
+}
+
+func withDetail(e *v1.Error, d v1.ErrorDetail) *v1.Error {
+	text, err := json.Marshal(d)
+	if err == nil && string(text) != "{}" {
+		e.Detail = text
+	}
+	return e
+}
+
+func resultCode(c proto.ResultCode) v1.Code {
+	switch c {
+	case proto.ResultRefused:
+		return v1.CodeRefused
+	case proto.ResultNotFound:
+		return v1.CodeNotFound
+	case proto.ResultConflict, proto.ResultStale:
+		return v1.CodeConflict
+	case proto.ResultInvalid:
+		return v1.CodeInvalid
+	default:
+		return v1.CodeInternal
+	}
+}
+
+// wireCode returns the code of an error that came from an agent or another coordinator, or of running out of time.
+func wireCode(err error) v1.Code {
+	switch wire.CodeOf(err) {
+	case wire.Invalid:
+		return v1.CodeInvalid
+	case wire.Refused:
+		return v1.CodeRefused
+	case wire.NotFound:
+		return v1.CodeNotFound
+	case wire.Conflict:
+		return v1.CodeConflict
+	case wire.Unavailable, wire.NotLeader, wire.Canceled:
+		return v1.CodeUnavailable
+	case wire.Deadline:
+		return v1.CodeDeadline
+	default:
+		return v1.CodeInternal
+	}
+}
+
+func status(c v1.Code) int {
+	switch c {
+	case v1.CodeInvalid:
+		return http.StatusBadRequest
+	case v1.CodeUnauthorised:
+		return http.StatusUnauthorized
+	case v1.CodeForbidden:
+		return http.StatusForbidden
+	case v1.CodeNotFound:
+		return http.StatusNotFound
+	case v1.CodeMethod:
+		return http.StatusMethodNotAllowed
+	case v1.CodeConflict:
+		return http.StatusConflict
+	case v1.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case v1.CodeMediaType:
+		return http.StatusUnsupportedMediaType
+	case v1.CodeRefused:
+		return http.StatusUnprocessableEntity
+	case v1.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case v1.CodeDeadline:
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// fail answers what went wrong.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := errorOf(err)
+	if e.Code == v1.CodeInternal && !errors.Is(err, context.Canceled) {
+		s.cfg.Log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	text, jsonErr := json.Marshal(v1.ErrorBody{Error: *e})
+	if jsonErr != nil {
+		text = []byte(`{"error":{"code":"internal","message":"the error could not be encoded"}}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	if e.Code == v1.CodeUnauthorised {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	w.WriteHeader(status(e.Code))
+	if _, err := w.Write(append(text, '\n')); err != nil {
+		s.cfg.Log.Debug("answer", "path", r.URL.Path, "error", err)
+	}
+}

@@ -1,0 +1,223 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// plan answers how a migration would go by the fleet as it is now.
+func (c *call) plan() (planner.Result, error) {
+	var in v1.PlanRequest
+	if err := c.read(&in); err != nil {
+		return planner.Result{}, err
+	}
+	i, ok := c.view.Instance(in.Instance)
+	if !ok {
+		return planner.Result{}, missing("instance", in.Instance, "instance list")
+	}
+	if _, ok := c.view.Host(in.Target); in.Target != "" && !ok {
+		return planner.Result{}, missing("host", in.Target, "host list")
+	}
+	if _, ok := c.view.Type(in.Type); in.Type != "" && !ok {
+		return planner.Result{}, missing("instance type", in.Type, "type list")
+	}
+	if in.Fence != 0 && in.Fence != i.Fence {
+		return planner.Result{}, &v1.Error{
+			Code: v1.CodeConflict, Message: fmt.Sprintf("the plan is for fence %d of instance %s, which has fence %d now", in.Fence, in.Instance, i.Fence),
+			Remedy: "plan again",
+		}
+	}
+	demand, err := c.forecast(in.Instance)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	data, dataErr := c.cfg.DataBytes(c.ctx, in.Instance)
+	result, err := planner.Make(planner.Input{
+		Request: planner.Request{Instance: in.Instance, Target: in.Target, Type: in.Type},
+		View:    c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs,
+	})
+	if err != nil {
+		return planner.Result{}, err
+	}
+	if dataErr != nil {
+		result.Plan.Warnings = append(result.Plan.Warnings, fmt.Sprintf("the size of the data is not known, so copying is not counted: %s", dataErr))
+	}
+	return result, nil
+}
+
+func makePlan(c *call) (any, error) {
+	result, err := c.plan()
+	return result.Plan, err
+}
+
+// startMigration plans by the fleet as it is now and starts by that plan: capacity is checked again when it is committed.
+func startMigration(c *call) (any, error) {
+	if m, ok := c.view.Migration(c.key); ok {
+		return m, nil // the request is a repeated one
+	}
+	result, err := c.plan()
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.propose(&proto.MigrationStart{ID: c.key, Plan: result.Plan, Reservation: result.Reservation, Extra: result.Extra})
+	if err != nil {
+		return nil, err
+	}
+	m, _ := c.view.Migration(c.key)
+	return m, nil
+}
+
+// listMigrations lists migrations, newest last: of one instance, or only active ones, if the query says so.
+func listMigrations(c *call) (any, error) {
+	q := query{c: c}
+	instance, active := q.text("instance"), q.flag("active")
+	if q.err != nil {
+		return nil, q.err
+	}
+	all := c.view.Migrations()
+	if active {
+		all = c.view.ActiveMigrations()
+	}
+	var out []v1.MigrationStatus
+	for m := range all {
+		if instance == "" || m.Instance == instance {
+			out = append(out, v1.StatusOf(m))
+		}
+	}
+	return items(out), nil
+}
+
+// migration returns the migration that the path names.
+func (c *call) migration() (proto.Migration, error) {
+	id := c.r.PathValue("id")
+	m, ok := c.view.Migration(id)
+	if !ok {
+		return m, missing("migration", id, "migration list")
+	}
+	return m, nil
+}
+
+func getMigration(c *call) (any, error) {
+	m, err := c.migration()
+	return m, err
+}
+
+// abortMigration gives a migration up. It is refused once the target has served clients.
+func abortMigration(c *call) (any, error) {
+	m, err := c.migration()
+	if err != nil {
+		return nil, err
+	}
+	in := v1.AbortRequest{}
+	if c.r.ContentLength != 0 {
+		if err := c.read(&in); err != nil {
+			return nil, err
+		}
+	}
+	if in.Reason == "" {
+		in.Reason = "by the word of " + c.who.Actor()
+	}
+	i, _ := c.view.Instance(m.Instance)
+	if _, err := c.propose(&proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}); err != nil {
+		return nil, err
+	}
+	m, _ = c.view.Migration(m.ID)
+	return v1.StatusOf(m), nil
+}
+
+// How often a watched migration is told of when nothing is decided about it, how long a line may take to be written, and how
+// long an agent is asked.
+const (
+	watchEvery = time.Second
+	watchWrite = 10 * time.Second
+	watchAsk   = 800 * time.Millisecond
+)
+
+// watchMigration writes a line for every change of a migration, and one every second, until it has ended.
+func watchMigration(c *call) (any, error) {
+	if _, err := c.migration(); err != nil {
+		return nil, err
+	}
+	return stream(func(w http.ResponseWriter) error {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		control := http.NewResponseController(w)
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		var last []byte
+		for due := true; ; {
+			changed := c.cfg.Changed()
+			c.view, c.now = c.cfg.View(), timeline.Of(time.Now())
+			m, err := c.migration()
+			if err != nil {
+				return nil // it was forgotten: the client has seen its end
+			}
+			state, err := json.Marshal(v1.StatusOf(m))
+			if err != nil {
+				return err
+			}
+			if due || !bytes.Equal(state, last) {
+				last = state
+				line, err := json.Marshal(c.update(m))
+				if err != nil {
+					return err
+				}
+				// Some writers, those of tests, have no deadlines.
+				_ = control.SetWriteDeadline(time.Now().Add(watchWrite))
+				if _, err := w.Write(append(line, '\n')); err != nil {
+					return err
+				}
+				if err := control.Flush(); err != nil {
+					return err
+				}
+			}
+			if !m.Active() {
+				return nil
+			}
+			select {
+			case <-tick.C:
+				due = true
+			case <-changed:
+				due = false
+			case <-c.closing:
+				return nil // the client goes on at another coordinator
+			case <-c.ctx.Done():
+				return nil
+			}
+		}
+	}), nil
+}
+
+// update returns what a watcher is told of a migration now.
+func (c *call) update(m proto.Migration) v1.MigrationUpdate {
+	out := v1.MigrationUpdate{At: c.now, Migration: v1.StatusOf(m)}
+	for _, o := range m.Operations {
+		if o.Result == nil {
+			out.Operation = string(o.Kind)
+		}
+	}
+	if !m.Active() {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, watchAsk)
+	defer cancel()
+	if p := c.cfg.MigrationProgress(ctx, m.ID); p != nil {
+		if text, err := json.Marshal(p); err == nil && string(text) != "null" {
+			out.Progress = text
+		}
+	}
+	if i, ok := c.view.Instance(m.Instance); ok {
+		if held, err := c.readBack(ctx, i); err == nil {
+			out.Allocated = &held.Granted
+		}
+	}
+	return out
+}

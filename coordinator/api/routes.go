@@ -1,0 +1,65 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/glidepath/glidepath/proto"
+)
+
+// maxHistory bounds the CSV of an import, in bytes.
+const maxHistory = 64 << 20
+
+// routes returns all that the API can do, and who may.
+func (s *Server) routes() []route {
+	const viewer, operator, admin = proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin
+	return []route{
+		{pattern: "GET /v1/status", role: viewer, answer: getStatus},
+		{pattern: "GET /metrics", role: viewer, answer: getMetrics},
+
+		{pattern: "GET /v1/hosts", role: viewer, answer: listHosts},
+		{pattern: "GET /v1/hosts/{name}", role: viewer, answer: getHost},
+		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations},
+
+		{pattern: "GET /v1/types", role: viewer, answer: listTypes},
+		{pattern: "PUT /v1/types/{name}", role: operator, changes: true, answer: putType},
+		{pattern: "DELETE /v1/types/{name}", role: operator, changes: true, answer: removeType},
+		{pattern: "GET /v1/applications", role: viewer, answer: listApplications},
+		{pattern: "PUT /v1/applications/{name}", role: operator, changes: true, answer: putApplication},
+		{pattern: "DELETE /v1/applications/{name}", role: operator, changes: true, answer: removeApplication},
+		{pattern: "GET /v1/events", role: viewer, answer: listEvents},
+		{pattern: "POST /v1/events", role: operator, changes: true, answer: addEvent},
+		{pattern: "DELETE /v1/events/{id}", role: operator, changes: true, answer: removeEvent},
+
+		{pattern: "GET /v1/instances", role: viewer, answer: listInstances},
+		{pattern: "GET /v1/instances/{name}", role: viewer, answer: getInstance},
+		{pattern: "PUT /v1/instances/{name}", role: operator, changes: true, answer: applyInstance},
+		{pattern: "POST /v1/instances/{name}/mode", role: operator, changes: true, answer: setMode},
+		{pattern: "POST /v1/instances/{name}/release", role: operator, changes: true, answer: releaseInstance},
+		{pattern: "GET /v1/instances/{name}/schedule", role: viewer, answer: getSchedule},
+		{pattern: "GET /v1/instances/{name}/forecast", role: viewer, answer: getForecast},
+		{pattern: "GET /v1/instances/{name}/history", role: viewer, time: historyTime, answer: exportHistory},
+		{pattern: "POST /v1/instances/{name}/history", role: operator, changes: true, media: "text/csv", limit: maxHistory, time: historyTime, answer: importHistory},
+
+		{pattern: "POST /v1/plans", role: viewer, answer: makePlan},
+		{pattern: "GET /v1/migrations", role: viewer, answer: listMigrations},
+		{pattern: "POST /v1/migrations", role: operator, changes: true, answer: startMigration},
+		{pattern: "GET /v1/migrations/{id}", role: viewer, answer: getMigration},
+		{pattern: "GET /v1/migrations/{id}/watch", role: viewer, time: -1, answer: watchMigration},
+		{pattern: "POST /v1/migrations/{id}/abort", role: operator, changes: true, answer: abortMigration},
+
+		{pattern: "GET /v1/tokens", role: admin, answer: listTokens},
+		{pattern: "POST /v1/tokens", role: admin, changes: true, answer: createToken},
+		{pattern: "DELETE /v1/tokens/{id}", role: admin, changes: true, answer: revokeToken},
+	}
+}
+
+// historyTime is how long bringing or fetching an instance's whole history may take.
+const historyTime = 5 * time.Minute
+
+func getMetrics(c *call) (any, error) {
+	return stream(func(w http.ResponseWriter) error {
+		c.cfg.Metrics.ServeHTTP(w, c.r)
+		return nil
+	}), nil
+}

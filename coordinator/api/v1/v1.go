@@ -1,0 +1,191 @@
+// Package v1 has the messages of the HTTP API that are not records of the fleet: requests, replies and errors. All times are
+// Unix milliseconds, all amounts are resource vectors with named units, where null is unlimited.
+package v1
+
+import (
+	"encoding/json"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Prefix is what the paths of this version begin with.
+const Prefix = "/v1"
+
+// Headers that requests may have.
+const (
+	// HeaderKey makes a request that is sent again be carried out once. It is a ULID, and becomes the identifier of what the
+	// request creates.
+	HeaderKey = "Idempotency-Key"
+)
+
+// List is the reply of everything that lists.
+type List[T any] struct {
+	Items []T `json:"items"`
+}
+
+// Empty is the reply of what has nothing to say but that it is done.
+type Empty struct{}
+
+// ErrorDetail is the detail of an error, as far as it applies.
+type ErrorDetail struct {
+	Shortfall  *proto.Shortfall   `json:"shortfall,omitempty"`  // where the first step is short
+	Considered []proto.Considered `json:"considered,omitempty"` // targets that a plan weighed
+	Role       proto.Role         `json:"role,omitempty"`       // that is missing
+	Problems   []string           `json:"problems,omitempty"`   // each thing that is wrong with what was sent
+}
+
+// Status is how the fleet is.
+type Status struct {
+	Fleet        proto.Fleet       `json:"fleet"`
+	Now          timeline.Time     `json:"now"`     // of the coordinator that answers
+	Version      string            `json:"version"` // of its program
+	Leader       string            `json:"leader"`  // name; empty while none is elected
+	Coordinators []Coordinator     `json:"coordinators"`
+	Hosts        int               `json:"hosts"`
+	Instances    InstanceCounts    `json:"instances"`
+	Migrations   []MigrationStatus `json:"migrations"` // active ones
+	Short        []proto.Shortfall `json:"short"`      // hosts that have promised more than they have, first step of each
+}
+
+// Coordinator is a coordinator and its part in the Raft cluster.
+type Coordinator struct {
+	proto.Coordinator
+	Leader bool `json:"leader"`
+	Voter  bool `json:"voter"`
+}
+
+// InstanceCounts counts instances.
+type InstanceCounts struct {
+	Total    int `json:"total"`
+	Enforced int `json:"enforced"`
+	Moving   int `json:"moving"`
+	Faulty   int `json:"faulty"` // adoption or release did not succeed
+}
+
+// Host is a host with what of it is promised.
+type Host struct {
+	proto.Host
+	Allocatable resource.Vector `json:"allocatable"` // now, by an operator's word where he gave one
+	Needed      resource.Vector `json:"needed"`      // by everything on it in the step that is now
+	Limit       resource.Vector `json:"limit"`       // what may be promised in that step
+	Owns        []string        `json:"owns"`        // instances, sorted
+}
+
+// HostDetail is a host with its reservations and its steps.
+type HostDetail struct {
+	Host
+	Reservations []proto.Reservation `json:"reservations"`
+	Steps        []HostStep          `json:"steps"` // equal neighbours joined
+}
+
+// HostStep is what a host has promised over a time.
+type HostStep struct {
+	timeline.Span
+	Needed resource.Vector `json:"needed"`
+	Limit  resource.Vector `json:"limit"`
+}
+
+// InstanceDetail is an instance with its reservation where it lives.
+type InstanceDetail struct {
+	proto.Instance
+	Envelope *proto.Reservation `json:"envelope,omitempty"`
+}
+
+// ModeRequest changes whether an instance's limits are set.
+type ModeRequest struct {
+	Mode proto.Mode `json:"mode"`
+}
+
+// EventRequest registers an event.
+type EventRequest struct {
+	ID        string          `json:"id,omitempty"` // "" lets the coordinator choose; the same one replaces
+	Kind      proto.EventKind `json:"kind"`
+	Title     string          `json:"title,omitempty"`
+	Start     timeline.Time   `json:"start"`
+	End       timeline.Time   `json:"end"`
+	Size      int64           `json:"size_milli,omitempty"` // against the usual of its kind, in thousandths; 0: as usual
+	Instances []string        `json:"instances,omitempty"`
+	Selector  []proto.Label   `json:"selector,omitempty"`
+}
+
+// ImportReply says what came of importing history.
+type ImportReply struct {
+	Rows   int           `json:"rows"`    // read
+	Step   int64         `json:"step_ms"` // smallest distance of two rows
+	From   timeline.Time `json:"from"`
+	To     timeline.Time `json:"to"`
+	Stored int           `json:"stored"` // values of blocks
+	Late   int           `json:"late"`   // values older than the store keeps
+}
+
+// PlanRequest asks how a migration would go, or starts it.
+type PlanRequest struct {
+	Instance string `json:"instance"`
+	Target   string `json:"target,omitempty"` // host; "" lets the planner choose
+	Type     string `json:"type,omitempty"`   // instance type there; "" keeps it
+	Fence    uint64 `json:"fence,omitempty"`  // of the instance, as a plan that was looked at had it: refused if another decision came since; 0: any
+}
+
+// AbortRequest gives up a migration that is not confirmed.
+type AbortRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// MigrationStatus is how a migration is, without its plan and its operations.
+type MigrationStatus struct {
+	ID        string        `json:"id"`
+	Instance  string        `json:"instance"`
+	Source    string        `json:"source"`
+	Target    string        `json:"target"`
+	FromType  string        `json:"from_type"`
+	ToType    string        `json:"to_type"`
+	Phase     proto.Phase   `json:"phase"`
+	Outcome   proto.Outcome `json:"outcome,omitzero"`
+	Reason    string        `json:"reason,omitzero"`
+	StartedBy string        `json:"started_by,omitzero"`
+	CreatedAt timeline.Time `json:"created_at"`
+	EndedAt   timeline.Time `json:"ended_at,omitzero"`
+	Expected  timeline.Time `json:"expected_settled_at"` // by the plan: when it serves on the target, all warm
+}
+
+// StatusOf returns the status of a migration.
+func StatusOf(m proto.Migration) MigrationStatus {
+	return MigrationStatus{
+		ID: m.ID, Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType,
+		Phase: m.Phase, Outcome: m.Outcome, Reason: m.Reason, StartedBy: m.StartedBy, CreatedAt: m.CreatedAt, EndedAt: m.EndedAt,
+		Expected: m.Plan.Start + timeline.Time(m.Plan.Duration),
+	}
+}
+
+// MigrationUpdate is a line of GET /v1/migrations/{id}/watch.
+type MigrationUpdate struct {
+	At        timeline.Time    `json:"at"`
+	Migration MigrationStatus  `json:"migration"`
+	Operation string           `json:"operation,omitempty"` // kind of the operation that runs now
+	Progress  json.RawMessage  `json:"progress,omitempty"`  // see Progress; null when nothing is known
+	Allocated *resource.Vector `json:"allocated,omitempty"` // what the instance's owner grants it now
+}
+
+// Progress is how far a migration's transfer is. What fills it may say more.
+type Progress struct {
+	Stage string `json:"stage"`
+	Round int    `json:"round"`
+	Bytes int64  `json:"bytes"`
+	Total int64  `json:"total"` // 0 when it is not known
+}
+
+// TokenRequest makes a token. The role says its kind: viewer, operator and admin are for this API, agent and coordinator
+// for joining.
+type TokenRequest struct {
+	Role    proto.Role `json:"role"`
+	Name    string     `json:"name,omitempty"`       // whose it is; of a join token: who alone may join with it
+	Expires int64      `json:"expires_ms,omitempty"` // from now; 0: an hour for joining, else never
+}
+
+// TokenReply has the secret, which is shown this once.
+type TokenReply struct {
+	proto.Token
+	Secret string `json:"secret"`
+}
