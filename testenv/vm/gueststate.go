@@ -21,8 +21,10 @@ func (g *Guest) Save(ctx context.Context, tag string) error {
 	return g.snapshot(ctx, "savevm", tag)
 }
 
-// Load puts the guest back to a state that was kept, but for the clock, which is set to the true
-// time. Commands that run through Exec are lost.
+// Load puts the guest back to a state that was kept, but for its clocks: the wall clock is set to
+// the true time, and the monotonic clock goes on from where it was before the load, so that to
+// programs in the guest it looks as if they had been suspended. Commands that run through Exec are
+// lost.
 func (g *Guest) Load(ctx context.Context, tag string) error {
 	if err := g.snapshot(ctx, "loadvm", tag); err != nil {
 		return err
@@ -45,9 +47,18 @@ func (g *Guest) snapshot(ctx context.Context, verb, tag string) error {
 		return err
 	}
 	return g.monitor(ctx, func(c *qmp.Client) error {
+		var before struct{ Running bool }
+		if err := c.Execute(ctx, "query-status", nil, &before); err != nil {
+			return err
+		}
 		answer, err := c.Monitor(ctx, verb+" "+tag)
-		if err == nil && answer != "" {
-			err = fmt.Errorf("%s %s: %s", verb, tag, answer)
+		if err != nil || answer == "" {
+			return err
+		}
+		err = fmt.Errorf("%s %s: %s", verb, tag, answer)
+		if before.Running {
+			// QEMU leaves a guest stopped that it could not load.
+			err = errors.Join(err, c.Execute(ctx, "cont", nil, nil))
 		}
 		return err
 	})

@@ -106,7 +106,7 @@ func (i Image) validate() error {
 
 // baseKey identifies the unpacked Debian system that an image is made from.
 func (i Image) baseKey() string {
-	return hashOf(recipe, i.Codename, i.Packages, initramfsHook)
+	return hashOf(recipe, i.Codename, i.Packages, initramfsFiles())
 }
 
 // key identifies the finished image, given the hash of the control server's binary.

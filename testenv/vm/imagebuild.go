@@ -103,15 +103,15 @@ func bootstrap(ctx context.Context, image Image, path string) error {
 		return err
 	}
 	scratch := filepath.Dir(path)
-	hook := filepath.Join(scratch, "initramfs-hook")
-	if err := os.WriteFile(hook, []byte(initramfsHook), 0o755); err != nil {
-		return err
+	overlay := filepath.Join(scratch, "overlay")
+	for name, file := range initramfsFiles() {
+		if err := placeFile(filepath.Join(overlay, name), file); err != nil {
+			return err
+		}
 	}
-	return runTool(ctx, []string{"TMPDIR=" + scratch, "INITRAMFS_HOOK=" + hook}, "mmdebstrap",
+	return runTool(ctx, []string{"TMPDIR=" + scratch, "OVERLAY=" + overlay}, "mmdebstrap",
 		"--variant=minbase", "--format=tar", "--include="+strings.Join(image.Packages, ","),
-		`--setup-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/etc/initramfs-tools/hooks"`,
-		`--setup-hook=echo MODULES=list > "$1/etc/initramfs-tools/conf.d/glidepath-vm"`,
-		`--setup-hook=cp "$INITRAMFS_HOOK" "$1/etc/initramfs-tools/hooks/glidepath-vm"`,
+		`--setup-hook=cp --recursive "$OVERLAY/." "$1/"`,
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
 		image.Codename, path, mirror)
 }

@@ -21,7 +21,18 @@ const (
 	initramfsHook = `#!/bin/sh
 [ "$1" = prereqs ] && exit 0
 . /usr/share/initramfs-tools/hook-functions
-manual_add_modules virtio_pci virtio_blk ext4
+force_load virtio_pci
+force_load virtio_blk
+force_load ext4
+`
+
+	// These take the place of the scripts that run udev in the initial RAM disk: a third of the
+	// boot, to find the one disk that the kernel has found already. The second one also hands on
+	// the device files.
+	noUdev  = "#!/bin/sh\nexit 0\n"
+	moveDev = `#!/bin/sh
+[ "$1" = prereqs ] && exit 0
+mount -n -o move /dev "$rootmnt/dev"
 `
 
 	// guestdUnit serves as early as possible, so that a boot that goes wrong can be looked at.
@@ -55,6 +66,17 @@ WantedBy=sysinit.target
 	// The journal is replayed on mounting; a check at every boot would find nothing more.
 	fstab = "/dev/vda / ext4 rw,noatime 0 0\n"
 )
+
+// initramfsFiles are in place before Debian makes the initial RAM disk.
+func initramfsFiles() map[string]File {
+	const folder = "/etc/initramfs-tools/"
+	return map[string]File{
+		folder + "conf.d/glidepath-vm":      {Content: []byte("MODULES=list\n")},
+		folder + "hooks/glidepath-vm":       {Content: []byte(initramfsHook), Mode: 0o755},
+		folder + "scripts/init-top/udev":    {Content: []byte(noUdev), Mode: 0o755},
+		folder + "scripts/init-bottom/udev": {Content: []byte(moveDev), Mode: 0o755},
+	}
+}
 
 // systemFiles are in every image.
 func systemFiles() map[string]File {

@@ -55,7 +55,7 @@ func (g *Guest) kernelArguments() string {
 	return strings.Join([]string{
 		"root=/dev/vda rw rootfstype=ext4 console=ttyS0 loglevel=4 panic=5 oops=panic net.ifnames=0",
 		// Nobody attacks the guests, and translated code gains nothing from mitigations.
-		"mitigations=off tsc=reliable random.trust_cpu=on audit=0 psi=1",
+		"mitigations=off tsc=reliable random.trust_cpu=on audit=0 psi=1 cryptomgr.notests",
 		"systemd.machine_id=" + hex.EncodeToString(machine[:16]), "systemd.show_status=no systemd.unified_cgroup_hierarchy=1",
 		g.node.bootConfig().CommandLine(),
 	}, " ")

@@ -56,7 +56,7 @@ func listenControl(config guestd.Interface) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	outside, err := netlink.NewHandle()
+	outside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
