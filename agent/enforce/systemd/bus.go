@@ -5,13 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
 
-// ErrRefused is told by errors.Is of a Start whose unit's own condition did not let it run. systemd itself calls that a success.
-var ErrRefused = errors.New("its condition does not let it run on this host")
+// ErrRefused is told by errors.Is of a Start after which the unit does not run, because its own condition did not let it, or it ended at once
+// and well. systemd itself calls both a success.
+var ErrRefused = errors.New("it does not run: its ExecCondition= does not let it on this host, or it ended at once")
 
 // ErrNoUnit is told by errors.Is when systemd knows no unit of that name.
 var ErrNoUnit = errors.New("no such unit")
@@ -100,17 +102,19 @@ func (b *Bus) Restart(ctx context.Context, unit string) error {
 	return b.refused(ctx, unit)
 }
 
-// refused tells whether a start that systemd calls done was none.
+// refused tells whether a start that systemd calls done was none. systemd may have forgotten by now why a unit does not run.
 func (b *Bus) refused(ctx context.Context, unit string) error {
 	u, err := b.Unit(ctx, unit)
 	if err != nil {
 		return err
 	}
-	if u.ActiveState != "active" && u.Result == "exec-condition" {
+	if u.ActiveState == "inactive" && (u.Result == "exec-condition" || isService(unit) && u.Type != "oneshot") {
 		return fmt.Errorf("start %s: %w", unit, ErrRefused)
 	}
 	return nil
 }
+
+func isService(unit string) bool { return strings.HasSuffix(unit, ".service") }
 
 // Reload makes systemd read all unit files again. Limits that were written to cgroup files directly fall back to the units'.
 func (b *Bus) Reload(ctx context.Context) error {

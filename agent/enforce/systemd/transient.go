@@ -28,17 +28,21 @@ type RunSpec struct {
 	NoNetwork   bool          // without any network but a loopback of its own
 	Timeout     time.Duration // it is stopped then; none if 0
 	MemoryMax   int64         // bytes; no limit if 0
+	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
 	Slice       string        // system.slice if empty
 
 	Stdin  *os.File // nothing if nil. The caller closes its ends
-	Stdout *os.File // kept in Outcome.Output if nil
+	Stdout *os.File // kept in RunResult.Output if nil
+	Stderr *os.File // the same
+
+	Started func() // called when the command has its own copies of the files; may be nil
 }
 
 // RunResult is how a command ended.
 type RunResult struct {
 	ExitStatus int    // 0: it succeeded; a signal's number when Why is signal or core-dump
 	Why        string // systemd's word: success, exit-code, signal, timeout, oom-kill, …
-	Output     string // what it wrote to standard error, and to standard output where that was not handed in; at most 16 KiB of the end
+	Output     string // what it wrote to standard error and standard output where they were not handed in; at most 16 KiB of the end
 }
 
 // OK reports whether the command succeeded.
@@ -70,6 +74,9 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	in.Close()
 	if err != nil {
 		return RunResult{}, fmt.Errorf("run %s: %w", spec.Unit, err)
+	}
+	if spec.Started != nil {
+		spec.Started()
 	}
 	result := RunResult{Why: "success"}
 	select {
@@ -141,6 +148,10 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 	if stdout == nil {
 		stdout = output
 	}
+	stderr := s.Stderr
+	if stderr == nil {
+		stderr = output
+	}
 	p := []dbus.Property{
 		dbus.PropDescription(s.Description),
 		dbus.PropType("oneshot"),
@@ -166,7 +177,7 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 		prop("ReadWritePaths", s.Writable),
 		prop("InaccessiblePaths", s.Hidden),
 		prop("StandardOutputFileDescriptor", godbus.UnixFD(stdout.Fd())),
-		prop("StandardErrorFileDescriptor", godbus.UnixFD(output.Fd())),
+		prop("StandardErrorFileDescriptor", godbus.UnixFD(stderr.Fd())),
 	}
 	if s.Stdin != nil {
 		p = append(p, prop("StandardInputFileDescriptor", godbus.UnixFD(s.Stdin.Fd())))
@@ -179,6 +190,9 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 	}
 	if s.MemoryMax > 0 {
 		p = append(p, prop("MemoryMax", uint64(s.MemoryMax)))
+	}
+	if s.FileSizeMax > 0 {
+		p = append(p, prop("LimitFSIZE", uint64(s.FileSizeMax)))
 	}
 	if s.Slice != "" {
 		p = append(p, dbus.PropSlice(s.Slice))
