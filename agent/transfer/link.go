@@ -1,0 +1,266 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/transfer/frame"
+	"github.com/glidepath/glidepath/agent/transfer/tree"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// link is one connection between two agents, in frames.
+type link struct {
+	conn     net.Conn
+	peer     string // for errors: "target host-b"
+	in       *frame.Reader
+	rate     *Rate
+	stall    time.Duration
+	limit    int64 // bytes that may be received in all; 0 is none
+	progress func(done int64)
+
+	writing  sync.Mutex
+	broken   error // a frame was not sent whole: nothing can follow it
+	sent     atomic.Int64
+	received atomic.Int64
+	moved    atomic.Int64 // Unix nanoseconds, of the last data either way; 0 before the first
+}
+
+func newLink(conn net.Conn, peer string, r *Rate, stall time.Duration) *link {
+	if stall <= 0 {
+		stall = DefaultStall
+	}
+	return &link{conn: conn, peer: peer, in: frame.NewReader(conn, maxMessage), rate: r, stall: stall}
+}
+
+func (l *link) bytes() int64 { return l.sent.Load() + l.received.Load() }
+
+// write sends one frame.
+func (l *link) write(kind byte, p []byte) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.broken == nil {
+		if err := frame.Write(l.conn, kind, p); err != nil {
+			l.broken = fmt.Errorf("send to the %s: %w", l.peer, err)
+		}
+	}
+	return l.broken
+}
+
+func (l *link) writeMessage(kind byte, m any) error {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return l.write(kind, b)
+}
+
+// next receives one frame.
+func (l *link) next() (byte, []byte, error) {
+	kind, p, err := l.in.Next()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // every exchange ends with a frame that says so
+		}
+		if errors.Is(err, frame.ErrMalformed) {
+			err = fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		return 0, nil, fmt.Errorf("receive from the %s: %w", l.peer, err)
+	}
+	return kind, p, nil
+}
+
+// handshake runs f with a deadline on the connection, which the end of ctx cuts short, too.
+func (l *link) handshake(ctx context.Context, f func() error) error {
+	if err := l.conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
+	err := f()
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	return errors.Join(err, l.conn.SetDeadline(time.Time{}))
+}
+
+// local is the process at this end of an exchange.
+type local struct {
+	in  io.WriteCloser // to it
+	out io.ReadCloser  // from it; ends when it has ended. Closed when nobody listens any more
+	run func(context.Context) (tree.Result, error)
+}
+
+// exchange carries data both ways between the local process and the one of the peer until both have ended and told each other how.
+// It returns what the peer's found. On return nothing of it is left: no goroutine, no process.
+func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.in.Limit(maxData)
+	l.moved.Store(0)
+
+	var parts sync.WaitGroup
+	parts.Go(func() { l.watch(ctx, cancel) })
+	parts.Go(func() {
+		<-ctx.Done()
+		_ = l.conn.SetDeadline(time.Unix(1, 0)) // whatever waits for the connection gives up
+	})
+	var peerEnd end
+	heard := make(chan struct{})
+	parts.Go(func() {
+		defer close(heard)
+		var err error
+		if peerEnd, err = l.receive(ctx, p.in); err == nil {
+			err = peerEnd.err(l.peer)
+		}
+		if err != nil {
+			cancel(err) // what the local process does is in vain
+		}
+	})
+	var process sync.WaitGroup
+	var runErr error
+	process.Go(func() { own, runErr = p.run(ctx) })
+	process.Go(func() {
+		if err := l.send(ctx, p.out); err != nil {
+			cancel(err)
+		}
+	})
+	process.Wait()
+	said := false
+	if ctx.Err() == nil {
+		said = true
+		if err := l.writeMessage(frameEnd, endOf(own, runErr)); err != nil {
+			cancel(err)
+		}
+	}
+	select {
+	case <-heard:
+	case <-ctx.Done():
+	}
+	err = worse(runErr, context.Cause(ctx))
+	cancel(nil)
+	parts.Wait()
+	if said {
+		return own, peerEnd.Result, errors.Join(err, l.conn.SetDeadline(time.Time{}))
+	}
+	// The peer should hear why, rather than wait for a connection that broke.
+	if l.conn.SetDeadline(time.Now().Add(time.Second)) == nil {
+		_ = l.writeMessage(frameEnd, endOf(tree.Result{}, err))
+	}
+	return own, peerEnd.Result, err
+}
+
+// worse picks the error that says more of the two that an exchange ended with: when one side fails, the other's process often fails in turn.
+func worse(run, other error) error {
+	for _, c := range causes() {
+		switch {
+		case errors.Is(run, c.err):
+			return run
+		case errors.Is(other, c.err):
+			return other
+		}
+	}
+	if run != nil && (other == nil || errors.Is(other, ErrPeer)) {
+		return run
+	}
+	return other
+}
+
+// watch cancels an exchange that does not move. Before the first data it is waiting for the source to be frozen.
+func (l *link) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(max(l.stall/8, time.Millisecond))
+	defer tick.Stop()
+	begin := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			last, allowed := begin, max(armedTime, l.stall)
+			if at := l.moved.Load(); at != 0 {
+				last, allowed = time.Unix(0, at), l.stall
+			}
+			if now.Sub(last) > allowed {
+				cancel(fmt.Errorf("%w: nothing from or to the %s for %v", ErrStalled, l.peer, allowed))
+				return
+			}
+		}
+	}
+}
+
+func (l *link) move() {
+	l.moved.Store(time.Now().UnixNano())
+	if l.progress != nil {
+		l.progress(l.bytes())
+	}
+}
+
+// send carries what the local process says.
+func (l *link) send(ctx context.Context, out io.ReadCloser) error {
+	defer out.Close()
+	buf := make([]byte, maxData)
+	for {
+		n, err := out.Read(buf)
+		if n > 0 {
+			if err := l.rate.wait(ctx, n); err != nil {
+				return err
+			}
+			if err := l.write(frameData, buf[:n]); err != nil {
+				return err
+			}
+			l.sent.Add(int64(n))
+			l.move()
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return l.write(frameFin, nil)
+		}
+	}
+}
+
+// receive carries what the peer says until it says that it has ended.
+func (l *link) receive(ctx context.Context, in io.WriteCloser) (end, error) {
+	defer in.Close()
+	var broken bool // the local process hears no more: it has ended, and says why itself
+	for {
+		kind, p, err := l.next()
+		if err != nil {
+			return end{}, err
+		}
+		switch kind {
+		case frameData:
+			if l.limit > 0 && l.received.Load()+int64(len(p)) > l.limit {
+				return end{}, fmt.Errorf("%w: more than %d bytes from the %s", ErrQuota, l.limit, l.peer)
+			}
+			l.received.Add(int64(len(p)))
+			l.move()
+			if err := l.rate.wait(ctx, len(p)); err != nil {
+				return end{}, err
+			}
+			if !broken {
+				_, err := in.Write(p)
+				broken = err != nil
+			}
+		case frameFin:
+			in.Close()
+			broken = true
+		case frameEnd:
+			var e end
+			if len(p) > maxMessage {
+				return end{}, fmt.Errorf("%w: an end of %d bytes", ErrProtocol, len(p))
+			}
+			if err := proto.Unmarshal(p, &e); err != nil {
+				return end{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+			}
+			return e, nil
+		default:
+			return end{}, fmt.Errorf("%w: frame %q from the %s", ErrProtocol, kind, l.peer)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/glidepath/glidepath/agent/transfer/tree"
+)
+
+// maxStderr is how much of the end of a process's complaints is kept.
+const maxStderr = 16 << 10
+
+// outputs are pipes that collect the ends of what a process says.
+type outputs struct {
+	parts sync.WaitGroup
+	pipes []*os.File
+}
+
+// collect returns a file for a process to write to, and where its last words are once wait has returned.
+func (o *outputs) collect() (*os.File, *[]byte, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	o.pipes = append(o.pipes, w)
+	var said []byte
+	o.parts.Go(func() {
+		defer r.Close()
+		buf := make([]byte, 4<<10)
+		for {
+			n, err := r.Read(buf)
+			said = append(said, buf[:n]...)
+			said = said[max(0, len(said)-maxStderr):]
+			if err != nil {
+				return
+			}
+		}
+	})
+	return w, &said, nil
+}
+
+// wait returns when the processes have closed all their ends.
+func (o *outputs) wait() {
+	for _, w := range o.pipes {
+		w.Close() // the runner has done so, if it was called
+	}
+	o.parts.Wait()
+}
+
+// rsyncServer returns the receiving rsync as the local part of an exchange.
+func rsyncServer(r Runner, c Command) (local, error) {
+	stdinR, stdinW, err := os.Pipe()
+	if err != nil {
+		return local{}, err
+	}
+	stdoutR, stdoutW, err := os.Pipe()
+	if err != nil {
+		return local{}, errors.Join(err, stdinR.Close(), stdinW.Close())
+	}
+	run := func(ctx context.Context) (tree.Result, error) {
+		defer stdinW.Close()
+		var o outputs
+		stderr, said, err := o.collect()
+		if err != nil {
+			return tree.Result{}, errors.Join(err, stdinR.Close(), stdoutW.Close())
+		}
+		c.Stdin, c.Stdout, c.Stderr = stdinR, stdoutW, stderr
+		status, err := r.Run(ctx, c)
+		if err != nil {
+			stdinR.Close() // it may never have started: then nobody else closes them
+			stdoutW.Close()
+		}
+		o.wait()
+		if err != nil {
+			return tree.Result{}, err
+		}
+		err = rsyncError(status, *said)
+		if status == rsyncFileIO && diskFull(c.Write) {
+			// What it said of it went to the source, which may have been gone before it could be heard.
+			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
+		return tree.Result{}, err
+	}
+	return local{in: stdinW, out: stdoutR, run: run}, nil
+}
+
+// diskFull reports whether one of the file systems that hold the paths has no room.
+func diskFull(paths []string) bool {
+	for _, path := range paths {
+		var st unix.Statfs_t
+		if unix.Statfs(path, &st) == nil && (int64(st.Bavail)*st.Bsize < 1<<20 || st.Files > 0 && st.Ffree == 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// rsyncClient returns the sending rsync as the local part of an exchange, joined through the socket.
+func rsyncClient(r Runner, c Command, socket *pipeSocket) local {
+	run := func(ctx context.Context) (tree.Result, error) {
+		var accepting sync.WaitGroup
+		accepting.Go(socket.accept)
+		defer accepting.Wait()
+		defer socket.end()
+		var o outputs
+		defer o.wait()
+		stdout, stats, err := o.collect()
+		if err != nil {
+			return tree.Result{}, err
+		}
+		stderr, said, err := o.collect()
+		if err != nil {
+			return tree.Result{}, err
+		}
+		c.Stdout, c.Stderr = stdout, stderr
+		status, err := r.Run(ctx, c)
+		o.wait()
+		if err != nil {
+			return tree.Result{}, err
+		}
+		return rsyncStats(*stats), rsyncError(status, *said)
+	}
+	return local{in: pipeInput{socket}, out: socket, run: run}
+}

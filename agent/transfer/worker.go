@@ -1,0 +1,213 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/glidepath/glidepath/agent/transfer/frame"
+	"github.com/glidepath/glidepath/agent/transfer/tree"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// What a worker is to do.
+const (
+	workIndex = "index"
+	workSend  = "send"
+	workApply = "apply"
+)
+
+// Frames between the agent and its worker, which trust each other.
+const (
+	frameJob    = 'j' // agent: job
+	frameGo     = 'g' // agent: begin to send
+	frameResult = 'r' // worker: end; frameData before it
+)
+
+// job tells a worker what to do.
+type job struct {
+	Work   string      `msgpack:"w"`
+	Root   string      `msgpack:"r"`
+	Index  string      `msgpack:"x"` // file that holds the target's index
+	Final  bool        `msgpack:"f"`
+	Policy tree.Policy `msgpack:"p"`
+}
+
+// Worker is the process that reads or writes an instance's files for a round by content, as root but confined, so that the agent itself needs no
+// rights over them. It gets its job on stdin and answers on stdout. An error means that it could not even say what went wrong.
+func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	in := frame.NewReader(stdin, maxMessage)
+	kind, p, err := in.Next()
+	if err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	var j job
+	if kind != frameJob {
+		return fmt.Errorf("frame %q where the job was expected", kind)
+	}
+	if err := proto.Unmarshal(p, &j); err != nil {
+		return err
+	}
+	out := &dataWriter{w: stdout}
+	res, err := j.do(ctx, in, out)
+	b, encodeErr := proto.Marshal(endOf(res, err))
+	if encodeErr != nil {
+		return encodeErr
+	}
+	return frame.Write(stdout, frameResult, b)
+}
+
+func (j job) do(ctx context.Context, in *frame.Reader, out *dataWriter) (tree.Result, error) {
+	if j.Work == workIndex {
+		return tree.Index(ctx, j.Root, out)
+	}
+	index, err := os.Open(j.Index)
+	if err != nil {
+		return tree.Result{}, err
+	}
+	defer index.Close()
+	switch j.Work {
+	case workSend:
+		if kind, _, err := in.Next(); err != nil || kind != frameGo {
+			return tree.Result{}, fmt.Errorf("wait for the word to begin: frame %q: %w", kind, err)
+		}
+		return tree.Send(ctx, tree.SendJob{Root: j.Root, Index: index, Policy: j.Policy, Final: j.Final}, out)
+	case workApply:
+		moved := func() { _, _ = out.Write([]byte{0}) }
+		return tree.Apply(ctx, tree.ApplyJob{Root: j.Root, Index: index, Policy: j.Policy, Moved: moved}, in.Rest())
+	}
+	return tree.Result{}, fmt.Errorf("unknown work %q", j.Work)
+}
+
+// dataWriter puts what is written into frames of data. It is safe for concurrent use.
+type dataWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (d *dataWriter) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for done := 0; done < len(p); {
+		n := min(len(p)-done, maxData)
+		if err := frame.Write(d.w, frameData, p[done:done+n]); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(p), nil
+}
+
+// workers starts workers.
+type workers struct {
+	runner  Runner
+	program string   // the agent's own
+	args    []string // that make it a worker
+}
+
+// local returns a worker as the local part of an exchange. It begins to send when begin is closed. What it says is passed to tee, too, if that is not nil.
+func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct{}) (local, error) {
+	b, err := proto.Marshal(j)
+	if err != nil {
+		return local{}, err
+	}
+	stdinR, stdinW, err := os.Pipe()
+	if err != nil {
+		return local{}, err
+	}
+	stdoutR, stdoutW, err := os.Pipe()
+	if err != nil {
+		stdinR.Close()
+		stdinW.Close()
+		return local{}, err
+	}
+	out, outW := io.Pipe()
+	if tee == nil {
+		tee = io.Discard
+	}
+	run := func(ctx context.Context) (tree.Result, error) {
+		var parts sync.WaitGroup
+		var said end
+		var sayErr error
+		parts.Go(func() {
+			defer stdoutR.Close()
+			said, sayErr = fromWorker(stdoutR, io.MultiWriter(tee, outW))
+			outW.CloseWithError(sayErr)
+		})
+		if begin != nil {
+			parts.Go(func() {
+				select {
+				case <-begin:
+					_ = frame.Write(stdinW, frameGo) // one that has died says so by itself
+				case <-ctx.Done():
+				}
+			})
+		}
+		err := frame.Write(stdinW, frameJob, b)
+		if err == nil {
+			c := Command{
+				Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Write: write,
+			}
+			var status int
+			status, err = w.runner.Run(ctx, c)
+			if err == nil && status != 0 {
+				err = fmt.Errorf("%s ended with status %d", c.Name, status)
+			}
+		}
+		if err != nil {
+			// It may never have started: then nobody else closes its ends.
+			stdinR.Close()
+			stdoutW.Close()
+		}
+		parts.Wait()
+		stdinW.Close()
+		switch {
+		case said.Cause != "":
+			return said.Result, said.err(j.Work)
+		case err != nil:
+			return tree.Result{}, err
+		}
+		return said.Result, sayErr
+	}
+	l := local{in: stdinW, out: out, run: run}
+	if j.Work != workApply {
+		l.in = discard{}
+	}
+	return l, nil
+}
+
+// fromWorker passes on what a worker says until it says its result.
+func fromWorker(r io.Reader, to io.Writer) (end, error) {
+	in := frame.NewReader(r, frame.Max)
+	var lost error // nobody listens any more; what the worker says of itself still counts
+	for {
+		kind, p, err := in.Next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the worker ended without a result")
+			}
+			return end{}, err
+		}
+		switch kind {
+		case frameData:
+			if lost == nil {
+				_, lost = to.Write(p)
+			}
+		case frameResult:
+			var e end
+			err := proto.Unmarshal(p, &e)
+			return e, errors.Join(err, lost)
+		default:
+			return end{}, fmt.Errorf("frame %q from the worker", kind)
+		}
+	}
+}
+
+// discard hears what nobody needs: signs of life.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
