@@ -76,12 +76,11 @@ func rsyncServer(r Runner, c Command) (local, error) {
 			stdoutW.Close()
 		}
 		o.wait()
-		if err != nil {
-			return tree.Result{}, err
+		if err == nil {
+			err = rsyncError(status, *said)
 		}
-		err = rsyncError(status, *said)
-		if status == rsyncFileIO && diskFull(c.Write) {
-			// What it said of it went to the source, which may have been gone before it could be heard.
+		if err != nil && diskFull(c.Write) {
+			// rsync tells the source's rsync about it, which may be gone before it can pass it on.
 			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 		}
 		return tree.Result{}, err

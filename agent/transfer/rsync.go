@@ -13,7 +13,6 @@ import (
 
 // Exit statuses of rsync (its manual, EXIT VALUES) that an early round can live with: the final round finds what was missed.
 const (
-	rsyncFileIO   = 11 // and one that it can't
 	rsyncPartial  = 23 // some files could not be transferred: they changed their kind, or shrank, under its hands
 	rsyncVanished = 24
 )
