@@ -172,17 +172,17 @@ func (l *List) Path(p string) error {
 	if !slices.ContainsFunc(l.roots, func(root string) bool { return within(root, clean) }) {
 		return l.deny("path "+clean, "paths", clean)
 	}
-	real, err := resolve(clean)
+	target, err := resolve(clean)
 	if err != nil {
 		return &proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("path %s can't be followed: %v", clean, err), Remedy: "mend the link, or name another path"}
 	}
 	for _, root := range l.roots {
 		realRoot, err := resolve(root)
-		if err == nil && within(realRoot, real) {
+		if err == nil && within(realRoot, target) {
 			return nil
 		}
 	}
-	return l.deny(fmt.Sprintf("path %s, which leads to %s,", clean, real), "paths", real)
+	return l.deny(fmt.Sprintf("path %s, which leads to %s,", clean, target), "paths", target)
 }
 
 // Instance refuses an instance that needs anything which the list does not name. It names everything that is missing.
@@ -248,8 +248,8 @@ func resolve(p string) (string, error) {
 	rest := ""
 	for dir := p; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil {
-			real, err := filepath.EvalSymlinks(dir)
-			return filepath.Join(real, rest), err
+			followed, err := filepath.EvalSymlinks(dir)
+			return filepath.Join(followed, rest), err
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}

@@ -24,8 +24,7 @@ func (r Record) Adopt(q Request) (Record, error) {
 	if err := r.fresh(q); err != nil {
 		return r, err
 	}
-	switch {
-	case r.State == proto.FenceNone, r.State == proto.FenceOwner:
+	if r.State == proto.FenceNone || r.State == proto.FenceOwner {
 		return r.enter(q, proto.FenceOwner).describe(q), nil
 	}
 	return r, r.conflict(q, "adopted")

@@ -122,12 +122,25 @@ func (d *Driver) packageOf(ctx context.Context, path string) (name, version stri
 func (d *Driver) query(ctx context.Context, command ...string) (out string, ok bool, err error) {
 	res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
 		Unit: "glidepath-query-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".service", Description: "Glidepath: ask which package a program is from",
-		Command: command, User: "nobody", NoNetwork: true, Timeout: packageQueryTime,
+		Command: literal(command), User: "nobody", NoNetwork: true, Timeout: packageQueryTime,
 	})
 	if err != nil {
 		return "", false, fmt.Errorf("ask the package manager: %w", err)
 	}
+	// Both package managers end with 1 for a file that no package owns.
+	if !res.OK() && (res.Why != "exit-code" || res.ExitStatus != 1) {
+		return "", false, fmt.Errorf("ask the package manager: %s ended with %s %d: %s", command[0], res.Why, res.ExitStatus, strings.TrimSpace(res.Output))
+	}
 	return res.Output, res.OK(), nil
+}
+
+// literal keeps systemd from putting variables into a command's arguments.
+func literal(command []string) []string {
+	out := make([]string, len(command))
+	for i, arg := range command {
+		out[i] = strings.ReplaceAll(arg, "$", "$$")
+	}
+	return out
 }
 
 func exists(path string) bool {

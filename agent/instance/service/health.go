@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,7 @@ func (d *Driver) attempt(ctx context.Context, spec proto.InstanceSpec) error {
 	case len(h.Exec) > 0:
 		res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
 			Unit: "glidepath-check-" + spec.Name + ".service", Description: "Glidepath: health of " + spec.Name,
-			Command: h.Exec, User: h.ExecUser(), Timeout: attemptTime,
+			Command: literal(h.Exec), User: h.ExecUser(), Timeout: attemptTime,
 			Env: []string{"GLIDEPATH_INSTANCE=" + spec.Name, "GLIDEPATH_ADDRESS=" + host},
 		})
 		if err != nil {
@@ -130,7 +131,7 @@ func get(ctx context.Context, host, portAndPath string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.CopyN(io.Discard, resp.Body, 64<<10); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, resp.Body, 64<<10); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 399 {

@@ -15,7 +15,7 @@ type Host struct{ *systemd.Bus }
 
 const systemctlTime = 30 * time.Second
 
-// Enable makes a unit start at boot. systemctl does more for that than the bus: it tells the host's init scripts, too.
+// Enable makes a unit start at boot.
 func (h Host) Enable(ctx context.Context, unit string) error { return h.systemctl(ctx, "enable", unit) }
 
 // Disable makes a unit not start at boot. One that is another's name or is started by others only stays as it is.
@@ -26,8 +26,9 @@ func (h Host) Disable(ctx context.Context, unit string) error {
 func (h Host) systemctl(ctx context.Context, verb, unit string) error {
 	res, err := h.RunTransient(ctx, systemd.RunSpec{
 		Unit: "glidepath-" + verb + "-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".service", Description: "Glidepath: " + verb + " " + unit,
-		Command: []string{"/usr/bin/systemctl", "--quiet", verb, "--", unit}, User: "root", Timeout: systemctlTime,
-		Writable: []string{"/etc"}, // links of units and of init scripts
+		// Neither reloading nor the links of init scripts matter to what starts at the next boot, and both take seconds.
+		Command: []string{"/usr/bin/systemctl", "--quiet", "--no-reload", verb, "--", unit}, User: "root", Timeout: systemctlTime,
+		Env: []string{"SYSTEMCTL_SKIP_SYSV=1"}, Writable: []string{"/etc/systemd/system"},
 	})
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", verb, unit, err)

@@ -53,7 +53,6 @@ type labHost struct {
 	units   map[string]*systemd.Unit
 	dropIns map[string]bool
 	place   address.Place
-	probes  int
 
 	driver *Driver
 }

@@ -139,7 +139,7 @@ func (j *job) do(ctx context.Context) error {
 	case proto.OpConfirm:
 		return j.confirm(ctx)
 	case proto.OpThaw:
-		return j.thaw(ctx)
+		return j.thaw(ctx, fence.Record.Thaw)
 	case proto.OpRefuse:
 		return j.refuse(ctx)
 	case proto.OpCleanTarget:

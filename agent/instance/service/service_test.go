@@ -372,6 +372,28 @@ func TestThawIsRefusedWhileSomebodyAnswersForTheAddress(t *testing.T) {
 	})
 }
 
+func TestACutOffSourceThawsOnTheTargetsWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		a, b := l.hosts[0], l.hosts[1]
+		thaw := func() error {
+			return a.driver.ThawRefused(context.Background(), name, m1, b.driver.Fence.Get(name).Refused)
+		}
+		if thaw() == nil {
+			t.Fatal("thawed though the target may still start")
+		}
+		l.expectFrozen(a)
+		l.done(1, proto.OpRefuse, 3, m1, nil) // what the source asks for: the token after its own
+		l.must(thaw())
+		l.must(thaw())
+		l.expectRunning(a)
+		refusedFor(t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultStale, "durably refused")
+		refusedFor(t, l.do(0, proto.OpFreeze, 2, m1, nil), proto.FaultStale, "seen")
+	})
+}
+
 // TestAnInstanceWithoutPermitIsStopped runs on the real clock, which permits are measured by.
 func TestAnInstanceWithoutPermitIsStopped(t *testing.T) {
 	for title, after := range map[string]int64{"run out": -1, "refused": 0} {
