@@ -216,23 +216,23 @@ func TestFilesComeBackAsTheyWereWritten(t *testing.T) {
 }
 
 func TestBrokenUploadLeavesTheOldFile(t *testing.T) {
-	client := serve(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // after the server has stopped
+		if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("the folder holds %v, %v", entries, err)
+		}
+	})
 	broken := io.MultiReader(strings.NewReader("half"), failingReader{})
-	if err := client.WriteFile(t.Context(), path, 0o600, broken); err == nil {
+	if err := serve(t).WriteFile(t.Context(), path, 0o600, broken); err == nil {
 		t.Error("half a file was accepted")
 	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	waitFor(t, func() bool {
-		entries, err := os.ReadDir(dir)
-		return err == nil && len(entries) == 1
-	})
 }
 
 func TestFramesAboveTheLimitAreRefused(t *testing.T) {
