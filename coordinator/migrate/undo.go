@@ -1,0 +1,165 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	disarmLeast = time.Second // for a target to refuse although its permits are over already
+	thawLimit   = 3 * time.Minute
+	thawTries   = 3   // after which a source that runs but is not healthy is left as it is
+	cleanTries  = 100 // after which a target that can't be cleaned is left to its operator
+	lostAgain   = 5 * time.Second
+)
+
+// undo puts the source back, then leaves nothing on the target.
+func (w *walker) undo(ctx context.Context, s scene) error {
+	if !w.cancelled {
+		w.cancelled = true
+		w.cancelAll(ctx, s)
+	}
+	if s.i.State == proto.InstanceThawing {
+		return w.thaw(ctx, s)
+	}
+	return w.clean(ctx, s)
+}
+
+// cancelAll stops what was begun before the migration was given up, so that what undoes it need not queue behind. What leads towards
+// less running is not stopped: half a stop is worse than a late one.
+func (w *walker) cancelAll(ctx context.Context, s scene) {
+	for _, o := range s.m.Operations {
+		if o.Result != nil || o.Fence >= s.i.Fence {
+			continue
+		}
+		switch o.Kind {
+		case proto.OpFreeze, proto.OpRefuse, proto.OpCleanTarget, proto.OpRetire:
+		default:
+			w.recording.Go(func() { w.cancel(ctx, o.Host, o.ID) })
+		}
+	}
+}
+
+// thaw lets the source run the instance again once the target can't.
+func (w *walker) thaw(ctx context.Context, s scene) error {
+	if done, err := w.disarm(ctx, s); !done || err != nil {
+		return err
+	}
+	o := order{kind: proto.OpThaw, host: s.m.Source, limit: thawLimit}
+	if _, err := w.perform(ctx, s, o); err != nil {
+		var fault *proto.Fault
+		n, _ := failures(s.m, o, s.i.Fence)
+		if !errors.As(err, &fault) || fault.Code != proto.FaultUnhealthy || n+1 < thawTries {
+			return w.persist(ctx, s, o, err)
+		}
+		// It has the right to run back and was started: that it is not healthy there is not for a migration to mend.
+		w.log.Error("the source runs the instance again, but it is not healthy", "host", o.host, "instance", s.m.Instance, "error", fault)
+	}
+	return w.decide(ctx, &proto.MigrationThaw{Migration: s.m.ID, Fence: s.i.Fence})
+}
+
+// disarm reports whether the target can't run the instance any more: it was never allowed to, it has durably refused, or
+// nothing is heard of it and no permit can hold. A target that answers that it can't stop the instance is not passed over.
+func (w *walker) disarm(ctx context.Context, s scene) (done bool, err error) {
+	if s.m.Loss {
+		return w.giveUp(ctx, s)
+	}
+	if committed(s.m) == 0 {
+		return true, nil
+	}
+	over := w.permitsOver(s.m.ID)
+	o := order{kind: proto.OpRefuse, host: s.m.Target, silence: max(time.Until(over), disarmLeast)}
+	_, err = w.perform(ctx, s, o)
+	var fault *proto.Fault
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &fault):
+		return false, w.persist(ctx, s, o, err)
+	case errors.Is(err, errSuperseded) || ctx.Err() != nil || time.Now().Before(over):
+		return false, err
+	}
+	w.log.Warn("the target does not answer; no permit of it can hold any more, so the source goes on", "host", s.m.Target, "error", err)
+	return true, nil
+}
+
+// clean leaves nothing of the migration on the target, however long it takes to reach it.
+func (w *walker) clean(ctx context.Context, s scene) error {
+	if s.m.Loss {
+		state, err := w.standDown(ctx, s)
+		if err != nil {
+			w.trouble(err)
+			sleep(ctx, lostAgain)
+			return context.Cause(ctx)
+		}
+		if state != proto.FenceRefused {
+			return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeAborted})
+		}
+	}
+	o := order{kind: proto.OpCleanTarget, host: s.m.Target}
+	if prepared(s.m) {
+		if _, err := w.perform(ctx, s, o); err != nil {
+			var fault *proto.Fault
+			if n, _ := failures(s.m, o, s.i.Fence); errors.As(err, &fault) && n+1 >= cleanTries {
+				why := fmt.Sprintf("%s; then %s could not be cleaned: %s", s.m.Reason, s.m.Target, fault)
+				return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeFailed, Reason: clip(why)})
+			}
+			return w.persist(ctx, s, o, err)
+		}
+	}
+	return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeAborted})
+}
+
+// prepared reports whether anything of a migration can be on its target. Nothing is sent that is not recorded before.
+func prepared(m proto.Migration) bool {
+	for _, o := range m.Operations {
+		if o.Kind == proto.OpPrepareTarget {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp is disarm for a target that was the owner and that an operator gave up as lost. Should it be there after all, it
+// is stopped first; if it can't be reached for the time of a permit, the operator's word holds.
+func (w *walker) giveUp(ctx context.Context, s scene) (done bool, err error) {
+	_, err = w.standDown(ctx, s)
+	if err == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	var fault *proto.Fault
+	since := timeline.Of(time.Now()).Sub(entered(s.m, proto.PhaseUndo))
+	if errors.As(err, &fault) || since < permitOver {
+		w.trouble(err)
+		sleep(ctx, againFirst)
+		return false, nil
+	}
+	w.log.Warn("the target that was given up does not answer; the source goes on with the data it kept", "host", s.m.Target)
+	return true, nil
+}
+
+// standDown takes the right to run from a target that was confirmed, and returns as what it holds the instance then. What
+// was written there stays there.
+func (w *walker) standDown(ctx context.Context, s scene) (proto.FenceState, error) {
+	h, err := w.holding(ctx, s.m.Target, s.m.Instance)
+	if err != nil {
+		return "", err
+	}
+	switch h.State {
+	case proto.FenceOwner, proto.FenceFrozen:
+		_, err = w.perform(ctx, s, order{kind: proto.OpFreeze, host: s.m.Target, silence: permitOver})
+		return proto.FenceFrozen, err
+	case proto.FenceStarting, proto.FenceRefused:
+		_, err = w.perform(ctx, s, order{kind: proto.OpRefuse, host: s.m.Target, silence: permitOver})
+		return proto.FenceRefused, err
+	}
+	return h.State, nil
+}
