@@ -1,0 +1,289 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/glidepath/glidepath/coordinator/api"
+	"github.com/glidepath/glidepath/coordinator/api/apitest"
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// world is a fleet and its API, asked without a network.
+type world struct {
+	*apitest.Fleet
+	t      *testing.T
+	server *api.Server
+}
+
+func newWorld(t *testing.T, change ...func(*apitest.Fleet)) *world {
+	f := apitest.New(t)
+	for _, c := range change {
+		c(f)
+	}
+	return &world{Fleet: f, t: t, server: api.New(f.Config)}
+}
+
+// ask sends a request in a role, "" for nobody. Headers are pairs of name and value.
+func (w *world) ask(role proto.Role, request string, body any, headers ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	method, path, _ := strings.Cut(request, " ")
+	var in io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		in = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		in = strings.NewReader(string(text))
+	}
+	r := httptest.NewRequest(method, path, in)
+	if role != "" {
+		r.Header.Set("Authorization", "Bearer "+w.Tokens[role])
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	out := httptest.NewRecorder()
+	w.server.ServeHTTP(out, r)
+	return out
+}
+
+// ok asks as admin and returns the answer, which must be good.
+func ok[T any](w *world, request string, body any, headers ...string) T {
+	w.t.Helper()
+	resp := w.ask(proto.RoleAdmin, request, body, headers...)
+	var out T
+	if resp.Code != http.StatusOK {
+		w.t.Fatalf("%s: %d %s", request, resp.Code, resp.Body)
+	}
+	if err := json.Unmarshal(resp.Body.Bytes(), &out); err != nil {
+		w.t.Fatalf("%s: %v: %s", request, err, resp.Body)
+	}
+	return out
+}
+
+// fails asks as admin and returns the error, which must have the code and its status.
+func (w *world) fails(code v1.Code, status int, request string, body any, headers ...string) v1.Error {
+	w.t.Helper()
+	resp := w.ask(proto.RoleAdmin, request, body, headers...)
+	var out v1.ErrorBody
+	if err := json.Unmarshal(resp.Body.Bytes(), &out); err != nil {
+		w.t.Fatalf("%s: %v: %s", request, err, resp.Body)
+	}
+	if resp.Code != status || out.Error.Code != code {
+		w.t.Fatalf("%s: %d %+v, want %d %s", request, resp.Code, out.Error, status, code)
+	}
+	return out.Error
+}
+
+func (w *world) adopt(name string) {
+	w.t.Helper()
+	spec := apitest.Spec(name)
+	spec.Mode = proto.Enforce
+	ok[v1.InstanceDetail](w, "PUT /v1/instances/"+name, spec)
+}
+
+func TestEveryRouteTakesItsRole(t *testing.T) {
+	want := map[string]proto.Role{
+		"GET /v1/status": "viewer", "GET /metrics": "viewer", "GET /v1/hosts": "viewer", "GET /v1/hosts/{name}": "viewer",
+		"GET /v1/reservations": "viewer", "GET /v1/types": "viewer", "GET /v1/applications": "viewer", "GET /v1/events": "viewer",
+		"GET /v1/instances": "viewer", "GET /v1/instances/{name}": "viewer", "GET /v1/instances/{name}/schedule": "viewer",
+		"GET /v1/instances/{name}/forecast": "viewer", "GET /v1/instances/{name}/history": "viewer", "POST /v1/plans": "viewer",
+		"GET /v1/migrations": "viewer", "GET /v1/migrations/{id}": "viewer", "GET /v1/migrations/{id}/watch": "viewer",
+
+		"PUT /v1/types/{name}": "operator", "DELETE /v1/types/{name}": "operator", "PUT /v1/applications/{name}": "operator",
+		"DELETE /v1/applications/{name}": "operator", "POST /v1/events": "operator", "DELETE /v1/events/{id}": "operator",
+		"PUT /v1/instances/{name}": "operator", "POST /v1/instances/{name}/mode": "operator", "POST /v1/instances/{name}/release": "operator",
+		"POST /v1/instances/{name}/history": "operator", "POST /v1/migrations": "operator", "POST /v1/migrations/{id}/abort": "operator",
+
+		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
+	}
+	w := newWorld(t)
+	order := []proto.Role{"", proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin}
+	for _, pattern := range w.server.Patterns() {
+		need, known := want[pattern]
+		if !known {
+			t.Errorf("%s: say here who may", pattern)
+			continue
+		}
+		delete(want, pattern)
+		path := strings.NewReplacer("{name}", "nothing", "{id}", "nothing").Replace(pattern)
+		for have, role := range order {
+			resp := w.ask(role, path, nil)
+			may := have >= slices.Index(order, need)
+			switch {
+			case role == "" && resp.Code != http.StatusUnauthorized:
+				t.Errorf("%s for nobody: %d", pattern, resp.Code)
+			case role != "" && may == (resp.Code == http.StatusForbidden):
+				t.Errorf("%s as %s: %d %s", pattern, role, resp.Code, resp.Body)
+			case role != "" && !may && !strings.Contains(resp.Body.String(), `"role":"`+string(need)+`"`):
+				t.Errorf("%s as %s does not name the role: %s", pattern, role, resp.Body)
+			case resp.Code == http.StatusInternalServerError:
+				t.Errorf("%s as %q: %s", pattern, role, resp.Body)
+			}
+		}
+	}
+	for pattern := range want {
+		t.Errorf("%s is gone", pattern)
+	}
+}
+
+func TestBadInputIsRefusedWithItsReason(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	spec := func(change func(*proto.InstanceSpec)) proto.InstanceSpec {
+		s := apitest.Spec("web-1")
+		change(&s)
+		return s
+	}
+	const put = "PUT /v1/instances/web-1"
+	for name, c := range map[string]struct {
+		request string
+		body    any
+		headers []string
+		code    v1.Code
+		status  int
+		says    string
+	}{
+		"no body":              {put, nil, nil, v1.CodeInvalid, 400, "no body"},
+		"not JSON":             {put, "hello", nil, v1.CodeInvalid, 400, "not what is wanted"},
+		"two values":           {put, `{"name":"web-1"} {}`, nil, v1.CodeInvalid, 400, "something follows"},
+		"unknown field":        {put, `{"nmae":"web-1"}`, nil, v1.CodeInvalid, 400, `unknown field \"nmae\"`},
+		"too large":            {put, `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil, v1.CodeTooLarge, 413, "larger than 1048576 bytes"},
+		"another type of body": {put, "name: web-1", []string{"Content-Type", "application/yaml"}, v1.CodeMediaType, 415, "send application/json"},
+		"a key that is none":   {put, apitest.Spec("web-1"), []string{v1.HeaderKey, "abc"}, v1.CodeInvalid, 400, "not a ULID"},
+		"unknown path":         {"GET /v1/nothing", nil, nil, v1.CodeNotFound, 404, "there is no /v1/nothing"},
+		"another method":       {"PUT /v1/hosts", nil, nil, v1.CodeMethod, 405, "use GET"},
+
+		"another name":         {put, apitest.Spec("web-2"), nil, v1.CodeInvalid, 400, "use one name"},
+		"no such name":         {"PUT /v1/instances/-x", spec(func(s *proto.InstanceSpec) { s.Name = "-x" }), nil, v1.CodeInvalid, 400, "is no name for a instance"},
+		"unknown driver":       {put, spec(func(s *proto.InstanceSpec) { s.Driver = "vm" }), nil, v1.CodeInvalid, 400, "use service"},
+		"no service":           {put, spec(func(s *proto.InstanceSpec) { s.Service = nil }), nil, v1.CodeInvalid, 400, "name its unit"},
+		"no unit":              {put, spec(func(s *proto.InstanceSpec) { s.Service.Unit = "redis" }), nil, v1.CodeInvalid, 400, "not the name of a service"},
+		"unit with a path":     {put, spec(func(s *proto.InstanceSpec) { s.Service.Unit = "../x.service" }), nil, v1.CodeInvalid, 400, "not the name of a service"},
+		"companion":            {put, spec(func(s *proto.InstanceSpec) { s.Service.Companions = []string{"x.slice"} }), nil, v1.CodeInvalid, 400, "service.companions"},
+		"relative data":        {put, spec(func(s *proto.InstanceSpec) { s.Service.Data = []string{"var"} }), nil, v1.CodeInvalid, 400, "service.data"},
+		"data in data":         {put, spec(func(s *proto.InstanceSpec) { s.Service.Data = []string{"/a", "/a/b"} }), nil, v1.CodeInvalid, 400, "name it once"},
+		"config not clean":     {put, spec(func(s *proto.InstanceSpec) { s.Service.Config = []string{"/etc/../x"} }), nil, v1.CodeInvalid, 400, "service.config"},
+		"address alone":        {put, spec(func(s *proto.InstanceSpec) { s.Address = "10.77.0.60" }), nil, v1.CodeInvalid, 400, "prefix length"},
+		"network":              {put, spec(func(s *proto.InstanceSpec) { s.Address = "10.77.0.0/24" }), nil, v1.CodeInvalid, 400, "is a network"},
+		"loopback":             {put, spec(func(s *proto.InstanceSpec) { s.Address = "127.0.0.2/8" }), nil, v1.CodeInvalid, 400, "can't move"},
+		"unknown class":        {put, spec(func(s *proto.InstanceSpec) { s.Class = "gold" }), nil, v1.CodeInvalid, 400, "none of critical"},
+		"unknown mode":         {put, spec(func(s *proto.InstanceSpec) { s.Mode = "force" }), nil, v1.CodeInvalid, 400, "neither observe nor enforce"},
+		"two health checks":    {put, spec(func(s *proto.InstanceSpec) { s.Health.HTTP = ":80/" }), nil, v1.CodeInvalid, 400, "one of tcp, http and exec"},
+		"no port":              {put, spec(func(s *proto.InstanceSpec) { s.Health.TCP = 70000 }), nil, v1.CodeInvalid, 400, "is no port"},
+		"not a port":           {put, spec(func(s *proto.InstanceSpec) { s.Health = proto.HealthSpec{HTTP: "http://x/"} }), nil, v1.CodeInvalid, 400, "like :8080/ready"},
+		"relative check":       {put, spec(func(s *proto.InstanceSpec) { s.Health = proto.HealthSpec{Exec: []string{"true"}} }), nil, v1.CodeInvalid, 400, "absolute path"},
+		"user without check":   {put, spec(func(s *proto.InstanceSpec) { s.Health.User = "x" }), nil, v1.CodeInvalid, 400, "there is no exec"},
+		"unknown type":         {put, spec(func(s *proto.InstanceSpec) { s.Type = "m.huge" }), nil, v1.CodeNotFound, 404, "glidepath type list"},
+		"unknown application":  {put, spec(func(s *proto.InstanceSpec) { s.Application = "x" }), nil, v1.CodeNotFound, 404, "glidepath app list"},
+		"unknown host":         {put, spec(func(s *proto.InstanceSpec) { s.Host, s.Address = "host-z", "" }), nil, v1.CodeNotFound, 404, "host-z"},
+		"taken unit":           {put, spec(func(s *proto.InstanceSpec) { s.Address = "" }), nil, v1.CodeConflict, 409, "is instance cache-1 already"},
+		"taken address":        {put, spec(func(s *proto.InstanceSpec) { s.Service.Unit = "x.service" }), nil, v1.CodeConflict, 409, "is that of instance cache-1"},
+		"unknown mode to set":  {"POST /v1/instances/cache-1/mode", v1.ModeRequest{Mode: "x"}, nil, v1.CodeInvalid, 400, "use observe or enforce"},
+		"unknown instance":     {"POST /v1/instances/x/release", nil, nil, v1.CodeNotFound, 404, "glidepath instance list"},
+		"type without limits":  {"PUT /v1/types/x", `{}`, nil, v1.CodeInvalid, 400, "allows nothing"},
+		"type of negatives":    {"PUT /v1/types/x", `{"max":{"cpu_millicores":-1}}`, nil, v1.CodeInvalid, 400, "negative"},
+		"type in use":          {"DELETE /v1/types/m.small", nil, nil, v1.CodeRefused, 422, "uses instance type"},
+		"application in use":   {"DELETE /v1/applications/redis", nil, nil, v1.CodeRefused, 422, "is of application"},
+		"event of nothing":     {"POST /v1/events", v1.EventRequest{Kind: "k", Start: 1, End: 2}, nil, v1.CodeInvalid, 400, "touches nothing"},
+		"event of strangers":   {"POST /v1/events", v1.EventRequest{Kind: "k", Start: 1, End: 2, Instances: []string{"x"}}, nil, v1.CodeNotFound, 404, "glidepath instance list"},
+		"event without length": {"POST /v1/events", v1.EventRequest{Kind: "k", Start: 2, End: 2, Instances: []string{"cache-1"}}, nil, v1.CodeInvalid, 400, "a later end"},
+		"unknown event":        {"DELETE /v1/events/x", nil, nil, v1.CodeNotFound, 404, "no event"},
+		"steps that are none":  {"GET /v1/instances/cache-1/forecast?steps=x", nil, nil, v1.CodeInvalid, 400, "not a whole number"},
+		"too many steps":       {"GET /v1/instances/cache-1/forecast?steps=5000", nil, nil, v1.CodeInvalid, 400, "from 0 to 4096"},
+		"flag that is none":    {"GET /v1/migrations?active=yes", nil, nil, v1.CodeInvalid, 400, "neither true nor false"},
+		"plan of nothing":      {"POST /v1/plans", v1.PlanRequest{Instance: "x"}, nil, v1.CodeNotFound, 404, "glidepath instance list"},
+		"plan to nowhere":      {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "x"}, nil, v1.CodeNotFound, 404, "glidepath host list"},
+		"plan for no type":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Type: "x"}, nil, v1.CodeNotFound, 404, "glidepath type list"},
+		"plan that is old":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Fence: 9}, nil, v1.CodeConflict, 409, "plan again"},
+		"plan to where it is":  {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-a"}, nil, v1.CodeRefused, 422, "name another target"},
+		"unknown migration":    {"POST /v1/migrations/x/abort", nil, nil, v1.CodeNotFound, 404, "glidepath migration list"},
+		"token of no role":     {"POST /v1/tokens", v1.TokenRequest{Role: "root"}, nil, v1.CodeInvalid, 400, "none of viewer"},
+		"token from the past":  {"POST /v1/tokens", v1.TokenRequest{Role: "admin", Expires: -1}, nil, v1.CodeInvalid, 400, "expires_ms"},
+		"unknown token":        {"DELETE /v1/tokens/x", nil, nil, v1.CodeNotFound, 404, "no token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{Fleet: w.Fleet, t: t, server: w.server}
+			before := w.View().Applied()
+			e := w.fails(c.code, c.status, c.request, c.body, c.headers...)
+			text := strings.ReplaceAll(fmt.Sprintf("%s: %s", e.Message, e.Remedy), `"`, `\"`)
+			if !strings.Contains(text, c.says) {
+				t.Errorf("%q does not say %q", text, c.says)
+			}
+			if c.code == v1.CodeInvalid && c.status == 400 && w.View().Applied() > before+1 {
+				t.Error("more than one command was applied")
+			}
+		})
+	}
+	if n := len(slices.Collect(w.View().Instances())); n != 1 {
+		t.Errorf("%d instances", n)
+	}
+}
+
+func TestARequestThatIsSentAgainIsCarriedOutOnce(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	key := ulid.Make().String()
+	body := v1.EventRequest{Kind: "campaign", Start: 1_900_000_000_000, End: 1_900_000_600_000, Instances: []string{"cache-1"}}
+	first := ok[proto.Event](w, "POST /v1/events", body, v1.HeaderKey, key)
+	if first.ID != key || first.Source == "" {
+		t.Errorf("%+v", first)
+	}
+	if again := ok[proto.Event](w, "POST /v1/events", body, v1.HeaderKey, key); again.ID != key || again.ChangedAt != first.ChangedAt {
+		t.Errorf("%+v", again)
+	}
+	start := v1.PlanRequest{Instance: "cache-1", Target: "host-c"}
+	key = ulid.Make().String()
+	one := ok[proto.Migration](w, "POST /v1/migrations", start, v1.HeaderKey, key)
+	two := ok[proto.Migration](w, "POST /v1/migrations", start, v1.HeaderKey, key)
+	if one.ID != key || two.ID != key || len(slices.Collect(w.View().Migrations())) != 1 {
+		t.Errorf("%s and %s", one.ID, two.ID)
+	}
+	// Another holder's request of the same key is another request.
+	resp := w.ask(proto.RoleOperator, "POST /v1/events", body, v1.HeaderKey, first.ID)
+	var other proto.Event
+	if err := json.Unmarshal(resp.Body.Bytes(), &other); err != nil || other.ChangedAt < first.ChangedAt || !strings.HasPrefix(other.Source, "the-operator/") {
+		t.Errorf("%s %v", resp.Body, err)
+	}
+}
+
+func TestWhatChangesIsAudited(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	ok[v1.List[proto.InstanceType]](w, "GET /v1/types", nil)
+	w.ask(proto.RoleViewer, "POST /v1/instances/cache-1/release", nil)
+	w.ask("", "POST /v1/instances/cache-1/release", nil)
+	w.fails(v1.CodeRefused, 422, "DELETE /v1/types/m.small", nil)
+	var got []string
+	for line := range strings.Lines(w.Audit()) {
+		var r map[string]string
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		who, _, _ := strings.Cut(r["actor"], "/")
+		got = append(got, fmt.Sprintf("%s %s %s: %s", who, r["method"], r["object"], r["result"]))
+	}
+	want := []string{
+		"the-admin PUT /v1/instances/{name} instances/cache-1: ok",
+		"the-viewer POST /v1/instances/{name}/release instances/cache-1/release: forbidden",
+		" POST /v1/instances/{name}/release instances/cache-1/release: unauthorised",
+		"the-admin DELETE /v1/types/{name} types/m.small: refused",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("audited:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
