@@ -65,7 +65,7 @@ func FuzzHostPermit(f *testing.F)      { decodes[HostPermit](f) }
 func FuzzForecastRequest(f *testing.F) { decodes[ForecastRequest](f) }
 func FuzzForecastReply(f *testing.F)   { decodes[ForecastReply](f) }
 func FuzzHistoryRequest(f *testing.F)  { decodes[HistoryRequest](f) }
-func FuzzHistoryPage(f *testing.F)    { decodes[HistoryPage](f) }
+func FuzzHistoryPage(f *testing.F)     { decodes[HistoryPage](f) }
 func FuzzMigration(f *testing.F)       { decodes[Migration](f) }
 func FuzzReservation(f *testing.F)     { decodes[Reservation](f) }
 func FuzzHost(f *testing.F)            { decodes[Host](f) }

@@ -180,7 +180,7 @@ func (g *grid) base(masked []float64) []float64 {
 	}
 	base := make([]float64, len(masked))
 	for i := range base {
-		level := 0.0
+		var level float64
 		for reach := max(1, g.day/2); ; reach *= 2 {
 			from, to := max(0, i-reach), min(len(masked), i+reach+1)
 			if c := seen[to] - seen[from]; c > 0 {

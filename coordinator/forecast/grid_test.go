@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/glidepath/glidepath/internal/timeline"
 )
 
 func TestWalkingFindsTheSameStepsAsDividing(t *testing.T) {
@@ -91,7 +89,7 @@ func TestAThinLastStepIsDropped(t *testing.T) {
 		t.Errorf("two minutes of five make a step: %v", g.y)
 	}
 	s.Values = append(s.Values, 9)
-	if g := newGrid(s, step, 28*day, time.UTC, 0); len(g.y) != 2 || g.timeOf(1) != timeline.Time(monday.Add(step)) {
+	if g := newGrid(s, step, 28*day, time.UTC, 0); len(g.y) != 2 || g.timeOf(1) != monday.Add(step) {
 		t.Errorf("three minutes of five make none: %v", g.y)
 	}
 }

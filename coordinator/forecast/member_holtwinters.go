@@ -9,7 +9,6 @@ type holtWinters struct {
 	level, trend []float64 // after each step
 	season       []float64 // of each step
 	phi          float64   // damping of the trend per step
-	horizon      []float64 // horizon[h] is the sum of phi to the powers 1 … h+1
 }
 
 // halfLife returns the factor per step that halves in n steps.

@@ -13,6 +13,7 @@ import (
 // Fold says how the values of a series combine when steps are merged into longer ones.
 type Fold uint8
 
+// How steps merge.
 const (
 	Mean Fold = iota // step means: what was consumed on average; for reports
 	Max              // step maxima: what had to be there; for allocation

@@ -69,7 +69,7 @@ func Open(cfg Config) (*Pool, error) {
 	c := memberlist.DefaultLANConfig()
 	c.Name, c.Label, c.Keyring = cfg.Self.Name, cfg.Fleet, keyring
 	c.Delegate, c.Events = delegate(meta), events{p}
-	c.Logger = slog.NewLogLogger(leveled{cfg.Log.Handler()}, slog.LevelDebug)
+	c.Logger = slog.NewLogLogger(levelled{cfg.Log.Handler()}, slog.LevelDebug)
 	c.Transport = cfg.transport
 	c.DeadNodeReclaimTime = 10 * time.Second // a coordinator that comes back with another address
 	if c.BindAddr, c.BindPort, err = split(cfg.Bind); err != nil {
@@ -169,12 +169,12 @@ func (e events) notify() {
 	}
 }
 
-// leveled gives memberlist's log lines, which carry their level as a prefix, that level.
-type leveled struct{ slog.Handler }
+// levelled gives memberlist's log lines, which carry their level as a prefix, that level.
+type levelled struct{ slog.Handler }
 
-func (l leveled) Enabled(context.Context, slog.Level) bool { return true }
+func (l levelled) Enabled(context.Context, slog.Level) bool { return true }
 
-func (l leveled) Handle(ctx context.Context, r slog.Record) error {
+func (l levelled) Handle(ctx context.Context, r slog.Record) error {
 	level, text := slog.LevelDebug, r.Message
 	for prefix, lv := range map[string]slog.Level{"[ERR] ": slog.LevelWarn, "[WARN] ": slog.LevelInfo, "[INFO] ": slog.LevelDebug, "[DEBUG] ": slog.LevelDebug} {
 		if rest, ok := strings.CutPrefix(text, prefix); ok {

@@ -96,7 +96,6 @@ func BenchmarkMemory(b *testing.B) {
 				empty := fleet(b, hosts, 0, pooled)
 				perHost := (heap() - start) / hosts
 				runtime.KeepAlive(empty)
-				empty = nil
 				start = heap()
 				full := fleet(b, hosts, each, pooled)
 				grown := heap() - start

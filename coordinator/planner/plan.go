@@ -192,11 +192,11 @@ func (p *planning) rate(target proto.Host) int64 {
 		host string
 		kind resource.Kind
 	}{{p.instance.Owner, resource.NetTx}, {target.Facts.Name, resource.NetRx}} {
-		for _, s := range p.View.Ledger().Steps(end.host) {
-			if left := s.Headroom()[end.kind]; left < resource.Unlimited/2 {
+		// Now is what counts: a transfer is over within a step or two.
+		if steps := p.View.Ledger().Steps(end.host); len(steps) > 0 {
+			if left := steps[0].Headroom()[end.kind]; left < resource.Unlimited/2 {
 				rate = min(rate, left/2)
 			}
-			break // now is what counts: a transfer is over within a step or two
 		}
 	}
 	return max(rate, 8_000_000)

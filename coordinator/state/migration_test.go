@@ -110,7 +110,7 @@ func TestAStalePlanIsRefused(t *testing.T) {
 	w.want(proto.ResultStale, late)
 	for name, change := range map[string]func(*proto.MigrationStart){
 		"target is source":    func(b *proto.MigrationStart) { b.Plan.Target = "c" },
-		"cordoned":            func(b *proto.MigrationStart) { w.must(&proto.HostSet{Host: "a", Cordoned: true}) },
+		"cordoned":            func(*proto.MigrationStart) { w.must(&proto.HostSet{Host: "a", Cordoned: true}) },
 		"unknown target":      func(b *proto.MigrationStart) { b.Plan.Target = "z" },
 		"unknown type":        func(b *proto.MigrationStart) { b.Plan.ToType = "z" },
 		"above the type":      func(b *proto.MigrationStart) { b.Plan.ToType = "small"; b.Reservation.Envelope = open(51) },

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 )
 
 // Log says what a daemon logs, and how.
@@ -67,6 +68,6 @@ func hostPort(addr string, dial bool) bool {
 	if ip := net.ParseIP(host); dial && (host == "" || ip != nil && ip.IsUnspecified()) {
 		return false
 	}
-	_, err = net.LookupPort("tcp", port)
-	return err == nil
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && (n > 0 || !dial)
 }

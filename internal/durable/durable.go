@@ -93,24 +93,24 @@ func keepOwner(f File, old fs.FileInfo) error {
 	return f.Chown(int(was.Uid), int(was.Gid))
 }
 
-// ReadFile returns the content of the file at path, refusing one of more than max bytes before reading it.
+// ReadFile returns the content of the file at path, refusing one of more than limit bytes before reading it.
 // A missing file is told by errors.Is(err, fs.ErrNotExist).
-func ReadFile(fsys FS, path string, max int64) ([]byte, error) {
+func ReadFile(fsys FS, path string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(path)
 	if err != nil {
 		return nil, err // *fs.PathError already says what and where
 	}
 	defer f.Close()
-	return readAll(f, path, max)
+	return readAll(f, path, limit)
 }
 
-func readAll(f File, path string, max int64) ([]byte, error) {
+func readAll(f File, path string, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > max {
-		return nil, fmt.Errorf("read %s: it has %d bytes, more than the %d it may have", path, info.Size(), max)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("read %s: it has %d bytes, more than the %d it may have", path, info.Size(), limit)
 	}
 	// The extra byte finds a file that grew since.
 	data := make([]byte, info.Size()+1)

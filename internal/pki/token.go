@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"time"
 )
@@ -129,7 +130,7 @@ func (t JoinToken) GoString() string { return t.String() }
 // Binary, in base64: ID 8, secret 16, expiry 8 (Unix seconds), pin 32, kind 1, name and addresses each with a length before them, CRC-32C 4.
 func (t JoinToken) Encode() string {
 	id, _ := hex.DecodeString(t.ID)
-	b := append(id, t.secret[:]...)
+	b := slices.Concat(id, t.secret[:])
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Expires.Unix()))
 	b = append(b, t.Pin[:]...)
 	b = append(b, kindByte(t.Kind))

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -26,7 +27,7 @@ func (s *Session) Call(ctx context.Context, method string, body []byte) ([]byte,
 	// Should the answer be here already when this runs, it does nothing.
 	defer st.Close()
 	answer, err := st.Recv()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = Errorf(Internal, "the answer is missing")
 	}
 	if err != nil {
@@ -73,7 +74,7 @@ func (s *Session) open(ctx context.Context, method string, mode flags, body []by
 		<-s.slots
 		return nil, err
 	}
-	if err := st.send(body, last); err != nil && err != io.EOF { // io.EOF: the handler has answered without waiting for all of the body
+	if err := st.send(body, last); err != nil && !errors.Is(err, io.EOF) { // io.EOF: the handler has answered without waiting for all of the body
 		st.Close()
 		return nil, err
 	}

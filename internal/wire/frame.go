@@ -79,7 +79,8 @@ func readFrame(r io.Reader) (frame, error) {
 }
 
 func (f frame) check(length int) error {
-	least, most, allowed := 0, 0, flags(0)
+	var least, most int
+	var allowed flags
 	switch f.kind {
 	case kindOpen:
 		least, most, allowed = 4+1, 4+maxMethod, flagStreaming

@@ -276,13 +276,13 @@ func FuzzSessionSurvivesAnyBytes(f *testing.F) {
 	f.Add(frames(frame{kind: kindOpen, stream: 1, payload: openPayload("echo", time.Second)}, frame{kind: kindData, stream: 1, flags: flagLast | flagEnd}))
 	f.Add(frames(frame{kind: kindOpen, flags: flagStreaming, stream: 1, payload: openPayload("stream", 0)}, frame{kind: kindData, stream: 1, flags: flagLast},
 		frame{kind: kindData, stream: 1, flags: flagEnd}))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		mux := NewMux()
 		mux.Handle("echo", func(_ context.Context, _ Peer, b []byte) ([]byte, error) { return b, nil })
 		mux.HandleStream("stream", func(_ context.Context, _ Peer, _ []byte, st *Stream) error {
 			for {
 				m, err := st.Recv()
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					return nil
 				}
 				if err != nil {

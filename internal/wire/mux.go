@@ -112,7 +112,7 @@ func (s *Session) handle(st *Stream, streaming bool) (answer []byte, err error) 
 	if !slow.Stop() && err == nil {
 		return nil, st.over()
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = Errorf(Invalid, "the request is missing")
 	}
 	if err != nil {

@@ -197,7 +197,7 @@ func TestStreamCarriesMessagesBothWaysAndEnds(t *testing.T) {
 			n := 0
 			for {
 				m, err := st.Recv()
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					if string(body) == "fail" {
 						return wire.Errorf(wire.Refused, "after %d", n)
 					}
@@ -240,7 +240,7 @@ func TestStreamCarriesMessagesBothWaysAndEnds(t *testing.T) {
 					}
 				}
 				want := map[string]wire.Code{"ok": wire.Internal, "fail": wire.Refused}[request]
-				if _, err := st.Recv(); wire.CodeOf(err) != want || (request == "ok") != (err == io.EOF) {
+				if _, err := st.Recv(); wire.CodeOf(err) != want || (request == "ok") != (errors.Is(err, io.EOF)) {
 					t.Errorf("%s: ended with %v", request, err)
 				}
 				st.Close()

@@ -146,7 +146,7 @@ func (st *Stream) Recv() ([]byte, error) {
 	whole := true // no piece of this message has come yet
 	for {
 		f, err := st.next()
-		if err == io.EOF && !whole {
+		if errors.Is(err, io.EOF) && !whole {
 			err = Errorf(Invalid, "the stream ended inside a message")
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func fourCampaigns(t *testing.T) (Trace, timeline.Time) {
 func TestAForecastAtTenSecondsRisesAsTheCampaignBegins(t *testing.T) {
 	trace, now := fourCampaigns(t)
 	coming := timeline.Span{Start: now.Add(3 * time.Minute), End: now.Add(9 * time.Minute)}
-	events := append(trace.Events, forecast.Event{Kind: CampaignKind, Span: coming})
+	events := slices.Concat(trace.Events, []forecast.Event{{Kind: CampaignKind, Span: coming}})
 	m, err := forecast.Train(trace.History, events, forecast.Options{Step: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 // Pattern is how the demand for one resource runs.
 type Pattern string
 
+// The patterns.
 const (
 	Daily  Pattern = "daily"  // higher by day than by night, lower at weekends
 	Bursty Pattern = "bursty" // mostly at its base, with bursts that come at random and fade

@@ -32,7 +32,7 @@ func main() {
 type totals struct {
 	loss, covered [resource.Kinds][]float64
 	steps         [resource.Kinds]float64
-	abs, naive    float64 // of CPU and memory: sum over series of their ratio
+	abs           float64 // of CPU and memory: sum over series of their ratio
 	ratios        int
 	inBand, all   int // series whose own coverage of the third quantile lies in .90 to .99
 }
