@@ -28,6 +28,27 @@ build: ## build the programs into bin/
 	@for d in $(BINS); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; done
 	@ls -1 bin
 
+# The packages, and the programs in each. The time of what is in them is that of the commit, so that the same commit gives the same bytes.
+PACKAGES              ?= glidepath-agent glidepath-coordinator
+glidepath-agent       := agent/cmd/glidepath-agent
+glidepath-coordinator := coordinator/cmd/glidepathd coordinator/cmd/glidepath
+ARCH                  := $(shell $(GO) env GOARCH)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+.PHONY: deb
+deb: ## build the Debian packages into dist/
+	@$(ENSURE) go
+	@mkdir -p bin dist/man
+	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
+	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
+		bin/$$(basename $$d) man dist/man; \
+		gzip -9nf dist/man/$$(basename $$d).1; \
+	done
+	@for p in $(PACKAGES); do \
+		VERSION=$(VERSION) ARCH=$(ARCH) $(TOOL) nfpm package --packager deb --config packaging/$${p#glidepath-}/nfpm.yaml --target dist/; \
+	done
+
 .PHONY: check
 check: ## the inner loop: vet, the rules of the house, unit tests
 	@$(ENSURE) go
