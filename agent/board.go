@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/pilot"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// board is what the loop shows to others: what each instance is granted and demands. Its methods may be called concurrently.
+type board struct {
+	mu        sync.Mutex
+	version   proto.DocumentVersion // that was followed last
+	instances map[string]shown
+}
+
+// shown is an instance as of the last round.
+type shown struct {
+	instance                           string
+	scheduled, granted, held, demanded resource.Vector
+	throttled                          time.Duration // in this life of the agent
+	debt                               int64
+	reasons                            []string
+}
+
+func newBoard() *board { return &board{instances: map[string]shown{}} }
+
+// publish shows what a round decided.
+func (l *loop) publish(document proto.Document, d pilot.Decision, measured bool) {
+	b := l.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.version = document.Version
+	for _, a := range d.Allocations {
+		s := l.find(a.Instance)
+		if s == nil {
+			continue
+		}
+		at := b.instances[s.instance]
+		at.instance, at.scheduled, at.granted = s.instance, s.scheduled, s.granted
+		at.held, at.demanded, at.debt = s.heldOrUnlimited(), s.demand, s.held.Debt
+		if measured && s.measured {
+			at.throttled += s.observation.Throttled
+		}
+		at.reasons = at.reasons[:0:0]
+		for _, r := range a.Reasons {
+			at.reasons = append(at.reasons, r.String())
+		}
+		b.instances[s.instance] = at
+	}
+}
+
+func (b *board) drop(instance string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.instances, instance)
+}
+
+// of returns what is shown of an instance.
+func (b *board) of(instance string) (shown, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.instances[instance]
+	return s, ok
+}
+
+// all returns everything that is shown, sorted by instance.
+func (b *board) all() (proto.DocumentVersion, []shown) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]shown, 0, len(b.instances))
+	for _, s := range b.instances {
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(x, y shown) int { return strings.Compare(x.instance, y.instance) })
+	return b.version, out
+}

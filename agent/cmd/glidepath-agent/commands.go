@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/agent"
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/agent/transfer"
+	"github.com/glidepath/glidepath/internal/manpage"
+)
+
+func runCommand(stderr io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "run", Short: "run the agent", Args: usage(cobra.NoArgs),
+		Long: "Runs the agent until it is interrupted. systemd does this as glidepath-agent.service. Stopping or restarting\n" +
+			"the agent touches no instance: limits stay as they are, and the next life takes them over.",
+		Example: "  glidepath-agent run\n  glidepath-agent run --config ./agent.yaml",
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := agent.Load(*path)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Validate(); err != nil {
+			return err
+		}
+		log, err := cfg.Log.Logger(stderr)
+		if err != nil {
+			return err
+		}
+		return agent.Run(cmd.Context(), cfg, log, version)
+	}
+	return cmd
+}
+
+func joinCommand(stdout io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "join --token TOKEN", Short: "make this host one of a fleet", Args: usage(cobra.NoArgs),
+		Long: "Joins a fleet with a token that `glidepath token create` made. The token names coordinators and says how to know\n" +
+			"them; the host gets a certificate of its own, which the agent renews.",
+		Example: "  glidepath-agent join --token gpj1.…\n  glidepath-agent join --token gpj1.… --name host-a --coordinator 10.0.0.11:7647",
+	}
+	var req agent.JoinRequest
+	path := configFlag(cmd)
+	cmd.Flags().StringVar(&req.Token, "token", "", "join `token`; - reads it from standard input")
+	cmd.Flags().StringSliceVar(&req.Coordinators, "coordinator", nil, "`host:port` of a coordinator, before those that the token names")
+	cmd.Flags().StringVar(&req.Name, "name", "", "`name` of this host in the fleet (default: the token's, or the host name)")
+	cmd.Flags().BoolVar(&req.Again, "again", false, "join although this host has joined already")
+	if err := cmd.MarkFlagRequired("token"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := agent.Load(*path)
+		if err != nil {
+			return err
+		}
+		if req.Token == "-" {
+			text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4096))
+			if err != nil {
+				return fmt.Errorf("read the token: %w", err)
+			}
+			req.Token = string(text)
+		}
+		joined, err := agent.Join(cmd.Context(), cfg, req)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "This host is %s of fleet %s now; %s let it in.\n\nNext:\n"+
+			"  sudoedit %s    # which units, paths and addresses the fleet may touch\n"+
+			"  systemctl restart glidepath-agent\n"+
+			"  glidepath-agent status\n", joined.Name, joined.Fleet, joined.Coordinator, cfg.AllowFile)
+		return err
+	}
+	return cmd
+}
+
+// deniedError is may-run's no.
+type deniedError struct{ why string }
+
+func (d *deniedError) Error() string { return d.why }
+
+func mayRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "may-run UNIT", Short: "say whether a unit may run on this host", Args: usage(cobra.ExactArgs(1)),
+		Long: "Answers by its exit code whether the ownership records let a unit run on this host: 0 yes, 3 no, with the reason on\n" +
+			"standard error. systemd asks before it starts an adopted unit. It works while the agent is down.",
+		Example: "  glidepath-agent may-run redis-server.service",
+	}
+	dir := cmd.Flags().String("data-dir", agent.DefaultDataDir, "the agent's data `directory`")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		cfg := agent.Config{DataDir: *dir}
+		if ok, why := fence.MayRun(cfg.FenceDir(), args[0]); !ok {
+			return &deniedError{why}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func liftCommand(stdout io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lift", Short: "take all limits off this host's instances", Args: usage(cobra.NoArgs), Hidden: true,
+		Long: "Takes all limits off this host's instances and removes the drop-ins of those that may run here. The package does this\n" +
+			"when it is removed. The agent must be down; while it is up, use `glidepath pause`.",
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := agent.Load(*path)
+		if err != nil {
+			return err
+		}
+		done, err := agent.Lift(cmd.Context(), cfg)
+		for _, line := range done {
+			fmt.Fprintln(stdout, line)
+		}
+		return err
+	}
+	return cmd
+}
+
+// syncPipeCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
+func syncPipeCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: agent.SyncPipe + " SOCKET", Short: "join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return transfer.Pipe(cmd.Context(), args[0], cmd.InOrStdin(), stdout)
+		},
+	}
+}
+
+// syncWorkerCommand is what reads and writes an instance's data in rounds by content.
+func syncWorkerCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: agent.SyncWorker, Short: "read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return transfer.Worker(cmd.Context(), cmd.InOrStdin(), stdout)
+		},
+	}
+}
+
+func manCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "man DIR", Short: "write the manual page", Args: usage(cobra.ExactArgs(1)), Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return manpage.Write(filepath.Join(args[0], "glidepath-agent.1"), root, manpage.Page{
+				Section: 1, Version: version, Files: []manpage.File{
+					{Path: agent.DefaultConfigPath, Text: "configuration"},
+					{Path: agent.DefaultAllowPath, Text: "what the fleet may do to this host"},
+					{Path: agent.DefaultDataDir, Text: "certificate, ownership records, the stored document, buffered samples"},
+				},
+				SeeAlso: []string{"glidepath(1)", "glidepathd(1)", "systemd.resource-control(5)"},
+			})
+		},
+	}
+}
+
+func statusCommand(stdout io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "status", Short: "show what this host holds", Args: usage(cobra.NoArgs),
+		Long:    "Shows who this host is, which instances it owns, the document that it follows, and the limits that the kernel holds\nnow. It reads this host's own state, so it works without coordinators, and while the agent is down.",
+		Example: "  glidepath-agent status\n  glidepath-agent status --json",
+	}
+	path := configFlag(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := agent.Load(*path)
+		if err != nil {
+			return err
+		}
+		s, err := agent.ReadStatus(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			enc := json.NewEncoder(stdout)
+			enc.SetIndent("", "  ")
+			return enc.Encode(s)
+		}
+		return printStatus(stdout, s)
+	}
+	return cmd
+}
+
+func printStatus(stdout io.Writer, s agent.Status) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "Host\t%s, fleet %s\n", s.Host, s.Fleet)
+	fmt.Fprintf(w, "Agent\t%s\n", s.Agent)
+	fmt.Fprintf(w, "Certificate\tuntil %s\n", s.CertExpires.Format(time.RFC3339))
+	fmt.Fprintf(w, "Coordinators\t%s\n", strings.Join(s.Coordinators, ", "))
+	switch {
+	case s.IssuedAt == 0:
+		fmt.Fprintf(w, "Document\tnone yet\n")
+	case s.Paused:
+		fmt.Fprintf(w, "Document\trevision %d, issued %s: paused, nothing is limited\n", s.Document.Revision, s.IssuedAt)
+	default:
+		fmt.Fprintf(w, "Document\trevision %d, issued %s\n", s.Document.Revision, s.IssuedAt)
+	}
+	for _, i := range s.Instances {
+		limited := "not limited"
+		if i.Limited {
+			limited = "limited"
+		}
+		fmt.Fprintf(w, "\nInstance\t%s: %s (fence %d), %s\n", i.Instance, i.State, i.Fence, limited)
+		fmt.Fprintf(w, "  unit\t%s, %s\n", i.Unit, i.Active)
+		if !i.MayRun {
+			fmt.Fprintf(w, "  may not run\t%s\n", i.Why)
+		}
+		for _, l := range i.Limits {
+			fmt.Fprintf(w, "  %s\t%s\n", l.Name, strings.ReplaceAll(l.Value, "\n", "; "))
+		}
+	}
+	return w.Flush()
+}

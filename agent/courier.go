@@ -1,0 +1,274 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/agent/transfer"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// courier is the source's side of a migration's data: it turns operations into rounds of the transfer, one for each path.
+type courier struct {
+	sender *transfer.Sender
+	dial   func(ctx context.Context, to proto.Peer) (net.Conn, error) // the target's agent, proved to be it
+	record func(instance string) fence.Record
+	allow  func(path string) error
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	armed map[string]*final // by migration
+}
+
+// final is a final round: connected, with its processes waiting at both ends for the word.
+type final struct {
+	token  fence.Token
+	rounds []*transfer.Armed
+	cancel context.CancelFunc // nil while it is being prepared
+}
+
+// Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
+// has, so that the final round need not wait for that.
+func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) {
+	paths, err := c.paths(op)
+	if err != nil {
+		return proto.RoundResult{}, err
+	}
+	rate := transfer.NewRate(op.Rate)
+	var sum proto.RoundResult
+	for _, p := range paths {
+		round := p.round(op, rate)
+		if p.kind == transfer.Blocks && p.dir {
+			round.Kind = transfer.Rsync
+		}
+		before := sum.Bytes
+		round.Progress = func(done, _ int64) {
+			progress(proto.Progress{Stage: string(op.Kind) + " " + p.root, Bytes: before + done})
+		}
+		if err := c.send(ctx, op, round, &sum); err != nil {
+			return sum, err
+		}
+	}
+	var indexes proto.RoundResult // not of the data
+	for _, p := range paths {
+		round := p.round(op, nil)
+		if round.Kind = transfer.Index; p.kind != transfer.Blocks {
+			continue
+		}
+		if err := c.send(ctx, op, round, &indexes); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
+// Final carries out the last round, of a source that is frozen: by content, every path proved equal on both sides.
+func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error) {
+	f := c.take(op.Migration)
+	if f != nil && f.token != tokenOf(op) {
+		f.drop()
+		f = nil
+	}
+	if f != nil {
+		sum, err := f.run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return sum, err
+		}
+		// What waited may have died while it did: a link that was cut, an agent that was started again.
+		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f, err := c.prepare(ctx, op)
+	if err != nil {
+		return proto.RoundResult{}, err
+	}
+	f.cancel = cancel
+	return f.run(ctx)
+}
+
+// Arm prepares the final round while the source is still being stopped, so that clients don't wait for what can be done
+// before. It is a help and no promise: without it, or when it does not succeed before ctx ends, the final round does all by itself.
+func (c *courier) Arm(ctx context.Context, op proto.Operation) {
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx)) // for the word, for longer than ctx
+	stop := context.AfterFunc(ctx, cancel)
+	f, err := c.prepare(waiting, op)
+	if err != nil {
+		cancel()
+		c.log.Debug("the final round is not prepared", "migration", op.Migration, "error", err)
+		return
+	}
+	f.cancel = cancel
+	if !stop() {
+		f.drop()
+		return
+	}
+	c.mu.Lock()
+	before := c.armed[op.Migration]
+	c.armed[op.Migration] = f
+	c.mu.Unlock()
+	before.drop()
+}
+
+// Forget ends what is prepared for a migration, and removes what was kept for it.
+func (c *courier) Forget(migration string) error {
+	c.take(migration).drop()
+	return c.sender.Forget(migration)
+}
+
+// Close ends all that is prepared.
+func (c *courier) Close() error {
+	c.mu.Lock()
+	armed := c.armed
+	c.armed = map[string]*final{}
+	c.mu.Unlock()
+	for _, f := range armed {
+		f.drop()
+	}
+	return nil
+}
+
+func (c *courier) take(migration string) *final {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.armed[migration]
+	delete(c.armed, migration)
+	return f
+}
+
+// prepare connects every path's final round, which lasts until ctx ends.
+func (c *courier) prepare(ctx context.Context, op proto.Operation) (*final, error) {
+	paths, err := c.paths(op)
+	if err != nil {
+		return nil, err
+	}
+	f := &final{token: tokenOf(op), rounds: make([]*transfer.Armed, len(paths))}
+	rate := transfer.NewRate(op.Rate)
+	var group errgroup.Group
+	for i, p := range paths {
+		group.Go(func() error {
+			conn, err := c.dial(ctx, op.Peer)
+			if err != nil {
+				return err
+			}
+			round := p.round(op, rate)
+			round.Final = true
+			f.rounds[i], err = c.sender.Arm(ctx, conn, round)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		f.drop()
+		return nil, err
+	}
+	return f, nil
+}
+
+// run gives all paths the word and waits for them.
+func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
+	defer f.cancel()
+	defer context.AfterFunc(ctx, f.cancel)()
+	results := make([]proto.RoundResult, len(f.rounds))
+	errs := make([]error, len(f.rounds))
+	var all sync.WaitGroup
+	for i, r := range f.rounds {
+		all.Go(func() { results[i], errs[i] = r.Run() })
+	}
+	all.Wait()
+	var sum proto.RoundResult
+	digest := sha256.New()
+	for _, r := range results {
+		add(&sum, r)
+		_, _ = io.WriteString(digest, r.Digest+"\n") // a hash takes everything
+	}
+	sum.Digest = hex.EncodeToString(digest.Sum(nil))
+	return sum, errors.Join(errs...)
+}
+
+// drop ends a final round that will not run.
+func (f *final) drop() {
+	if f == nil {
+		return
+	}
+	for _, r := range f.rounds {
+		if r != nil {
+			r.Cancel()
+		}
+	}
+	if f.cancel != nil {
+		f.cancel()
+	}
+}
+
+// dataPath is a path that moves.
+type dataPath struct {
+	kind   transfer.Kind // Blocks or Config
+	number int           // among those of its kind
+	root   string
+	dir    bool
+}
+
+// paths returns what moves: as the record has it, which was checked when the instance was adopted, and as the allow-list permits now.
+func (c *courier) paths(op proto.Operation) ([]dataPath, error) {
+	spec := c.record(op.Instance).Spec.Service
+	if spec == nil {
+		return nil, &proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("instance %s has no data that this agent can send", op.Instance), Remedy: "it must be a service"}
+	}
+	var out []dataPath
+	for _, of := range []struct {
+		kind  transfer.Kind
+		roots []string
+	}{{transfer.Blocks, spec.Data}, {transfer.Config, spec.Config}} {
+		for i, root := range of.roots {
+			if err := c.allow(root); err != nil {
+				return nil, err
+			}
+			info, err := os.Lstat(root)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, dataPath{of.kind, i, root, info.IsDir()})
+		}
+	}
+	return out, nil
+}
+
+func (p dataPath) round(op proto.Operation, rate *transfer.Rate) transfer.Round {
+	return transfer.Round{
+		Migration: op.Migration, Instance: op.Instance, Incarnation: op.Incarnation, Fence: op.Fence,
+		Number: op.Round, Kind: p.kind, Path: p.number, Root: p.root, Rate: rate,
+	}
+}
+
+// send carries out one round on a connection of its own, and adds what it did to sum.
+func (c *courier) send(ctx context.Context, op proto.Operation, round transfer.Round, sum *proto.RoundResult) error {
+	conn, err := c.dial(ctx, op.Peer)
+	if err != nil {
+		return fmt.Errorf("reach the agent of host %s: %w", op.Peer.Host, err)
+	}
+	done, err := c.sender.Round(ctx, conn, round)
+	add(sum, done)
+	return err
+}
+
+func add(sum *proto.RoundResult, r proto.RoundResult) {
+	sum.Bytes += r.Bytes
+	sum.Changed += r.Changed
+	sum.Total += r.Total
+	sum.Files += r.Files
+}
+
+func tokenOf(op proto.Operation) fence.Token {
+	return fence.Token{Incarnation: op.Incarnation, Fence: op.Fence}
+}

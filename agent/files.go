@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/durable"
+	"github.com/glidepath/glidepath/internal/pki"
+)
+
+// What lies where in the data directory. may-run and packages rely on the first.
+const (
+	fenceDir         = "fence"
+	pkiDir           = "pki"
+	bufferDir        = "buffer"
+	driverDir        = "instances"
+	transferDir      = "transfer"
+	admittedDir      = "admitted"
+	documentFile     = "document"
+	operationsFile   = "operations"
+	coordinatorsFile = "coordinators"
+)
+
+// maxCoordinators bounds the list of coordinators, in bytes.
+const maxCoordinators = 64 << 10
+
+func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
+
+// FenceDir returns where the ownership records are.
+func (c Config) FenceDir() string { return c.path(fenceDir) }
+
+// keepDir is where data are set aside and retained: beside the agent's own state, which may be removed with it.
+func (c Config) keepDir() string { return filepath.Dir(c.DataDir) }
+
+// makeDirs makes the directories that the agent's parts expect.
+func (c Config) makeDirs() error {
+	for _, dir := range []string{fenceDir, pkiDir, bufferDir, driverDir, transferDir, admittedDir} {
+		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	if err := os.MkdirAll(c.RunDir, 0o755); err != nil {
+		return fmt.Errorf("run directory: %w", err)
+	}
+	return nil
+}
+
+// knownCoordinators returns the coordinators' addresses: those learned last before those of the configuration.
+func (c Config) knownCoordinators() ([]string, error) {
+	b, err := durable.ReadFile(durable.OS{}, c.path(coordinatorsFile), maxCoordinators)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("known coordinators: %w", err)
+	}
+	var all []string
+	for _, addr := range slices.Concat(strings.Fields(string(b)), c.Coordinators) {
+		if config.IsDial(addr) && !slices.Contains(all, addr) {
+			all = append(all, addr)
+		}
+	}
+	return all, nil
+}
+
+// learnCoordinators makes the coordinators' addresses durable.
+func (c Config) learnCoordinators(addrs []string) error {
+	text := strings.Join(addrs, "\n") + "\n"
+	if err := durable.WriteFile(durable.OS{}, c.path(coordinatorsFile), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("remember the coordinators: %w", err)
+	}
+	return nil
+}
+
+// ErrNotJoined is told by errors.Is of a host that belongs to no fleet yet.
+var ErrNotJoined = errors.New("this host has not joined a fleet: run glidepath-agent join --token TOKEN (glidepath token create makes one)")
+
+// credentials loads who this host is.
+func credentials(dir pki.Dir) (*pki.Credentials, error) {
+	node, err := dir.LoadNode()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotJoined
+	}
+	if err != nil {
+		return nil, fmt.Errorf("who this host is: %w", err)
+	}
+	creds, err := node.Credentials()
+	if err != nil {
+		return nil, fmt.Errorf("who this host is: %w", err)
+	}
+	return creds, nil
+}
+
+// mayRunCommand is what a unit's drop-in asks. It names the directory, so that it needs no configuration to answer.
+func mayRunCommand(self string, cfg Config) string {
+	if cfg.DataDir == DefaultDataDir {
+		return self + " may-run"
+	}
+	return self + " may-run --data-dir " + cfg.DataDir
+}

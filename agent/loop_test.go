@@ -1,0 +1,347 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/collect"
+	"github.com/glidepath/glidepath/agent/demand"
+	"github.com/glidepath/glidepath/agent/enforce"
+	"github.com/glidepath/glidepath/agent/enforce/limit"
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// kernel is a host's limits in memory: what is set is held, until somebody disturbs it.
+type kernel struct {
+	attached map[string]enforce.Target
+	held     map[string]resource.Vector
+	wanted   map[string]resource.Vector
+	stopped  map[string]bool // instances that do not run
+	refuse   error           // what attaching is answered
+	log      []string
+}
+
+func newKernel() *kernel {
+	return &kernel{attached: map[string]enforce.Target{}, held: map[string]resource.Vector{}, wanted: map[string]resource.Vector{}, stopped: map[string]bool{}}
+}
+
+func (k *kernel) say(format string, args ...any) { k.log = append(k.log, fmt.Sprintf(format, args...)) }
+
+func (k *kernel) Attach(_ context.Context, t enforce.Target) (enforce.Attached, error) {
+	if k.refuse != nil {
+		return enforce.Attached{}, k.refuse
+	}
+	if before, ok := k.attached[t.Instance]; !ok || before.Limited != t.Limited || before.Envelope != t.Envelope {
+		k.say("attach %s limited=%v", t.Instance, t.Limited)
+	}
+	if _, ok := k.held[t.Instance]; !ok || !t.Limited {
+		k.held[t.Instance] = resource.Uniform(resource.Unlimited)
+	}
+	k.attached[t.Instance] = t
+	return enforce.Attached{}, nil
+}
+
+func (k *kernel) gone(verb, instance string) error {
+	if _, ok := k.attached[instance]; !ok {
+		return enforce.ErrNotAttached
+	}
+	k.say("%s %s", verb, instance)
+	delete(k.attached, instance)
+	delete(k.held, instance)
+	delete(k.wanted, instance)
+	return nil
+}
+
+func (k *kernel) Detach(_ context.Context, instance string) error { return k.gone("detach", instance) }
+func (k *kernel) Release(_ context.Context, t enforce.Target) error {
+	return k.gone("release", t.Instance)
+}
+
+func (k *kernel) Apply(_ context.Context, changes []limit.Change) (out []enforce.Outcome) {
+	for _, c := range changes {
+		o := enforce.Outcome{Change: c, Held: c.Amount}
+		if k.stopped[c.Instance] {
+			o.Err = enforce.ErrNotRunning
+		} else {
+			held, wanted := k.held[c.Instance], k.wanted[c.Instance]
+			held[c.Kind], wanted[c.Kind] = c.Amount, c.Amount
+			k.held[c.Instance], k.wanted[c.Instance] = held, wanted
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+func (k *kernel) Reconcile(context.Context) (out []enforce.Outcome) {
+	for instance, wanted := range k.wanted {
+		held := k.held[instance]
+		for _, kind := range resource.All() {
+			if held[kind] != wanted[kind] {
+				out = append(out, enforce.Outcome{Change: limit.Change{Instance: instance, Kind: kind, Amount: wanted[kind]}, Held: wanted[kind], Wrote: true, Event: "it was not as it had been set"})
+				held[kind] = wanted[kind]
+			}
+		}
+		k.held[instance] = held
+	}
+	return out
+}
+
+func (k *kernel) ReadBack(_ context.Context, instance string) (enforce.Held, error) {
+	if _, ok := k.attached[instance]; !ok || k.stopped[instance] {
+		return enforce.Held{}, enforce.ErrNotRunning
+	}
+	return enforce.Held{Limits: k.held[instance]}, nil
+}
+
+// meter says the same of every instance each second.
+type meter struct {
+	k       *kernel
+	tracked []collect.Target
+	usage   resource.Vector
+	taken   time.Time
+}
+
+func (m *meter) Track(t []collect.Target) { m.tracked = slices.Clone(t) }
+func (m *meter) Close()                   {}
+
+func (m *meter) Sample(context.Context) ([]collect.Sample, error) {
+	elapsed := time.Since(m.taken)
+	if m.taken = time.Now(); elapsed <= 0 {
+		return nil, nil
+	}
+	var out []collect.Sample
+	for _, t := range m.tracked {
+		out = append(out, collect.Sample{Instance: t.Instance, Running: !m.k.stopped[t.Instance], Observation: demand.Observation{Elapsed: elapsed, Usage: m.usage}})
+	}
+	return append(out, collect.Sample{Instance: proto.SystemInstance, Running: true, Observation: demand.Observation{Elapsed: elapsed}}), nil
+}
+
+// bench is a loop on a host in memory.
+type bench struct {
+	*testing.T
+	k       *kernel
+	m       *meter
+	doc     proto.Document
+	states  map[string]proto.FenceState
+	windows []proto.Window
+	changed chan struct{}
+	board   *board
+	rounds  int
+}
+
+func newBench(t *testing.T) *bench {
+	k := newKernel()
+	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: newBoard()}
+}
+
+func (b *bench) start() (stop func()) {
+	l := newLoop(loopConfig{
+		now:      func() timeline.Time { return timeline.Of(time.Now()) },
+		document: func() (proto.Document, bool) { return b.doc, b.doc.Host != "" },
+		changed:  b.changed,
+		record:   func(i string) fence.Record { return fence.Record{Instance: i, State: b.states[i]} },
+		unit: func(_ context.Context, name string) (systemd.Unit, error) {
+			return systemd.Unit{Name: name, ControlGroup: "/system.slice/" + name}, nil
+		},
+		host:   func() (capacity, allocatable resource.Vector) { all := full(4000, 4<<30); return all, all },
+		limits: b.k, sampler: b.m, board: b.board, log: slog.New(slog.DiscardHandler),
+		put:   func(_ timeline.Time, w []proto.Window) error { b.windows = append(b.windows, w...); return nil },
+		alive: func() { b.rounds++ },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- l.run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// push makes a document the one in force.
+func (b *bench) push(d proto.Document) {
+	b.doc = d
+	b.changed <- struct{}{}
+	synctest.Wait()
+}
+
+func (b *bench) holds(instance string, k resource.Kind, want int64) {
+	b.Helper()
+	if got := b.k.held[instance][k]; got != want {
+		b.Errorf("%s of %s is %s, want %s", k, instance, resource.Format(k, got), resource.Format(k, want))
+	}
+}
+
+// full is a vector with all but CPU and memory unlimited.
+func full(cpu, memory int64) resource.Vector {
+	v := resource.Uniform(resource.Unlimited)
+	v[resource.CPU], v[resource.Memory] = cpu, memory
+	return v
+}
+
+// stepping is a schedule of cache-1 that goes from one amount of CPU to another after a while, and ends an hour later.
+func stepping(first, then int64, after time.Duration) proto.Document {
+	now := timeline.Of(time.Now())
+	steps := timeline.Profile{
+		{Span: timeline.Span{Start: now, End: now.Add(after)}, Amount: full(first, 256<<20)},
+		{Span: timeline.Span{Start: now.Add(after), End: now.Add(after + time.Hour)}, Amount: full(then, 256<<20)},
+	}
+	safe := full(min(first, then), 256<<20)
+	most := full(max(first, then), 256<<20)
+	return proto.Document{Host: "host-a", Version: proto.DocumentVersion{Incarnation: 1, Revision: 1}, Instances: []proto.InstanceSchedule{{
+		Instance: "cache-1", Fence: 1, Limited: true, Schedule: steps, Bound: steps, Envelope: most, Max: most, Safe: safe, Floor: safe,
+		Spec: proto.InstanceSpec{Name: "cache-1", Class: proto.Standard, Service: &proto.ServiceSpec{Unit: "redis.service"}},
+	}}}
+}
+
+func TestAPushedDocumentIsHeldAtOnceAndItsStepsOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		defer b.start()()
+		synctest.Wait()
+		b.push(stepping(500, 900, time.Minute))
+		b.holds("cache-1", resource.CPU, 500)
+		time.Sleep(59 * time.Second)
+		b.holds("cache-1", resource.CPU, 500)
+		time.Sleep(2 * time.Second)
+		b.holds("cache-1", resource.CPU, 900)
+		time.Sleep(2 * time.Hour) // nobody sends another one
+		b.holds("cache-1", resource.CPU, 500)
+		if shown, _ := b.board.of("cache-1"); len(shown.reasons) == 0 || !strings.Contains(shown.reasons[0], "run out") {
+			t.Errorf("reasons %q", shown.reasons)
+		}
+	})
+}
+
+func TestANewLifeOfTheAgentTakesOverWhatIsHeldAndKeepsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		b.doc = stepping(500, 900, time.Hour)
+		b.k.held["cache-1"] = full(500, 256<<20) // by the life before
+		defer b.start()()
+		synctest.Wait()
+		b.holds("cache-1", resource.CPU, 500)
+		b.k.held["cache-1"] = full(2000, 256<<20) // a daemon-reload
+		time.Sleep(time.Second + time.Millisecond)
+		synctest.Wait()
+		b.holds("cache-1", resource.CPU, 500)
+	})
+}
+
+func TestOnlyInstancesThatMayBeHereAreLimited(t *testing.T) {
+	for state, attached := range map[proto.FenceState]bool{
+		proto.FenceOwner: true, proto.FenceStarting: true, proto.FenceTarget: true,
+		proto.FenceNone: false, proto.FenceFrozen: false, proto.FenceRefused: false, proto.FenceRetired: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.states["cache-1"] = state
+			b.doc = stepping(500, 900, time.Hour)
+			defer b.start()()
+			synctest.Wait()
+			if _, is := b.k.attached["cache-1"]; is != attached {
+				t.Errorf("in state %q attached is %v", state, is)
+			}
+		})
+	}
+}
+
+func TestWhatLeavesIsDetachedReleasedOrKeptAsItsRecordSays(t *testing.T) {
+	for state, want := range map[proto.FenceState]string{
+		proto.FenceRetired: "detach cache-1", proto.FenceNone: "release cache-1", proto.FenceFrozen: "attach cache-1 limited=true",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.states["cache-1"] = proto.FenceOwner
+			b.doc = stepping(500, 900, time.Hour)
+			defer b.start()()
+			synctest.Wait()
+			b.states["cache-1"] = state
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			if last := b.k.log[len(b.k.log)-1]; last != want {
+				t.Errorf("in state %q the last that was done is %q, want %q", state, last, want)
+			}
+		})
+	}
+}
+
+func TestAPauseLiftsAndItsEndLimitsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		defer b.start()()
+		synctest.Wait()
+		d := stepping(500, 500, time.Hour)
+		b.push(d)
+		d.Paused = true
+		b.push(d)
+		b.holds("cache-1", resource.CPU, resource.Unlimited)
+		d.Paused = false
+		b.push(d)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		b.holds("cache-1", resource.CPU, 500)
+	})
+}
+
+func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		b.doc = stepping(500, 900, time.Hour)
+		stop := b.start()
+		time.Sleep(25 * time.Second)
+		synctest.Wait()
+		b.k.stopped["cache-1"] = true
+		time.Sleep(25 * time.Second)
+		stop()
+		var ran, system int
+		for _, w := range b.windows {
+			if w.Instance == proto.SystemInstance {
+				system += w.Samples
+				continue
+			}
+			ran += w.Samples
+			if w.Granted[resource.CPU] != 500 || w.Scheduled[resource.CPU] != 500 || w.Usage.Mean[resource.CPU] != 100 {
+				t.Errorf("window %+v", w)
+			}
+		}
+		if ran < 23 || ran > 26 || system < 47 {
+			t.Errorf("%d seconds of cache-1 and %d of the system were kept", ran, system)
+		}
+	})
+}
+
+func TestALoopThatCantAttachGoesOnMeasuringAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		b.doc = stepping(500, 900, time.Hour)
+		b.k.refuse = errors.New("the disk is full")
+		defer b.start()()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if b.rounds < 10 {
+			t.Errorf("%d rounds in 10 s", b.rounds)
+		}
+		b.k.refuse = nil
+		time.Sleep(attachAgain + time.Second)
+		synctest.Wait()
+		b.holds("cache-1", resource.CPU, 500)
+	})
+}
