@@ -130,7 +130,7 @@ func TestAFullDiskIsToldAsSuch(t *testing.T) {
 			if !errors.Is(err, ErrNoSpace) || !errors.Is(p.served, ErrNoSpace) {
 				t.Errorf("source: %v; target: %v", err, p.served)
 			}
-			if err := p.receiver.Clean("m-1"); err != nil {
+			if err := p.receiver.Clean(t.Context(), "m-1", p.admission.Data); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Lstat(p.target); !errors.Is(err, os.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 
@@ -53,7 +54,7 @@ func (o *outputs) wait() {
 }
 
 // rsyncServer returns the receiving rsync as the local part of an exchange.
-func rsyncServer(r Runner, c Command) (local, error) {
+func rsyncServer(r Runner, c Command, log *slog.Logger) (local, error) {
 	stdinR, stdinW, err := os.Pipe()
 	if err != nil {
 		return local{}, err
@@ -77,7 +78,7 @@ func rsyncServer(r Runner, c Command) (local, error) {
 		}
 		o.wait()
 		if err == nil {
-			err = rsyncError(status, *said)
+			err = rsyncEnded(log, status, *said)
 		}
 		if err != nil && diskFull(c.Write) {
 			// rsync tells the source's rsync about it, which may be gone before it can pass it on.
@@ -86,6 +87,15 @@ func rsyncServer(r Runner, c Command) (local, error) {
 		return tree.Result{}, err
 	}
 	return local{in: stdinW, out: stdoutR, run: run}, nil
+}
+
+// rsyncEnded judges how rsync ended, and logs what is left to the final round.
+func rsyncEnded(log *slog.Logger, status int, said []byte) error {
+	err := rsyncError(status, said)
+	if err == nil && status != 0 {
+		log.Info("rsync left something to a later round", "status", status, "said", lastLine(said))
+	}
+	return err
 }
 
 // diskFull reports whether one of the file systems that hold the paths has no room.
@@ -100,7 +110,7 @@ func diskFull(paths []string) bool {
 }
 
 // rsyncClient returns the sending rsync as the local part of an exchange, joined through the socket.
-func rsyncClient(r Runner, c Command, socket *pipeSocket) local {
+func rsyncClient(r Runner, c Command, socket *pipeSocket, log *slog.Logger) local {
 	run := func(ctx context.Context) (tree.Result, error) {
 		var accepting sync.WaitGroup
 		accepting.Go(socket.accept)
@@ -122,7 +132,7 @@ func rsyncClient(r Runner, c Command, socket *pipeSocket) local {
 		if err != nil {
 			return tree.Result{}, err
 		}
-		return rsyncStats(*stats), rsyncError(status, *said)
+		return rsyncStats(*stats), rsyncEnded(log, status, *said)
 	}
 	return local{in: pipeInput{socket}, out: socket, run: run}
 }

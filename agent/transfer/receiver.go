@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/glidepath/glidepath/agent/transfer/tree"
 )
 
@@ -147,18 +145,18 @@ func (r *Receiver) Close(migration string) error {
 	return os.RemoveAll(filepath.Join(r.env.StateDir, migration))
 }
 
-// Clean closes a migration and removes its admitted data paths with all that was received. Config paths are the caller's to
-// restore: what was there before lies aside.
-func (r *Receiver) Clean(migration string) error {
-	r.mu.Lock()
-	var data []string
-	if a := r.open[migration]; a != nil {
-		data = slices.Clone(a.Data)
-	}
-	r.mu.Unlock()
+// Clean closes a migration and removes the given data paths with all that was received there. It works for a migration that is not open, too: after a
+// restart of the agent nothing is. Config paths are the caller's to restore: what was there before lies aside.
+func (r *Receiver) Clean(ctx context.Context, migration string, data []string) error {
 	errs := []error{r.Close(migration)}
 	for _, path := range data {
-		errs = append(errs, os.RemoveAll(path))
+		w, err := r.workers().local(job{Work: workRemove, Root: path}, []string{filepath.Dir(path)}, nil, nil)
+		if err == nil {
+			_, err = w.run(ctx)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("clean up after migration %s: %s: %w", migration, path, err))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -352,7 +350,7 @@ func (r *Receiver) workers() workers {
 	return workers{r.env.Runner, r.env.Program, r.env.Worker}
 }
 
-// makeIndex reads what is at root, after making it durable, and tells the source.
+// makeIndex makes what is at root durable, reads it and tells the source.
 func (r *Receiver) makeIndex(ctx context.Context, l *link, k indexKey, root string) (err error) {
 	path := r.indexPath(k)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -363,31 +361,12 @@ func (r *Receiver) makeIndex(ctx context.Context, l *link, k indexKey, root stri
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := syncTree(root); err != nil {
-		return err
-	}
 	w, err := r.workers().local(job{Work: workIndex, Root: root}, nil, f, nil)
 	if err != nil {
 		return err
 	}
 	_, _, err = l.exchange(ctx, w)
 	return err
-}
-
-// syncTree makes what earlier rounds have written durable. The rounds that follow sync only what they change.
-func syncTree(root string) error {
-	f, err := os.Open(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync the file system of %s: %w", root, err)
-	}
-	return nil
 }
 
 // rsync receives an early round.
@@ -405,7 +384,7 @@ func (r *Receiver) rsync(ctx context.Context, l *link, k indexKey, root string, 
 	}
 	p, err := rsyncServer(r.env.Runner, Command{
 		Name: "sync-rsync", Path: r.env.Rsync, Args: rsyncTarget(root, policy), Env: rsyncEnv(), Write: []string{root}, FileSize: policy.MaxBytes,
-	})
+	}, r.env.Log)
 	if err != nil {
 		return err
 	}

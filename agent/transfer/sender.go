@@ -111,6 +111,9 @@ func (s *Sender) Arm(ctx context.Context, conn net.Conn, r Round) (_ *Armed, err
 		defer close(a.done)
 		defer conn.Close()
 		a.own, a.peer, a.err = l.exchange(ctx, p)
+		if a.own.Dropped > 0 {
+			s.env.Log.Warn("the target takes no devices or set-id files", "migration", r.Migration, "path", r.Root, "entries", a.own.Dropped)
+		}
 		if r.Kind == Index && a.err == nil {
 			s.keep(k, ok.Index)
 		}
@@ -232,7 +235,7 @@ func (s *Sender) rsync(r Round) (local, error) {
 	shell := append(append([]string{s.env.Program}, s.env.Pipe...), socket.path)
 	return rsyncClient(s.env.Runner, Command{
 		Name: "sync-rsync", Path: s.env.Rsync, Args: rsyncSource(r.Root, strings.Join(shell, " ")), Env: rsyncEnv(),
-	}, socket), nil
+	}, socket, s.env.Log), nil
 }
 
 // receiveIndex returns what writes the target's index to a file.

@@ -54,7 +54,8 @@ type pair struct {
 	admission      Admission
 	rate           *Rate
 	serving        sync.WaitGroup
-	served         error         // of the last round
+	mu             sync.Mutex
+	served         error         // of the round that ended last
 	done           chan struct{} // closed when it has been served
 	state          string
 	fence          uint64
@@ -123,8 +124,11 @@ func (p *pair) dial(ctx context.Context, peer string) net.Conn {
 	done := make(chan struct{})
 	p.done = done
 	p.serving.Go(func() {
-		defer close(done)
-		p.served = p.receiver.Serve(ctx, other, peer)
+		err := p.receiver.Serve(ctx, other, peer)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.served = err
+		close(done)
 	})
 	if p.wrap != nil {
 		return p.wrap(conn)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/glidepath/glidepath/agent/transfer/frame"
 	"github.com/glidepath/glidepath/agent/transfer/tree"
@@ -15,9 +18,10 @@ import (
 
 // What a worker is to do.
 const (
-	workIndex = "index"
-	workSend  = "send"
-	workApply = "apply"
+	workIndex  = "index"
+	workSend   = "send"
+	workApply  = "apply"
+	workRemove = "remove"
 )
 
 // Frames between the agent and its worker, which trust each other.
@@ -61,8 +65,14 @@ func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 }
 
 func (j job) do(ctx context.Context, in *frame.Reader, out *dataWriter) (tree.Result, error) {
-	if j.Work == workIndex {
+	switch j.Work {
+	case workIndex:
+		if err := syncTree(j.Root); err != nil {
+			return tree.Result{}, err
+		}
 		return tree.Index(ctx, j.Root, out)
+	case workRemove:
+		return tree.Result{}, os.RemoveAll(j.Root)
 	}
 	index, err := os.Open(j.Index)
 	if err != nil {
@@ -80,6 +90,22 @@ func (j job) do(ctx context.Context, in *frame.Reader, out *dataWriter) (tree.Re
 		return tree.Apply(ctx, tree.ApplyJob{Root: j.Root, Index: index, Policy: j.Policy, Moved: moved}, in.Rest())
 	}
 	return tree.Result{}, fmt.Errorf("unknown work %q", j.Work)
+}
+
+// syncTree makes what earlier rounds have written durable. The rounds that follow sync only what they change.
+func syncTree(root string) error {
+	f, err := os.Open(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync the file system of %s: %w", root, err)
+	}
+	return nil
 }
 
 // dataWriter puts what is written into frames of data. It is safe for concurrent use.
