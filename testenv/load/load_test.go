@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,8 +100,10 @@ func TestLostAndChangedRecordsAreFound(t *testing.T) {
 		stop := running(t, c.Run)
 		time.Sleep(20 * time.Second)
 		stop()
+		s.mu.Lock()
 		delete(s.data, "r:0:3")
 		s.data["r:0:250"] = s.data["r:0:251"]
+		s.mu.Unlock()
 		v, err := c.Verify(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -173,9 +176,11 @@ func TestACampaignCostsTheWantedCPU(t *testing.T) {
 			if stats := c.Stats(); stats.TurnedAway != 0 || stats.Failed > 8 || stats.Served == 0 || stats.P99 < stats.Median {
 				t.Errorf("%+v", stats)
 			}
+			s.mu.Lock()
 			if len(s.data) != 0 {
-				t.Errorf("left behind: %v", maps.Keys(s.data))
+				t.Errorf("left behind: %v", slices.Collect(maps.Keys(s.data)))
 			}
+			s.mu.Unlock()
 			s.stop()
 			s.wg.Wait()
 		})
