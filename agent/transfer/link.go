@@ -248,7 +248,7 @@ func (l *link) receive(ctx context.Context, in io.WriteCloser) (end, error) {
 				broken = err != nil
 			}
 		case frameFin:
-			in.Close()
+			_ = in.Close()
 			broken = true
 		case frameEnd:
 			var e end

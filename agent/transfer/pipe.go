@@ -32,7 +32,7 @@ func Pipe(ctx context.Context, socketPath string, stdin io.Reader, stdout io.Wri
 	go func() {
 		_, err := io.Copy(conn, stdin)
 		if err != nil {
-			conn.Close()
+			_ = conn.Close()
 			return
 		}
 		_ = conn.CloseWrite()
@@ -68,7 +68,7 @@ func listenPipe(dir, name string) (*pipeSocket, error) {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
+		_ = l.Close()
 		return nil, err
 	}
 	return &pipeSocket{path: path, l: l, ready: make(chan struct{})}, nil
@@ -79,11 +79,11 @@ func (s *pipeSocket) accept() {
 	conn, err := s.l.AcceptUnix()
 	if err == nil {
 		if err = checkPeer(conn); err != nil {
-			conn.Close()
+			_ = conn.Close()
 		}
 	}
 	s.settle(conn, err)
-	s.l.Close() // which unlinks it
+	_ = s.l.Close() // which unlinks it
 }
 
 func (s *pipeSocket) settle(conn *net.UnixConn, err error) {
@@ -126,7 +126,7 @@ func (s *pipeSocket) end() {
 	s.l.Close() //nolint:errcheck // closed already if the connection came
 	s.settle(nil, io.EOF)
 	if s.conn != nil {
-		s.conn.Close()
+		_ = s.conn.Close()
 	}
 }
 

@@ -48,7 +48,7 @@ func (o *outputs) collect() (*os.File, *[]byte, error) {
 // wait returns when the processes have closed all their ends.
 func (o *outputs) wait() {
 	for _, w := range o.pipes {
-		w.Close() // the runner has done so, if it was called
+		_ = w.Close() // the runner has done so, if it was called
 	}
 	o.parts.Wait()
 }
@@ -73,8 +73,8 @@ func rsyncServer(r Runner, c Command, log *slog.Logger) (local, error) {
 		c.Stdin, c.Stdout, c.Stderr = stdinR, stdoutW, stderr
 		status, err := r.Run(ctx, c)
 		if err != nil {
-			stdinR.Close() // it may never have started: then nobody else closes them
-			stdoutW.Close()
+			_ = stdinR.Close() // it may never have started: then nobody else closes them
+			_ = stdoutW.Close()
 		}
 		o.wait()
 		if err == nil {

@@ -60,7 +60,7 @@ func (x Exec) run(ctx context.Context, c Command) (int, error) {
 	closeFiles := func() {
 		for _, f := range files {
 			if f != nil {
-				f.Close()
+				_ = f.Close()
 			}
 		}
 		files = nil

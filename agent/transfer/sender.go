@@ -78,7 +78,7 @@ type Armed struct {
 func (s *Sender) Arm(ctx context.Context, conn net.Conn, r Round) (_ *Armed, err error) {
 	defer func() {
 		if err != nil {
-			conn.Close()
+			_ = conn.Close()
 			err = s.explain(r, err)
 		}
 	}()
@@ -254,7 +254,7 @@ func (s *Sender) receiveIndex(r Round, k indexKey) (local, error) {
 		case <-in.done:
 			return tree.Result{}, in.err
 		case <-ctx.Done():
-			in.Close()
+			_ = in.Close()
 			return tree.Result{}, context.Cause(ctx)
 		}
 	}

@@ -146,8 +146,8 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 	}
 	stdoutR, stdoutW, err := os.Pipe()
 	if err != nil {
-		stdinR.Close()
-		stdinW.Close()
+		_ = stdinR.Close()
+		_ = stdinW.Close()
 		return local{}, err
 	}
 	out, outW := io.Pipe()
@@ -185,11 +185,11 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 		}
 		if err != nil {
 			// It may never have started: then nobody else closes its ends.
-			stdinR.Close()
-			stdoutW.Close()
+			_ = stdinR.Close()
+			_ = stdoutW.Close()
 		}
 		parts.Wait()
-		stdinW.Close()
+		_ = stdinW.Close()
 		switch {
 		case said.Cause != "":
 			return said.Result, said.err(j.Work)

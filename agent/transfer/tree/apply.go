@@ -251,7 +251,7 @@ func (a *applier) leave() error {
 		err = setTime(handle{fd: int(f.Fd())}, d.MTime)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return fmt.Errorf("%q: %w", d.Path, err)
 	}
 	a.flush.add(f)

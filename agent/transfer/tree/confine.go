@@ -31,13 +31,13 @@ func openConfined(root string) (*confined, error) {
 
 func (c *confined) close() {
 	c.forget()
-	c.parent.Close()
+	_ = c.parent.Close()
 }
 
 // forget drops the directory that is kept open, which may be about to go.
 func (c *confined) forget() {
 	if c.dir != nil {
-		c.dir.Close()
+		_ = c.dir.Close()
 	}
 	c.dir = nil
 }

@@ -33,7 +33,7 @@ func newFlusher(root string, moved func()) (*flusher, error) {
 // add takes the file over.
 func (f *flusher) add(file *os.File) {
 	if f.many = f.many || len(f.files) == flushEach; f.many {
-		file.Close()
+		_ = file.Close()
 		return
 	}
 	f.files = append(f.files, file)
@@ -65,7 +65,7 @@ func (f *flusher) wait() error {
 
 func (f *flusher) close() {
 	for _, file := range f.files {
-		file.Close()
+		_ = file.Close()
 	}
-	f.whole.Close()
+	_ = f.whole.Close()
 }

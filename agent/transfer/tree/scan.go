@@ -107,7 +107,7 @@ func (s *scanner) scan(ctx context.Context, root string, visit func(*node) error
 
 func (n *node) close() {
 	if n.file != nil {
-		n.file.Close()
+		_ = n.file.Close()
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *scanner) walk(ctx context.Context, dir *os.File, name, path string) err
 			return s.gone(path, err)
 		}
 		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-			f.Close()
+			_ = f.Close()
 			return s.gone(path, err)
 		}
 		switch st.Mode & unix.S_IFMT {
@@ -134,7 +134,7 @@ func (s *scanner) walk(ctx context.Context, dir *os.File, name, path string) err
 		case unix.S_IFREG:
 			return s.walkFile(ctx, f, &st, path)
 		}
-		f.Close()
+		_ = f.Close()
 		return s.gone(path, fs.ErrNotExist) // it became something else
 	}
 	n := &node{stat: st}
@@ -210,18 +210,18 @@ func (s *scanner) walkDir(ctx context.Context, f *os.File, st *unix.Stat_t, path
 func (s *scanner) walkFile(ctx context.Context, f *os.File, st *unix.Stat_t, path string) error {
 	n := &node{file: f, stat: *st}
 	if _, err := s.describe(&n.Entry, path, st, handle{fd: int(f.Fd())}); err != nil {
-		f.Close()
+		_ = f.Close()
 		return err
 	}
 	if n.Kind == Hardlink || n.Size == 0 {
-		f.Close()
+		_ = f.Close()
 		n.file = nil
 		return s.hand(ctx, n)
 	}
 	n.chunks = make(chan *chunk, 64)
 	defer close(n.chunks)
 	if err := s.hand(ctx, n); err != nil {
-		f.Close()
+		_ = f.Close()
 		return err
 	}
 	for first := int64(0); first < n.blocks(); first += chunkBlocks {

@@ -23,7 +23,7 @@ type openFile struct {
 
 func (f *openFile) close() {
 	if f != nil && f.f != nil {
-		f.f.Close()
+		_ = f.f.Close()
 	}
 }
 
