@@ -22,9 +22,14 @@ const (
 	MethodReadBack = "agent.readback" // InstanceRef → ReadBack: what the kernel holds now
 
 	// Served by coordinators to each other.
-	MethodPropose = "leader.propose"  // Proposal → ProposalReply
-	MethodRelay   = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home
-	MethodCopy    = "standby.samples" // Samples → SamplesReply: what the home stored
+	MethodPropose  = "leader.propose"  // Proposal → ProposalReply
+	MethodRelay    = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home
+	MethodCopy     = "standby.samples" // Samples → SamplesReply: what the home stored
+	MethodGrant    = "leader.permit"   // HostPermit → PermitReply: a permit that the home was asked for
+	MethodMoving   = "leader.progress" // MigrationRef → MigrationProgress
+	MethodForecast = "home.forecast"   // ForecastRequest → ForecastReply
+	MethodHistory  = "home.history"    // HistoryRequest → HistoryPage: a page of blocks
+	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
 
 	// Served without a client certificate, for joining (gp-join/1).
 	MethodJoin = "join" // JoinRequest → JoinReply
@@ -172,12 +177,15 @@ type MigrationRef struct {
 	ID string `msgpack:"id" json:"id"`
 }
 
-// MigrationProgress is how far a running migration is, as its executor knows it.
+// MigrationProgress is how far a running migration is, as its leader sees it. It is not kept anywhere.
 type MigrationProgress struct {
-	Operation OperationKind `msgpack:"o" json:"operation"`        // that runs now; "" between two
-	Round     int           `msgpack:"r" json:"round"`            // of the early rounds, from 1
-	Stage     string        `msgpack:"s" json:"stage"`            // of the operation, as its agent says
-	Bytes     int64         `msgpack:"b" json:"bytes"`            // of the operation
-	Total     int64         `msgpack:"t" json:"total"`            // 0 when it is not known
-	Waiting   string        `msgpack:"w" json:"waiting,omitzero"` // for what, when something does not answer
+	Operation OperationKind `msgpack:"o" json:"operation,omitempty"` // that runs now
+	Host      string        `msgpack:"h" json:"host,omitempty"`      // where
+	Stage     string        `msgpack:"s" json:"stage"`               // in the agent's words
+	Round     int           `msgpack:"r" json:"round"`               // of the transfer, from 1
+	Bytes     int64         `msgpack:"b" json:"bytes"`               // of the operation
+	Total     int64         `msgpack:"t" json:"total"`               // 0 when it is not known
+	Sent      int64         `msgpack:"n" json:"sent"`                // bytes of all rounds that have ended
+	Trouble   string        `msgpack:"w" json:"trouble,omitempty"`   // what it waits for and what fails, in words
+	Since     timeline.Time `msgpack:"t0" json:"trouble_since,omitzero"`
 }

@@ -42,6 +42,7 @@ type Homes struct {
 	mu     sync.Mutex
 	models map[string]*model
 	hosts  map[string]*pushed
+	debts  map[string]map[string]int64 // bytes by host and instance, as last reported
 }
 
 // pushed is what a host's agent has.
@@ -61,7 +62,7 @@ const (
 
 // New returns homes; Run makes them work.
 func New(cfg Config) *Homes {
-	return &Homes{cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}}
+	return &Homes{cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{}}
 }
 
 // Run derives and pushes documents until ctx ends: whenever the tables or the sessions change, and at each step of the grid.
@@ -140,6 +141,7 @@ func (h *Homes) round(ctx context.Context, view *state.View) {
 			h.leave(host.Facts.Name)
 		}
 		h.replan(ctx, view, host, now)
+		h.stateDebt(ctx, view, host)
 	}
 }
 

@@ -1,0 +1,232 @@
+package coordinator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/leader"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// agentMethods returns what agents may call. An agent speaks only of its own host: its name is that of its certificate,
+// whatever it says in the message.
+func (c *Coordinator) agentMethods() *wire.Mux {
+	m := wire.NewMux()
+	rpc.Handle(m, proto.MethodHello, c.serveHello)
+	rpc.Handle(m, proto.MethodSamples, c.serveSamples)
+	rpc.Handle(m, proto.MethodPermit, c.servePermit)
+	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
+	m.AllowExpired(proto.MethodRenew)
+	return m
+}
+
+// coordinatorMethods returns what coordinators may call.
+func (c *Coordinator) coordinatorMethods() *wire.Mux {
+	m := wire.NewMux()
+	rpc.Handle(m, proto.MethodPropose, c.servePropose)
+	rpc.Handle(m, proto.MethodRelay, c.serveRelay)
+	rpc.Handle(m, proto.MethodCopy, c.serveCopy)
+	rpc.Handle(m, proto.MethodGrant, c.serveGrant)
+	rpc.Handle(m, proto.MethodForecast, c.homes.Forecast)
+	rpc.Handle(m, proto.MethodHistory, c.serveHistory)
+	rpc.Handle(m, proto.MethodImport, c.serveImport)
+	rpc.Handle(m, proto.MethodMoving, c.serveProgress)
+	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
+	m.AllowExpired(proto.MethodRenew)
+	return m
+}
+
+// serveHello registers a host's facts and says who its home is.
+func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.Hello) (proto.HelloReply, error) {
+	received := timeline.Of(time.Now())
+	if h.Facts.Name != peer.Name {
+		return proto.HelloReply{}, wire.Errorf(wire.Unauthorized, "the certificate is of host %s: it can't speak for %q", peer.Name, h.Facts.Name)
+	}
+	view := c.tables.View()
+	fleet := view.Fleet()
+	if fleet.ID == "" {
+		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "this coordinator has not caught up with the fleet yet: try again")
+	}
+	known, exists := view.Host(peer.Name)
+	if !exists || known.Incarnation != fleet.Incarnation || factsDiffer(known.Facts, h.Facts) {
+		if err := c.do(ctx, peer.String(), &proto.HostRegister{Facts: h.Facts, Incarnation: fleet.Incarnation}); err != nil {
+			return proto.HelloReply{}, err
+		}
+		view = c.tables.View()
+		known, _ = view.Host(peer.Name)
+	}
+	if known.Home == "" {
+		if err := c.assignHome(ctx, known.Facts.Name); err != nil {
+			return proto.HelloReply{}, err
+		}
+		view = c.tables.View()
+		known, _ = view.Host(peer.Name)
+	}
+	reply := proto.HelloReply{
+		Version: proto.Version, Fleet: fleet.ID, Incarnation: fleet.Incarnation,
+		Home: known.Home, ReceivedAt: received, GridStep: fleet.GridStep, Coordinators: rpcAddrs(view),
+	}
+	if home, ok := view.Coordinator(known.Home); ok {
+		reply.HomeAddr = home.RPCAddr
+	}
+	return reply, nil
+}
+
+// factsDiffer reports whether facts differ in what the ledger or an operator decides by. Free space moves all the time:
+// a tenth is a difference.
+func factsDiffer(a, b proto.HostFacts) bool {
+	if d := a.DiskFree - b.DiskFree; max(d, -d) > max(a.DiskFree, b.DiskFree)/10 {
+		return true
+	}
+	a.DiskFree, b.DiskFree = 0, 0
+	encodedA, errA := proto.Marshal(a)
+	encodedB, errB := proto.Marshal(b)
+	return errA != nil || errB != nil || !slices.Equal(encodedA, encodedB)
+}
+
+func rpcAddrs(view *state.View) []string {
+	var addrs []string
+	for c := range view.Coordinators() {
+		addrs = append(addrs, c.RPCAddr)
+	}
+	slices.Sort(addrs)
+	return addrs
+}
+
+// serveSamples stores a host's windows here and at the standby, before they are acknowledged.
+func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
+	view := c.tables.View()
+	host, ok := view.Host(peer.Name)
+	if !ok || host.Home != c.cfg.Name {
+		return proto.SamplesReply{}, wire.Errorf(wire.Conflict, "%s is not the home of %s", c.cfg.Name, peer.Name)
+	}
+	s.Host = peer.Name
+	s.Windows = slices.DeleteFunc(s.Windows, func(w proto.Window) bool { return !mayReport(view, peer.Name, w.Instance) })
+	for i := range s.Windows {
+		// Each host has a pseudo-instance of that name; in the history it is the host's.
+		if s.Windows[i].Instance == proto.SystemInstance {
+			s.Windows[i].Instance = proto.SystemReservation(peer.Name)
+		}
+	}
+	if err := c.store(ctx, s); err != nil {
+		return proto.SamplesReply{}, err
+	}
+	if standby, ok := view.Coordinator(host.Standby); ok && host.Standby != c.cfg.Name {
+		c.copyToStandby(ctx, standby, s)
+	}
+	c.homes.Observed(peer.Name, s.Windows)
+	return proto.SamplesReply{Sequence: s.Sequence}, nil
+}
+
+// mayReport reports whether a host may speak of an instance: its own use, and instances that it owns or has a part in.
+func mayReport(view *state.View, host, instance string) bool {
+	if instance == proto.SystemInstance {
+		return true
+	}
+	i, ok := view.Instance(instance)
+	if !ok {
+		return false
+	}
+	if i.Owner == host {
+		return true
+	}
+	m, ok := view.Migration(i.Migration)
+	return ok && (m.Source == host || m.Target == host)
+}
+
+func (c *Coordinator) store(ctx context.Context, s proto.Samples) error {
+	late, err := c.history.Append(ctx, s.Windows)
+	if late > 0 {
+		c.log.Warn("samples came too late to be stored", "host", s.Host, "samples", late)
+	}
+	return err
+}
+
+// copyToStandby brings samples to the standby. One that is not there gets a gap, which the home's copy does not have.
+func (c *Coordinator) copyToStandby(ctx context.Context, standby proto.Coordinator, s proto.Samples) {
+	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+	defer cancel()
+	p, err := c.peers.Get(ctx, standby.Name, standby.RPCAddr)
+	if err == nil {
+		_, err = rpc.Call[proto.SamplesReply](ctx, p, proto.MethodCopy, s)
+	}
+	if err != nil {
+		c.log.Warn("the standby has no copy of some samples", "standby", standby.Name, "host", s.Host, "error", err)
+	}
+}
+
+// copyTimeout bounds how long an agent waits for the standby to have its samples, too.
+const copyTimeout = 2 * time.Second
+
+// serveCopy stores what the home of a host stored.
+func (c *Coordinator) serveCopy(ctx context.Context, peer wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
+	host, ok := c.tables.View().Host(s.Host)
+	if !ok || host.Home != peer.Name || host.Standby != c.cfg.Name {
+		return proto.SamplesReply{}, wire.Errorf(wire.Conflict, "%s is not the standby of %s, or %s not its home", c.cfg.Name, s.Host, peer.Name)
+	}
+	return proto.SamplesReply{Sequence: s.Sequence}, c.store(ctx, s)
+}
+
+// serveRenew signs a new certificate for the identity that the session has.
+func (c *Coordinator) serveRenew(_ context.Context, peer wire.Peer, r proto.RenewRequest) (proto.RenewReply, error) {
+	view := c.tables.View()
+	var known bool
+	switch peer.Kind {
+	case pki.Agent:
+		_, known = view.Host(peer.Name)
+	case pki.Coordinator:
+		_, known = view.Coordinator(peer.Name)
+	}
+	if !known {
+		return proto.RenewReply{}, wire.Errorf(wire.Refused, "%s does not belong to the fleet any more: join again", peer.Identity)
+	}
+	cert, err := c.ca.Sign(r.CSR, peer.Identity, time.Now())
+	if err != nil {
+		return proto.RenewReply{}, wire.Errorf(wire.Invalid, "renew the certificate of %s: %w", peer.Identity, err)
+	}
+	return proto.RenewReply{Certificate: cert, CA: c.ca.CertPEM()}, nil
+}
+
+// CallAgent calls a method of a host's agent, by way of its home if that is another coordinator.
+func (c *Coordinator) CallAgent(ctx context.Context, host, method string, body []byte) ([]byte, error) {
+	if s, err := c.hub.Agent(host); err == nil {
+		return s.Call(ctx, method, body)
+	}
+	view := c.tables.View()
+	h, ok := view.Host(host)
+	if !ok {
+		return nil, wire.Errorf(wire.NotFound, "there is no host %s", host)
+	}
+	home, ok := view.Coordinator(h.Home)
+	if !ok || h.Home == c.cfg.Name {
+		return nil, wire.Errorf(wire.Unavailable, "the agent of %s has no session with its home: is it running, and does it reach the coordinators?", host)
+	}
+	s, err := c.peers.Get(ctx, home.Name, home.RPCAddr)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := rpc.Call[proto.RelayReply](ctx, s, proto.MethodRelay, proto.Relay{Host: host, Method: method, Body: body})
+	return reply.Body, err
+}
+
+// serveRelay calls an agent for another coordinator.
+func (c *Coordinator) serveRelay(ctx context.Context, _ wire.Peer, r proto.Relay) (proto.RelayReply, error) {
+	s, err := c.hub.Agent(r.Host)
+	if err != nil {
+		return proto.RelayReply{}, err
+	}
+	body, err := s.Call(ctx, r.Method, r.Body)
+	return proto.RelayReply{Body: body}, err
+}
+
+// assignHome gives a new host its home and standby.
+func (c *Coordinator) assignHome(ctx context.Context, host string) error {
+	home, standby := leader.Choose(host, c.alive())
+	return c.do(ctx, "coordinator "+c.cfg.Name, &proto.HostHome{Host: host, Home: home, Standby: standby})
+}

@@ -1,0 +1,228 @@
+// The glidepathd command is the coordinator of a Glidepath fleet: it makes a fleet, joins one, and runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"github.com/glidepath/glidepath/coordinator"
+)
+
+// Set by the build.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
+
+// Exit codes, as of every program here.
+const (
+	exitError       = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run runs the command line and returns its exit code. SIGINT and SIGTERM end it cleanly.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := command(stdout, stderr)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "glidepathd: %v\nSee: glidepathd --help\n", err)
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	default:
+		fmt.Fprintf(stderr, "glidepathd: %v\n", err)
+		return exitError
+	}
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// command returns the command tree.
+func command(stdout, stderr io.Writer) *cobra.Command {
+	var path string
+	root := &cobra.Command{
+		Use:   "glidepathd",
+		Short: "The coordinator of a Glidepath fleet",
+		Long: `glidepathd is the coordinator of a Glidepath fleet. Coordinators keep the ledger of reservations with Raft,
+forecast the demand of instances, plan their migrations and walk them through. Run three or five of them.`,
+		Example: `  glidepathd init --advertise 10.0.0.11     # make a fleet, on the first coordinator
+  glidepathd join --token gpj1.…           # on each further one
+  systemctl start glidepathd`,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.PersistentFlags().StringVar(&path, "config", coordinator.DefaultConfigPath, "configuration `file`")
+	load := func() (coordinator.Config, error) { return coordinator.Load(path) }
+	root.AddCommand(runCommand(load, stderr), initCommand(load, stdout), joinCommand(load, stdout), versionCommand(stdout), manCommand(root))
+	return root
+}
+
+func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Run the coordinator until it is stopped", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			log, err := cfg.Log.Logger(stderr)
+			if err != nil {
+				return err
+			}
+			ready := func() { notify(daemon.SdNotifyReady) }
+			defer notify(daemon.SdNotifyStopping)
+			return coordinator.Run(cmd.Context(), cfg, version, log, ready)
+		},
+	}
+}
+
+// notify tells systemd, if it started this program; it is not there to be told otherwise.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+func initCommand(load func() (coordinator.Config, error), stdout io.Writer) *cobra.Command {
+	var advertise, name string
+	var grid time.Duration
+	cmd := &cobra.Command{
+		Use: "init", Short: "Make a new fleet with this coordinator as its first", Args: none,
+		Long: `init makes a fleet: its certificate authority, this coordinator's certificate, the key that gossip is encrypted
+with, and the first admin token. Nothing runs yet; start the service afterwards.`,
+		Example: `  glidepathd init --advertise 10.0.0.11
+  glidepathd init --name c1 --advertise 10.0.0.11 --grid-step 5m`,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			override(&cfg, name, advertise)
+			if err := cfg.Validate(); err != nil {
+				return fmt.Errorf("configuration: %w", err)
+			}
+			if grid < time.Second || grid > time.Hour || (24*time.Hour)%grid != 0 {
+				return &usageError{fmt.Errorf("--grid-step %s: use 1s to 1h, a divisor of a day, like 5m", grid)}
+			}
+			made, err := coordinator.Init(cfg, grid)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, `Fleet %s is made. The first admin token is shown this once:
+
+  export GLIDEPATH_ADDR=%s
+  export GLIDEPATH_TOKEN=%s
+  export GLIDEPATH_CA_PIN=%s
+
+Next:
+  systemctl start glidepathd                         # or: glidepathd run
+  glidepath token create --role coordinator          # for the second and third coordinator
+  glidepath token create --role agent                # for a host: glidepath-agent join --token …
+`, made.Fleet, cfg.API.Address(), made.Token, made.Pin)
+			return nil
+		},
+	}
+	addressFlags(cmd, &name, &advertise)
+	cmd.Flags().DurationVar(&grid, "grid-step", 5*time.Minute, "step of the reservation grid; it can't be changed later")
+	return cmd
+}
+
+func joinCommand(load func() (coordinator.Config, error), stdout io.Writer) *cobra.Command {
+	var advertise, name, token string
+	var addrs []string
+	cmd := &cobra.Command{
+		Use: "join", Short: "Take this coordinator into a fleet", Args: none,
+		Example: `  glidepathd join --token gpj1.… --advertise 10.0.0.12`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			override(&cfg, name, advertise)
+			if err := cfg.Validate(); err != nil {
+				return fmt.Errorf("configuration: %w", err)
+			}
+			if token == "" {
+				return &usageError{errors.New("--token is missing: make one with: glidepath token create --role coordinator")}
+			}
+			if err := coordinator.Join(cmd.Context(), cfg, token, addrs); err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, "%s has joined the fleet.\n\nNext:\n  systemctl start glidepathd    # or: glidepathd run\n", cfg.Name)
+			return nil
+		},
+	}
+	addressFlags(cmd, &name, &advertise)
+	cmd.Flags().StringVar(&token, "token", "", "join `token`")
+	cmd.Flags().StringSliceVar(&addrs, "coordinator", nil, "RPC `address` of a coordinator, beside those in the token")
+	return cmd
+}
+
+func addressFlags(cmd *cobra.Command, name, advertise *string) {
+	cmd.Flags().StringVar(name, "name", "", "`name` of this coordinator, instead of the configuration's")
+	cmd.Flags().StringVar(advertise, "advertise", "", "`host` under which the others reach this coordinator, instead of the configuration's")
+}
+
+// override applies the flags that are set. The daemon reads only the file, so they are good for a first look; the
+// file should say the same.
+func override(cfg *coordinator.Config, name, host string) {
+	if name != "" {
+		cfg.Name = name
+	}
+	if host == "" {
+		return
+	}
+	for _, a := range []*coordinator.AddressConfig{&cfg.RPC, &cfg.Gossip, &cfg.API} {
+		port := a.Listen[strings.LastIndex(a.Listen, ":")+1:]
+		a.Advertise = host + ":" + port
+	}
+}
+
+func versionCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: none,
+		Run: func(*cobra.Command, []string) { fmt.Fprintf(stdout, "glidepathd %s (%s)\n", version, commit) },
+	}
+}
+
+// manCommand writes the man pages; the build calls it.
+func manCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "man DIRECTORY", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			root.DisableAutoGenTag = true
+			return doc.GenManTree(root, &doc.GenManHeader{Title: "GLIDEPATHD", Section: "1", Source: "Glidepath " + version}, args[0])
+		},
+	}
+}
+
+// none refuses arguments.
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%s takes no argument, but got %q", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}

@@ -1,0 +1,337 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/durable"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// Files in a coordinator's data folder.
+const (
+	pkiDir        = "pki"
+	raftDir       = "raft"
+	historyDir    = "history"
+	gossipKeyFile = "gossip.key"
+	foundingFile  = "founding"
+
+	gossipPeersFile = "gossip.peers"
+)
+
+// founding is what Init leaves for the first Run, which has a Raft log to commit it to.
+type founding struct {
+	Fleet    string        `msgpack:"f"`
+	GridStep int64         `msgpack:"g"`
+	Token    proto.Token   `msgpack:"t"`
+	At       timeline.Time `msgpack:"at"`
+}
+
+// maxSmallFile bounds the files above, in bytes.
+const maxSmallFile = 1 << 16
+
+// ErrFounded is wrapped when a coordinator's data folder belongs to a fleet already.
+var ErrFounded = errors.New("this coordinator belongs to a fleet already")
+
+// Founded is what Init made.
+type Founded struct {
+	Fleet string
+	Token string // the first admin token; it is shown once
+	Pin   string // of the fleet's CA: what a command line checks a coordinator by
+}
+
+// Init makes a new fleet with this coordinator as its first: a certificate authority, this coordinator's certificate, the
+// gossip key and the first admin token. gridStep is that of the ledger, from 1 s to 1 h. Nothing runs yet: Run does.
+func Init(cfg Config, gridStep time.Duration) (Founded, error) {
+	fsys, now := durable.OS{}, time.Now()
+	if err := vacant(cfg); err != nil {
+		return Founded{}, err
+	}
+	ca, err := pki.NewFleet(now)
+	if err != nil {
+		return Founded{}, err
+	}
+	node, err := ca.Issue(pki.Coordinator, cfg.Name, now)
+	if err != nil {
+		return Founded{}, err
+	}
+	admin := pki.MintAdmin()
+	hash := admin.Hash()
+	f := founding{
+		Fleet: ca.Fleet(), GridStep: gridStep.Milliseconds(), At: timeline.Of(now),
+		Token: proto.Token{ID: admin.ID, Kind: proto.TokenAPI, Role: proto.RoleAdmin, Name: "first", Hash: hash[:], ExpiresAt: timeline.Forever},
+	}
+	b, err := proto.Marshal(f)
+	if err != nil {
+		return Founded{}, err
+	}
+	dir := pki.NewDir(fsys, filepath.Join(cfg.DataDir, pkiDir))
+	// The node's certificate comes last: with it the coordinator belongs to a fleet.
+	err = errors.Join(
+		durable.WriteFile(fsys, filepath.Join(cfg.DataDir, foundingFile), b, 0o600),
+		durable.WriteFile(fsys, filepath.Join(cfg.DataDir, gossipKeyFile), pki.NewGossipKey(), 0o600),
+		dir.SaveCA(ca),
+	)
+	if err == nil {
+		err = dir.SaveNode(node)
+	}
+	if err != nil {
+		return Founded{}, fmt.Errorf("make the fleet: %w", err)
+	}
+	pin := ca.Pin()
+	return Founded{Fleet: f.Fleet, Token: admin.Encode(), Pin: hex.EncodeToString(pin[:])}, nil
+}
+
+// vacant makes the folders, and returns an error unless nothing of a fleet is in them.
+func vacant(cfg Config) error {
+	if err := os.MkdirAll(filepath.Join(cfg.DataDir, pkiDir), 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	_, err := pki.NewDir(durable.OS{}, filepath.Join(cfg.DataDir, pkiDir)).LoadNode()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: to begin anew, stop it and move the folder away", cfg.DataDir, ErrFounded)
+}
+
+// Join takes this coordinator into a fleet by a join token: it gets its certificate, the CA's key and the gossip key.
+// addrs are RPC addresses of coordinators, beside those that the token names.
+func Join(ctx context.Context, cfg Config, token string, addrs []string) error {
+	t, err := pki.ParseJoin(token)
+	if err != nil {
+		return err
+	}
+	if err := vacant(cfg); err != nil {
+		return err
+	}
+	if !config.IsDial(cfg.RPC.Address()) {
+		return fmt.Errorf("rpc.advertise: say where others reach this coordinator")
+	}
+	key, err := pki.NewKey()
+	if err != nil {
+		return err
+	}
+	csr, err := pki.NewCSR(key, cfg.Name)
+	if err != nil {
+		return err
+	}
+	request := proto.JoinRequest{Version: proto.Version, Token: token, Name: cfg.Name, Role: string(proto.RoleCoordinator), CSR: csr, RPCAddr: cfg.RPC.Address()}
+	var reply proto.JoinReply
+	err = errors.New("no coordinator's address is known: name one with --coordinator")
+	for _, addr := range append(slices.Clone(addrs), t.Addresses...) {
+		if reply, err = joinAt(ctx, addr, t.Pin, request); err == nil {
+			break
+		}
+		err = fmt.Errorf("join by way of %s: %w", addr, err)
+	}
+	if err != nil {
+		return err
+	}
+	return saveJoined(cfg, key, reply)
+}
+
+// saveJoined keeps what a join brought. The node's certificate comes last: with it the coordinator belongs to the fleet.
+func saveJoined(cfg Config, key *ecdsa.PrivateKey, r proto.JoinReply) error {
+	fsys := durable.OS{}
+	keyPEM, err := pki.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	ca, err := pki.ParseCA(r.CA, r.CAKey)
+	if err != nil {
+		return fmt.Errorf("join: the fleet's CA: %w", err)
+	}
+	dir := pki.NewDir(fsys, filepath.Join(cfg.DataDir, pkiDir))
+	err = errors.Join(
+		durable.WriteFile(fsys, filepath.Join(cfg.DataDir, gossipKeyFile), r.GossipKey, 0o600),
+		durable.WriteFile(fsys, filepath.Join(cfg.DataDir, gossipPeersFile), []byte(strings.Join(r.Gossip, "\n")), 0o600),
+		dir.SaveCA(ca),
+	)
+	if err == nil {
+		err = dir.SaveNode(pki.Node{Cert: r.Certificate, Key: keyPEM, CA: r.CA})
+	}
+	if err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	return nil
+}
+
+// learned returns the gossip addresses that the join brought.
+func (c *Coordinator) learned() []string {
+	b, err := durable.ReadFile(c.fsys, filepath.Join(c.cfg.DataDir, gossipPeersFile), maxSmallFile)
+	if err != nil {
+		return nil // this coordinator made the fleet
+	}
+	return strings.Fields(string(b))
+}
+
+func joinAt(ctx context.Context, addr string, pin pki.Pin, request proto.JoinRequest) (proto.JoinReply, error) {
+	conn, err := wire.DialJoin(ctx, addr, pin)
+	if err != nil {
+		return proto.JoinReply{}, err
+	}
+	s := wire.NewSession(conn, true, wire.Options{})
+	defer s.Close()
+	return rpc.Call[proto.JoinReply](ctx, s, proto.MethodJoin, request)
+}
+
+// serveJoin takes an agent or a coordinator into the fleet, for a token that is used up by it.
+func (c *Coordinator) serveJoin(ctx context.Context, _ wire.Peer, r proto.JoinRequest) (proto.JoinReply, error) {
+	t, err := pki.ParseJoin(r.Token)
+	if err != nil {
+		return proto.JoinReply{}, wire.Errorf(wire.Unauthorized, "%w", err)
+	}
+	record, ok := c.tables.View().Token(t.ID)
+	// Unknown and wrong look the same from outside.
+	if !ok || len(record.Hash) != sha256.Size || !t.Hash().Matches(pki.TokenHash(record.Hash)) {
+		return proto.JoinReply{}, wire.Errorf(wire.Unauthorized, "the join token is not known to this fleet: make a new one with: glidepath token create")
+	}
+	id := pki.Identity{Fleet: c.ca.Fleet(), Kind: pki.Kind(r.Role), Name: r.Name}
+	if err := id.Validate(); err != nil {
+		return proto.JoinReply{}, wire.Errorf(wire.Invalid, "join as %q: %w", r.Name, err)
+	}
+	if id.Kind == pki.Coordinator && !config.IsDial(r.RPCAddr) {
+		return proto.JoinReply{}, wire.Errorf(wire.Invalid, "join as coordinator %s: %q is not host:port", r.Name, r.RPCAddr)
+	}
+	now := time.Now()
+	// Signed before the token is used up, so that a bad request does not cost the token; it leaves here only after.
+	cert, err := c.ca.Sign(r.CSR, id, now)
+	if err != nil {
+		return proto.JoinReply{}, wire.Errorf(wire.Invalid, "join: %w", err)
+	}
+	if err := c.do(ctx, id.String(), &proto.TokenUse{ID: t.ID, Role: proto.Role(r.Role), Name: r.Name}); err != nil {
+		return proto.JoinReply{}, err
+	}
+	reply := proto.JoinReply{Fleet: c.ca.Fleet(), Certificate: cert, CA: c.ca.CertPEM(), Coordinators: rpcAddrs(c.tables.View())}
+	if id.Kind == pki.Coordinator {
+		body := &proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: r.Name, RPCAddr: r.RPCAddr, Commands: proto.KnownCommands()}}
+		if err := c.do(ctx, id.String(), body); err != nil {
+			return proto.JoinReply{}, err
+		}
+		if reply.CAKey, err = c.ca.KeyPEM(); err != nil {
+			return proto.JoinReply{}, err
+		}
+		reply.GossipKey = c.gossipKey
+		for member := range c.tables.View().Coordinators() {
+			if member.GossipAddr != "" {
+				reply.Gossip = append(reply.Gossip, member.GossipAddr)
+			}
+		}
+	}
+	c.log.Info("joined the fleet", "name", r.Name, "role", r.Role, "token", t.ID)
+	return reply, nil
+}
+
+// found commits what Init prepared, once this coordinator leads its new cluster.
+func (c *Coordinator) found(ctx context.Context) error {
+	path := filepath.Join(c.cfg.DataDir, foundingFile)
+	b, err := durable.ReadFile(c.fsys, path, maxSmallFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var f founding
+	if err := proto.Unmarshal(b, &f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if c.tables.View().Fleet().ID == "" {
+		for _, step := range []struct {
+			id   string
+			body proto.Body
+		}{
+			{"init-fleet", &proto.FleetInit{Fleet: f.Fleet, GridStep: f.GridStep, Policy: proto.DefaultPolicy()}},
+			{"init-token", &proto.TokenCreate{Token: f.Token}},
+		} {
+			r, err := c.Propose(ctx, step.id, "init", step.body)
+			if err == nil {
+				err = r.Err()
+			}
+			if err != nil {
+				return fmt.Errorf("make the fleet: %w", err)
+			}
+		}
+	}
+	return durable.Remove(c.fsys, path)
+}
+
+// register states this coordinator's own record when it is not as it should be.
+func (c *Coordinator) register(ctx context.Context) error {
+	want := proto.Coordinator{
+		Name: c.cfg.Name, RPCAddr: c.cfg.RPC.Address(), APIAddr: c.cfg.API.Address(), GossipAddr: c.cfg.Gossip.Address(),
+		Identity: keyDigest(c.creds), Program: c.version, Commands: proto.KnownCommands(),
+	}
+	have, _ := c.tables.View().Coordinator(c.cfg.Name)
+	want.JoinedAt = have.JoinedAt
+	if same(have, want) {
+		return nil
+	}
+	return c.do(ctx, "coordinator "+c.cfg.Name, &proto.CoordinatorPut{Coordinator: want})
+}
+
+func same(a, b proto.Coordinator) bool {
+	x, errX := proto.Marshal(a)
+	y, errY := proto.Marshal(b)
+	return errX == nil && errY == nil && slices.Equal(x, y)
+}
+
+// keyDigest returns the SHA-256 of a certificate's public key, which a renewal keeps.
+func keyDigest(creds *pki.Credentials) string {
+	leaf, err := x509.ParseCertificate(creds.Certificate().Certificate[0])
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// reconcileVoters makes the Raft configuration that of the table of coordinators. Only the leader calls it.
+func (c *Coordinator) reconcileVoters() error {
+	servers, err := c.consensus.Servers()
+	if err != nil {
+		return err
+	}
+	view := c.tables.View()
+	alive := c.alive()
+	for member := range view.Coordinators() {
+		if !slices.Contains(alive, member.Name) {
+			continue // a voter that is not up yet would cost the majority
+		}
+		known := slices.ContainsFunc(servers, func(s consensus.Server) bool {
+			return s.Name == member.Name && s.Addr == member.RPCAddr && s.Voter
+		})
+		if !known {
+			c.log.Info("taking a coordinator into the cluster", "name", member.Name, "address", member.RPCAddr)
+			if err := c.consensus.AddVoter(member.Name, member.RPCAddr); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range servers {
+		if _, stays := view.Coordinator(s.Name); !stays && s.Name != c.cfg.Name {
+			c.log.Info("taking a coordinator out of the cluster", "name", s.Name)
+			if err := c.consensus.Remove(s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

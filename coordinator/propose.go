@@ -1,0 +1,104 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// How long a proposal looks for a leader, and how long it waits between tries.
+const (
+	proposeFor   = 15 * time.Second
+	proposeAgain = 200 * time.Millisecond
+)
+
+// NewID returns an identifier that sorts by time.
+func NewID() string { return ulid.Make().String() }
+
+// Propose commits a command, by way of the leader if this coordinator is not it, and returns what came of it once it is
+// applied here. The same id is applied once, so an error that leaves its fate open is followed by asking again.
+func (c *Coordinator) Propose(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error) {
+	cmd, err := proto.NewCommand(id, actor, body)
+	if err != nil {
+		return proto.Result{}, err
+	}
+	if !c.tables.View().Knows(cmd.Type, cmd.Version) {
+		return proto.Result{}, fmt.Errorf("%s is not known to every coordinator: install the same version on all of them", cmd.Type)
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeFor)
+	defer cancel()
+	for {
+		r, index, err := c.proposeOnce(ctx, cmd)
+		if err == nil {
+			return r, c.tables.wait(ctx, index)
+		}
+		if !again(err) {
+			return proto.Result{}, fmt.Errorf("propose %s: %w", cmd.Type, err)
+		}
+		select {
+		case <-time.After(proposeAgain):
+		case <-ctx.Done():
+			return proto.Result{}, fmt.Errorf("propose %s: %w", cmd.Type, err)
+		}
+	}
+}
+
+// again reports whether a proposal that ended in err may find a leader, or its own result, when it is tried again.
+func again(err error) bool {
+	var nl *consensus.NotLeaderError
+	switch wire.CodeOf(err) {
+	case wire.Unavailable, wire.NotLeader:
+		return true
+	}
+	return errors.As(err, &nl) || errors.Is(err, consensus.ErrInDoubt)
+}
+
+func (c *Coordinator) proposeOnce(ctx context.Context, cmd proto.Command) (proto.Result, uint64, error) {
+	r, index, err := c.consensus.Propose(ctx, cmd)
+	var nl *consensus.NotLeaderError
+	if !errors.As(err, &nl) || nl.Addr == "" || nl.Leader == c.cfg.Name {
+		return r, index, err
+	}
+	s, err := c.peers.Get(ctx, nl.Leader, nl.Addr)
+	if err != nil {
+		return r, 0, err
+	}
+	reply, err := rpc.Call[proto.ProposalReply](ctx, s, proto.MethodPropose, proto.Proposal{Command: cmd})
+	if err != nil {
+		return r, 0, err
+	}
+	if reply.Leader != "" {
+		return r, 0, &consensus.NotLeaderError{Addr: reply.Leader}
+	}
+	return reply.Result, reply.Index, nil
+}
+
+// servePropose commits a command for another coordinator.
+func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Proposal) (proto.ProposalReply, error) {
+	r, index, err := c.consensus.Propose(ctx, p.Command)
+	var nl *consensus.NotLeaderError
+	if errors.As(err, &nl) {
+		return proto.ProposalReply{}, wire.NotLeaderError(nl.Addr)
+	}
+	if errors.Is(err, consensus.ErrInDoubt) {
+		return proto.ProposalReply{}, wire.Errorf(wire.Unavailable, "%w", err)
+	}
+	return proto.ProposalReply{Result: r, Index: index}, err
+}
+
+// do proposes and turns a refusal into an error.
+func (c *Coordinator) do(ctx context.Context, actor string, body proto.Body) error {
+	r, err := c.Propose(ctx, NewID(), actor, body)
+	if err != nil {
+		return err
+	}
+	return r.Err()
+}

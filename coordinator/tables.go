@@ -1,0 +1,88 @@
+package coordinator
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// tables are the state tables as consensus feeds them and everybody else reads them. Its methods may be called
+// concurrently, but for those of consensus.Machine, which consensus calls one at a time.
+type tables struct {
+	mu      sync.Mutex
+	state   *state.State
+	view    *state.View // of now; nil after a change until somebody asks
+	index   uint64      // of the last entry that was applied
+	changed chan struct{}
+}
+
+func newTables() *tables { return &tables{state: state.New(), changed: make(chan struct{})} }
+
+// Apply applies an entry of the log.
+func (t *tables) Apply(index uint64, cmd proto.Command) proto.Result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, _ := t.state.Apply(cmd)
+	t.advance(index)
+	return r
+}
+
+// advance tells everybody that waits that something may have changed. t.mu is held.
+func (t *tables) advance(index uint64) {
+	t.view, t.index = nil, index
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// Snapshot returns the writing of the tables as they are now.
+func (t *tables) Snapshot() func(io.Writer) error { return t.View().Export }
+
+// Restore replaces the tables by a snapshot.
+func (t *tables) Restore(r io.Reader) error {
+	s, err := state.Import(r)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state = s
+	t.advance(t.index)
+	return nil
+}
+
+// View returns the tables as they are now; it never changes.
+func (t *tables) View() *state.View {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.view == nil {
+		t.view = t.state.View()
+	}
+	return t.view
+}
+
+// Changed returns a channel that is closed at the next change after this call. Take it before the View that is acted on.
+func (t *tables) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// wait returns when the entry at index has been applied here.
+func (t *tables) wait(ctx context.Context, index uint64) error {
+	for {
+		t.mu.Lock()
+		there, changed := t.index >= index, t.changed
+		t.mu.Unlock()
+		if there {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
