@@ -56,6 +56,7 @@ func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 		}
 		done = append(done, fmt.Sprintf("instance %s (%s): %s", r.Instance, r.State, did))
 	}
+	_ = os.Remove(limits.PinDir) // the folder, if nothing is left in it
 	return done, err
 }
 

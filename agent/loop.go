@@ -100,8 +100,10 @@ func (l *loop) round(ctx context.Context) {
 	l.alive()
 }
 
-// steer is a round without a sample: the document changed, or who may run what.
+// steer is a round without a sample: the document changed, or who may run what. Instances that are limited already don't wait for
+// systemd, which is told of new envelopes; until it is, the old ones bound what is granted.
 func (l *loop) steer(ctx context.Context) {
+	l.decide(ctx, false)
 	l.seat(ctx)
 	l.decide(ctx, false)
 }
