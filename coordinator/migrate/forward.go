@@ -31,6 +31,7 @@ const (
 	finalStall  = 15 * time.Second // beside the time to reread the content
 	rereadRate  = 64 << 20         // bytes per second, at the least
 	startLimit  = 2 * time.Minute
+	startRetry  = 10 * time.Second
 
 	confirmRetry = 30 * time.Second // before a target that can't be confirmed is made to refuse
 
@@ -234,6 +235,9 @@ func (w *walker) start(ctx context.Context, s scene) error {
 		heard: func() time.Time { return w.lastPermit(s.m.ID) },
 	}
 	if _, err := w.perform(ctx, s, o); err != nil {
+		if w.lastPermit(s.m.ID).IsZero() {
+			o.retry = startRetry // not begun at all: its question for a permit met no leader
+		}
 		return w.failed(ctx, s, o, err)
 	}
 	if err := w.permitted(ctx, s); err != nil {
