@@ -1,0 +1,282 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/agent/transfer"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// move is two agents' parts in a migration's data, between folders of this machine that play the same path on two hosts.
+type move struct {
+	*testing.T
+	dir     string
+	courier *courier
+	gate    *gate
+	source  fence.Record
+	target  fence.Record
+	op      proto.Operation
+	env     transfer.Environment
+}
+
+func newMove(t *testing.T) *move {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("owners of files can be set by root only: run it as root")
+	}
+	rsync, err := exec.LookPath("rsync")
+	if err != nil {
+		t.Skipf("%v: install rsync", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &move{T: t, dir: t.TempDir()}
+	for _, d := range []string{"a/data", "b", "state/source", "state/target", "state/admitted"} {
+		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.write("a/data/aof", strings.Repeat("set k v\n", 100_000))
+	m.write("a/redis.conf", "appendonly yes\n")
+	m.source, m.target = m.record("a", proto.FenceOwner, 1), m.record("b", proto.FenceTarget, 1)
+	m.env = transfer.Environment{
+		Runner: transfer.Exec{Unconfined: true}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: rsync,
+		Stall: transfer.DefaultStall, Log: slog.New(slog.DiscardHandler),
+	}
+	m.restartTarget()
+
+	ca, err := pki.NewFleet(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, theirs := m.identity(ca, "host-a"), m.identity(ca, "host-b")
+	m.env.StateDir = filepath.Join(m.dir, "state/source")
+	sender, err := transfer.NewSender(m.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.courier = &courier{
+		sender: sender, armed: map[string]*final{}, log: slog.New(slog.DiscardHandler),
+		record: func(string) fence.Record { return m.source }, allow: func(string) error { return nil },
+		dial: func(ctx context.Context, to proto.Peer) (net.Conn, error) {
+			conn, _, err := wire.Dial(ctx, to.SyncAddr, wire.Sync, own, pki.Want{Kind: pki.Agent, Name: to.Host})
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		},
+	}
+	t.Cleanup(func() { _ = m.courier.Close() })
+	m.op = proto.Operation{
+		Kind: proto.OpSyncRound, Migration: "m-1", Instance: "cache-1", Incarnation: 1, Fence: 1, Round: 1,
+		Peer: proto.Peer{Host: "host-b", SyncAddr: m.serve(theirs)}, Facts: &proto.SourceFacts{DataBytes: 1 << 20, DataFiles: 2},
+	}
+	return m
+}
+
+func (m *move) record(host string, state proto.FenceState, at uint64) fence.Record {
+	return fence.Record{
+		Instance: "cache-1", Migration: "m-1", State: state, Token: fence.Token{Incarnation: 1, Fence: at},
+		Spec: proto.InstanceSpec{Name: "cache-1", Service: &proto.ServiceSpec{
+			Unit: "redis.service", Data: []string{filepath.Join(m.dir, host, "data")}, Config: []string{filepath.Join(m.dir, host, "redis.conf")},
+		}},
+	}
+}
+
+func (m *move) identity(ca *pki.CA, name string) *pki.Credentials {
+	m.Helper()
+	node, err := ca.Issue(pki.Agent, name, time.Now())
+	if err != nil {
+		m.Fatal(err)
+	}
+	creds, err := node.Credentials()
+	if err != nil {
+		m.Fatal(err)
+	}
+	return creds
+}
+
+// serve is the target's port.
+func (m *move) serve(creds *pki.Credentials) string {
+	m.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		m.Fatal(err)
+	}
+	server := wire.NewServer(wire.ServerOptions{Credentials: creds})
+	server.Handle(wire.Sync, wire.Mutual, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {
+		return m.gate.receiver.Serve(ctx, conn, peer.Name)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(ctx, l); err != nil {
+			m.Error(err)
+		}
+	})
+	m.Cleanup(func() { cancel(); serving.Wait() })
+	return l.Addr().String()
+}
+
+// restartTarget begins another life of the target's agent.
+func (m *move) restartTarget() {
+	m.Helper()
+	env := m.env
+	env.StateDir = filepath.Join(m.dir, "state/target")
+	receiver, err := transfer.NewReceiver(env)
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.gate = &gate{
+		receiver: receiver, dir: filepath.Join(m.dir, "state/admitted"), log: slog.New(slog.DiscardHandler),
+		record: func(string) fence.Record { return m.target },
+	}
+	if err := m.gate.Recover(); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *move) write(name, text string) {
+	m.Helper()
+	if err := os.WriteFile(filepath.Join(m.dir, name), []byte(text), 0o644); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *move) same(name string) {
+	m.Helper()
+	a, errA := os.ReadFile(filepath.Join(m.dir, "a", name))
+	b, errB := os.ReadFile(filepath.Join(m.dir, "b", name))
+	if err := errors.Join(errA, errB); err != nil || string(a) != string(b) {
+		m.Errorf("%s differs: %d and %d bytes, %v", name, len(a), len(b), err)
+	}
+}
+
+// open prepares the target. What it is told of its peer is the source.
+func (m *move) open() error {
+	op := m.op
+	op.Kind, op.Peer = proto.OpPrepareTarget, proto.Peer{Host: "host-a"}
+	return m.gate.Open(op)
+}
+
+func (m *move) early() error {
+	_, err := m.courier.Early(m.Context(), m.op, func(proto.Progress) {})
+	return err
+}
+
+func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	var told int64
+	first, err := m.courier.Early(t.Context(), m.op, func(p proto.Progress) { told = max(told, p.Bytes) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Total < 800_000 || told == 0 {
+		t.Errorf("first round %+v, progress %d", first, told)
+	}
+	m.same("data/aof")
+
+	// The last round is prepared while the source still writes, and runs when it is frozen.
+	m.op.Kind, m.op.Fence = proto.OpFreeze, 2
+	m.courier.Arm(t.Context(), m.op)
+	if len(m.courier.armed) != 1 {
+		t.Error("the last round was not prepared")
+	}
+	m.write("a/data/aof", strings.Repeat("set k w\n", 100_000)) // of the same size
+	m.write("a/redis.conf", "appendonly no\n")
+	m.source = m.record("a", proto.FenceFrozen, 2)
+	m.op.Kind = proto.OpFinalSync
+	last, err := m.courier.Final(t.Context(), m.op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Digest == "" || last.Changed < 800_000 || len(m.courier.armed) != 0 {
+		t.Errorf("last round %+v", last)
+	}
+	m.same("data/aof")
+	m.same("redis.conf")
+}
+
+func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSame(t *testing.T) {
+	for name, prepare := range map[string]func(m *move){
+		"not prepared":                  func(*move) {},
+		"prepared under an older fence": func(m *move) { m.op.Fence = 1; m.courier.Arm(m.Context(), m.op); m.op.Fence = 2 },
+		"the target was started again": func(m *move) {
+			m.courier.Arm(m.Context(), m.op)
+			m.courier.armed["m-1"].rounds[0].Cancel()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMove(t)
+			m.op.Fence = 2
+			if err := m.open(); err != nil {
+				t.Fatal(err)
+			}
+			m.source = m.record("a", proto.FenceFrozen, 2)
+			prepare(m)
+			if _, err := m.courier.Final(t.Context(), m.op); err != nil {
+				t.Fatal(err)
+			}
+			m.same("data/aof")
+		})
+	}
+}
+
+func TestATargetThatIsStartedAgainGoesOnReceiving(t *testing.T) {
+	m := newMove(t)
+	if err := m.early(); !errors.Is(err, transfer.ErrRefused) {
+		t.Fatalf("received without being prepared: %v", err)
+	}
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	m.restartTarget()
+	if err := m.early(); err != nil {
+		t.Fatal(err)
+	}
+	m.same("data/aof")
+}
+
+func TestATargetReceivesNothingOnceItsPartIsOver(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.gate.Close("m-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.early(); !errors.Is(err, transfer.ErrRefused) {
+		t.Errorf("closed: %v", err)
+	}
+	// Nor when the record has moved on while the agent was down.
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	m.target = m.record("b", proto.FenceOwner, 2)
+	m.restartTarget()
+	if err := m.early(); !errors.Is(err, transfer.ErrRefused) {
+		t.Errorf("owner: %v", err)
+	}
+	if left, err := os.ReadDir(m.gate.dir); err != nil || len(left) != 0 {
+		t.Errorf("admissions left: %v, %v", left, err)
+	}
+}
