@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/internal/durable"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// command runs a command line.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestExitCodesSayWhatKindOfFailureItWas(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "agent.yaml")
+	if err := os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/data\nrun_dir: "+dir+"/run\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "broken.yaml")
+	if err := os.WriteFile(broken, []byte("nmae: host-a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"version"}, exitFine, ""},
+		{[]string{"fly"}, exitUsage, "glidepath-agent help"},
+		{[]string{"run", "--fly"}, exitUsage, "glidepath-agent help run"},
+		{[]string{"may-run"}, exitUsage, "accepts 1 arg"},
+		{[]string{"run", "--config", broken}, exitError, `did you mean "name"?`},
+		{[]string{"run", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"status", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"join", "--config", config, "--token", "nonsense"}, exitError, "glidepath token create"},
+	} {
+		code, _, stderr := command(t, test.args...)
+		if code != test.code || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, want %d; %s", test.args, code, test.code, stderr)
+		}
+	}
+}
+
+func TestMayRunSaysNoWithItsReasonAndNothingWhenItMay(t *testing.T) {
+	dir := t.TempDir()
+	records := filepath.Join(dir, "fence")
+	if err := os.Mkdir(records, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := fence.Open(durable.OS{}, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter := func(at uint64, f func(fence.Record, fence.Request) (fence.Record, error)) {
+		t.Helper()
+		q := fence.Request{Instance: "cache-1", Migration: "m-1", Token: fence.Token{Incarnation: 1, Fence: at}, Units: []string{"redis.service"}, Spec: proto.InstanceSpec{Name: "cache-1"}}
+		if _, err := store.Change("cache-1", func(r fence.Record) (fence.Record, error) { return f(r, q) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enter(1, fence.Record.Adopt)
+	if code, out, stderr := command(t, "may-run", "--data-dir", dir, "redis.service"); code != exitFine || out+stderr != "" {
+		t.Errorf("owner: exit code %d, %q", code, out+stderr)
+	}
+	enter(2, fence.Record.Freeze)
+	code, _, stderr := command(t, "may-run", "--data-dir", dir, "redis.service")
+	if code != exitRefused || !strings.HasPrefix(stderr, "instance cache-1 is frozen here") {
+		t.Errorf("frozen: exit code %d, %q", code, stderr)
+	}
+	if code, _, _ := command(t, "may-run", "--data-dir", dir, "other.service"); code != exitFine {
+		t.Errorf("a unit that is nobody's: exit code %d", code)
+	}
+	if code, _, _ := command(t, "may-run", "--data-dir", filepath.Join(dir, "missing"), "redis.service"); code != exitRefused {
+		t.Errorf("without records: exit code %d", code)
+	}
+}
+
+func TestAnInterruptEndsACommandWithItsOwnCode(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, stderr bytes.Buffer
+	dir := t.TempDir()
+	config := filepath.Join(dir, "agent.yaml")
+	if err := os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/data\nrun_dir: "+dir+"/run\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A well-formed token of nobody's fleet, at an address where nobody is.
+	token := mint(t, "127.0.0.1:9")
+	if code := run(ctx, []string{"join", "--config", config, "--token", token}, &out, &stderr); code != exitInterrupted {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
+	_, help, _ := command(t, "help")
+	dir := t.TempDir()
+	if code, _, stderr := command(t, "man", dir); code != exitFine {
+		t.Fatal(stderr)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "glidepath-agent.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"run", "join", "status", "version"} {
+		if !strings.Contains(help, "  "+name) || !strings.Contains(string(page), `glidepath\-agent `+name) {
+			t.Errorf("%s is missing in the help or the manual", name)
+		}
+	}
+	for _, name := range []string{"sync-pipe", "sync-worker", "lift"} {
+		if strings.Contains(help, "  "+name) {
+			t.Errorf("%s, which is for programs, is in the help", name)
+		}
+	}
+}
+
+// mint makes a join token of a fleet that is nowhere.
+func mint(t *testing.T, addr string) string {
+	t.Helper()
+	ca, err := pki.NewFleet(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := pki.MintJoin(pki.Agent, "", ca.Pin(), []string{addr}, time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.Encode()
+}
