@@ -77,13 +77,14 @@ func (w *walker) perform(ctx context.Context, s scene, o order) (proto.Operation
 	if r.Result != nil && r.Result.Error == nil {
 		return *r.Result, nil
 	}
-	if attempts == 0 || r.Result != nil {
+	begin := attempts == 0 || r.Result != nil
+	if begin {
 		r = proto.OperationRecord{ID: operationID(s.m, o, s.i.Fence, attempts+1), Kind: o.kind, Host: o.host, Fence: s.i.Fence, Round: o.round}
-		if err := w.decide(ctx, &proto.MigrationRecord{Migration: s.m.ID, Operation: r}); err != nil {
-			return proto.OperationResult{}, err
-		}
 	}
 	op, err := w.operation(s, o, r)
+	if err == nil && begin {
+		err = w.decide(ctx, &proto.MigrationRecord{Migration: s.m.ID, Operation: r})
+	}
 	if err != nil {
 		return proto.OperationResult{}, err
 	}
