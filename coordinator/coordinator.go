@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -34,6 +35,7 @@ type Coordinator struct {
 	cfg     Config
 	version string
 	log     *slog.Logger
+	audit   io.Writer
 	fsys    durable.FS
 
 	dir       pki.Dir
@@ -54,13 +56,21 @@ type Coordinator struct {
 // ErrNotFounded is wrapped when a coordinator belongs to no fleet yet.
 var ErrNotFounded = errors.New("this coordinator belongs to no fleet yet: make one with glidepathd init, or join one with glidepathd join")
 
-// Run runs a coordinator until ctx ends, and calls ready once it serves. Everything that it started has ended when it
-// returns.
-func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, ready func()) (err error) {
+// Process is what a coordinator has of the program that runs it.
+type Process struct {
+	Version string
+	Log     *slog.Logger
+	Audit   io.Writer // JSON lines: who asked for what change
+	Ready   func()    // called once it serves
+}
+
+// Run runs a coordinator until ctx ends. Everything that it started has ended when it returns.
+func Run(ctx context.Context, cfg Config, process Process) (err error) {
+	version, log, ready := process.Version, process.Log, process.Ready
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	c := &Coordinator{cfg: cfg, version: version, log: log, fsys: durable.OS{}}
+	c := &Coordinator{cfg: cfg, version: version, log: log, audit: process.Audit, fsys: durable.OS{}}
 	lock, err := durable.LockDir(cfg.DataDir)
 	if err != nil {
 		return err

@@ -254,23 +254,29 @@ func (c *Coordinator) found(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if c.tables.View().Fleet().ID == "" {
-		for _, step := range []struct {
-			id   string
-			body proto.Body
-		}{
-			{"init-fleet", &proto.FleetInit{Fleet: f.Fleet, GridStep: f.GridStep, Policy: proto.DefaultPolicy()}},
-			{"init-token", &proto.TokenCreate{Token: f.Token}},
-		} {
-			r, err := c.Propose(ctx, step.id, "init", step.body)
-			if err == nil {
-				err = r.Err()
-			}
-			if err != nil {
-				return fmt.Errorf("make the fleet: %w", err)
-			}
+		if err := c.once(ctx, "init-fleet", &proto.FleetInit{Fleet: f.Fleet, GridStep: f.GridStep, Policy: proto.DefaultPolicy()}); err != nil {
+			return fmt.Errorf("make the fleet: %w", err)
+		}
+	}
+	// This coordinator's address comes before the token: what the token is used for first is to ask for others that carry it.
+	if err := c.register(ctx); err != nil {
+		return err
+	}
+	if _, made := c.tables.View().Token(f.Token.ID); !made {
+		if err := c.once(ctx, "init-token", &proto.TokenCreate{Token: f.Token}); err != nil {
+			return fmt.Errorf("make the first token: %w", err)
 		}
 	}
 	return durable.Remove(c.fsys, path)
+}
+
+// once proposes under an identifier of its own, so that a second try after a crash does nothing.
+func (c *Coordinator) once(ctx context.Context, id string, body proto.Body) error {
+	r, err := c.Propose(ctx, id, "init", body)
+	if err != nil {
+		return err
+	}
+	return r.Err()
 }
 
 // register states this coordinator's own record when it is not as it should be.

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"log/slog"
-	"os"
 
 	"github.com/glidepath/glidepath/coordinator/api"
 	"github.com/glidepath/glidepath/coordinator/auth"
@@ -28,7 +27,7 @@ func (c *Coordinator) api() *api.Server {
 			return p
 		},
 		Servers: c.consensus.Servers, Leader: c.consensus.Leader,
-		Costs: planner.DefaultCosts(), Audit: auth.NewAudit(slog.NewJSONHandler(os.Stderr, nil)), Log: c.log.With("component", "api"),
+		Costs: planner.DefaultCosts(), Audit: auth.NewAudit(slog.NewJSONHandler(c.audit, nil)), Log: c.log.With("component", "api"),
 	})
 }
 

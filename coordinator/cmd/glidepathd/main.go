@@ -98,7 +98,7 @@ func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobr
 			}
 			ready := func() { notify(daemon.SdNotifyReady) }
 			defer notify(daemon.SdNotifyStopping)
-			return coordinator.Run(cmd.Context(), cfg, version, log, ready)
+			return coordinator.Run(cmd.Context(), cfg, coordinator.Process{Version: version, Log: log, Audit: stderr, Ready: ready})
 		},
 	}
 }

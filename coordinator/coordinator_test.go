@@ -1,0 +1,180 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/api/client"
+	v1 "github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// member is a coordinator of a test, running in this process on loopback.
+type member struct {
+	cfg   Config
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// freePort returns a port that nobody listens on, for TCP and UDP alike.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func config3(t *testing.T, name string) Config {
+	t.Helper()
+	c := Default()
+	c.Name, c.DataDir = name, t.TempDir()
+	for _, a := range []*AddressConfig{&c.RPC, &c.Gossip, &c.API} {
+		a.Listen = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	}
+	return c
+}
+
+func start(t *testing.T, cfg Config) *member {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	m := &member{cfg: cfg, stop: stop, ended: make(chan error, 1)}
+	ready := make(chan struct{})
+	go func() {
+		m.ended <- Run(ctx, cfg, Process{Version: "test", Log: slog.New(slog.DiscardHandler), Audit: io.Discard, Ready: func() { close(ready) }})
+	}()
+	select {
+	case <-ready:
+	case err := <-m.ended:
+		t.Fatalf("%s: %v", cfg.Name, err)
+	}
+	t.Cleanup(func() { m.end(t) })
+	return m
+}
+
+// end stops a member and waits for it; ending it again does nothing.
+func (m *member) end(t *testing.T) {
+	t.Helper()
+	m.stop()
+	if err, open := <-m.ended; open {
+		if err != nil {
+			t.Errorf("%s: %v", m.cfg.Name, err)
+		}
+		close(m.ended)
+	}
+}
+
+// eventually tries f until it succeeds. It is for what daemons do by themselves; a minute is far beyond what they need.
+func eventually(t *testing.T, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func connect(t *testing.T, made Founded, members ...*member) *client.Client {
+	t.Helper()
+	var addrs []string
+	for _, m := range members {
+		addrs = append(addrs, m.cfg.API.Address())
+	}
+	pin, err := hex.DecodeString(made.Pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.New(client.Config{Addresses: addrs, Token: made.Token, Pin: pki.Pin(pin)})
+	t.Cleanup(c.Close)
+	return c
+}
+
+func status(c *client.Client) (v1.Status, error) {
+	var s v1.Status
+	err := c.Call(context.Background(), "GET", "/v1/status", nil, &s)
+	return s, err
+}
+
+func joinToken(t *testing.T, c *client.Client, role proto.Role) string {
+	t.Helper()
+	var made v1.TokenReply
+	eventually(t, "make a token", func() error {
+		return c.Call(context.Background(), "POST", "/v1/tokens", v1.TokenRequest{Role: role}, &made)
+	})
+	return made.Secret
+}
+
+func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	first := config3(t, "c1")
+	made, err := Init(first, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Init(first, 10*time.Second); !errors.Is(err, ErrFounded) {
+		t.Fatalf("made twice: %v", err)
+	}
+	members := []*member{start(t, first)}
+	c := connect(t, made, members[0])
+	for _, name := range []string{"c2", "c3"} {
+		cfg := config3(t, name)
+		token := joinToken(t, c, proto.RoleCoordinator)
+		if err := Join(context.Background(), cfg, token, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := Join(context.Background(), config3(t, "c9"), token, nil); err == nil {
+			t.Fatal("a join token was used twice")
+		}
+		members = append(members, start(t, cfg))
+	}
+	all := connect(t, made, members...)
+	eventually(t, "three voters", func() error {
+		s, err := status(all)
+		voters := 0
+		for _, c := range s.Coordinators {
+			if c.Voter {
+				voters++
+			}
+		}
+		if err == nil && voters != 3 {
+			err = fmt.Errorf("%d voters", voters)
+		}
+		return err
+	})
+	// A follower takes changes, too.
+	follower := connect(t, made, members[2])
+	eventually(t, "a change by way of a follower", func() error {
+		return follower.Call(context.Background(), "PUT", "/v1/types/m.small", proto.InstanceType{Name: "m.small", Max: resource.Uniform(100)}, nil)
+	})
+	members[0].end(t)
+	rest := connect(t, made, members[1:]...)
+	eventually(t, "a new leader that knows what the old one committed", func() error {
+		s, err := status(rest)
+		if err != nil {
+			return err
+		}
+		if s.Leader == "" || s.Leader == "c1" {
+			return fmt.Errorf("the leader is %q", s.Leader)
+		}
+		return rest.Call(context.Background(), "POST", "/v1/tokens", v1.TokenRequest{Role: proto.RoleAgent}, nil)
+	})
+}
