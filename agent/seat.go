@@ -18,7 +18,8 @@ import (
 const (
 	lookAgain   = 2 * time.Second  // how often a unit that does not run is asked for its cgroup
 	attachAgain = 5 * time.Second  // how long a failed attachment rests
-	attachTime  = 20 * time.Second // systemd's reload, on a busy host
+	attachTime  = 45 * time.Second // systemd's reload, on a busy host
+	slowAttach  = time.Second      // after which the watchdog hears that it goes on
 )
 
 // seat is an instance that the loop steers.
@@ -107,7 +108,11 @@ func (l *loop) attach(ctx context.Context, s *seat) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
+	began := time.Now()
 	done, err := l.limits.Attach(ctx, s.target)
+	if time.Since(began) > slowAttach {
+		l.alive()
+	}
 	if err != nil {
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			l.log.Error("an instance can't be limited", "instance", s.instance, "error", err, "retry_in", attachAgain)
