@@ -126,11 +126,11 @@ func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
 		t.Skip("elections take seconds")
 	}
 	first := config3(t, "c1")
-	made, err := Init(first, 10*time.Second)
+	made, err := Init(first, 10*time.Second, proto.DefaultPolicy())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Init(first, 10*time.Second); !errors.Is(err, ErrFounded) {
+	if _, err := Init(first, 10*time.Second, proto.DefaultPolicy()); !errors.Is(err, ErrFounded) {
 		t.Fatalf("made twice: %v", err)
 	}
 	members := []*member{start(t, first)}

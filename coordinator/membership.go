@@ -40,6 +40,7 @@ const (
 type founding struct {
 	Fleet    string        `msgpack:"f"`
 	GridStep int64         `msgpack:"g"`
+	Policy   proto.Policy  `msgpack:"p"`
 	Token    proto.Token   `msgpack:"t"`
 	At       timeline.Time `msgpack:"at"`
 }
@@ -59,7 +60,7 @@ type Founded struct {
 
 // Init makes a new fleet with this coordinator as its first: a certificate authority, this coordinator's certificate, the
 // gossip key and the first admin token. gridStep is that of the ledger, from 1 s to 1 h. Nothing runs yet: Run does.
-func Init(cfg Config, gridStep time.Duration) (Founded, error) {
+func Init(cfg Config, gridStep time.Duration, policy proto.Policy) (Founded, error) {
 	fsys, now := durable.OS{}, time.Now()
 	if err := vacant(cfg); err != nil {
 		return Founded{}, err
@@ -75,7 +76,7 @@ func Init(cfg Config, gridStep time.Duration) (Founded, error) {
 	admin := pki.MintAdmin()
 	hash := admin.Hash()
 	f := founding{
-		Fleet: ca.Fleet(), GridStep: gridStep.Milliseconds(), At: timeline.Of(now),
+		Fleet: ca.Fleet(), GridStep: gridStep.Milliseconds(), Policy: policy, At: timeline.Of(now),
 		Token: proto.Token{ID: admin.ID, Kind: proto.TokenAPI, Role: proto.RoleAdmin, Name: "first", Hash: hash[:], ExpiresAt: timeline.Forever},
 	}
 	b, err := proto.Marshal(f)
@@ -254,7 +255,7 @@ func (c *Coordinator) found(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if c.tables.View().Fleet().ID == "" {
-		if err := c.once(ctx, "init-fleet", &proto.FleetInit{Fleet: f.Fleet, GridStep: f.GridStep, Policy: proto.DefaultPolicy()}); err != nil {
+		if err := c.once(ctx, "init-fleet", &proto.FleetInit{Fleet: f.Fleet, GridStep: f.GridStep, Policy: f.Policy}); err != nil {
 			return fmt.Errorf("make the fleet: %w", err)
 		}
 	}

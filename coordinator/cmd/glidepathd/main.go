@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/glidepath/glidepath/coordinator"
+	"github.com/glidepath/glidepath/proto"
 )
 
 // Set by the build.
@@ -108,7 +109,7 @@ func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 func initCommand(load func() (coordinator.Config, error), stdout io.Writer) *cobra.Command {
 	var advertise, name string
-	var grid time.Duration
+	var grid, probation time.Duration
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make a new fleet with this coordinator as its first", Args: none,
 		Long: `init makes a fleet: its certificate authority, this coordinator's certificate, the key that gossip is encrypted
@@ -127,7 +128,12 @@ with, and the first admin token. Nothing runs yet; start the service afterwards.
 			if grid < time.Second || grid > time.Hour || (24*time.Hour)%grid != 0 {
 				return &usageError{fmt.Errorf("--grid-step %s: use 1s to 1h, a divisor of a day, like 5m", grid)}
 			}
-			made, err := coordinator.Init(cfg, grid)
+			if probation < 0 || probation > 30*24*time.Hour {
+				return &usageError{fmt.Errorf("--probation %s: use 0 to 720h, like 10m", probation)}
+			}
+			policy := proto.DefaultPolicy()
+			policy.Probation = probation.Milliseconds()
+			made, err := coordinator.Init(cfg, grid, policy)
 			if err != nil {
 				return err
 			}
@@ -147,6 +153,7 @@ Next:
 	}
 	addressFlags(cmd, &name, &advertise)
 	cmd.Flags().DurationVar(&grid, "grid-step", 5*time.Minute, "step of the reservation grid; it can't be changed later")
+	cmd.Flags().DurationVar(&probation, "probation", 10*time.Minute, "how long a move's source is kept ready to return to")
 	return cmd
 }
 
