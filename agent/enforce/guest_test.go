@@ -250,8 +250,8 @@ func TestGuestCPULimitHolds(t *testing.T) {
 	b.start("burn")
 	for _, milli := range []int64{100, 500, 1500} {
 		b.set(resource.CPU, milli)
-		b.holds(fmt.Sprintf("CPU at %dm", milli), float64(milli), 0.05, 0.05, func() float64 {
-			return rate(500*time.Millisecond, 3*time.Second, func() (int64, time.Time) {
+		b.holds(fmt.Sprintf("CPU at %dm", milli), float64(milli), 0.05, 0.10, func() float64 {
+			return rate(500*time.Millisecond, 6*time.Second, func() (int64, time.Time) {
 				// By the kernel's own clock: it counts the periods of 100 ms.
 				return b.stat("cpu.stat", "usage_usec"), time.UnixMilli(100 * b.stat("cpu.stat", "nr_periods"))
 			}) / 1000
