@@ -386,11 +386,15 @@ func (a *agent) ask(ctx context.Context, incarnation, fence uint64, migration st
 	}})
 }
 
-// keepPermit renews the permit of what is starting, and stops it when it is over.
+// keepPermit renews the permit of what is starting, and stops it when it is over. What runs although it may not, because
+// stopping it failed, is stopped again after a while.
 func (a *agent) keepPermit(life context.Context) {
 	next := time.Time{}
-	for sleep(life, 500*time.Millisecond) {
+	for n := 0; sleep(life, 500*time.Millisecond); n++ {
 		a.f.mu.Lock()
+		if s := a.record.state; n%10 == 9 && s != proto.FenceOwner && s != proto.FenceStarting && s != proto.FenceNone && len(a.active) == 0 {
+			a.running, a.announced = false, false
+		}
 		if r := a.record; r.state == proto.FenceStarting {
 			asked := time.Now()
 			switch {

@@ -36,6 +36,7 @@ type fleet struct {
 	story    []string
 	began    time.Time
 
+	calm  bool           // at most one trouble comes
 	count int            // boundaries that were passed: before and after each proposal and operation
 	hooks map[int]func() // by boundary
 }

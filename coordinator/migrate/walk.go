@@ -16,8 +16,10 @@ import (
 // How a step that failed, or an operation that did, is tried again.
 const (
 	againFirst = time.Second
-	againMost  = 30 * time.Second
+	againMost  = 5 * time.Second       // for a step: what keeps it, a lost majority above all, may keep clients waiting
 	againSoon  = 50 * time.Millisecond // after another decision was first
+	faultMost  = 30 * time.Second      // for an operation
+	faultRare  = 5 * time.Minute       // for one that has failed for long
 )
 
 // walker walks one migration. It belongs to the goroutine of run.
@@ -183,9 +185,9 @@ func (w *walker) persist(ctx context.Context, s scene, o order, err error) error
 // minutes, so that its records do not fill the migration's.
 func backoff(n int) time.Duration {
 	if n >= 20 {
-		return 5 * time.Minute
+		return faultRare
 	}
-	return min(againFirst<<min(n, 10), againMost)
+	return min(againFirst<<min(n, 10), faultMost)
 }
 
 // trouble shows what the migration waits for, and tells the log when it begins; nil: it goes on.
