@@ -70,7 +70,7 @@ func Join(ctx context.Context, cfg Config, req JoinRequest) (Joined, error) {
 	if err != nil {
 		return Joined{}, err
 	}
-	defer lock.Unlock() //nolint:errcheck // the process ends, and with it the lock
+	defer lock.Unlock()
 	dir := pki.NewDir(durable.OS{}, cfg.path(pkiDir))
 	before, err := dir.LoadNode()
 	if err == nil && !req.Again {
@@ -173,7 +173,7 @@ func askOne(ctx context.Context, addr string, pin pki.Pin, request proto.JoinReq
 		return proto.JoinReply{}, err
 	}
 	s := wire.NewSession(conn, true, wire.Options{})
-	defer s.Close() //nolint:errcheck // the answer is there, or the error is
+	defer s.Close()
 	return rpc.Call[proto.JoinReply](ctx, s, proto.MethodJoin, request)
 }
 

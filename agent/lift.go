@@ -27,7 +27,7 @@ func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Unlock() //nolint:errcheck // the process ends, and with it the lock
+	defer lock.Unlock()
 	records, err := fence.Read(durable.OS{}, cfg.FenceDir())
 	if err != nil || len(records) == 0 {
 		return nil, err
@@ -36,7 +36,7 @@ func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer bus.Close() //nolint:errcheck // nothing is pending
+	defer bus.Close()
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -44,7 +44,7 @@ func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 	limits := enforce.Default()
 	limits.MayRun = mayRunCommand(self, cfg)
 	enforcer := enforce.Open(limits, bus)
-	defer enforcer.Close() //nolint:errcheck // it lets go of programs that are removed
+	defer enforcer.Close()
 	for _, r := range records {
 		if r.Spec.Service == nil {
 			continue

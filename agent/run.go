@@ -212,7 +212,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	})
 
 	// Ports, before anybody is told that the agent is ready.
-	bulk, err := net.Listen("tcp", cfg.Listen)
+	var ports net.ListenConfig
+	bulk, err := ports.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for other agents: %w", err)
 	}
@@ -237,7 +238,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	group.Go(func() error { return renewer.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx, bulk) })
 	if cfg.Metrics != "" {
-		listener, err := net.Listen("tcp", cfg.Metrics)
+		listener, err := ports.Listen(ctx, "tcp", cfg.Metrics)
 		if err != nil {
 			log.Error("no metrics", "error", err) // nothing that instances depend on
 		} else {

@@ -74,7 +74,7 @@ func ReadStatus(ctx context.Context, cfg Config) (Status, error) {
 	if err != nil {
 		return s, err
 	}
-	defer bus.Close() //nolint:errcheck // only asked
+	defer bus.Close()
 	if u, err := bus.Unit(ctx, enforce.Default().AgentUnit); err == nil {
 		s.Agent = u.ActiveState
 	}

@@ -30,7 +30,7 @@ func TestExitCodesSayWhatKindOfFailureItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := filepath.Join(dir, "broken.yaml")
-	if err := os.WriteFile(broken, []byte("nmae: host-a\n"), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte("nam: host-a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
