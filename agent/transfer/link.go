@@ -15,6 +15,9 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
+// lastWords is how long the end of a broken exchange may take to be said or heard.
+const lastWords = time.Second
+
 // link is one connection between two agents, in frames.
 type link struct {
 	conn     net.Conn
@@ -125,9 +128,17 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	var runErr error
 	process.Go(func() { own, runErr = p.run(ctx) })
 	process.Go(func() {
-		if err := l.send(ctx, p.out); err != nil {
-			cancel(err)
+		err := l.send(ctx, p.out)
+		if err == nil {
+			return
 		}
+		// A peer that has given up says why before it hangs up, which says more than that it did.
+		select {
+		case <-heard:
+		case <-ctx.Done():
+		case <-time.After(lastWords):
+		}
+		cancel(err)
 	})
 	process.Wait()
 	said := false
@@ -148,7 +159,7 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 		return own, peerEnd.Result, errors.Join(err, l.conn.SetDeadline(time.Time{}))
 	}
 	// The peer should hear why, rather than wait for a connection that broke.
-	if l.conn.SetDeadline(time.Now().Add(time.Second)) == nil {
+	if l.conn.SetDeadline(time.Now().Add(lastWords)) == nil {
 		_ = l.writeMessage(frameEnd, endOf(tree.Result{}, err))
 	}
 	return own, peerEnd.Result, err
