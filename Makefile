@@ -42,8 +42,9 @@ deb: ## build the Debian packages into dist/
 	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
 	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
-		bin/$$(basename $$d) man dist/man; \
-		gzip -9nf dist/man/$$(basename $$d).1; \
+		man=dist/man/$$(basename $$d); rm -rf $$man; mkdir -p $$man; \
+		bin/$$(basename $$d) man $$man; \
+		gzip -9n $$man/*; \
 	done
 	@for p in $(PACKAGES); do \
 		VERSION=$(VERSION) ARCH=$(ARCH) $(TOOL) nfpm package --packager deb --config packaging/$${p#glidepath-}/nfpm.yaml --target dist/; \
