@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/client"
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/config"
+)
+
+// app is what every command works with.
+type app struct {
+	stdout, stderr io.Writer
+	env            func(string) string
+	addresses      []string // of the flag
+	configPath     string
+	json           bool
+
+	asked *client.Client
+}
+
+// client returns the client by flags, environment and configuration file.
+func (a *app) client() (*client.Client, error) {
+	if a.asked == nil {
+		s, err := a.settings()
+		if err != nil {
+			return nil, err
+		}
+		a.asked = client.New(s)
+	}
+	return a.asked, nil
+}
+
+func (a *app) close() {
+	if a.asked != nil {
+		a.asked.Close()
+	}
+}
+
+// path joins and escapes the parts of an API path.
+func path(parts ...string) string {
+	var b strings.Builder
+	b.WriteString(v1.Prefix)
+	for _, p := range parts {
+		b.WriteString("/" + url.PathEscape(p))
+	}
+	return b.String()
+}
+
+// ask sends a request and returns the answer.
+func ask[T any](ctx context.Context, a *app, method, path string, in any) (T, error) {
+	var out T
+	c, err := a.client()
+	if err == nil {
+		err = c.Call(ctx, method, path, in, &out)
+	}
+	return out, err
+}
+
+// show sends a request and prints the answer: as it is with --json, as print does otherwise.
+func show[T any](ctx context.Context, a *app, method, path string, in any, print func(T) error) error {
+	raw, err := ask[json.RawMessage](ctx, a, method, path, in)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(raw)
+	}
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+	}
+	return print(v)
+}
+
+func (a *app) printJSON(raw json.RawMessage) error {
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(a.stdout, strings.TrimSpace(out.String()))
+	return err
+}
+
+// say prints a line for people; --json leaves it out.
+func (a *app) say(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+// readFiles reads every document of the files; - is standard input.
+func readFiles[T any](names []string) ([]T, error) {
+	if len(names) == 0 {
+		return nil, usagef("name a file with -f, or - for standard input")
+	}
+	var all []T
+	for _, name := range names {
+		in, shown := io.ReadCloser(os.Stdin), "standard input"
+		if name != "-" {
+			f, err := os.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			in, shown = f, name
+		}
+		some, err := config.DecodeAll[T](in, shown)
+		in.Close()
+		if err != nil {
+			return nil, err
+		}
+		if len(some) == 0 {
+			return nil, fmt.Errorf("%s says nothing", shown)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// fileFlag adds -f to a command.
+func fileFlag(cmd *cobra.Command, what string) *[]string {
+	return cmd.Flags().StringSliceP("file", "f", nil, "YAML `file` of "+what+", - for standard input; documents are parted by ---")
+}
+
+// completeTime bounds how long a shell waits for names.
+const completeTime = 2 * time.Second
+
+// names completes an argument by the names that a list of the API has, under the key.
+func names(a *app, path string, key ...string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+		defer cancel()
+		list, err := ask[v1.List[map[string]any]](ctx, a, "GET", path, nil)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []string
+		for _, item := range list.Items {
+			if s, ok := dig(item, key); ok {
+				out = append(out, s)
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// firstOnly completes the first argument alone.
+func firstOnly(f cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return f(cmd, args, word)
+	}
+}
+
+func dig(item any, key []string) (string, bool) {
+	for _, k := range key {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return "", false
+		}
+		item = m[k]
+	}
+	s, ok := item.(string)
+	return s, ok
+}
+
+// completeInstance and the like complete by what the fleet has.
+func completeInstance(a *app) cobra.CompletionFunc {
+	return firstOnly(names(a, path("instances"), "spec", "name"))
+}
+
+func completeMigration(a *app) cobra.CompletionFunc {
+	return firstOnly(names(a, path("migrations"), "id"))
+}
+
+func completeHost(a *app) cobra.CompletionFunc { return names(a, path("hosts"), "facts", "name") }
+
+func completeType(a *app) cobra.CompletionFunc { return names(a, path("types"), "name") }

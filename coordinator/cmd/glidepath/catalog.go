@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// typeFile is an instance type as operators write it. What max does not name is unlimited.
+type typeFile struct {
+	Name string  `yaml:"name"`
+	Max  maximum `yaml:"max"`
+}
+
+// maximum is a resource vector that begins with no limits.
+type maximum resource.Vector
+
+// UnmarshalYAML reads the limits that are named.
+func (m *maximum) UnmarshalYAML(n *yaml.Node) error {
+	v := config.Amounts(resource.Uniform(resource.Unlimited))
+	if err := v.UnmarshalYAML(n); err != nil {
+		return err
+	}
+	*m = maximum(v)
+	return nil
+}
+
+func typeCommand(a *app) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "List the instance types", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("types"), nil, func(l v1.List[proto.InstanceType]) error {
+				t := newTable(a.stdout, "TYPE", "AT MOST")
+				for _, x := range l.Items {
+					t.row(x.Name, limits(x.Max))
+				}
+				return t.flush()
+			})
+		},
+	}
+	apply := &cobra.Command{
+		Use: "apply -f FILE", Short: "Define or change instance types", Args: none,
+		Long:    "Define or change instance types. What max does not name has no limit. A type that is in use can grow, not shrink.",
+		Example: "  name: m.small\n  max: {cpu: 250m, memory: 128MiB}",
+	}
+	files := fileFlag(apply, "instance types")
+	apply.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := readFiles[typeFile](*files)
+		if err != nil {
+			return err
+		}
+		for _, f := range all {
+			in := proto.InstanceType{Name: f.Name, Max: resource.Vector(f.Max)}
+			err := show(cmd.Context(), a, "PUT", path("types", f.Name), in, func(proto.InstanceType) error {
+				a.say("Instance type %s: %s", f.Name, limits(in.Max))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return group("type", "Instance types: named sets of maximum limits", list, apply)
+}
+
+// appFile is an application as operators write it.
+type appFile struct {
+	Name         string          `yaml:"name"`
+	Class        proto.Class     `yaml:"class"`         // of instances that name none
+	Startup      config.Amounts  `yaml:"startup"`       // demand on top of the forecast right after a start
+	Decay        config.Duration `yaml:"decay"`         // in which it falls to 1/e
+	MemoryFloor  bytesAmount     `yaml:"memory_floor"`  // the least memory an instance ever gets
+	Floor        config.Amounts  `yaml:"floor"`         // the least of everything
+	MaxDowntime  config.Duration `yaml:"max_downtime"`  // objective
+	MaxThrottled percent         `yaml:"max_throttled"` // objective, of the time
+}
+
+// bytesAmount is an amount of memory with its unit.
+type bytesAmount int64
+
+// UnmarshalYAML reads an amount like 64MiB.
+func (b *bytesAmount) UnmarshalYAML(n *yaml.Node) error {
+	v, err := resource.Parse(resource.Memory, n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	*b = bytesAmount(v)
+	return nil
+}
+
+// percent is a share in ten-thousandths.
+type percent int
+
+// UnmarshalYAML reads a share like 0.5%.
+func (p *percent) UnmarshalYAML(n *yaml.Node) error {
+	text, ok := strings.CutSuffix(n.Value, "%")
+	f, err := strconv.ParseFloat(text, 64)
+	if !ok || err != nil || !(f >= 0 && f <= 100) {
+		return fmt.Errorf("line %d: %q is no share: write one like 0.5%%", n.Line, n.Value)
+	}
+	*p = percent(f*100 + .5)
+	return nil
+}
+
+func appCommand(a *app) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "List the applications", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("applications"), nil, func(l v1.List[proto.Application]) error {
+				t := newTable(a.stdout, "APPLICATION", "CLASS", "START-UP", "DECAY", "MEMORY FLOOR")
+				for _, x := range l.Items {
+					t.row(x.Name, x.Class, x.Startup, took(x.Decay*1000), size(x.MemoryFloor))
+				}
+				return t.flush()
+			})
+		},
+	}
+	apply := &cobra.Command{
+		Use: "apply -f FILE", Short: "State what is known of applications", Args: none,
+		Example: "  name: redis\n  class: critical\n  startup: {cpu: 300m}\n  decay: 60s\n  memory_floor: 64MiB",
+	}
+	files := fileFlag(apply, "applications")
+	apply.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := readFiles[appFile](*files)
+		if err != nil {
+			return err
+		}
+		for _, f := range all {
+			in := proto.Application{
+				Name: f.Name, Class: f.Class, Startup: f.Startup.Vector(), Decay: int64(f.Decay.Std().Seconds()), MemoryFloor: int64(f.MemoryFloor),
+				Floor: f.Floor.Vector(), Downtime: f.MaxDowntime.Std().Milliseconds(), Throttled: int(f.MaxThrottled),
+			}
+			err := show(cmd.Context(), a, "PUT", path("applications", f.Name), in, func(proto.Application) error {
+				a.say("Application %s is known", f.Name)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return group("app", "Applications: what is known of the software, whatever the instance", list, apply)
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func eventCommand(a *app) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "List the events", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("events"), nil, func(l v1.List[proto.Event]) error {
+				slices.SortFunc(l.Items, func(x, y proto.Event) int { return int(x.Span.Start - y.Span.Start) })
+				t := newTable(a.stdout, "EVENT", "KIND", "START", "END", "SIZE", "TOUCHES", "TITLE")
+				for _, e := range l.Items {
+					t.row(e.ID, e.Kind, stamp(e.Span.Start), stamp(e.Span.End), eventSize(e.Size), touches(e), e.Title)
+				}
+				return t.flush()
+			})
+		},
+	}
+	remove := &cobra.Command{
+		Use: "remove EVENT", Short: "Remove an event, by its identifier", Args: exactly("event"),
+		ValidArgsFunction: firstOnly(names(a, path("events"), "id")),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "DELETE", path("events", args[0]), nil, func(v1.Empty) error {
+				a.say("Event %s is removed", args[0])
+				return nil
+			})
+		},
+	}
+	return group("event", "Events: what outside moves demand", addEventCommand(a), list, remove)
+}
+
+func eventSize(milli int64) string {
+	if milli == 0 {
+		return "usual"
+	}
+	return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64)
+}
+
+func touches(e proto.Event) string {
+	words := slices.Clone(e.Instances)
+	for _, l := range e.Selector {
+		words = append(words, l.Key+"="+l.Value)
+	}
+	return strings.Join(words, " ")
+}
+
+// eventFlags are those of event add.
+type eventFlags struct {
+	start, end, title, id, file string
+	length                      time.Duration
+	size                        float64
+	instances, selector         []string
+}
+
+func addEventCommand(a *app) *cobra.Command {
+	var f eventFlags
+	add := &cobra.Command{
+		Use: "add KIND --start TIME (--for LENGTH | --end TIME) --instance NAME", Short: "Register an event, or with --file those of a CSV",
+		Long: `Register an event. Events of one kind are taken to move demand alike: what earlier ones did is forecast for later ones,
+scaled by their sizes. Past events teach, too: register them with --file, a CSV with the columns kind, start, end and,
+if wanted, size and instances (parted by spaces). A row that is registered again replaces itself.`,
+		Example: `  glidepath event add campaign --start 2026-11-22T18:00Z --for 30m --instance cache-1 --size 1.2
+  glidepath event add --file campaigns.csv --instance cache-1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.file != "" {
+				return none(cmd, args)
+			}
+			return exactly("kind of event")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			base, err := f.request()
+			if err != nil {
+				return err
+			}
+			events := []v1.EventRequest{base}
+			if f.file != "" {
+				if f.start != "" || f.end != "" || f.length != 0 || f.id != "" {
+					return usagef("--file says when: leave out --start, --end, --for and --id")
+				}
+				if events, err = readEvents(f.file, base); err != nil {
+					return err
+				}
+			} else {
+				events[0].Kind = proto.EventKind(args[0])
+				if err := f.span(&events[0], time.Now()); err != nil {
+					return err
+				}
+			}
+			return a.addEvents(cmd.Context(), events)
+		},
+	}
+	flags := add.Flags()
+	flags.StringVar(&f.start, "start", "", "when it begins: 2026-11-22T18:00Z, or +2h from now")
+	flags.StringVar(&f.end, "end", "", "when it ends")
+	flags.DurationVar(&f.length, "for", 0, "how long it lasts")
+	flags.Float64Var(&f.size, "size", 0, "size against the usual of its kind, like 1.2")
+	flags.StringSliceVar(&f.instances, "instance", nil, "`instance` that it touches; several may be named")
+	flags.StringSliceVar(&f.selector, "label", nil, "`key=value` that the instances have that it touches")
+	flags.StringVar(&f.title, "title", "", "a title for people")
+	flags.StringVar(&f.id, "id", "", "identifier; one that is there is replaced")
+	flags.StringVar(&f.file, "file", "", "CSV `file` with the columns kind,start,end[,size][,instances]")
+	return add
+}
+
+// request returns what the flags say of any event.
+func (f *eventFlags) request() (v1.EventRequest, error) {
+	out := v1.EventRequest{ID: f.id, Title: f.title, Instances: f.instances}
+	if !(f.size >= 0 && f.size <= 1000) {
+		return out, usagef("--size %v is not between 0 and 1000", f.size)
+	}
+	out.Size = int64(math.Round(f.size * 1000))
+	for _, text := range f.selector {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return out, usagef("--label %q is not key=value", text)
+		}
+		out.Selector = append(out.Selector, proto.Label{Key: key, Value: value})
+	}
+	return out, nil
+}
+
+// span reads when an event is.
+func (f *eventFlags) span(e *v1.EventRequest, now time.Time) error {
+	start, err := parseTime(f.start, now)
+	if err != nil {
+		return usagef("--start: %w", err)
+	}
+	switch {
+	case f.length < 0:
+		return usagef("--for %s is negative", f.length)
+	case (f.end == "") == (f.length == 0):
+		return usagef("say how long it lasts, by one of --for and --end")
+	case f.length > 0:
+		e.Start, e.End = timeline.Of(start), timeline.Of(start.Add(f.length))
+		return nil
+	}
+	end, err := parseTime(f.end, now)
+	if err != nil {
+		return usagef("--end: %w", err)
+	}
+	if !end.After(start) {
+		return usagef("--end %s is not after --start %s", f.end, f.start)
+	}
+	e.Start, e.End = timeline.Of(start), timeline.Of(end)
+	return nil
+}
+
+// parseTime reads a time as people write it: RFC 3339, with or without seconds, or +2h from now.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && (text[0] == '+' || text[0] == '-') {
+		return now.Add(d), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: write one like 2026-11-22T18:00Z, now or +2h", text)
+}
+
+// maxEvents is how many events one file may have.
+const maxEvents = 10_000
+
+// readEvents reads the rows of a CSV over what base says of all of them.
+func readEvents(name string, base v1.EventRequest) ([]v1.EventRequest, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comment, r.TrimLeadingSpace = '#', true
+	header, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("%s: begin with the header kind,start,end,size,instances: %w", name, err)
+	}
+	known := []string{"kind", "start", "end", "size", "instances"}
+	for _, h := range header {
+		if !slices.Contains(known, h) {
+			return nil, fmt.Errorf("%s: unknown column %q: use %s", name, h, strings.Join(known, ", "))
+		}
+	}
+	for _, needed := range known[:3] {
+		if !slices.Contains(header, needed) {
+			return nil, fmt.Errorf("%s: the header has no column %s", name, needed)
+		}
+	}
+	var out []v1.EventRequest
+	for {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		line, _ := r.FieldPos(0)
+		e, err := eventOf(header, row, base)
+		if err != nil {
+			return nil, fmt.Errorf("%s line %d: %w", name, line, err)
+		}
+		if out = append(out, e); len(out) > maxEvents {
+			return nil, fmt.Errorf("%s has more than %d events: part it", name, maxEvents)
+		}
+	}
+	return out, nil
+}
+
+func eventOf(header, row []string, base v1.EventRequest) (v1.EventRequest, error) {
+	e := base
+	for i, field := range row {
+		var err error
+		var at time.Time
+		switch header[i] {
+		case "kind":
+			e.Kind = proto.EventKind(field)
+		case "start":
+			at, err = parseTime(field, time.Time{})
+			e.Start = timeline.Of(at)
+		case "end":
+			at, err = parseTime(field, time.Time{})
+			e.End = timeline.Of(at)
+		case "size":
+			var size float64
+			if field != "" {
+				size, err = strconv.ParseFloat(field, 64)
+				if err == nil && !(size >= 0 && size <= 1000) {
+					err = fmt.Errorf("size %v is not between 0 and 1000", size)
+				}
+				e.Size = int64(math.Round(size * 1000))
+			}
+		case "instances":
+			if names := strings.Fields(field); len(names) > 0 {
+				e.Instances = names
+			}
+		}
+		if err != nil {
+			return e, err
+		}
+	}
+	// The same row is the same event, however often the file is read.
+	sum := sha256.Sum256([]byte(fmt.Sprint(e.Kind, e.Start, e.End, e.Instances, e.Selector)))
+	e.ID = fmt.Sprintf("%s-%s-%s", e.Kind, e.Start.Std().Format("20060102T1504"), hex.EncodeToString(sum[:4]))
+	return e, nil
+}
+
+// addEvents registers events one after the other.
+func (a *app) addEvents(ctx context.Context, events []v1.EventRequest) error {
+	for _, e := range events {
+		err := show(ctx, a, "POST", path("events"), e, func(got proto.Event) error {
+			if len(events) == 1 {
+				a.say("Event %s: %s from %s to %s", got.ID, got.Kind, stamp(got.Span.Start), stamp(got.Span.End))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(events) != 1 {
+		a.say("%s registered", count(len(events), "event"))
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func statusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show how the fleet is", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("status"), nil, a.printStatus)
+		},
+	}
+}
+
+func (a *app) printStatus(s v1.Status) error {
+	a.say("Fleet %s, incarnation %d, grid step %s", s.Fleet.ID, s.Fleet.Incarnation, took(s.Fleet.GridStep))
+	if s.Fleet.Paused {
+		a.say("PAUSED: no limit is set anywhere")
+	}
+	if s.Leader == "" {
+		a.say("NO LEADER: nothing can be changed until one is elected")
+	}
+	a.say("")
+	t := newTable(a.stdout, "COORDINATOR", "ROLE", "VERSION", "API")
+	for _, c := range s.Coordinators {
+		role := "follower"
+		switch {
+		case c.Leader:
+			role = "leader"
+		case !c.Voter:
+			role = "joining"
+		}
+		t.row(c.Name, role, c.Program, c.APIAddr)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	a.say("")
+	a.say("%s; %s: %d enforced, %d moving, %d with a fault",
+		count(s.Hosts, "host"), count(s.Instances.Total, "instance"), s.Instances.Enforced, s.Instances.Moving, s.Instances.Faulty)
+	for _, short := range s.Short {
+		a.say("SHORT: %s", short.Error())
+	}
+	if len(s.Migrations) == 0 {
+		return nil
+	}
+	a.say("")
+	return a.printMigrations(v1.List[v1.MigrationStatus]{Items: s.Migrations})
+}
+
+// count prints a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func hostCommand(a *app) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "List the hosts, with what is promised of them now", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("hosts"), nil, func(l v1.List[v1.Host]) error {
+				t := newTable(a.stdout, "HOST", "HOME", "STATE", "INSTANCES", "CPU", "OF", "MEMORY", "OF", "SEGMENT", "AGENT")
+				for _, h := range l.Items {
+					t.row(h.Facts.Name, h.Home, hostState(h), len(h.Owns), amount(h.Needed, resource.CPU), amount(h.Limit, resource.CPU),
+						amount(h.Needed, resource.Memory), amount(h.Limit, resource.Memory), h.Facts.Segment, h.Facts.AgentVersion)
+				}
+				return t.flush()
+			})
+		},
+	}
+	one := &cobra.Command{
+		Use: "show HOST", Short: "Show a host, its reservations and its steps to come", Args: exactly("host"),
+		ValidArgsFunction: firstOnly(completeHost(a)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "GET", path("hosts", args[0]), nil, a.printHost)
+		},
+	}
+	return group("host", "Hosts", list, one)
+}
+
+func hostState(h v1.Host) string {
+	var words []string
+	if h.Cordoned {
+		words = append(words, "cordoned")
+	}
+	if h.Paused {
+		words = append(words, "paused")
+	}
+	if h.Debt > 0 {
+		words = append(words, "owes "+size(h.Debt))
+	}
+	if len(h.Facts.Missing) > 0 {
+		words = append(words, "lacks "+h.Facts.Missing[0].What)
+	}
+	return cmp.Or(strings.Join(words, ", "), "ok")
+}
+
+func (a *app) printHost(h v1.HostDetail) error {
+	f := h.Facts
+	a.say("Host %s: %s", f.Name, hostState(h.Host))
+	t := newTable(a.stdout)
+	t.row("system", f.OS+", kernel "+f.Kernel)
+	t.row("processors", fmt.Sprintf("%d × %s", f.CPUs, cmp.Or(f.CPUModel, "unknown")))
+	t.row("agent", f.AgentVersion)
+	t.row("home", fmt.Sprintf("%s, standby %s", cmp.Or(h.Home, "none"), cmp.Or(h.Standby, "none")))
+	t.row("segment", fmt.Sprintf("%s on %s", f.Segment, cmp.Or(f.Interface, "no interface")))
+	t.row("controllers", strings.Join(f.Controllers, " "))
+	t.row("data", size(f.DiskFree)+" free")
+	t.row("instances", strings.Join(h.Owns, " "))
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, m := range f.Missing {
+		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))
+	}
+	a.say("")
+	t = newTable(a.stdout, "RESOURCE", "HAS", "ALLOCATABLE", "MAY BE PROMISED", "NEEDED NOW", "HEADROOM")
+	left := h.Limit.Sub(h.Needed)
+	for _, k := range resource.All() {
+		t.row(k, amount(f.Capacity, k), amount(h.Allocatable, k), amount(h.Limit, k), amount(h.Needed, k), amount(left, k))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	a.say("")
+	if err := a.printReservations(v1.List[proto.Reservation]{Items: h.Reservations}); err != nil {
+		return err
+	}
+	a.say("")
+	t = newTable(a.stdout, "FROM", "UNTIL", "CPU", "OF", "MEMORY", "OF")
+	const most = 24
+	for i, s := range h.Steps {
+		if i == most {
+			t.row(fmt.Sprintf("… and %d more: --json has them", len(h.Steps)-most))
+			break
+		}
+		t.row(stamp(s.Start), stamp(s.End), amount(s.Needed, resource.CPU), amount(s.Limit, resource.CPU), amount(s.Needed, resource.Memory), amount(s.Limit, resource.Memory))
+	}
+	return t.flush()
+}
+
+func reservationCommand(a *app) *cobra.Command {
+	var host, instance string
+	list := &cobra.Command{
+		Use: "list", Short: "List what is promised", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			if host != "" {
+				q.Set("host", host)
+			}
+			if instance != "" {
+				q.Set("instance", instance)
+			}
+			return show(cmd.Context(), a, "GET", path("reservations")+"?"+q.Encode(), nil, a.printReservations)
+		},
+	}
+	list.Flags().StringVar(&host, "host", "", "only those on this `host`")
+	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
+	return group("reservation", "Reservations in the ledger", list)
+}
+
+// printReservations prints, for each, the most that it holds over its envelope.
+func (a *app) printReservations(l v1.List[proto.Reservation]) error {
+	slices.SortFunc(l.Items, func(x, y proto.Reservation) int {
+		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.ID, y.ID))
+	})
+	t := newTable(a.stdout, "HOST", "RESERVATION", "PURPOSE", "CLASS", "CPU", "MEMORY", "SEGMENTS", "UNTIL")
+	for _, r := range l.Items {
+		most := r.Envelope.Expected().MaxOver(timeline.Span{End: timeline.Forever})
+		purpose := string(r.Purpose)
+		if r.Forced {
+			purpose += " (as found)"
+		}
+		t.row(r.Host, r.ID, purpose, r.Class, amount(most, resource.CPU), amount(most, resource.Memory), len(r.Envelope), stamp(r.End()))
+	}
+	return t.flush()
+}

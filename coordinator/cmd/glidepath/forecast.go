@@ -1,0 +1,132 @@
+package main
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func forecastCommand(a *app) *cobra.Command {
+	var horizon, step time.Duration
+	var at string
+	var means bool
+	var kinds []string
+	cmd := &cobra.Command{
+		Use: "forecast INSTANCE", Short: "Show what an instance is expected to ask for", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Long: `Show what an instance is expected to ask for: of the highest demand in each step, which an allocation has to hold,
+the median and how much is enough with a stated certainty.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			chosen, err := resources(kinds)
+			if err != nil {
+				return err
+			}
+			if horizon <= 0 || step < 0 {
+				return usagef("--horizon and --step are lengths of time, like 24h and 5m")
+			}
+			if step == 0 {
+				s, err := ask[v1.Status](cmd.Context(), a, "GET", path("status"), nil)
+				if err != nil {
+					return err
+				}
+				step = time.Duration(s.Fleet.GridStep) * time.Millisecond
+			}
+			q := url.Values{"step_ms": {strconv.FormatInt(step.Milliseconds(), 10)}, "steps": {strconv.FormatInt(max(1, int64(horizon/max(step, time.Millisecond))), 10)}}
+			if means {
+				q.Set("means", "true")
+			}
+			if at != "" {
+				t, err := parseTime(at, time.Now())
+				if err != nil {
+					return usagef("--at: %w", err)
+				}
+				q.Set("from", strconv.FormatInt(int64(timeline.Of(t)), 10))
+			}
+			return show(cmd.Context(), a, "GET", path("instances", args[0], "forecast")+"?"+q.Encode(), nil, func(f proto.ForecastReply) error {
+				return a.printForecast(f, chosen)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&horizon, "horizon", 48*time.Hour, "how far ahead")
+	flags.DurationVar(&step, "step", 0, "length of a step (default the fleet's)")
+	flags.StringVar(&at, "at", "", "when it begins: 2026-11-22T18:00Z, or +2h; now by default")
+	flags.BoolVar(&means, "means", false, "of the mean demand in each step")
+	flags.StringSliceVar(&kinds, "resource", []string{"cpu", "memory"}, "`resource` to draw: cpu, memory, read_iops, …, or all")
+	return cmd
+}
+
+// resources reads names of resources.
+func resources(names []string) ([]resource.Kind, error) {
+	var out []resource.Kind
+	for _, name := range names {
+		all := resource.All()
+		if name == "all" {
+			return all[:], nil
+		}
+		i := slices.IndexFunc(all[:], func(k resource.Kind) bool { return k.String() == name })
+		if i < 0 {
+			known := make([]string, len(all))
+			for j, k := range all {
+				known[j] = k.String()
+			}
+			return nil, usagef("--resource %q: use %s, or all", name, strings.Join(known, ", "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+func (a *app) printForecast(f proto.ForecastReply, kinds []resource.Kind) error {
+	if len(f.Profiles) == 0 {
+		a.say("Nothing is known of %s yet", f.Instance)
+		return nil
+	}
+	high := len(f.Profiles) - 1
+	span := f.Profiles[0].Span()
+	a.say("Forecast of %s from %s for %s, in steps of %s", f.Instance, stamp(span.Start), hours(span.Length()), took(f.Step))
+	if f.Cold {
+		a.say("There is too little history: what the type allows stands in")
+	}
+	a.say("")
+	for _, k := range kinds {
+		a.plot(k, span, curve{quantile(f.Quantiles[high]), f.Profiles[high]}, curve{quantile(f.Quantiles[0]), f.Profiles[0]})
+	}
+	header := []string{"RESOURCE"}
+	for _, q := range f.Quantiles {
+		header = append(header, "MOST AT "+strings.ToUpper(quantile(q)))
+	}
+	t := newTable(a.stdout, header...)
+	for _, k := range resource.All() {
+		row := []any{k}
+		for _, p := range f.Profiles {
+			row = append(row, amount(p.MaxOver(span), k))
+		}
+		t.row(row...)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	a.list("Because", f.Reasons)
+	a.say("Learned from %s of history at %s", hours(time.Duration(f.Observed)*time.Second), stamp(f.TrainedAt))
+	return nil
+}
+
+// list prints lines under a title; nothing when there are none.
+func (a *app) list(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	a.say("\n%s:", title)
+	for _, l := range lines {
+		a.say("  - %s", oneLine(l))
+	}
+}

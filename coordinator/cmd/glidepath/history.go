@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+func historyCommand(a *app) *cobra.Command {
+	return group("history", "History: what instances asked for", importCommand(a), exportCommand(a))
+}
+
+func importCommand(a *app) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "import INSTANCE -f FILE", Short: "Import demand that was measured elsewhere", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Long: `Import demand that was measured elsewhere, so that there is a forecast from the start. The CSV has the column time
+(RFC 3339 or Unix seconds) and any of cpu_cores, memory_bytes, read_iops, write_iops, read_bytes_s, write_bytes_s,
+net_tx_bits_s and net_rx_bits_s; blank is missing. What is there already is kept.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if file == "" {
+				return usagef("name a CSV with -f")
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			open := func() (io.ReadCloser, error) { return os.Open(file) }
+			if err := c.Upload(cmd.Context(), path("instances", args[0], "history"), open, &raw); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(raw)
+			}
+			var r v1.ImportReply
+			if err := json.Unmarshal(raw, &r); err != nil {
+				return err
+			}
+			a.say("%s of %s imported for %s: %s to %s", count(r.Rows, "row"), took(r.Step), args[0], stamp(r.From), stamp(r.To))
+			if r.Late > 0 {
+				a.say("%d values were older than the store keeps, and left out", r.Late)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "CSV `file`")
+	return cmd
+}
+
+func exportCommand(a *app) *cobra.Command {
+	var file, from, to string
+	var highest bool
+	cmd := &cobra.Command{
+		Use: "export INSTANCE", Short: "Write an instance's demand as the CSV that import reads", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := url.Values{}
+			for name, text := range map[string]string{"from": from, "to": to} {
+				if text == "" {
+					continue
+				}
+				at, err := parseTime(text, time.Now())
+				if err != nil {
+					return usagef("--%s: %w", name, err)
+				}
+				q.Set(name, strconv.FormatInt(int64(timeline.Of(at)), 10))
+			}
+			if highest {
+				q.Set("of", "max")
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			where := path("instances", args[0], "history") + "?" + q.Encode()
+			if file == "" {
+				return c.Download(cmd.Context(), where, a.stdout)
+			}
+			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+			if err != nil {
+				return err
+			}
+			err = c.Download(cmd.Context(), where, out)
+			if closeErr := out.Close(); err == nil {
+				err = closeErr
+			}
+			if err != nil {
+				return fmt.Errorf("%s is not complete: %w", file, err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` to write; standard output by default")
+	cmd.Flags().StringVar(&from, "from", "", "from this time on, like 2026-11-01T00:00Z or -24h")
+	cmd.Flags().StringVar(&to, "to", "", "until this time")
+	cmd.Flags().BoolVar(&highest, "max", false, "the highest demand in each step instead of the mean")
+	return cmd
+}

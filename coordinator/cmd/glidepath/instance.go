@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// instanceFile is an instance as operators write it.
+type instanceFile struct {
+	proto.InstanceSpec `yaml:",inline"`
+	Labels             map[string]string `yaml:"labels"` // by which events and lists select it
+}
+
+func (f instanceFile) spec() proto.InstanceSpec {
+	s := f.InstanceSpec
+	for k, v := range f.Labels {
+		s.Labels = append(s.Labels, proto.Label{Key: k, Value: v})
+	}
+	slices.SortFunc(s.Labels, func(a, b proto.Label) int { return cmp.Compare(a.Key, b.Key) })
+	return s
+}
+
+func instanceCommand(a *app) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "List the instances", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(cmd.Context(), a, "GET", path("instances"), nil, func(l v1.List[proto.Instance]) error {
+				t := newTable(a.stdout, "INSTANCE", "HOST", "STATE", "MODE", "TYPE", "CLASS", "ADDRESS", "MIGRATION")
+				for _, i := range l.Items {
+					t.row(i.Name(), i.Owner, instanceState(i), i.Spec.Mode, i.Spec.Type, i.Spec.Class, i.Spec.Address, i.Migration)
+				}
+				return t.flush()
+			})
+		},
+	}
+	one := &cobra.Command{
+		Use: "show INSTANCE", Short: "Show an instance and what it is promised", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "GET", path("instances", args[0]), nil, a.printInstance)
+		},
+	}
+	mode := func(m proto.Mode, short string) *cobra.Command {
+		return &cobra.Command{
+			Use: string(m) + " INSTANCE", Short: short, Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return show(cmd.Context(), a, "POST", path("instances", args[0], "mode"), v1.ModeRequest{Mode: m}, func(i v1.InstanceDetail) error {
+					a.say("Instance %s: mode %s", i.Name(), i.Spec.Mode)
+					return nil
+				})
+			},
+		}
+	}
+	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), list, one,
+		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
+}
+
+func instanceState(i proto.Instance) string {
+	switch {
+	case i.Fault != nil:
+		return string(i.State) + " (fault)"
+	case i.Paused:
+		return string(i.State) + " (paused)"
+	}
+	return string(i.State)
+}
+
+func (a *app) printInstance(i v1.InstanceDetail) error {
+	s := i.Spec
+	a.say("Instance %s on %s: %s", i.Name(), i.Owner, instanceState(i.Instance))
+	if i.Fault != nil {
+		a.say("fault: %s", oneLine(i.Fault.Error()))
+	}
+	t := newTable(a.stdout)
+	t.row("mode", s.Mode)
+	t.row("type", s.Type)
+	t.row("class", s.Class)
+	t.row("application", s.Application)
+	if s.Service != nil {
+		t.row("unit", strings.Join(append([]string{s.Service.Unit}, i.Companions...), " "))
+		t.row("data", strings.Join(s.Service.Data, " "))
+		t.row("config", strings.Join(s.Service.Config, " "))
+	}
+	t.row("address", s.Address)
+	t.row("health", health(s.Health))
+	t.row("fence", i.Fence)
+	t.row("migration", i.Migration)
+	t.row("adopted", fmt.Sprintf("%s by %s", stamp(i.CreatedAt), cmp.Or(i.AdoptedBy, "nobody known")))
+	if err := t.flush(); err != nil || i.Envelope == nil {
+		return err
+	}
+	a.say("")
+	t = newTable(a.stdout, "PROMISED FROM", "UNTIL", "CPU", "MEMORY", "READ", "WRITE", "TRANSMIT", "RECEIVE")
+	for _, seg := range i.Envelope.Envelope {
+		v := seg.Firm.Add(seg.Mean)
+		t.row(stamp(seg.Start), stamp(seg.End), amount(v, resource.CPU), amount(v, resource.Memory), amount(v, resource.ReadBytes)+"/s",
+			amount(v, resource.WriteBytes)+"/s", amount(v, resource.NetTx)+"/s", amount(v, resource.NetRx)+"/s")
+	}
+	return t.flush()
+}
+
+func health(h proto.HealthSpec) string {
+	switch {
+	case h.TCP != 0:
+		return fmt.Sprintf("port %d accepts", h.TCP)
+	case h.HTTP != "":
+		return "http " + h.HTTP
+	case len(h.Exec) > 0:
+		return "exec " + strings.Join(h.Exec, " ") + " as " + h.ExecUser()
+	}
+	return "the unit is active"
+}
+
+// How often a command that waits looks, and how long it waits unless told otherwise.
+const (
+	lookEvery = 300 * time.Millisecond
+	waitFor   = time.Minute
+)
+
+func applyInstanceCommand(a *app) *cobra.Command {
+	var noWait bool
+	var timeout time.Duration
+	apply := &cobra.Command{
+		Use: "apply -f FILE", Short: "Adopt instances, or change known ones", Args: none,
+		Long: `Adopt instances, or change what can change of known ones where they are: health, class, application, mode and labels.
+Adoption begins in mode observe unless the file says enforce: an instance is measured, and never limited, until then.
+Without --no-wait the command returns when the host's agent has taken the instance over.`,
+		Example: `  name: cache-1
+  driver: service
+  service: {unit: redis-server.service, data: [/var/lib/redis], config: [/etc/redis]}
+  host: host-a
+  address: 10.77.0.60/24
+  health: {tcp: 6379}
+  type: m.small
+  class: critical
+  application: redis`,
+	}
+	files := fileFlag(apply, "instances")
+	apply.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")
+	apply.Flags().DurationVar(&timeout, "timeout", waitFor, "how long to wait for the agent")
+	apply.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := readFiles[instanceFile](*files)
+		if err != nil {
+			return err
+		}
+		for _, f := range all {
+			s := f.spec()
+			if s.Name == "" {
+				return fmt.Errorf("an instance in the file has no name")
+			}
+			if _, err := ask[v1.InstanceDetail](cmd.Context(), a, "PUT", path("instances", s.Name), s); err != nil {
+				return err
+			}
+			if !noWait {
+				if err := a.waitAdopted(cmd.Context(), s.Name, timeout); err != nil {
+					return err
+				}
+			}
+			err := show(cmd.Context(), a, "GET", path("instances", s.Name), nil, func(i v1.InstanceDetail) error {
+				a.say("Instance %s on %s: %s, mode %s", i.Name(), i.Owner, instanceState(i.Instance), i.Spec.Mode)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return apply
+}
+
+// waitAdopted returns when an instance is not being adopted any more, or adoption was refused.
+func (a *app) waitAdopted(ctx context.Context, name string, timeout time.Duration) error {
+	return a.wait(ctx, timeout, "the agent has not taken over instance "+name, func() (bool, error) {
+		i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", name), nil)
+		if err != nil || i.State != proto.InstanceAdopting {
+			return true, err
+		}
+		if i.Fault != nil {
+			return true, &endedError{text: fmt.Sprintf("instance %s was not adopted: %s", name, i.Fault.Error()), code: exitRefused}
+		}
+		return false, nil
+	})
+}
+
+// wait looks until done, which an error is, too.
+func (a *app) wait(ctx context.Context, timeout time.Duration, what string, done func() (bool, error)) error {
+	late := time.After(timeout)
+	for {
+		if over, err := done(); over || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-late:
+			return fmt.Errorf("%s after %s: it goes on; see glidepath instance show", what, timeout)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func releaseCommand(a *app) *cobra.Command {
+	var noWait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "release INSTANCE", Short: "Give an instance back: its unit as it was, its limits lifted", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, ctx := args[0], cmd.Context()
+			return show(ctx, a, "POST", path("instances", name, "release"), nil, func(v1.InstanceDetail) error {
+				if noWait {
+					a.say("Instance %s is being released", name)
+					return nil
+				}
+				err := a.wait(ctx, timeout, "the agent has not released instance "+name, func() (bool, error) {
+					i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", name), nil)
+					var told *v1.Error
+					if errors.As(err, &told) && told.Code == v1.CodeNotFound {
+						return true, nil
+					}
+					if err == nil && i.Fault != nil {
+						err = &endedError{text: fmt.Sprintf("instance %s was not released: %s", name, i.Fault.Error()), code: exitRefused}
+					}
+					return false, err
+				})
+				if err == nil {
+					a.say("Instance %s is released", name)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")
+	cmd.Flags().DurationVar(&timeout, "timeout", waitFor, "how long to wait for the agent")
+	return cmd
+}
+
+func scheduleCommand(a *app) *cobra.Command {
+	one := &cobra.Command{
+		Use: "show INSTANCE", Short: "Show what an instance is granted now, and what its host's kernel holds", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "GET", path("instances", args[0], "schedule"), nil, a.printSchedule)
+		},
+	}
+	return group("schedule", "Schedules: what hosts follow", one)
+}
+
+func (a *app) printSchedule(r proto.ReadBack) error {
+	a.say("Instance %s by document %d.%d at %s", r.Instance, r.Document.Incarnation, r.Document.Revision, stamp(timeline.Of(time.Now())))
+	t := newTable(a.stdout, "RESOURCE", "SCHEDULED", "GRANTED", "KERNEL HOLDS", "")
+	for _, k := range resource.All() {
+		note := " "
+		if r.Held[k] != r.Granted[k] {
+			note = "differs"
+		}
+		t.row(k, amount(r.Scheduled, k), amount(r.Granted, k), amount(r.Held, k), note)
+	}
+	if err := t.flush(); err != nil || len(r.Files) == 0 {
+		return err
+	}
+	a.say("")
+	t = newTable(a.stdout, "LIMIT", "VALUE")
+	for _, f := range r.Files {
+		t.row(f.Name, f.Value)
+	}
+	return t.flush()
+}

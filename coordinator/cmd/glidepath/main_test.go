@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/glidepath/glidepath/coordinator/api/apitest"
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"glidepath": main})
+}
+
+// fleetKey is where a script keeps its fleet, watchedKey what is closed when somebody watches a migration.
+type (
+	fleetKey   struct{}
+	watchedKey struct{}
+)
+
+// TestScripts runs the command against the API of a small fleet, over TLS. The scripts are in testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			f := apitest.New(t)
+			f.Config.Forecast = demand
+			f.Config.CallAgent = readBack
+			watched := make(chan struct{})
+			var once sync.Once
+			env.Values[watchedKey{}] = watched
+			f.Config.MigrationProgress = func(context.Context, string) any {
+				once.Do(func() { close(watched) })
+				return v1.Progress{Stage: "copying", Round: 1, Bytes: 30 << 20, Total: 60 << 20}
+			}
+			pin := f.CA.Pin()
+			env.Values[fleetKey{}] = f
+			env.Setenv("GLIDEPATH_ADDR", f.Start())
+			env.Setenv("GLIDEPATH_TOKEN", f.Tokens[proto.RoleAdmin])
+			env.Setenv("GLIDEPATH_CA_PIN", hex.EncodeToString(pin[:]))
+			here, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			env.Setenv("GOLDEN", filepath.Join(here, "testdata", "golden"))
+			env.Setenv("VIEWER", f.Tokens[proto.RoleViewer])
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "watched": watched,
+		},
+	})
+}
+
+// What differs from run to run.
+var (
+	times  = regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`)
+	clocks = regexp.MustCompile(`\d\d-\d\d \d\d:\d\d\b`)
+	ulids  = regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{26}\b`)
+	tokens = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
+	fleets = regexp.MustCompile(`Fleet [a-z2-7]{16}`)
+	holds  = regexp.MustCompile(`(/host-[a-c]/)\d{13}`)
+)
+
+// golden NAME compares what was printed with testdata/golden/NAME.
+func golden(ts *testscript.TestScript, _ bool, args []string) {
+	got := ts.ReadFile("stdout")
+	for _, r := range []struct {
+		what *regexp.Regexp
+		by   string
+	}{{times, "YYYY-MM-DD HH:MM:SSZ"}, {clocks, "MM-DD HH:MM"}, {ulids, "THE-MIGRATION-OR-EVENT-ULI"}, {tokens, "0123456789abcdef"}, {fleets, "Fleet abcdefghijklmnop"}, {holds, "${1}1234567890123"}} {
+		got = r.what.ReplaceAllString(got, r.by)
+	}
+	name := filepath.Join(ts.Getenv("GOLDEN"), args[0])
+	if *update {
+		ts.Check(os.WriteFile(name, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(name)
+	ts.Check(err)
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		ts.Fatalf("%s:\n%s", args[0], diff)
+	}
+}
+
+// exits CODE COMMAND… runs a command that must exit with the code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// latest VARIABLE sets it to the identifier of the newest migration.
+func latest(ts *testscript.TestScript, _ bool, args []string) {
+	for m := range ts.Value(fleetKey{}).(*apitest.Fleet).View().Migrations() {
+		ts.Setenv(args[0], m.ID)
+	}
+}
+
+// watched waits until somebody watches a migration.
+func watched(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case <-ts.Value(watchedKey{}).(chan struct{}):
+	case <-time.After(time.Minute):
+		ts.Fatalf("nobody watches")
+	}
+}
+
+// drive complete|abort walks migrations of cache-1 to their end, as an executor does.
+func drive(ts *testscript.TestScript, _ bool, args []string) {
+	f := ts.Value(fleetKey{}).(*apitest.Fleet)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	ts.Defer(func() {
+		close(stop)
+		<-stopped
+	})
+	go func() {
+		defer close(stopped)
+		for {
+			changed := f.Changed()
+			if next := step(f, args[0] == "abort"); next != nil {
+				f.Must(next)
+				continue
+			}
+			select {
+			case <-changed:
+			case <-stop:
+				return
+			}
+		}
+	}()
+}
+
+// step returns the next decision on the one migration that is going on.
+func step(f *apitest.Fleet, abort bool) proto.Body {
+	view := f.View()
+	i, _ := view.Instance("cache-1")
+	m, ok := view.Migration(i.Migration)
+	if !ok {
+		return nil
+	}
+	switch {
+	case m.Phase == proto.PhaseUndo:
+		return &proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted}
+	case m.Phase == proto.PhasePrepare:
+		return &proto.MigrationAdvance{Migration: m.ID, From: proto.PhasePrepare, To: proto.PhaseCopy}
+	case m.Phase == proto.PhaseCopy && abort:
+		return &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: "the health check did not pass"}
+	case m.Phase == proto.PhaseCopy:
+		return &proto.MigrationFreeze{Migration: m.ID, Fence: i.Fence}
+	case i.State == proto.InstanceFrozen:
+		return &proto.MigrationCommit{Migration: m.ID, Fence: i.Fence}
+	case i.State == proto.InstanceStarting:
+		return &proto.MigrationConfirm{Migration: m.ID, Fence: i.Fence, Until: timeline.Of(time.Now().Add(time.Hour))}
+	case m.Phase == proto.PhaseWarm:
+		return &proto.MigrationAdvance{Migration: m.ID, From: proto.PhaseWarm, To: proto.PhaseSettle}
+	case m.Phase == proto.PhaseSettle:
+		return &proto.MigrationComplete{Migration: m.ID, Fence: i.Fence}
+	}
+	return nil
+}
+
+// demand is a forecast that rises from 2 to 3 hours after its start.
+func demand(_ context.Context, r proto.ForecastRequest) (proto.ForecastReply, error) {
+	if r.From == 0 {
+		r.From = timeline.Of(time.Now()).Floor(time.Hour)
+	}
+	base := resource.Vector{resource.CPU: 100, resource.Memory: 64 << 20, resource.NetTx: 1e6}
+	high := base
+	high[resource.CPU] = 680
+	at := func(d time.Duration) timeline.Time { return r.From.Add(d) }
+	end := time.Duration(r.Steps) * time.Duration(r.Step) * time.Millisecond
+	p := timeline.Profile{
+		{Span: timeline.Span{Start: r.From, End: at(2 * time.Hour)}, Amount: base},
+		{Span: timeline.Span{Start: at(2 * time.Hour), End: at(3 * time.Hour)}, Amount: high},
+		{Span: timeline.Span{Start: at(3 * time.Hour), End: at(end)}, Amount: base},
+	}
+	half := p.Map(func(v resource.Vector) resource.Vector { return v.Scale(1, 2) })
+	return proto.ForecastReply{
+		Instance: r.Instance, Start: r.From, Step: r.Step, Quantiles: []int{500, 990}, Profiles: []timeline.Profile{half, p},
+		Reasons: []string{"campaign: +580m cpu at its peak, from 3 earlier occurrences"}, TrainedAt: r.From, Observed: 14 * 24 * 3600,
+	}, nil
+}
+
+// readBack answers for the agents.
+func readBack(_ context.Context, _, _ string, body []byte) ([]byte, error) {
+	var ref proto.InstanceRef
+	if err := proto.Unmarshal(body, &ref); err != nil {
+		return nil, err
+	}
+	granted := resource.Vector{resource.CPU: 250, resource.Memory: 128 << 20}
+	held := granted
+	held[resource.Memory] = 127 << 20
+	return proto.Marshal(proto.ReadBack{
+		Instance: ref.Instance, Document: proto.DocumentVersion{Incarnation: 1, Revision: 7}, Scheduled: granted, Granted: granted, Held: held,
+		Files: []proto.LimitFile{{Name: "cpu.max", Value: "25000 100000"}, {Name: "memory.high", Value: "133169152"}},
+	})
+}

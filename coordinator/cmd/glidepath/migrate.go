@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func migrateCommand(a *app) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "migrate INSTANCE", Short: "Move an instance to another host, another type, or both", Args: exactly("instance"),
+		Long: `Move an instance. The capacity that it will need is reserved on the target at every step before anything begins; if a step
+does not fit, the move is refused and nothing has changed. A failure before the target serves clients puts everything back.`,
+		Example: "  glidepath migrate cache-1 --to host-b --type m.large --watch",
+	}
+	request := planFlags(cmd, a)
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end; Ctrl-C leaves it running")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		request.Instance = args[0]
+		raw, err := ask[json.RawMessage](cmd.Context(), a, "POST", path("migrations"), request)
+		if err != nil {
+			return err
+		}
+		var m proto.Migration
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return err
+		}
+		if a.json && !watch {
+			return a.printJSON(raw)
+		}
+		a.say("Migration %s of %s from %s to %s has begun: about %s, with clients waiting for about %s", m.ID, m.Instance, m.Source, m.Target,
+			took(m.Plan.Duration), took(m.Plan.Downtime))
+		if !watch {
+			a.say("Follow it:  glidepath migration watch %s\nStop it:    glidepath migration abort %s", m.ID, m.ID)
+			return nil
+		}
+		return a.watch(cmd.Context(), m.ID)
+	}
+	return cmd
+}
+
+func migrationCommand(a *app) *cobra.Command {
+	var instance, reason string
+	var active bool
+	list := &cobra.Command{
+		Use: "list", Short: "List migrations", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{}
+			if instance != "" {
+				q.Set("instance", instance)
+			}
+			if active {
+				q.Set("active", "true")
+			}
+			return show(cmd.Context(), a, "GET", path("migrations")+"?"+q.Encode(), nil, a.printMigrations)
+		},
+	}
+	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
+	list.Flags().BoolVar(&active, "active", false, "only those that have not ended")
+	one := &cobra.Command{
+		Use: "show MIGRATION", Short: "Show a migration: its phases, decisions and operations", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "GET", path("migrations", args[0]), nil, a.printMigration)
+		},
+	}
+	watch := &cobra.Command{
+		Use: "watch MIGRATION", Short: "Follow a migration to its end; Ctrl-C leaves it running", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0]) },
+	}
+	abort := &cobra.Command{
+		Use: "abort MIGRATION", Short: "Give a migration up before its target serves: at no loss", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "POST", path("migrations", args[0], "abort"), v1.AbortRequest{Reason: reason}, func(m v1.MigrationStatus) error {
+				a.say("Migration %s is being undone: %s goes on on %s", m.ID, m.Instance, m.Source)
+				return nil
+			})
+		},
+	}
+	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return group("migration", "Migrations: moves of instances", list, one, watch, abort)
+}
+
+func (a *app) printMigrations(l v1.List[v1.MigrationStatus]) error {
+	t := newTable(a.stdout, "MIGRATION", "INSTANCE", "FROM", "TO", "TYPE", "PHASE", "STARTED", "ENDED", "REASON")
+	for _, m := range l.Items {
+		state := string(m.Phase)
+		if m.Phase == proto.PhaseEnded {
+			state = string(m.Outcome)
+		}
+		t.row(m.ID, m.Instance, m.Source, m.Target, m.ToType, state, stamp(m.CreatedAt), stamp(m.EndedAt), m.Reason)
+	}
+	return t.flush()
+}
+
+func (a *app) printMigration(m proto.Migration) error {
+	state := "in phase " + string(m.Phase)
+	if !m.Active() {
+		state = string(m.Outcome)
+	}
+	a.say("Migration %s of %s from %s to %s, type %s to %s: %s", m.ID, m.Instance, m.Source, m.Target, m.FromType, m.ToType, state)
+	if m.Reason != "" {
+		a.say("reason: %s", oneLine(m.Reason))
+	}
+	if m.Returns != "" {
+		a.say("returns migration %s", m.Returns)
+	}
+	if m.Returning != "" {
+		a.say("is being returned by migration %s", m.Returning)
+	}
+	a.say("started by %s\n", m.StartedBy)
+	planned := map[proto.Phase]proto.PlanPhase{}
+	for _, p := range m.Plan.Phases {
+		planned[p.Phase] = p
+	}
+	t := newTable(a.stdout, "PHASE", "ENTERED", "TOOK", "PLANNED")
+	for i, p := range m.Phases {
+		lasted, plan := "-", "-"
+		if i+1 < len(m.Phases) {
+			lasted = took(m.Phases[i+1].At.Sub(p.At).Milliseconds())
+		}
+		if pl, ok := planned[p.Phase]; ok {
+			plan = took(pl.Length().Milliseconds())
+		}
+		t.row(p.Phase, stamp(p.At), lasted, plan)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if len(m.Decisions) > 0 {
+		a.say("")
+		t = newTable(a.stdout, "DECISION", "FENCE", "AT", "BY", "REASON")
+		for _, d := range m.Decisions {
+			t.row(d.Kind, d.Fence, stamp(d.At), d.By, d.Reason)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if len(m.Operations) == 0 {
+		return nil
+	}
+	a.say("")
+	t = newTable(a.stdout, "OPERATION", "HOST", "SENT", "TOOK", "RESULT")
+	for _, o := range m.Operations {
+		name := string(o.Kind)
+		if o.Round > 0 {
+			name = fmt.Sprintf("%s %d", o.Kind, o.Round)
+		}
+		lasted := "-"
+		if o.Result != nil {
+			lasted = took(o.Result.Took)
+		}
+		t.row(name, o.Host, stamp(o.SentAt), lasted, outcome(o.Result))
+	}
+	return t.flush()
+}
+
+// outcome prints what came of an operation.
+func outcome(r *proto.OperationResult) string {
+	switch {
+	case r == nil:
+		return "runs"
+	case r.Error != nil:
+		return r.Error.Code + ": " + r.Error.Error()
+	case r.Round != nil:
+		return fmt.Sprintf("%s sent of %s in %d files", size(r.Round.Bytes), size(r.Round.Total), r.Round.Files)
+	case r.Source != nil:
+		return fmt.Sprintf("%s in %d files", size(r.Source.DataBytes), r.Source.DataFiles)
+	case r.Start != nil:
+		return fmt.Sprintf("healthy after %s", took(r.Start.HealthyAfter))
+	}
+	return "done"
+}
+
+// quietFor is how long a watch says nothing while nothing but numbers change.
+const quietFor = 5 * time.Second
+
+// watch follows a migration to its end: an error when that is not completed. Interrupting it leaves the migration alone.
+func (a *app) watch(ctx context.Context, id string) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	var said string
+	var at time.Time
+	last, err := c.Watch(ctx, id, func(u v1.MigrationUpdate) {
+		if a.json {
+			if text, err := json.Marshal(u); err == nil {
+				fmt.Fprintf(a.stdout, "%s\n", text)
+			}
+			return
+		}
+		line, what := progress(u)
+		if what == said && time.Since(at) < quietFor {
+			return
+		}
+		said, at = what, time.Now()
+		a.say("%s  %s", u.At.Std().Format("15:04:05"), cut(line, max(0, terminalWidth(a.stdout)-len("15:04:05  "))))
+	})
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintf(a.stderr, "\nThe migration goes on. Come back:  glidepath migration watch %s\nStop it:     glidepath migration abort %s\n", id, id)
+		return &endedError{text: "interrupted", code: exitInterrupted, told: true}
+	}
+	if err != nil {
+		return err
+	}
+	if err := ended(last); err != nil {
+		return err
+	}
+	a.say("Migration %s is completed: %s serves on %s after %s", last.ID, last.Instance, last.Target, took(last.EndedAt.Sub(last.CreatedAt).Milliseconds()))
+	return nil
+}
+
+// progress returns a line about a migration, and the part of it that is worth a line of its own when it changes.
+func progress(u v1.MigrationUpdate) (line, what string) {
+	m := u.Migration
+	what = fmt.Sprintf("%-8s %s", m.Phase, u.Operation)
+	if m.Phase == proto.PhaseEnded {
+		return "ended    " + string(m.Outcome), what
+	}
+	parts := []string{strings.TrimSpace(what)}
+	var p v1.Progress
+	if len(u.Progress) > 0 && json.Unmarshal(u.Progress, &p) == nil {
+		if p.Round > 0 {
+			what += fmt.Sprint(" round ", p.Round)
+			parts = append(parts, fmt.Sprint("round ", p.Round))
+		}
+		if p.Stage != "" && p.Stage != u.Operation {
+			what += " " + p.Stage
+			parts = append(parts, p.Stage)
+		}
+		switch {
+		case p.Total > 0:
+			parts = append(parts, fmt.Sprintf("%s of %s", size(p.Bytes), size(p.Total)))
+		case p.Bytes > 0:
+			parts = append(parts, size(p.Bytes))
+		}
+	}
+	if v := u.Allocated; v != nil {
+		parts = append(parts, fmt.Sprintf("allocated cpu %s, memory %s", amount(*v, resource.CPU), amount(*v, resource.Memory)))
+	}
+	if m.Reason != "" {
+		parts = append(parts, m.Reason)
+	}
+	return oneLine(strings.Join(parts, "  ")), what
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// planFlags adds what a migration can be asked for.
+func planFlags(cmd *cobra.Command, a *app) *v1.PlanRequest {
+	var r v1.PlanRequest
+	cmd.Flags().StringVar(&r.Target, "to", "", "`host` to move to; the planner chooses by default")
+	cmd.Flags().StringVar(&r.Type, "type", "", "instance `type` there; the same by default")
+	cmd.ValidArgsFunction = completeInstance(a)
+	for flag, f := range map[string]cobra.CompletionFunc{"to": completeHost(a), "type": completeType(a)} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
+	return &r
+}
+
+func planCommand(a *app) *cobra.Command {
+	var steps int
+	cmd := &cobra.Command{
+		Use: "migrate INSTANCE", Short: "Show how a migration would go; nothing is changed", Args: exactly("instance"),
+		Example: "  glidepath plan migrate cache-1 --to host-b --type m.large",
+	}
+	request := planFlags(cmd, a)
+	cmd.Flags().IntVar(&steps, "steps", 24, "how many steps of the profile to print; 0 for all")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		request.Instance = args[0]
+		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error { return a.printPlan(p, steps) })
+	}
+	return group("plan", "Plans: how something would go", cmd)
+}
+
+func (a *app) printPlan(p proto.Plan, most int) error {
+	a.say("Migration of %s from %s to %s, type %s to %s", p.Instance, p.Source, p.Target, p.FromType, p.ToType)
+	a.say("It takes about %s, with clients waiting for about %s; %s are copied in %s and a last one, at %s/s\n",
+		took(p.Duration), took(p.Downtime), size(p.Bytes), count(p.Rounds, "early round"), rate(p.Rate))
+	t := newTable(a.stdout, "PHASE", "START", "AFTER", "TAKES")
+	for _, ph := range p.Phases {
+		t.row(ph.Phase, stamp(ph.Start), "+"+took(ph.Start.Sub(p.Start).Milliseconds()), took(ph.Length().Milliseconds()))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	a.say("\nAllocation on %s:\n", p.Target)
+	allocation, middle := make(timeline.Profile, len(p.Profile)), make(timeline.Profile, len(p.Profile))
+	for i, s := range p.Profile {
+		allocation[i], middle[i] = timeline.Step{Span: s.Span, Amount: s.Allocation}, timeline.Step{Span: s.Span, Amount: s.Forecast}
+	}
+	for _, k := range []resource.Kind{resource.CPU, resource.Memory} {
+		a.plot(k, allocation.Span(), curve{"allocation", allocation}, curve{"forecast (median)", middle})
+	}
+	if err := a.printSteps(p.Profile, most); err != nil {
+		return err
+	}
+	a.list("Because", p.Reasons)
+	a.list("Warnings", p.Warnings)
+	return a.printConsidered(p.Considered)
+}
+
+func rate(bits int64) string {
+	if bits == 0 {
+		return "full speed"
+	}
+	return short(resource.NetTx, bits)
+}
+
+func (a *app) printSteps(steps []proto.PlanStep, most int) error {
+	t := newTable(a.stdout, "FROM", "UNTIL", "CPU", "FORECAST", "MEMORY", "FORECAST", "QUANTILE", "REASON")
+	for i, s := range steps {
+		if most > 0 && i == most {
+			t.row(fmt.Sprintf("… and %d more: --steps 0 prints all", len(steps)-most))
+			break
+		}
+		t.row(stamp(s.Start), stamp(s.End), amount(s.Allocation, resource.CPU), amount(s.Forecast, resource.CPU),
+			amount(s.Allocation, resource.Memory), amount(s.Forecast, resource.Memory), quantile(s.Quantile), s.Reason)
+	}
+	return t.flush()
+}
+
+func (a *app) printConsidered(list []proto.Considered) error {
+	if len(list) < 2 {
+		return nil
+	}
+	a.say("\nHosts considered:")
+	t := newTable(a.stdout, "HOST", "SCORE", "WHY")
+	for _, c := range list {
+		score := "-"
+		if c.Score > 0 {
+			score = fmt.Sprintf("%.3f", float64(c.Score)/1000)
+		}
+		t.row(c.Host, score, c.Reason)
+	}
+	return t.flush()
+}
