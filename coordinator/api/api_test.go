@@ -161,7 +161,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"no body":              {put, nil, nil, v1.CodeInvalid, 400, "no body"},
 		"not JSON":             {put, "hello", nil, v1.CodeInvalid, 400, "not what is wanted"},
 		"two values":           {put, `{"name":"web-1"} {}`, nil, v1.CodeInvalid, 400, "something follows"},
-		"unknown field":        {put, `{"nmae":"web-1"}`, nil, v1.CodeInvalid, 400, `unknown field \"nmae\"`},
+		"unknown field":        {put, `{"namme":"web-1"}`, nil, v1.CodeInvalid, 400, `unknown field \"namme\"`},
 		"too large":            {put, `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil, v1.CodeTooLarge, 413, "larger than 1048576 bytes"},
 		"another type of body": {put, "name: web-1", []string{"Content-Type", "application/yaml"}, v1.CodeMediaType, 415, "send application/json"},
 		"a key that is none":   {put, apitest.Spec("web-1"), []string{v1.HeaderKey, "abc"}, v1.CodeInvalid, 400, "not a ULID"},

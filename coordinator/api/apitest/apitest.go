@@ -249,7 +249,8 @@ func (f *Fleet) Forgot() []string {
 // Start serves the API on loopback until the test ends, and returns its address.
 func (f *Fleet) Start() string {
 	f.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		f.t.Fatal(err)
 	}

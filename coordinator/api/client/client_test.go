@@ -41,7 +41,7 @@ func TestTheNextCoordinatorIsAskedWhenOneIsAwayOrCutOff(t *testing.T) {
 	cutOff.CA, cutOff.Tokens = f.CA, f.Tokens
 	cutOff.Config = f.Config
 	asked := 0
-	cutOff.Config.Propose = func(_ context.Context, id, _ string, _ proto.Body) (proto.Result, error) {
+	cutOff.Config.Propose = func(context.Context, string, string, proto.Body) (proto.Result, error) {
 		asked++
 		return proto.Result{}, wire.Errorf(wire.Unavailable, "no leader is elected")
 	}
@@ -98,7 +98,7 @@ func TestAnErrorComesAsTheCoordinatorSaidIt(t *testing.T) {
 }
 
 // start begins a migration of cache-1 to host-c.
-func start(t *testing.T, f *apitest.Fleet, c *client.Client) proto.Migration {
+func start(t *testing.T, c *client.Client) proto.Migration {
 	t.Helper()
 	spec := apitest.Spec("cache-1")
 	if err := c.Call(t.Context(), "PUT", "/v1/instances/cache-1", spec, nil); err != nil {
@@ -123,7 +123,7 @@ func TestAWatchTellsEveryPhaseAndGoesOnAtAnotherCoordinator(t *testing.T) {
 	left := make(chan error, 1)
 	go func() { left <- api.New(f.Config).Serve(ctx, ln) }()
 	c := connect(t, f, ln.Addr().String(), f.Start())
-	m := start(t, f, c)
+	m := start(t, c)
 
 	var phases []proto.Phase
 	limited, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -162,7 +162,7 @@ func TestAWatchTellsEveryPhaseAndGoesOnAtAnotherCoordinator(t *testing.T) {
 func TestAWatchEndsWithItsContext(t *testing.T) {
 	f := apitest.New(t)
 	c := connect(t, f, f.Start())
-	m := start(t, f, c)
+	m := start(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	last, err := c.Watch(ctx, m.ID, func(v1.MigrationUpdate) { cancel() })
 	if !errors.Is(err, context.Canceled) || last.ID != m.ID {

@@ -67,8 +67,8 @@ func ask[T any](ctx context.Context, a *app, method, path string, in any) (T, er
 	return out, err
 }
 
-// show sends a request and prints the answer: as it is with --json, as print does otherwise.
-func show[T any](ctx context.Context, a *app, method, path string, in any, print func(T) error) error {
+// show sends a request and prints the answer: as it is with --json, as table does otherwise.
+func show[T any](ctx context.Context, a *app, method, path string, in any, table func(T) error) error {
 	raw, err := ask[json.RawMessage](ctx, a, method, path, in)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func show[T any](ctx context.Context, a *app, method, path string, in any, print
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
 	}
-	return print(v)
+	return table(v)
 }
 
 func (a *app) printJSON(raw json.RawMessage) error {
@@ -106,25 +106,30 @@ func readFiles[T any](names []string) ([]T, error) {
 	}
 	var all []T
 	for _, name := range names {
-		in, shown := io.ReadCloser(os.Stdin), "standard input"
-		if name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				return nil, err
-			}
-			in, shown = f, name
-		}
-		some, err := config.DecodeAll[T](in, shown)
-		in.Close()
+		some, err := readDocuments[T](name)
 		if err != nil {
 			return nil, err
-		}
-		if len(some) == 0 {
-			return nil, fmt.Errorf("%s says nothing", shown)
 		}
 		all = append(all, some...)
 	}
 	return all, nil
+}
+
+func readDocuments[T any](name string) ([]T, error) {
+	in, shown := os.Stdin, "standard input"
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in, shown = f, name
+	}
+	all, err := config.DecodeAll[T](in, shown)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("%s says nothing", shown)
+	}
+	return all, err
 }
 
 // fileFlag adds -f to a command.
@@ -137,7 +142,7 @@ const completeTime = 2 * time.Second
 
 // names completes an argument by the names that a list of the API has, under the key.
 func names(a *app, path string, key ...string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
 		defer cancel()
 		list, err := ask[v1.List[map[string]any]](ctx, a, "GET", path, nil)
