@@ -40,8 +40,12 @@ func (c Config) keepDir() string { return filepath.Dir(c.DataDir) }
 
 // makeDirs makes the directories that the agent's parts expect.
 func (c Config) makeDirs() error {
+	dirs := []string{filepath.Join(c.keepDir(), "aside"), filepath.Join(c.keepDir(), "retained")}
 	for _, dir := range []string{fenceDir, pkiDir, bufferDir, driverDir, transferDir, admittedDir} {
-		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
+		dirs = append(dirs, c.path(dir))
+	}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}
