@@ -49,7 +49,7 @@ type Config struct {
 	ExportHistory func(ctx context.Context, instance string, span timeline.Span) (means, maxima forecast.History, err error)
 	// Forget makes the instance's home learn its demand anew, after history was imported.
 	Forget func(instance string)
-	// MigrationProgress returns how far a migration is, in a form that JSON can say (see v1.Progress); nil when nothing is known.
+	// MigrationProgress returns how far a migration is, in a form that JSON can say (a proto.MigrationProgress); nil when nothing is known.
 	MigrationProgress func(ctx context.Context, id string) any
 
 	// Servers and Leader tell of the Raft cluster; the leader's name is empty while there is none.
@@ -57,7 +57,7 @@ type Config struct {
 	Leader  func() (name, addr string)
 
 	Costs   planner.Costs
-	Metrics http.Handler // GET /metrics
+	Metrics http.Handler // GET /metrics; nil: there is none
 	Audit   *auth.Audit
 	Log     *slog.Logger
 }

@@ -239,3 +239,8 @@ func TestWhatIsOutOfReachIsToldApartFromWhatIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestWithoutMetricsThereIsNoPathForThem(t *testing.T) {
+	w := newWorld(t, func(f *apitest.Fleet) { f.Config.Metrics = nil })
+	w.fails(v1.CodeNotFound, 404, "GET /metrics", nil)
+}

@@ -13,9 +13,8 @@ const maxHistory = 64 << 20
 // routes returns all that the API can do, and who may.
 func (s *Server) routes() []route {
 	const viewer, operator, admin = proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin
-	return []route{
+	out := []route{
 		{pattern: "GET /v1/status", role: viewer, answer: getStatus},
-		{pattern: "GET /metrics", role: viewer, answer: getMetrics},
 
 		{pattern: "GET /v1/hosts", role: viewer, answer: listHosts},
 		{pattern: "GET /v1/hosts/{name}", role: viewer, answer: getHost},
@@ -52,6 +51,10 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/tokens", role: admin, changes: true, answer: createToken},
 		{pattern: "DELETE /v1/tokens/{id}", role: admin, changes: true, answer: revokeToken},
 	}
+	if s.cfg.Metrics != nil {
+		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics})
+	}
+	return out
 }
 
 // historyTime is how long bringing or fetching an instance's whole history may take.

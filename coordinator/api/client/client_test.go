@@ -113,7 +113,9 @@ func start(t *testing.T, c *client.Client) proto.Migration {
 
 func TestAWatchTellsEveryPhaseAndGoesOnAtAnotherCoordinator(t *testing.T) {
 	f := apitest.New(t)
-	f.Config.MigrationProgress = func(context.Context, string) any { return v1.Progress{Stage: "copy", Round: 2, Bytes: 5, Total: 9} }
+	f.Config.MigrationProgress = func(context.Context, string) any {
+		return proto.MigrationProgress{Stage: "copy", Round: 2, Bytes: 5, Total: 9}
+	}
 	// The first coordinator leaves while it is watched.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -164,16 +164,8 @@ type MigrationUpdate struct {
 	At        timeline.Time    `json:"at"`
 	Migration MigrationStatus  `json:"migration"`
 	Operation string           `json:"operation,omitempty"` // kind of the operation that runs now
-	Progress  json.RawMessage  `json:"progress,omitempty"`  // see Progress; null when nothing is known
+	Progress  json.RawMessage  `json:"progress,omitempty"`  // a proto.MigrationProgress; left out when nothing is known
 	Allocated *resource.Vector `json:"allocated,omitempty"` // what the instance's owner grants it now
-}
-
-// Progress is how far a migration's transfer is. What fills it may say more.
-type Progress struct {
-	Stage string `json:"stage"`
-	Round int    `json:"round"`
-	Bytes int64  `json:"bytes"`
-	Total int64  `json:"total"` // 0 when it is not known
 }
 
 // TokenRequest makes a token. The role says its kind: viewer, operator and admin are for this API, agent and coordinator

@@ -19,7 +19,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
-	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -50,7 +49,7 @@ func TestScripts(t *testing.T) {
 			env.Values[watchedKey{}] = watched
 			f.Config.MigrationProgress = func(context.Context, string) any {
 				once.Do(func() { close(watched) })
-				return v1.Progress{Stage: "copying", Round: 1, Bytes: 30 << 20, Total: 60 << 20}
+				return proto.MigrationProgress{Stage: "copying", Round: 1, Bytes: 30 << 20, Total: 60 << 20}
 			}
 			pin := f.CA.Pin()
 			env.Values[fleetKey{}] = f

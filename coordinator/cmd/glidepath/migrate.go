@@ -230,7 +230,7 @@ func progress(u v1.MigrationUpdate) (line, what string) {
 		return "ended    " + string(m.Outcome), what
 	}
 	parts := []string{strings.TrimSpace(what)}
-	var p v1.Progress
+	var p proto.MigrationProgress
 	if len(u.Progress) > 0 && json.Unmarshal(u.Progress, &p) == nil {
 		if p.Round > 0 {
 			what += fmt.Sprint(" round ", p.Round)
@@ -245,6 +245,10 @@ func progress(u v1.MigrationUpdate) (line, what string) {
 			parts = append(parts, fmt.Sprintf("%s of %s", size(p.Bytes), size(p.Total)))
 		case p.Bytes > 0:
 			parts = append(parts, size(p.Bytes))
+		}
+		if p.Trouble != "" {
+			what += " " + p.Trouble
+			parts = append(parts, "trouble: "+p.Trouble)
 		}
 	}
 	if v := u.Allocated; v != nil {
