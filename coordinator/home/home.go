@@ -152,13 +152,13 @@ func (h *Homes) leave(host string) {
 	h.mu.Unlock()
 }
 
-// forecast returns the forecast of an instance on the fleet's grid, training a model when there is none or it is old.
+// forecast returns the forecast of an instance on the fleet's grid, training a model when there is none or it is stale.
 func (h *Homes) forecast(ctx context.Context, view *state.View, instance string, now timeline.Time) (proto.ForecastReply, error) {
 	step := time.Duration(view.Fleet().GridStep) * time.Millisecond
 	h.mu.Lock()
 	m := h.models[instance]
 	h.mu.Unlock()
-	if m == nil || now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*step) {
+	if m == nil || m.stale(view, instance, now) {
 		fresh, err := train(ctx, h.cfg.Store, view, instance, step, false, now)
 		if err != nil {
 			return proto.ForecastReply{}, err

@@ -316,3 +316,29 @@ func TestAForecastIsAnsweredOnTheGridAndOnOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEventThatIsRegisteredOrRemovedCountsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		h := w.homes(make(chan struct{}))
+		highest := func() int64 {
+			t.Helper()
+			reply, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: "cache-1", Steps: 36})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply.At(500).MaxOver(reply.At(500).Span())[resource.CPU]
+		}
+		if got := highest(); got > 200 {
+			t.Fatalf("without events up to %d are expected in the next three hours", got)
+		}
+		w.campaigns()
+		if got := highest(); got < 450 {
+			t.Errorf("with a campaign registered, up to %d are expected in the next three hours", got)
+		}
+		w.must(&proto.EventRemove{ID: "e3"})
+		if got := highest(); got > 200 {
+			t.Errorf("with that campaign removed, up to %d are expected", got)
+		}
+	})
+}

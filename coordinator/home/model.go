@@ -24,6 +24,12 @@ type model struct {
 	trainedAt timeline.Time
 	observed  time.Duration
 	step      time.Duration
+	events    []forecast.Event // that it learned from, and takes into account
+}
+
+// stale reports whether a model should be trained anew: it is old, or events were registered or removed since.
+func (m *model) stale(view *state.View, instance string, now timeline.Time) bool {
+	return now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*m.step) || !slices.Equal(m.events, events(view, instance))
 }
 
 // train learns an instance's demand: of the highest 10 seconds in each step, or of the mean.
@@ -34,7 +40,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	}
 	opts := forecast.Options{Step: step}
 	opts.Maximum, opts.Prior = stands(view, instance, h)
-	m, err := forecast.Train(h, events(view, instance), opts)
+	known := events(view, instance)
+	m, err := forecast.Train(h, known, opts)
 	if err != nil {
 		return nil, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
@@ -42,7 +49,7 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	for _, s := range h {
 		longest = max(longest, time.Duration(len(s.Values))*s.Step)
 	}
-	return &model{forecast: m, trainedAt: now, observed: longest, step: step}, nil
+	return &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known}, nil
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
