@@ -47,12 +47,20 @@ func prepareHost(ctx context.Context, g *vm.Guest, deb string) error {
 	if err := g.InstallDebs(ctx, deb); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"/etc/glidepath/allow.yaml": allowList, "/etc/glidepath/agent.yaml": agentConfig} {
+	// A guest has no default route, by which the agent would know its interface.
+	device, err := g.Shell(ctx, "ip -4 -oneline addr show to "+g.Addr().String()+" | awk '{print $2}'")
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"/etc/glidepath/allow.yaml": allowList,
+		"/etc/glidepath/agent.yaml": "interface: " + strings.TrimSpace(device) + "\n" + agentConfig,
+	} {
 		if err := g.WriteFile(ctx, name, 0o644, []byte(text)); err != nil {
 			return err
 		}
 	}
-	_, err := g.Shell(ctx, "cat >>/etc/redis/redis.conf <<'END'"+redisConfig+"END")
+	_, err = g.Shell(ctx, "cat >>/etc/redis/redis.conf <<'END'"+redisConfig+"END")
 	return err
 }
 
@@ -67,8 +75,11 @@ func (f *Fleet) join(ctx context.Context, g *vm.Guest) error {
 	}); err != nil {
 		return fmt.Errorf("%s joins: %w", g.Name(), err)
 	}
-	_, err = g.Exec(ctx, "systemctl", "restart", "glidepath-agent.service")
-	return err
+	if _, err := g.Exec(ctx, "systemctl", "restart", "glidepath-agent.service"); err != nil {
+		journal, _ := g.Exec(ctx, "journalctl", "--no-pager", "--lines=20", "--unit=glidepath-agent.service") //nolint:errcheck // the first error counts
+		return fmt.Errorf("start the agent: %w: its journal ends:\n%s", err, journal)
+	}
+	return nil
 }
 
 // awaitHosts waits until all hosts are known with what they have.
