@@ -31,11 +31,13 @@ type courier struct {
 	armed map[string]*final // by migration
 }
 
-// final is a final round: connected, with its processes waiting at both ends for the word.
+// final is a final round: when it is ready, connected, with its processes waiting at both ends for the word.
 type final struct {
 	token  fence.Token
+	cancel context.CancelFunc
+	ready  chan struct{} // closed when the following are set
 	rounds []*transfer.Armed
-	cancel context.CancelFunc // nil while it is being prepared
+	err    error
 }
 
 // Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
@@ -88,32 +90,13 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 		// What waited may have died while it did: a link that was cut, an agent that was started again.
 		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	f, err := c.prepare(ctx, op)
-	if err != nil {
-		return proto.RoundResult{}, err
-	}
-	f.cancel = cancel
-	return f.run(ctx)
+	return c.prepare(op).run(ctx)
 }
 
-// Arm prepares the final round while the source is still being stopped, so that clients don't wait for what can be done
-// before. It is a help and no promise: without it, or when it does not succeed before ctx ends, the final round does all by itself.
-func (c *courier) Arm(ctx context.Context, op proto.Operation) {
-	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx)) // for the word, for longer than ctx
-	stop := context.AfterFunc(ctx, cancel)
-	f, err := c.prepare(waiting, op)
-	if err != nil {
-		cancel()
-		c.log.Debug("the final round is not prepared", "migration", op.Migration, "error", err)
-		return
-	}
-	f.cancel = cancel
-	if !stop() {
-		f.drop()
-		return
-	}
+// Arm begins to prepare the final round while the source is still being stopped, so that clients don't wait for what can be
+// done before. It returns at once. It is a help and no promise: without it, or when it fails, the final round does all by itself.
+func (c *courier) Arm(op proto.Operation) {
+	f := c.prepare(op)
 	c.mu.Lock()
 	before := c.armed[op.Migration]
 	c.armed[op.Migration] = f
@@ -147,38 +130,49 @@ func (c *courier) take(migration string) *final {
 	return f
 }
 
-// prepare connects every path's final round, which lasts until ctx ends.
-func (c *courier) prepare(ctx context.Context, op proto.Operation) (*final, error) {
+// prepare begins to connect every path's final round. What it returns must be run or dropped: both wait for it.
+func (c *courier) prepare(op proto.Operation) *final {
+	ctx, cancel := context.WithCancel(context.Background()) // it is for another operation than the one that begins it
+	f := &final{token: tokenOf(op), cancel: cancel, ready: make(chan struct{})}
+	go func() {
+		defer close(f.ready)
+		f.err = c.connect(ctx, op, f)
+	}()
+	return f
+}
+
+func (c *courier) connect(ctx context.Context, op proto.Operation, f *final) error {
 	paths, err := c.paths(op)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &final{token: tokenOf(op), rounds: make([]*transfer.Armed, len(paths))}
+	f.rounds = make([]*transfer.Armed, len(paths))
 	rate := transfer.NewRate(op.Rate)
-	var group errgroup.Group
+	group, dialing := errgroup.WithContext(ctx)
 	for i, p := range paths {
 		group.Go(func() error {
-			conn, err := c.dial(ctx, op.Peer)
+			conn, err := c.dial(dialing, op.Peer)
 			if err != nil {
-				return err
+				return fmt.Errorf("reach the agent of host %s: %w", op.Peer.Host, err)
 			}
 			round := p.round(op, rate)
 			round.Final = true
-			f.rounds[i], err = c.sender.Arm(ctx, conn, round)
+			f.rounds[i], err = c.sender.Arm(ctx, conn, round) // which lasts longer than the group
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		f.drop()
-		return nil, err
-	}
-	return f, nil
+	return group.Wait()
 }
 
-// run gives all paths the word and waits for them.
+// run waits until the round is ready, gives all paths the word, and waits for their end. When ctx ends all is ended.
 func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
 	defer f.cancel()
 	defer context.AfterFunc(ctx, f.cancel)()
+	<-f.ready
+	if f.err != nil {
+		f.drop()
+		return proto.RoundResult{}, f.err
+	}
 	results := make([]proto.RoundResult, len(f.rounds))
 	errs := make([]error, len(f.rounds))
 	var all sync.WaitGroup
@@ -201,13 +195,12 @@ func (f *final) drop() {
 	if f == nil {
 		return
 	}
+	f.cancel()
+	<-f.ready
 	for _, r := range f.rounds {
 		if r != nil {
 			r.Cancel()
 		}
-	}
-	if f.cancel != nil {
-		f.cancel()
 	}
 }
 

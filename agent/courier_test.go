@@ -197,9 +197,10 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 
 	// The last round is prepared while the source still writes, and runs when it is frozen.
 	m.op.Kind, m.op.Fence = proto.OpFreeze, 2
-	m.courier.Arm(t.Context(), m.op)
-	if len(m.courier.armed) != 1 {
-		t.Error("the last round was not prepared")
+	m.courier.Arm(m.op)
+	f := m.courier.armed["m-1"]
+	if <-f.ready; f.err != nil {
+		t.Errorf("the last round was not prepared: %v", f.err)
 	}
 	m.write("a/data/aof", strings.Repeat("set k w\n", 100_000)) // of the same size
 	m.write("a/redis.conf", "appendonly no\n")
@@ -219,10 +220,13 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSame(t *testing.T) {
 	for name, prepare := range map[string]func(m *move){
 		"not prepared":                  func(*move) {},
-		"prepared under an older fence": func(m *move) { m.op.Fence = 1; m.courier.Arm(m.Context(), m.op); m.op.Fence = 2 },
+		"still being prepared":          func(m *move) { m.courier.Arm(m.op) },
+		"prepared under an older fence": func(m *move) { m.op.Fence = 1; m.courier.Arm(m.op); m.op.Fence = 2 },
 		"the target was started again": func(m *move) {
-			m.courier.Arm(m.Context(), m.op)
-			m.courier.armed["m-1"].rounds[0].Cancel()
+			m.courier.Arm(m.op)
+			f := m.courier.armed["m-1"]
+			<-f.ready
+			f.rounds[0].Cancel()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

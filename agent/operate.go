@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/glidepath/glidepath/agent/fence"
@@ -17,7 +16,7 @@ import (
 // source sends an instance's data; *courier is the real one.
 type source interface {
 	Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error)
-	Arm(ctx context.Context, op proto.Operation)
+	Arm(op proto.Operation) // returns at once
 	Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error)
 	Forget(migration string) error
 }
@@ -67,7 +66,9 @@ func (o *operator) carryOut(ctx context.Context, op proto.Operation, progress fu
 	case proto.OpFinalSync:
 		return o.round(op, proto.FenceFrozen, func() (proto.RoundResult, error) { return o.source.Final(ctx, op) })
 	case proto.OpFreeze:
-		return o.freeze(ctx, op)
+		if op.Peer.SyncAddr != "" && !o.stale(op) {
+			o.source.Arm(op) // the final round gets ready while the source is being stopped
+		}
 	case proto.OpPrepareTarget:
 		result := o.drive(ctx, op)
 		if result.Error == nil {
@@ -90,24 +91,6 @@ func (o *operator) carryOut(ctx context.Context, op proto.Operation, progress fu
 	}
 	return o.drive(ctx, op)
 }
-
-// freeze stops the source, and meanwhile prepares the final round.
-func (o *operator) freeze(ctx context.Context, op proto.Operation) proto.OperationResult {
-	var arming sync.WaitGroup
-	if op.Peer.SyncAddr != "" && !o.stale(op) {
-		arming.Go(func() {
-			limited, cancel := context.WithTimeout(ctx, armTime)
-			defer cancel()
-			o.source.Arm(limited, op)
-		})
-	}
-	result := o.drive(ctx, op)
-	arming.Wait()
-	return result
-}
-
-// armTime bounds how long a freeze waits for the final round to be prepared: it is worth no more than what it saves.
-const armTime = 2 * time.Second
 
 // stale reports whether the host has seen a newer decision about the instance.
 func (o *operator) stale(op proto.Operation) bool {
