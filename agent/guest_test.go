@@ -30,7 +30,7 @@ const (
 	floating    = "10.77.0.60"
 )
 
-// site is one host with the agent's package installed, and a coordinator on its network.
+// site is a host with the agent's package installed, and a coordinator on its network.
 type site struct {
 	*testing.T
 	host *vm.Guest
@@ -38,25 +38,34 @@ type site struct {
 	deb  string
 }
 
-func newSite(t *testing.T) *site {
+// newSites returns hosts with Redis installed, and running on the first of them.
+func newSites(t *testing.T, hosts ...string) []*site {
 	t.Helper()
 	vmtest.Require(t)
 	deb := agentPackage(t)
-	fleet := vmtest.Fleet(t, vm.Spec{Guests: []vm.GuestSpec{{Name: "host-a"}}, Namespaces: []vm.NamespaceSpec{{Name: "c1"}}})
+	spec := vm.Spec{Namespaces: []vm.NamespaceSpec{{Name: "c1"}}}
+	for _, name := range hosts {
+		spec.Guests = append(spec.Guests, vm.GuestSpec{Name: name})
+	}
+	fleet := vmtest.Fleet(t, spec)
 	place := fleet.Namespace("c1")
 	c := newCoordinator(t, net.JoinHostPort(place.Addr().String(), "7647"), func() (net.Listener, error) {
 		return place.Listen(context.Background(), "tcp", ":7647")
 	})
-	s := &site{T: t, host: fleet.Guest("host-a"), c: c, deb: deb}
-	if err := s.host.InstallDebs(t.Context(), deb); err != nil {
-		t.Fatal(err)
+	var sites []*site
+	for _, name := range hosts {
+		s := &site{T: t, host: fleet.Guest(name), c: c, deb: deb}
+		if err := s.host.InstallDebs(t.Context(), deb); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.host.WriteFile(t.Context(), "/etc/glidepath/agent.yaml", 0o644, []byte(guestConfig)),
+			s.host.WriteFile(t.Context(), "/etc/glidepath/allow.yaml", 0o644, []byte(guestAllow))); err != nil {
+			t.Fatal(err)
+		}
+		sites = append(sites, s)
 	}
-	if err := errors.Join(s.host.WriteFile(t.Context(), "/etc/glidepath/agent.yaml", 0o644, []byte(guestConfig)),
-		s.host.WriteFile(t.Context(), "/etc/glidepath/allow.yaml", 0o644, []byte(guestAllow))); err != nil {
-		t.Fatal(err)
-	}
-	s.sh("systemctl enable -q --now redis-server")
-	return s
+	sites[0].sh("systemctl enable -q --now redis-server")
+	return sites
 }
 
 // agentPackage builds the agent's package as it is in this tree.
@@ -113,7 +122,7 @@ func (s *site) redisPID() string { return s.sh("systemctl show -p MainPID --valu
 func (s *site) connected(since int) proto.Hello {
 	s.Helper()
 	eventually(s.T, "the agent's session", time.Minute, func() error {
-		if _, n := s.c.lastHello(); n <= since || s.c.agent() == nil {
+		if _, n := s.c.lastHello(); n <= since || s.c.agent(s.host.Name()) == nil {
 			return errors.New("there is none")
 		}
 		return nil
@@ -124,9 +133,20 @@ func (s *site) connected(since int) proto.Hello {
 
 func (s *site) operate(kind proto.OperationKind, fence uint64) proto.OperationResult {
 	s.Helper()
-	r := call[proto.OperationResult](s.c, proto.MethodOperate, proto.Operation{
+	return s.operateWith(kind, fence, nil, nil)
+}
+
+// operateWith has a peer at the other end of the migration.
+func (s *site) operateWith(kind proto.OperationKind, fence uint64, peer *site, facts *proto.SourceFacts) proto.OperationResult {
+	s.Helper()
+	op := proto.Operation{
 		ID: fmt.Sprintf("%s-%d", kind, fence), Kind: kind, Instance: "cache-1", Migration: "m-1", Incarnation: 1, Fence: fence, Spec: spec(),
-	})
+		Facts: facts, Round: 1, Minimal: amounts(500),
+	}
+	if peer != nil {
+		op.Peer = proto.Peer{Host: peer.host.Name(), SyncAddr: peer.host.Addr().String() + ":7647"}
+	}
+	r := call[proto.OperationResult](s.c, s.host.Name(), proto.MethodOperate, op)
 	if r.Error != nil {
 		s.Fatalf("%s: %v", kind, r.Error)
 	}
@@ -192,7 +212,7 @@ func (s *site) sameRedis(pid, after string) {
 }
 
 func TestTheAgentOnARealHost(t *testing.T) {
-	s := newSite(t)
+	s := newSites(t, "host-a")[0]
 	redis := s.redisPID()
 	s.join()
 
@@ -211,7 +231,7 @@ func TestTheAgentOnARealHost(t *testing.T) {
 
 	// A document is pushed: the kernel holds its step.
 	pushed := time.Now()
-	call[proto.DocumentVersion](s.c, proto.MethodDocument, document(1, 500, 500, timeline.Of(pushed.Add(time.Minute))))
+	call[proto.DocumentVersion](s.c, "host-a", proto.MethodDocument, document(1, 500, 500, timeline.Of(pushed.Add(time.Minute))))
 	s.holds(500, time.Minute)
 	t.Logf("document pushed → limit in the kernel: at most %s", time.Since(pushed).Round(time.Millisecond))
 	s.readsBack(500)
@@ -229,7 +249,7 @@ func TestTheAgentOnARealHost(t *testing.T) {
 
 	// The coordinators go away. The next step comes all the same, also to an agent that was started and upgraded meanwhile.
 	step := time.Now().Add(10 * time.Second)
-	call[proto.DocumentVersion](s.c, proto.MethodDocument, document(2, 500, 700, timeline.Of(step)))
+	call[proto.DocumentVersion](s.c, "host-a", proto.MethodDocument, document(2, 500, 700, timeline.Of(step)))
 	s.holdsNow(500)
 	s.c.stop()
 	away := timeline.Of(time.Now())
@@ -275,7 +295,7 @@ func (s *site) join() {
 func (s *site) readsBack(cpu int64) {
 	s.Helper()
 	eventually(s.T, "what is read back", time.Minute, func() error {
-		r, err := tryCall[proto.ReadBack](s.c, proto.MethodReadBack, proto.InstanceRef{Instance: "cache-1"})
+		r, err := tryCall[proto.ReadBack](s.c, "host-a", proto.MethodReadBack, proto.InstanceRef{Instance: "cache-1"})
 		if err != nil {
 			return err
 		}
@@ -381,5 +401,39 @@ func (s *site) removed() {
 	}
 	if left := s.sh("find /etc/systemd/system /run/systemd/system /sys/fs/bpf -name '*glidepath*'"); left != "" {
 		s.Errorf("left behind:\n%s", left)
+	}
+}
+
+func TestTwoAgentsMoveARedisBetweenRealHosts(t *testing.T) {
+	sites := newSites(t, "host-a", "host-b")
+	a, b := sites[0], sites[1]
+	a.sh("sed -i -e 's/^bind .*/bind " + floating + " 127.0.0.1/' -e 's/^appendonly .*/appendonly yes/' -e 's/^protected-mode .*/protected-mode no/' /etc/redis/redis.conf && ip addr add " + floating + "/24 dev eth0 && systemctl restart redis-server && redis-cli set k before")
+	for _, s := range sites {
+		_, n := s.c.lastHello()
+		s.sh("glidepath-agent join --token " + s.c.token() + " && systemctl start glidepath-agent")
+		s.connected(n)
+	}
+	a.operate(proto.OpAdopt, 1)
+	facts := a.operateWith(proto.OpVerifySource, 1, b, nil).Source
+	b.operateWith(proto.OpVerifyTarget, 1, a, facts)
+	b.operateWith(proto.OpPrepareTarget, 1, a, facts)
+	round := a.operateWith(proto.OpSyncRound, 1, b, nil).Round
+	t.Logf("early round: %+v", *round)
+	a.sh("redis-cli set k after")
+	a.operateWith(proto.OpFreeze, 2, b, nil)
+	last := a.operateWith(proto.OpFinalSync, 2, b, nil).Round
+	t.Logf("last round: %+v", *last)
+	started := b.operateWith(proto.OpStart, 3, a, nil)
+	t.Logf("start: %+v", *started.Start)
+	b.operateWith(proto.OpConfirm, 3, a, nil)
+	if got := a.sh("redis-cli -h " + floating + " get k"); got != "after" {
+		t.Errorf("the Redis at its address says %q", got)
+	}
+	a.operateWith(proto.OpRetire, 3, b, nil)
+	if got := a.sh("systemctl start redis-server || true; systemctl is-active redis-server || true"); got == "active" {
+		t.Error("the instance runs on both hosts")
+	}
+	if left := b.sh("ls /var/lib/glidepath/agent/admitted; systemctl list-units --all --plain --no-legend 'glidepath-sync*'"); left != "" {
+		t.Errorf("left on the target: %s", left)
 	}
 }

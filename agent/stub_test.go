@@ -19,7 +19,7 @@ import (
 	"github.com/glidepath/glidepath/proto/rpc"
 )
 
-// coordinator is as much of one as an agent notices: it lets hosts join, answers hellos, and keeps what is sent to it.
+// coordinator is as much of one as an agent notices: it lets hosts join, answers hellos, gives permits, and keeps what is sent to it.
 type coordinator struct {
 	t       *testing.T
 	ca      *pki.CA
@@ -28,12 +28,13 @@ type coordinator struct {
 	stop    func()
 	refused error // what joining is answered
 
-	mu      sync.Mutex
-	session *wire.Session // of the one agent
-	hello   proto.Hello
-	hellos  int
-	windows []proto.Window
-	joins   int
+	mu       sync.Mutex
+	sessions map[string]*wire.Session // of agents, by host
+	hello    proto.Hello              // the last
+	hellos   int
+	permits  int
+	windows  []proto.Window
+	joins    int
 }
 
 func newCoordinator(t *testing.T, addr string, listen func() (net.Listener, error)) *coordinator {
@@ -42,7 +43,7 @@ func newCoordinator(t *testing.T, addr string, listen func() (net.Listener, erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &coordinator{t: t, ca: ca, addr: addr, listen: listen}
+	c := &coordinator{t: t, ca: ca, addr: addr, listen: listen, sessions: map[string]*wire.Session{}}
 	c.start()
 	t.Cleanup(func() { c.stop() })
 	return c
@@ -81,6 +82,7 @@ func (c *coordinator) serve(ctx context.Context, conn *tls.Conn, peer wire.Peer)
 	if peer.Kind == pki.Agent {
 		rpc.Handle(m, proto.MethodHello, c.onHello)
 		rpc.Handle(m, proto.MethodSamples, c.onSamples)
+		rpc.Handle(m, proto.MethodPermit, c.onPermit)
 		rpc.Handle(m, proto.MethodRenew, func(_ context.Context, peer wire.Peer, r proto.RenewRequest) (proto.RenewReply, error) {
 			cert, err := c.ca.Sign(r.CSR, peer.Identity, time.Now())
 			return proto.RenewReply{Certificate: cert, CA: c.ca.CertPEM()}, err
@@ -93,13 +95,13 @@ func (c *coordinator) serve(ctx context.Context, conn *tls.Conn, peer wire.Peer)
 	defer s.Close()
 	if peer.Kind == pki.Agent {
 		c.mu.Lock()
-		c.session = s
+		c.sessions[peer.Name] = s
 		c.mu.Unlock()
 		defer func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			if c.session == s {
-				c.session = nil
+			if c.sessions[peer.Name] == s {
+				delete(c.sessions, peer.Name)
 			}
 		}()
 	}
@@ -139,6 +141,13 @@ func (c *coordinator) onSamples(_ context.Context, _ wire.Peer, s proto.Samples)
 	return proto.SamplesReply{Sequence: s.Sequence}, nil
 }
 
+func (c *coordinator) onPermit(context.Context, wire.Peer, proto.PermitRequest) (proto.PermitReply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.permits++
+	return proto.PermitReply{Milliseconds: 15_000}, nil
+}
+
 // window returns the first window that is wanted.
 func (c *coordinator) window(wanted func(proto.Window) bool) (proto.Window, bool) {
 	c.mu.Lock()
@@ -156,30 +165,30 @@ func (c *coordinator) lastHello() (proto.Hello, int) {
 	return c.hello, c.hellos
 }
 
-// agent returns the agent's session; nil while there is none.
-func (c *coordinator) agent() *wire.Session {
+// agent returns the session of a host's agent; nil while there is none.
+func (c *coordinator) agent(host string) *wire.Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.session
+	return c.sessions[host]
 }
 
-// call calls the agent, which must answer.
-func call[Reply any](c *coordinator, method string, request any) Reply {
+// call calls a host's agent, which must answer.
+func call[Reply any](c *coordinator, host, method string, request any) Reply {
 	c.t.Helper()
-	reply, err := tryCall[Reply](c, method, request)
+	reply, err := tryCall[Reply](c, host, method, request)
 	if err != nil {
-		c.t.Fatalf("%s: %v", method, err)
+		c.t.Fatalf("%s: %s: %v", host, method, err)
 	}
 	return reply
 }
 
-func tryCall[Reply any](c *coordinator, method string, request any) (Reply, error) {
-	s := c.agent()
+func tryCall[Reply any](c *coordinator, host, method string, request any) (Reply, error) {
+	s := c.agent(host)
 	if s == nil {
 		var none Reply
 		return none, errors.New("the agent has no session")
 	}
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 3*time.Minute)
 	defer cancel()
 	return rpc.Call[Reply](ctx, s, method, request)
 }
