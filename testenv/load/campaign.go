@@ -250,7 +250,11 @@ func (c *Campaign) blob(i int) string { return fmt.Sprintf("%s:data:%d", c.Prefi
 
 // once does something on a connection of its own.
 func (c *Campaign) once(ctx context.Context, what func(context.Context, *conn) error) error {
-	connection, err := dial(ctx, c.Dial, campaignWait, campaignWait)
+	return onConnection(ctx, c.Dial, what)
+}
+
+func onConnection(ctx context.Context, d Dialer, what func(context.Context, *conn) error) error {
+	connection, err := dial(ctx, d, campaignWait, campaignWait)
 	if err != nil {
 		return err
 	}

@@ -226,3 +226,21 @@ func FuzzReplies(f *testing.F) {
 		_, _ = (&conn{r: bufio.NewReader(strings.NewReader(text))}).read(0)
 	})
 }
+
+func TestFillWritesWhatItIsToldTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		if err := Fill(t.Context(), s.dial, "fill", 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		s.stop()
+		s.wg.Wait()
+		total := 0
+		for _, v := range s.data {
+			total += len(v)
+		}
+		if total != 1<<20 || len(s.data) != 4 {
+			t.Errorf("%d bytes in %d keys", total, len(s.data))
+		}
+	})
+}
