@@ -25,6 +25,8 @@ type agent struct {
 	present   bool // durable: something of an instance is on the host: drop-in, data
 
 	cut    bool // from the coordinators and the other host
+	mute   bool // does not ask for permits
+	deaf   bool // does not say what it holds
 	down   bool
 	life   context.Context
 	end    context.CancelFunc
@@ -140,6 +142,9 @@ func (a *agent) serve(ctx context.Context, method string, body []byte) (any, err
 		}
 		return struct{}{}, nil
 	case proto.MethodHoldings:
+		if a.deaf {
+			return nil, wire.Errorf(wire.Unavailable, "the agent of %s is too busy", a.name)
+		}
 		var h proto.Holdings
 		if a.record.state != proto.FenceNone {
 			h.Holdings = []proto.Holding{{
@@ -155,6 +160,7 @@ func (a *agent) serve(ctx context.Context, method string, body []byte) (any, err
 // operate joins an operation, begins it, or repeats its result. f.mu is held.
 func (a *agent) operate(ctx context.Context, op proto.Operation) (any, error) {
 	if r, ended := a.results[op.ID]; ended {
+		a.f.repeats++
 		return r, nil
 	}
 	act := a.active[op.ID]
@@ -374,7 +380,7 @@ func (a *agent) start(ctx context.Context, act *action, length time.Duration, fa
 
 // ask asks the leader for a permit. f.mu is held.
 func (a *agent) ask(ctx context.Context, incarnation, fence uint64, migration string) (proto.PermitReply, error) {
-	leader, there := a.f.leader, a.reached()
+	leader, there := a.f.leader, a.reached() && !a.mute
 	a.f.mu.Unlock()
 	defer a.f.mu.Lock()
 	if !there || leader == nil {

@@ -36,9 +36,11 @@ type fleet struct {
 	story    []string
 	began    time.Time
 
-	calm  bool           // at most one trouble comes
-	count int            // boundaries that were passed: before and after each proposal and operation
-	hooks map[int]func() // by boundary
+	calm    bool                         // at most one trouble comes
+	repeats int                          // results that were asked for again
+	count   int                          // boundaries that were passed: before and after each proposal and operation
+	hooks   map[int]func()               // by boundary
+	after   map[proto.CommandType]func() // by what was committed; f.mu is held
 }
 
 // seat is a coordinator while it leads.
@@ -58,7 +60,7 @@ const (
 
 // newFleet makes hosts a, b and c, and instance i, adopted on a. It must be called in a bubble and closed there.
 func newFleet() *fleet {
-	f := &fleet{tables: state.New(), changed: make(chan struct{}), agents: map[string]*agent{}, quorum: true, hooks: map[int]func(){}, began: time.Now()}
+	f := &fleet{tables: state.New(), changed: make(chan struct{}), agents: map[string]*agent{}, quorum: true, hooks: map[int]func(){}, after: map[proto.CommandType]func(){}, began: time.Now()}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	p := proto.DefaultPolicy()
 	p.Probation = probationTime.Milliseconds()
@@ -130,6 +132,10 @@ func (f *fleet) apply(id, by string, body proto.Body) proto.Result {
 	}
 	if c.Type != proto.CmdMigrationRecord {
 		f.note("%s by %s: %s %s", c.Type, by, r.Code, r.Message)
+	}
+	if hook := f.after[c.Type]; hook != nil && r.OK() {
+		delete(f.after, c.Type)
+		hook()
 	}
 	f.shown = nil
 	close(f.changed)

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,19 @@ func TestAMigrationFromStartToCompleted(t *testing.T) {
 				t.Errorf("%s has result %+v", o.ID, o.Result)
 			}
 		}
-		t.Log(kinds, Report(m), f.count)
+		want := []proto.OperationKind{
+			proto.OpVerifySource, proto.OpVerifyTarget, proto.OpPrepareTarget, proto.OpSyncRound, proto.OpSyncRound,
+			proto.OpFreeze, proto.OpFinalSync, proto.OpStart, proto.OpConfirm, proto.OpRetire,
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("operations %v", kinds)
+		}
+		if f.repeats > 0 {
+			t.Errorf("%d results were asked for again", f.repeats)
+		}
+		if i, _ := f.view().Instance("i"); i.Owner != "b" || i.Spec.Type != "large" || i.Migration != "" {
+			t.Errorf("%s on %s, moved by %q", i.Spec.Type, i.Owner, i.Migration)
+		}
 		f.report(t, "move")
 	})
 }

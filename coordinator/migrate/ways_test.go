@@ -119,8 +119,7 @@ func TestALossThatIsAcceptedNeedsNoTarget(t *testing.T) {
 		"wiped": func(f *fleet) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			b := f.agents["b"]
-			b.record, b.running, b.announced, b.present, b.written = record{}, false, false, false, 0
+			f.agents["b"].wipe()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -209,6 +208,7 @@ func TestATargetThatIsGoneDoesNotKeepTheSourceFromServing(t *testing.T) {
 
 func TestAnOperatorMayAbortUntilItIsConfirmed(t *testing.T) {
 	story(t, func(t *testing.T, f *fleet) {
+		f.agents["a"].slow[proto.OpSyncRound] = time.Minute
 		f.move("m", "b", "large")
 		f.inPhase("m", proto.PhaseCopy)
 		time.Sleep(time.Second)
