@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -52,7 +53,8 @@ func play(role string) error {
 	case "burn":
 		for range 4 {
 			go func() {
-				for {
+				for n := uint64(0); ; n++ {
+					runtime.KeepAlive(n)
 				}
 			}()
 		}

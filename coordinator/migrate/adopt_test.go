@@ -52,7 +52,7 @@ func (f *fleet) adopted(within time.Duration) {
 }
 
 func TestARefusedAdoptionIsTriedAgainAtOnceWhenTheSpecChanges(t *testing.T) {
-	refusedAdoption(t, func(t *testing.T, f *fleet) {
+	refusedAdoption(t, func(_ *testing.T, f *fleet) {
 		f.allow()
 		s := spec()
 		s.Health.TCP = 6379

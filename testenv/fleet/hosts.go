@@ -76,7 +76,7 @@ func (f *Fleet) join(ctx context.Context, g *vm.Guest) error {
 		return fmt.Errorf("%s joins: %w", g.Name(), err)
 	}
 	if _, err := g.Exec(ctx, "systemctl", "restart", "glidepath-agent.service"); err != nil {
-		journal, _ := g.Exec(ctx, "journalctl", "--no-pager", "--lines=20", "--unit=glidepath-agent.service") //nolint:errcheck // the first error counts
+		journal, _ := g.Exec(ctx, "journalctl", "--no-pager", "--lines=20", "--unit=glidepath-agent.service")
 		return fmt.Errorf("start the agent: %w: its journal ends:\n%s", err, journal)
 	}
 	return nil

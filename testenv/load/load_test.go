@@ -222,7 +222,7 @@ func FuzzReplies(f *testing.F) {
 	for _, text := range []string{"+OK\r\n", "-ERR x\r\n", ":7\r\n", "$3\r\nabc\r\n", "$-1\r\n", "*2\r\n:1\r\n*0\r\n"} {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(_ *testing.T, text string) {
 		_, _ = (&conn{r: bufio.NewReader(strings.NewReader(text))}).read(0)
 	})
 }

@@ -34,10 +34,10 @@ func realRedis(t *testing.T) (Dialer, func()) {
 	for lines.Scan() && !strings.Contains(strings.ToLower(lines.Text()), "ready to accept connections") {
 	}
 	stop := func() {
-		cmd.Process.Kill() //nolint:errcheck // it may be gone
+		cmd.Process.Kill()
 		for lines.Scan() {
 		}
-		cmd.Wait() //nolint:errcheck // it was killed
+		cmd.Wait()
 	}
 	t.Cleanup(stop)
 	return func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "unix", socket) }, stop

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"math"
@@ -150,7 +151,7 @@ func TestThePageNeedsNothingElseAndItsPicturesSayWhatTheyShow(t *testing.T) {
 func wellFormed(text string) error {
 	in := xml.NewDecoder(strings.NewReader(text))
 	for {
-		if _, err := in.Token(); err == io.EOF {
+		if _, err := in.Token(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

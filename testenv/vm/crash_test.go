@@ -44,7 +44,7 @@ func runUntilKilled(name string) error {
 		return err
 	}
 	// The guest does not get as far as to answer.
-	go fleet.Guest("g").Boot(context.Background()) //nolint:errcheck // killed before
+	go fleet.Guest("g").Boot(context.Background())
 	process, err := fleet.Namespace("c").Start(vm.ProcessSpec{Name: "sleeper", Argv: []string{"sleep", "1000"}})
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func TestNothingIsLeftOfAKilledHarness(t *testing.T) {
 	if err := harness.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	harness.Wait() //nolint:errcheck // killed
+	harness.Wait()
 	var pid int
 	if _, err := fmt.Sscanf(ready, "ready %d", &pid); err != nil {
 		t.Fatalf("the harness said %q", ready)

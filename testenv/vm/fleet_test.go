@@ -213,7 +213,7 @@ func namespacesReachGuests(t *testing.T, l lab) {
 	}
 	process, err := ns.Start(vm.ProcessSpec{Name: "talker", Argv: []string{"sh", "-c", "echo in $GREETING; trap 'exit 4' TERM; while :; do sleep 0.1; done"}, Env: []string{"GREETING=c1"}})
 	l.do(t, err)
-	waitFor(t, l.ctx, func() bool {
+	waitFor(l.ctx, t, func() bool {
 		log, err := os.ReadFile(process.Log())
 		return err == nil && string(log) == "in c1\n"
 	})
@@ -226,7 +226,7 @@ func namespacesReachGuests(t *testing.T, l lab) {
 func dialUntilUp(t *testing.T, l lab, addr string) net.Conn {
 	t.Helper()
 	var conn net.Conn
-	waitFor(t, l.ctx, func() bool {
+	waitFor(l.ctx, t, func() bool {
 		var err error
 		conn, err = l.Namespace("c1").DialContext(l.ctx, "tcp", addr)
 		return err == nil

@@ -52,7 +52,7 @@ func List(ctx context.Context) ([]FleetInfo, error) {
 	}
 	defer release()
 	var found []FleetInfo
-	err = eachFleet(state, func(dir string, m manifest, held bool) error {
+	err = eachFleet(state, func(_ string, m manifest, held bool) error {
 		info := FleetInfo{Name: m.Name, Created: m.Created, Held: held, Detached: m.Detached}
 		for _, n := range m.Nodes {
 			if n.Guest {

@@ -45,7 +45,7 @@ func (w *lineWriter) Write(data []byte) (int, error) {
 	}
 }
 
-func waitFor(t *testing.T, ctx context.Context, condition func() bool) {
+func waitFor(ctx context.Context, t *testing.T, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

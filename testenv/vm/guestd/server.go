@@ -223,7 +223,7 @@ func spawn(req request) (outcome, error) {
 		return outcome{}, err
 	}
 	// Reaps the child whenever it ends; it may outlive the server, and nobody waits for it.
-	go cmd.Wait() //nolint:errcheck
+	go cmd.Wait()
 	return outcome{PID: cmd.Process.Pid}, nil
 }
 

@@ -39,7 +39,7 @@ func fakeQEMU(t *testing.T, greeting string, answer func(command string) string)
 			return
 		}
 		defer conn.Close()
-		conn.Write([]byte(greeting + "\n")) //nolint:errcheck // the client's side notices
+		conn.Write([]byte(greeting + "\n"))
 		lines := bufio.NewScanner(conn)
 		for lines.Scan() {
 			var request struct{ Execute string }
@@ -54,7 +54,7 @@ func fakeQEMU(t *testing.T, greeting string, answer func(command string) string)
 			if text == "" {
 				return
 			}
-			conn.Write([]byte(text + "\n")) //nolint:errcheck // as above
+			conn.Write([]byte(text + "\n"))
 		}
 	}()
 	t.Cleanup(func() { listener.Close(); <-done })
