@@ -47,7 +47,12 @@ func (r Record) Prepare(q Request) (Record, error) {
 		if r.Migration == q.Migration {
 			return r.enter(q, proto.FenceTarget).describe(q), nil
 		}
-	case proto.FenceRetired, proto.FenceRefused:
+	case proto.FenceRetired:
+		// A migration back begins under the fence that the last one ended with: beginning is no decision on who may run it.
+		if r.Migration != q.Migration {
+			return r.enter(q, proto.FenceTarget).describe(q), nil
+		}
+	case proto.FenceRefused:
 		if newer && r.Migration != q.Migration {
 			return r.enter(q, proto.FenceTarget).describe(q), nil
 		}
