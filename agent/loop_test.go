@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,12 +25,13 @@ import (
 
 // kernel is a host's limits in memory: what is set is held, until somebody disturbs it.
 type kernel struct {
-	attached map[string]enforce.Target
-	held     map[string]resource.Vector
-	wanted   map[string]resource.Vector
-	stopped  map[string]bool // instances that do not run
-	refuse   error           // what attaching is answered
-	log      []string
+	sync.Mutex // held by the loop's calls and by the test's changes; guards the bench, too
+	attached   map[string]enforce.Target
+	held       map[string]resource.Vector
+	wanted     map[string]resource.Vector
+	stopped    map[string]bool // instances that do not run
+	refuse     error           // what attaching is answered
+	log        []string
 }
 
 func newKernel() *kernel {
@@ -39,6 +41,8 @@ func newKernel() *kernel {
 func (k *kernel) say(format string, args ...any) { k.log = append(k.log, fmt.Sprintf(format, args...)) }
 
 func (k *kernel) Attach(_ context.Context, t enforce.Target) (enforce.Attached, error) {
+	k.Lock()
+	defer k.Unlock()
 	if k.refuse != nil {
 		return enforce.Attached{}, k.refuse
 	}
@@ -53,6 +57,8 @@ func (k *kernel) Attach(_ context.Context, t enforce.Target) (enforce.Attached, 
 }
 
 func (k *kernel) gone(verb, instance string) error {
+	k.Lock()
+	defer k.Unlock()
 	if _, ok := k.attached[instance]; !ok {
 		return enforce.ErrNotAttached
 	}
@@ -69,6 +75,8 @@ func (k *kernel) Release(_ context.Context, t enforce.Target) error {
 }
 
 func (k *kernel) Apply(_ context.Context, changes []limit.Change) (out []enforce.Outcome) {
+	k.Lock()
+	defer k.Unlock()
 	for _, c := range changes {
 		o := enforce.Outcome{Change: c, Held: c.Amount}
 		if k.stopped[c.Instance] {
@@ -84,6 +92,8 @@ func (k *kernel) Apply(_ context.Context, changes []limit.Change) (out []enforce
 }
 
 func (k *kernel) Reconcile(context.Context) (out []enforce.Outcome) {
+	k.Lock()
+	defer k.Unlock()
 	for instance, wanted := range k.wanted {
 		held := k.held[instance]
 		for _, kind := range resource.All() {
@@ -98,6 +108,8 @@ func (k *kernel) Reconcile(context.Context) (out []enforce.Outcome) {
 }
 
 func (k *kernel) ReadBack(_ context.Context, instance string) (enforce.Held, error) {
+	k.Lock()
+	defer k.Unlock()
 	if _, ok := k.attached[instance]; !ok || k.stopped[instance] {
 		return enforce.Held{}, enforce.ErrNotRunning
 	}
@@ -116,6 +128,8 @@ func (m *meter) Track(t []collect.Target) { m.tracked = slices.Clone(t) }
 func (m *meter) Close()                   {}
 
 func (m *meter) Sample(context.Context) ([]collect.Sample, error) {
+	m.k.Lock()
+	defer m.k.Unlock()
 	elapsed := time.Since(m.taken)
 	if m.taken = time.Now(); elapsed <= 0 {
 		return nil, nil
@@ -148,16 +162,22 @@ func newBench(t *testing.T) *bench {
 func (b *bench) start() (stop func()) {
 	l := newLoop(loopConfig{
 		now:      func() timeline.Time { return timeline.Of(time.Now()) },
-		document: func() (proto.Document, bool) { return b.doc, b.doc.Host != "" },
+		document: func() (d proto.Document, ok bool) { b.edit(func() { d = b.doc }); return d, d.Host != "" },
 		changed:  b.changed,
-		record:   func(i string) fence.Record { return fence.Record{Instance: i, State: b.states[i]} },
+		record: func(i string) (r fence.Record) {
+			b.edit(func() { r = fence.Record{Instance: i, State: b.states[i]} })
+			return r
+		},
 		unit: func(_ context.Context, name string) (systemd.Unit, error) {
 			return systemd.Unit{Name: name, ControlGroup: "/system.slice/" + name}, nil
 		},
 		host:   func() (capacity, allocatable resource.Vector) { all := full(4000, 4<<30); return all, all },
 		limits: b.k, sampler: b.m, board: b.board, log: slog.New(slog.DiscardHandler),
-		put:   func(_ timeline.Time, w []proto.Window) error { b.windows = append(b.windows, w...); return nil },
-		alive: func() { b.rounds++ },
+		put: func(_ timeline.Time, w []proto.Window) error {
+			b.edit(func() { b.windows = append(b.windows, w...) })
+			return nil
+		},
+		alive: func() { b.edit(func() { b.rounds++ }) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -170,16 +190,24 @@ func (b *bench) start() (stop func()) {
 	}
 }
 
+// edit changes or reads what the loop uses, too.
+func (b *bench) edit(f func()) {
+	b.k.Lock()
+	defer b.k.Unlock()
+	f()
+}
+
 // push makes a document the one in force.
 func (b *bench) push(d proto.Document) {
-	b.doc = d
+	b.edit(func() { b.doc = d })
 	b.changed <- struct{}{}
 	synctest.Wait()
 }
 
 func (b *bench) holds(instance string, k resource.Kind, want int64) {
 	b.Helper()
-	if got := b.k.held[instance][k]; got != want {
+	var got int64
+	if b.edit(func() { got = b.k.held[instance][k] }); got != want {
 		b.Errorf("%s of %s is %s, want %s", k, instance, resource.Format(k, got), resource.Format(k, want))
 	}
 }
@@ -235,7 +263,7 @@ func TestANewLifeOfTheAgentTakesOverWhatIsHeldAndKeepsIt(t *testing.T) {
 		defer b.start()()
 		synctest.Wait()
 		b.holds("cache-1", resource.CPU, 500)
-		b.k.held["cache-1"] = full(2000, 256<<20) // a daemon-reload
+		b.edit(func() { b.k.held["cache-1"] = full(2000, 256<<20) }) // a daemon-reload
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
 		b.holds("cache-1", resource.CPU, 500)
@@ -253,7 +281,8 @@ func TestOnlyInstancesThatMayBeHereAreLimited(t *testing.T) {
 			b.doc = stepping(500, 900, time.Hour)
 			defer b.start()()
 			synctest.Wait()
-			if _, is := b.k.attached["cache-1"]; is != attached {
+			var is bool
+			if b.edit(func() { _, is = b.k.attached["cache-1"] }); is != attached {
 				t.Errorf("in state %q attached is %v", state, is)
 			}
 		})
@@ -270,10 +299,11 @@ func TestWhatLeavesIsDetachedReleasedOrKeptAsItsRecordSays(t *testing.T) {
 			b.doc = stepping(500, 900, time.Hour)
 			defer b.start()()
 			synctest.Wait()
-			b.states["cache-1"] = state
+			b.edit(func() { b.states["cache-1"] = state })
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if last := b.k.log[len(b.k.log)-1]; last != want {
+			var last string
+			if b.edit(func() { last = b.k.log[len(b.k.log)-1] }); last != want {
 				t.Errorf("in state %q the last that was done is %q, want %q", state, last, want)
 			}
 		})
@@ -307,7 +337,7 @@ func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
 		stop := b.start()
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
-		b.k.stopped["cache-1"] = true
+		b.edit(func() { b.k.stopped["cache-1"] = true })
 		time.Sleep(25 * time.Second)
 		stop()
 		var ran, system int
@@ -336,10 +366,12 @@ func TestALoopThatCantAttachGoesOnMeasuringAndTriesAgain(t *testing.T) {
 		defer b.start()()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if b.rounds < 10 {
-			t.Errorf("%d rounds in 10 s", b.rounds)
-		}
-		b.k.refuse = nil
+		b.edit(func() {
+			if b.rounds < 10 {
+				t.Errorf("%d rounds in 10 s", b.rounds)
+			}
+			b.k.refuse = nil
+		})
 		time.Sleep(attachAgain + time.Second)
 		synctest.Wait()
 		b.holds("cache-1", resource.CPU, 500)

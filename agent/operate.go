@@ -15,8 +15,8 @@ import (
 
 // source sends an instance's data; *courier is the real one.
 type source interface {
-	Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error)
-	Arm(op proto.Operation) // returns at once
+	Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) // progress is called concurrently
+	Arm(op proto.Operation)                                                                                  // returns at once
 	Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error)
 	Forget(migration string) error
 }
