@@ -65,7 +65,7 @@ func TestATargetThatNoLongerAsksForPermitsIsNotConfirmed(t *testing.T) {
 }
 
 func TestANewLeaderStopsWhatWasBegunBeforeItUndoes(t *testing.T) {
-	story(t, func(t *testing.T, f *fleet) {
+	story(t, func(_ *testing.T, f *fleet) {
 		f.agents["a"].slow[proto.OpFinalSync] = 2 * time.Minute
 		f.move("m", "b", "large")
 		f.await("the last round runs", time.Minute, func(v *state.View) bool {

@@ -87,7 +87,7 @@ func TestAHostThatWasAwayIsNotTakenToHaveRunMeanwhile(t *testing.T) {
 }
 
 func TestTwoThatAnswerForOneAddressAreSeen(t *testing.T) {
-	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	at := time.UnixMilli
 	for name, c := range map[string]struct {
 		answers []Answer
 		two     bool

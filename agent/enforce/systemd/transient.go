@@ -71,7 +71,7 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 
 	done := make(chan string, 1)
 	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", spec.properties(in), done)
-	in.Close()
+	_ = in.Close()
 	if err != nil {
 		return RunResult{}, fmt.Errorf("run %s: %w", spec.Unit, err)
 	}
@@ -90,7 +90,7 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	select {
 	case result.Output = <-tail:
 	case <-time.After(time.Second): // a process that left the unit holds the pipe: not ours to wait for
-		out.Close()
+		_ = out.Close()
 		result.Output = <-tail
 	}
 	return result, err
