@@ -47,14 +47,14 @@ func (f *Fleet) environment() []string {
 
 // CLI runs `glidepath` with args and returns what it printed. If its exit code is not 0, the error is an *ExitError.
 func (f *Fleet) CLI(ctx context.Context, args ...string) (string, error) {
-	return f.CLIWith(ctx, "", args...)
+	return f.CLIIn(ctx, "", args...)
 }
 
-// CLIWith is CLI with text on its standard input.
-func (f *Fleet) CLIWith(ctx context.Context, input string, args ...string) (string, error) {
+// CLIIn is CLI in a folder, which names of files are looked up in.
+func (f *Fleet) CLIIn(ctx context.Context, folder string, args ...string) (string, error) {
 	var out, errOut bytes.Buffer
 	cmd := f.Command(ctx, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errOut
+	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, &out, &errOut
 	err := cmd.Run()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() > 0 {
 		return out.String(), &ExitError{Args: args, Code: cmd.ProcessState.ExitCode(), Stderr: errOut.String()}

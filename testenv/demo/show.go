@@ -1,0 +1,205 @@
+//go:build linux
+
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/testenv/fleet"
+	"github.com/glidepath/glidepath/testenv/load"
+	"github.com/glidepath/glidepath/testenv/report"
+)
+
+// move moves the instance, and returns when it serves on the target.
+func (d *demo) move(ctx context.Context) error {
+	m, err := d.migrate(ctx, "--to", fleet.HostB, "--type", "m.large")
+	if err != nil {
+		return err
+	}
+	d.moving = m
+	select {
+	case <-m.serving:
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), m.group.Wait())
+	}
+	d.screen.say("Clients were without an answer for at most %s.", d.clients.Stats(time.Now()).Longest(m.CreatedAt.Std(), time.Now()).Length().Round(time.Millisecond))
+	return nil
+}
+
+// live runs the campaign on the target, until it and the move have ended.
+func (d *demo) live(ctx context.Context) error {
+	m := d.moving
+	defer m.group.Wait() //nolint:errcheck // it is waited for below where it matters
+	start := d.campaign.Start.Std()
+	if late := time.Since(start); late > 0 {
+		d.screen.say("The move took longer than thought: the campaign should have begun %s ago, and begins now.", late.Round(time.Second))
+		start = time.Now()
+	} else if err := d.sleepUntil(ctx, start, "The campaign begins at "+start.Format("15:04:05 UTC")+"; its limits should rise before"); err != nil {
+		return err
+	}
+	d.screen.say("The campaign begins: requests that cost %.1f cores, and %s more data.", campaignCores, mebibytes(campaignMemory))
+	stats, span, err := d.campaignFor(ctx, m)
+	if err != nil {
+		return err
+	}
+	d.tellRise(m.target, span.from)
+	done, err := d.ended(ctx, m)
+	if err != nil {
+		return err
+	}
+	if done.Outcome != proto.OutcomeCompleted {
+		return fmt.Errorf("migration %s was %s: %s", done.ID, done.Outcome, done.Reason)
+	}
+	run, err := d.record(ctx, done, stats, span)
+	if err != nil {
+		return err
+	}
+	run.Name = "With the schedule"
+	run.Note = fmt.Sprintf("%s moved to type %s; its limits on %s followed the forecast, the campaign in it.", Instance, done.ToType, done.Target)
+	d.report.Runs = append(d.report.Runs, run)
+	d.screen.say("%d writes acknowledged, %d of them lost; throttled on %s during the campaign: %s.", run.Clients.Acknowledged, run.Clients.Lost, m.target, run.Throttled)
+	return nil
+}
+
+// tellRise says when the limit rose, against when the load came.
+func (d *demo) tellRise(host string, came time.Time) {
+	samples := d.watch.Samples(host, came.Add(-time.Minute))
+	for i := len(samples) - 1; i > 0; i-- {
+		if s, before := samples[i], samples[i-1]; before.Present && s.Cores > before.Cores*1.3 && s.At.Before(came.Add(campaignLength)) {
+			if lead := came.Sub(s.At); lead >= 0 {
+				d.screen.say("Its CPU limit rose from %s to %s cores %.1f s before the campaign began.", cores(before.Cores), cores(s.Cores), lead.Seconds())
+			} else {
+				d.screen.say("Its CPU limit rose from %s to %s cores only %.1f s after the campaign had begun.", cores(before.Cores), cores(s.Cores), -lead.Seconds())
+			}
+			return
+		}
+	}
+	d.screen.say("Its CPU limit did not rise for the campaign.")
+}
+
+// stretch is a time that was watched.
+type stretch struct{ from, to time.Time }
+
+// campaignFor runs the campaign for its length and says how it goes.
+func (d *demo) campaignFor(ctx context.Context, m *migration) (load.CampaignStats, stretch, error) {
+	c := &load.Campaign{Dial: d.fleet.Dial, Cores: campaignCores, Bytes: campaignMemory, GrowIn: campaignLength / 2}
+	span := stretch{from: time.Now()}
+	limited, cancel := context.WithDeadline(ctx, span.from.Add(campaignLength))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- c.Run(limited) }()
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			span.to = time.Now()
+			return c.Stats(), span, errors.Join(err, ctx.Err())
+		case <-tick.C:
+			s := c.Stats()
+			d.screen.say("campaign: %d requests served, %d turned away, p99 %s%s", s.Served, s.TurnedAway+s.Failed, s.P99.Round(time.Millisecond), d.load(m))
+		}
+	}
+}
+
+// breakMove begins a move whose target can't become healthy, and shows that the instance goes on where it was.
+func (d *demo) breakMove(ctx context.Context) error {
+	const broken = "on host-a, somebody's drop-in lets Redis listen on another port, so that its health check can't pass"
+	d.startClients("abort")
+	host := d.fleet.Host(fleet.HostA)
+	const folder = "/run/systemd/system/redis-server.service.d"
+	_, err := host.Shell(ctx, "mkdir -p "+folder+" && printf '[Service]\\nExecStart=\\n"+
+		"ExecStart=/usr/bin/redis-server /etc/redis/redis.conf --port 6380 --supervised systemd --daemonize no\\n' >"+folder+"/90-demo.conf && systemctl daemon-reload")
+	if err != nil {
+		return err
+	}
+	d.screen.say("Broken: %s.", broken)
+	m, err := d.migrate(ctx, "--to", fleet.HostA)
+	if err != nil {
+		return err
+	}
+	done, err := d.ended(ctx, m)
+	if err != nil {
+		return err
+	}
+	if done.Outcome != proto.OutcomeAborted {
+		return fmt.Errorf("migration %s was %s although its target was broken", done.ID, done.Outcome)
+	}
+	if err := d.glidepath(ctx, "migration", "show", done.ID); err != nil {
+		return err
+	}
+	if err := d.sleepUntil(ctx, time.Now().Add(2*time.Second), "Letting the clients write on"); err != nil {
+		return err
+	}
+	stats, read, err := d.stopClients(ctx)
+	if err != nil {
+		return err
+	}
+	d.report.Abort = &report.Abort{
+		Migration: done.ID, Broken: broken, Outcome: string(done.Outcome), Reason: done.Reason,
+		Took:    done.EndedAt.Sub(done.CreatedAt).Milliseconds(),
+		Silence: stats.Longest(done.CreatedAt.Std(), time.Now()).Length().Milliseconds(), Acknowledged: stats.Acknowledged, Lost: read.Lost,
+	}
+	d.screen.say("%s serves on %s again; %d writes acknowledged, %d of them lost.", Instance, done.Source, stats.Acknowledged, read.Lost)
+	if read.Lost > 0 {
+		return fmt.Errorf("%d acknowledged writes were lost, like %s", read.Lost, read.First)
+	}
+	_, err = host.Shell(ctx, "rm "+folder+"/90-demo.conf && systemctl daemon-reload")
+	return err
+}
+
+// compare moves the instance again under the same load, without a schedule: the target gets what the source was configured with
+// at first, the limits of m.small, fixed.
+func (d *demo) compare(ctx context.Context) error {
+	d.screen.say("Without Glidepath's schedule, an operator would copy the unit's configuration: here CPUQuota=25%% and MemoryMax=128M,")
+	d.screen.say("what %s had on host-a as m.small. The move itself is the same; the instance is only observed, so no limit follows anything.", Instance)
+	if err := d.glidepath(ctx, "instance", "observe", Instance); err != nil {
+		return err
+	}
+	d.startClients("compare")
+	m, err := d.migrate(ctx, "--to", fleet.HostA, "--type", "m.small")
+	if err != nil {
+		return err
+	}
+	select {
+	case <-m.serving:
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), m.group.Wait())
+	}
+	defer m.group.Wait() //nolint:errcheck // it is waited for below where it matters
+	const limits = "systemctl set-property --runtime redis-server.service CPUQuota=25% MemoryMax=128M"
+	d.screen.command("ssh", fleet.HostA, limits)
+	if _, err := d.fleet.Host(fleet.HostA).Shell(ctx, limits); err != nil {
+		return err
+	}
+	if err := d.sleepUntil(ctx, time.Now().Add(5*time.Second), "Letting it run for a moment"); err != nil {
+		return err
+	}
+	d.screen.say("The same campaign begins: requests that cost %.1f cores, and %s more data.", campaignCores, mebibytes(campaignMemory))
+	stats, span, err := d.campaignFor(ctx, m)
+	if err != nil {
+		return err
+	}
+	done, err := d.ended(ctx, m)
+	if err != nil {
+		return err
+	}
+	if done.Outcome != proto.OutcomeCompleted {
+		return fmt.Errorf("migration %s was %s: %s", done.ID, done.Outcome, done.Reason)
+	}
+	run, err := d.record(ctx, done, stats, span)
+	if err != nil {
+		return err
+	}
+	run.Name = "Configuration copied unchanged"
+	run.Note = fmt.Sprintf("%s moved back to %s under the same load, in mode observe, with the fixed limits that it began with: 0.25 cores and 128 MiB.", Instance, done.Target)
+	d.report.Runs = append(d.report.Runs, run)
+	if _, err := d.fleet.Host(fleet.HostA).Shell(ctx, "systemctl set-property --runtime redis-server.service CPUQuota= MemoryMax="); err != nil {
+		return err
+	}
+	return d.glidepath(ctx, "instance", "enforce", Instance)
+}
