@@ -42,12 +42,12 @@ const Instance = "cache-1"
 
 // Sizes and times of what is shown.
 const (
-	dataBytes      = 30 << 20
+	dataBytes      = 16 << 20
 	clientRate     = 8.0 // records per second of each of the four clients
 	campaignCores  = .6
-	campaignMemory = 24 << 20
+	campaignMemory = 20 << 20
 	campaignLength = 45 * time.Second
-	campaignLead   = 80 * time.Second // from registering it until it begins
+	campaignLead   = 100 * time.Second // from registering it until it begins
 	gridStep       = 10 * time.Second
 	probation      = 15 * time.Second
 )

@@ -12,8 +12,8 @@ max: {cpu: 1, memory: 384MiB}
 `
 	applicationFile = `name: redis
 class: critical
-startup: {cpu: 200m}
-decay: 5s
+startup: {cpu: 700m}
+decay: 8s
 memory_floor: 32MiB
 `
 	instanceFile = `name: cache-1

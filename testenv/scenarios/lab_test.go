@@ -1,0 +1,356 @@
+//go:build linux
+
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/testenv/fleet"
+	"github.com/glidepath/glidepath/testenv/load"
+	"github.com/glidepath/glidepath/testenv/vm/vmtest"
+)
+
+const (
+	instance  = "cache-1"
+	dataBytes = 12 << 20
+	probation = 5 * time.Second
+	// serveWithin is how long after the end of a fault one side has to serve.
+	serveWithin = 90 * time.Second
+	// moveWithin bounds a whole move on a machine that is busy.
+	moveWithin = 5 * time.Minute
+)
+
+const types = `name: m.small
+max: {cpu: 500m, memory: 192MiB}
+---
+name: m.large
+max: {cpu: 1, memory: 384MiB}
+---
+name: m.huge
+max: {cpu: 64, memory: 384MiB}
+`
+
+const application = `name: redis
+class: critical
+startup: {cpu: 400m}
+decay: 8s
+memory_floor: 32MiB
+`
+
+const spec = `name: cache-1
+driver: service
+service: {unit: redis-server.service, data: [/var/lib/redis], config: [/etc/redis]}
+host: host-a
+address: 10.77.0.60/24
+health: {tcp: 6379}
+type: m.small
+class: critical
+application: redis
+mode: enforce
+`
+
+// lab is the fleet that all scenarios share. Each begins with the instance where the one before left it.
+type lab struct {
+	f     *fleet.Fleet
+	files string
+	trial int
+}
+
+// newLab brings the fleet up and adopts the Redis on host-a.
+func newLab(t *testing.T) *lab {
+	vmtest.Require(t)
+	debs := os.Getenv("GLIDEPATH_DEBS")
+	if debs == "" {
+		debs = filepath.Join("..", "..", "dist")
+	}
+	if found, _ := filepath.Glob(filepath.Join(debs, "*.deb")); len(found) == 0 { //nolint:errcheck // the pattern is good
+		if os.Getenv("CI") != "" {
+			t.Fatalf("no packages in %s: run make deb", debs)
+		}
+		t.Skipf("no packages in %s: run make deb", debs)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	f, err := fleet.Up(ctx, fleet.Options{
+		Name: "scenarios", Debs: debs, GridStep: 10 * time.Second, Probation: probation,
+		Progress: func(text string) { t.Log(text) }, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			keepLogs(t, f)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{f: f, files: t.TempDir()}
+	must(t, f.StartRedis(ctx, fleet.HostA))
+	must(t, load.Fill(ctx, f.DialHost(fleet.HostA), "data", dataBytes))
+	for _, file := range []struct{ kind, text string }{{"type", types}, {"app", application}, {"instance", spec}} {
+		must(t, os.WriteFile(filepath.Join(l.files, file.kind), []byte(file.text), 0o600))
+		if _, err := f.CLIIn(ctx, l.files, file.kind, "apply", "-f", file.kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+func keepLogs(t *testing.T, f *fleet.Fleet) {
+	folder := os.Getenv("GLIDEPATH_VM_LOGS")
+	if folder == "" {
+		folder = os.TempDir()
+	}
+	folder, err := os.MkdirTemp(folder, "scenarios-logs-")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := f.VM.CollectLogs(ctx, folder); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the fleet's logs are in %s", folder)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trial is one scenario: clients write from its beginning to its end, and it is watched from outside that never two sides serve.
+type trial struct {
+	*testing.T
+	*lab
+	ctx     context.Context
+	source  string // where the instance is at first
+	target  string // the other host
+	clients *load.Clients
+	watch   *fleet.Watch
+	prints  map[string][]string // footprints at first, by host
+	promise []string            // reservations at first
+}
+
+// begin starts a scenario, whose checks run when it ends.
+func (l *lab) begin(t *testing.T) *trial {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	t.Cleanup(cancel)
+	l.trial++
+	tr := &trial{T: t, lab: l, ctx: ctx, prints: map[string][]string{}}
+	i := tr.instance()
+	if i.State != proto.InstanceRunning || i.Migration != "" {
+		t.Fatalf("an earlier scenario left %s %s on %s, in migration %q", instance, i.State, i.Owner, i.Migration)
+	}
+	tr.source, tr.target = i.Owner, fleet.Other(i.Owner)
+	for _, g := range l.f.Hosts() {
+		tr.prints[g.Name()] = tr.footprint(g.Name())
+	}
+	tr.promise = tr.reservations()
+	var err error
+	tr.watch, err = l.f.Watch(context.WithoutCancel(ctx))
+	must(t, err)
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	tr.clients = &load.Clients{Dial: l.f.Dial, Prefix: fmt.Sprint("trial", l.trial), Rate: 6}
+	done := make(chan error, 1)
+	go func() { done <- tr.clients.Run(writing) }()
+	t.Cleanup(func() {
+		now := time.Now()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		tr.judge(now)
+		if err := tr.watch.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	tr.wait("the clients write", 30*time.Second, func() (bool, error) { return tr.clients.Stats(time.Now()).Acknowledged > 10, nil })
+	return tr
+}
+
+// judge checks what holds after every scenario: nothing was lost, and never did two sides serve.
+func (tr *trial) judge(end time.Time) {
+	stats := tr.clients.Stats(end)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	read, err := tr.clients.Verify(ctx)
+	if err != nil {
+		tr.Error(err)
+	}
+	tr.Logf("%d writes acknowledged, %d lost, %d tried again; longest silence %s", stats.Acknowledged, read.Lost, stats.Errors,
+		stats.Longest(time.Time{}, end).Length().Round(time.Millisecond))
+	if read.Lost > 0 {
+		tr.Errorf("%d acknowledged writes are lost, like %s", read.Lost, read.First)
+	}
+	for _, fault := range tr.watch.Faults() {
+		tr.Errorf("two sides at once: %s", fault)
+	}
+}
+
+// wait looks until something holds.
+func (tr *trial) wait(what string, most time.Duration, holds func() (bool, error)) {
+	tr.Helper()
+	late := time.NewTimer(most)
+	defer late.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		ok, err := holds()
+		if ok {
+			return
+		}
+		if err != nil {
+			last = err
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			tr.Fatalf("waited %s until %s (%v)", most, what, last)
+		case <-tr.ctx.Done():
+			tr.Fatalf("out of time until %s (%v)", what, last)
+		}
+	}
+}
+
+func (tr *trial) instance() v1.InstanceDetail {
+	tr.Helper()
+	i, err := tr.f.Instance(tr.ctx, instance)
+	must(tr.T, err)
+	return i
+}
+
+// migrate begins a move to the other host.
+func (tr *trial) migrate() proto.Migration {
+	tr.Helper()
+	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target)
+	must(tr.T, err)
+	return m
+}
+
+// when waits until a migration is at a point.
+func (tr *trial) when(id, what string, is func(proto.Migration) bool) proto.Migration {
+	tr.Helper()
+	var m proto.Migration
+	tr.wait("the migration is "+what, moveWithin, func() (bool, error) {
+		var err error
+		if m, err = tr.f.Migration(tr.ctx, id); err != nil {
+			return false, err
+		}
+		if !is(m) && !m.Active() {
+			tr.Fatalf("migration %s was %s before it was %s: %s", id, m.Outcome, what, m.Reason)
+		}
+		return is(m), nil
+	})
+	return m
+}
+
+// Points of a migration.
+func ended(m proto.Migration) bool { return !m.Active() }
+
+func copying(m proto.Migration) bool {
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool { return o.Kind == proto.OpSyncRound && o.Result == nil })
+}
+
+func decided(kind proto.DecisionKind) func(proto.Migration) bool {
+	return func(m proto.Migration) bool {
+		return len(m.Decisions) > 0 && m.Decisions[len(m.Decisions)-1].Kind == kind
+	}
+}
+
+// serves waits until exactly one side serves, by process and by address, and the fleet says the same.
+func (tr *trial) serves(most time.Duration) string {
+	tr.Helper()
+	before := tr.clients.Stats(time.Now()).Acknowledged
+	var host string
+	tr.wait("exactly one side serves", most, func() (bool, error) {
+		serving := tr.watch.Serving()
+		i, err := tr.f.Instance(tr.ctx, instance)
+		if err != nil || len(serving) != 1 || i.Owner != serving[0] || tr.watch.Answerer() == "" {
+			return false, errors.Join(err, fmt.Errorf("Redis runs on %v, %s is on %s, %q answers for the address", serving, instance, i.Owner, tr.watch.Answerer()))
+		}
+		if now := tr.clients.Stats(time.Now()).Acknowledged; now <= before+10 {
+			return false, fmt.Errorf("the clients were acknowledged %d writes since", now-before)
+		}
+		host = serving[0]
+		return true, nil
+	})
+	return host
+}
+
+// footprint lists what a host has of the instance: files, drop-ins, addresses, programs, what was set aside.
+func (tr *trial) footprint(host string) []string {
+	tr.Helper()
+	out, err := tr.f.Host(host).Shell(tr.ctx, `
+		shopt -s nullglob
+		find /etc/redis /etc/systemd/system/redis-server.service.d /run/systemd/system/redis-server.service.d /run/systemd/transient \
+			/var/lib/glidepath/aside /var/lib/glidepath/retained -mindepth 1 2>/dev/null | sort || true
+		find /var/lib/redis -mindepth 0 -maxdepth 1 -printf '%p %u:%g %m\n' | sort
+		ip -oneline address | grep -o 'inet 10.77.0.60/[0-9]*' || true
+		find /sys/fs/bpf -mindepth 1 2>/dev/null | sort || true
+		systemctl list-units --plain --no-legend 'glidepath-*' | cut -d' ' -f1 | grep -v glidepath-agent || true
+		for cgroup in /sys/fs/cgroup/system.slice/redis-server.service; do test -e $cgroup && echo $cgroup; done || true
+		pgrep -a redis-server | cut -d' ' -f2- || true`)
+	must(tr.T, err)
+	return strings.Split(strings.TrimSpace(out), "\n")
+}
+
+// reservations lists what is promised on which host, and for what.
+func (tr *trial) reservations() []string {
+	tr.Helper()
+	list, err := fleet.Ask[v1.List[proto.Reservation]](tr.ctx, tr.f, "reservation", "list")
+	must(tr.T, err)
+	var out []string
+	for _, r := range list.Items {
+		out = append(out, fmt.Sprintf("%s on %s for %s", r.Instance, r.Host, r.Purpose))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nothingLeft checks that an aborted migration has left no trace on its target, nor in the ledger.
+func (tr *trial) nothingLeft() {
+	tr.Helper()
+	if diff := cmp.Diff(tr.prints[tr.target], tr.footprint(tr.target)); diff != "" {
+		tr.Errorf("%s is not as it was:\n%s", tr.target, diff)
+	}
+	if diff := cmp.Diff(tr.promise, tr.reservations()); diff != "" {
+		tr.Errorf("what is promised is not as it was:\n%s", diff)
+	}
+}
+
+// onlyOwner checks that a host that has given the instance away does not run, announce or hold it any more, and that nothing
+// but the owner's reservations is left.
+func (tr *trial) moved() {
+	tr.Helper()
+	for _, line := range tr.footprint(tr.source) {
+		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") ||
+			strings.HasPrefix(line, "glidepath-") {
+			tr.Errorf("%s, which gave the instance away, still has: %s", tr.source, line)
+		}
+	}
+	for _, r := range tr.reservations() {
+		if strings.HasPrefix(r, instance+" on ") && !strings.HasPrefix(r, instance+" on "+tr.target+" ") {
+			tr.Errorf("still promised: %s", r)
+		}
+	}
+}

@@ -1,0 +1,261 @@
+//go:build linux
+
+package scenarios
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/testenv/fleet"
+)
+
+func TestScenarios(t *testing.T) {
+	l := newLab(t)
+	for _, s := range []struct {
+		name string
+		run  func(*trial)
+	}{
+		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
+		{"a live Redis moves and loses nothing", moves},
+		{"a target that does not become healthy aborts the move", unhealthy},
+		{"the target's agent is killed while data are copied", agentKilled},
+		{"the target is cut off while data are copied", cutWhen("copying", copying)},
+		{"the target is cut off between freeze and commit", cutWhen("frozen", decided(proto.DecideFreeze))},
+		{"the target is cut off while it starts the instance", cutWhen("committed", decided(proto.DecideCommit))},
+		{"the leader is killed while data are copied", leaderKilled("copying", copying)},
+		{"the leader is killed during the switch", leaderKilled("frozen", decided(proto.DecideFreeze))},
+		{"all coordinators are away for a minute", coordinatorsAway},
+		{"a source that reboots after the move does not run it again", sourceReboots},
+	} {
+		t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) })
+	}
+}
+
+// tooSmall: refused, naming host, step, resource and missing amount; nothing changed anywhere.
+func tooSmall(tr *trial) {
+	// Without history a type's maximum stands in for the forecast, and 64 cores is more than the host has.
+	_, err := tr.f.CLI(tr.ctx, "migrate", instance, "--to", tr.target, "--type", "m.huge")
+	var exit *fleet.ExitError
+	if !errors.As(err, &exit) || exit.Code != 3 {
+		tr.Fatalf("not refused: %v", err)
+	}
+	for _, word := range []string{tr.target, "cpu", "short", "20"} { // the year of the step is in it
+		if !strings.Contains(exit.Stderr, word) {
+			tr.Errorf("the refusal does not say %q: %s", word, exit.Stderr)
+		}
+	}
+	tr.Logf("refused: %s", strings.TrimSpace(exit.Stderr))
+	tr.nothingLeft()
+	if i := tr.instance(); i.Owner != tr.source || i.Migration != "" || i.Spec.Type != "m.small" {
+		tr.Errorf("the instance has changed: %+v", i)
+	}
+}
+
+// moves: the move of the demo, with the limits read from the target's kernel.
+func moves(tr *trial) {
+	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target, "--type", "m.large")
+	must(tr.T, err)
+	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle })
+	tr.kernelFollowsTheDocument()
+	done := tr.when(m.ID, "ended", ended)
+	if done.Outcome != proto.OutcomeCompleted {
+		tr.Fatalf("%s: %s", done.Outcome, done.Reason)
+	}
+	if host := tr.serves(serveWithin); host != tr.target {
+		tr.Errorf("it serves on %s", host)
+	}
+	tr.moved()
+	actual := time.Duration(0)
+	for _, p := range done.Phases {
+		if p.Phase == proto.PhaseSettle {
+			actual = p.At.Sub(done.CreatedAt)
+		}
+	}
+	silence := tr.clients.Stats(time.Now()).Longest(done.CreatedAt.Std(), time.Now()).Length()
+	tr.Logf("duration: predicted %.1f s, actual %.1f s; downtime: predicted %.2f s, actual %.2f s",
+		float64(done.Plan.Duration)/1e3, actual.Seconds(), float64(done.Plan.Downtime)/1e3, silence.Seconds())
+}
+
+// kernelFollowsTheDocument waits until the target's kernel, read past the agent, holds what the document schedules now.
+func (tr *trial) kernelFollowsTheDocument() {
+	tr.Helper()
+	var said, held resource.Vector
+	tr.wait("the kernel holds what the document schedules", time.Minute, func() (bool, error) {
+		r, err := fleet.Ask[proto.ReadBack](tr.ctx, tr.f, "schedule", "show", instance)
+		if err != nil {
+			return false, err
+		}
+		s, fresh := tr.watch.Last(tr.target)
+		if !fresh || !s.Present || math.IsInf(s.Cores, 1) {
+			return false, nil
+		}
+		said = r.Scheduled
+		held[resource.CPU], held[resource.Memory] = int64(math.Round(s.Cores*1000)), s.High
+		// The kernel counts memory in pages.
+		return held[resource.CPU] == said[resource.CPU] && said[resource.Memory]-held[resource.Memory] < 4096 && held[resource.Memory] <= said[resource.Memory], nil
+	})
+	tr.Logf("scheduled cpu=%dm memory=%d, in the kernel cpu=%dm memory=%d", said[resource.CPU], said[resource.Memory], held[resource.CPU], held[resource.Memory])
+}
+
+// unhealthy: aborted, the source serves again, nothing is left on the target.
+func unhealthy(tr *trial) {
+	const folder = "/run/systemd/system/redis-server.service.d"
+	host := tr.f.Host(tr.target)
+	_, err := host.Shell(tr.ctx, "mkdir -p "+folder+" && printf '[Service]\\nExecStart=\\n"+
+		"ExecStart=/usr/bin/redis-server /etc/redis/redis.conf --port 6380 --supervised systemd --daemonize no\\n' >"+folder+"/90-broken.conf && systemctl daemon-reload")
+	must(tr.T, err)
+	tr.prints[tr.target] = tr.footprint(tr.target)
+	m := tr.when(tr.migrate().ID, "ended", ended)
+	if m.Outcome != proto.OutcomeAborted {
+		tr.Errorf("%s: %s", m.Outcome, m.Reason)
+	}
+	if host := tr.serves(serveWithin); host != tr.source {
+		tr.Errorf("it serves on %s", host)
+	}
+	tr.nothingLeft()
+	_, err = host.Shell(tr.ctx, "rm "+folder+"/90-broken.conf && systemctl daemon-reload")
+	must(tr.T, err)
+}
+
+// settled waits for the end of a move that met with a fault, and checks that all is in order on either side.
+func (tr *trial) settled(id string) {
+	tr.Helper()
+	m := tr.when(id, "ended", ended)
+	tr.Logf("it was %s: %s", m.Outcome, m.Reason)
+	host := tr.serves(serveWithin)
+	switch m.Outcome {
+	case proto.OutcomeCompleted:
+		if host != tr.target {
+			tr.Errorf("completed, and it serves on %s", host)
+		}
+		tr.moved()
+	case proto.OutcomeAborted:
+		if host != tr.source {
+			tr.Errorf("aborted, and it serves on %s", host)
+		}
+		tr.nothingLeft()
+	default:
+		tr.Errorf("%s: %s", m.Outcome, m.Reason)
+	}
+}
+
+func agentKilled(tr *trial) {
+	m := tr.migrate()
+	tr.when(m.ID, "copying", copying)
+	_, err := tr.f.Host(tr.target).Exec(tr.ctx, "systemctl", "kill", "--signal=KILL", "--kill-whom=main", "glidepath-agent.service")
+	must(tr.T, err)
+	tr.settled(m.ID)
+}
+
+// cutWhen cuts the target off for half a minute when the migration is at a point.
+func cutWhen(what string, is func(proto.Migration) bool) func(*trial) {
+	return func(tr *trial) {
+		m := tr.migrate()
+		tr.when(m.ID, what, is)
+		must(tr.T, tr.f.VM.Cut(tr.ctx, tr.target))
+		healed := time.NewTimer(30 * time.Second)
+		defer healed.Stop()
+		select {
+		case <-healed.C:
+		case <-tr.ctx.Done():
+		}
+		must(tr.T, tr.f.VM.Heal(tr.ctx, tr.target))
+		tr.serves(serveWithin)
+		tr.settled(m.ID)
+	}
+}
+
+// leaderKilled kills the leader at a point: the next one finishes what it began.
+func leaderKilled(what string, is func(proto.Migration) bool) func(*trial) {
+	return func(tr *trial) {
+		leader, err := tr.f.Leader(tr.ctx)
+		must(tr.T, err)
+		m := tr.migrate()
+		tr.when(m.ID, what, is)
+		must(tr.T, leader.Kill9())
+		defer func() { must(tr.T, leader.Start()) }()
+		done := tr.when(m.ID, "ended", ended)
+		if done.Outcome != proto.OutcomeCompleted {
+			tr.Errorf("%s: %s", done.Outcome, done.Reason)
+		}
+		if host := tr.serves(serveWithin); host != tr.target {
+			tr.Errorf("it serves on %s", host)
+		}
+		tr.moved()
+	}
+}
+
+// coordinatorsAway: the agent goes on with its document, and its samples arrive when the coordinators are back.
+func coordinatorsAway(tr *trial) {
+	before := tr.pid()
+	gone := time.Now()
+	for _, c := range tr.f.Coordinators() {
+		must(tr.T, c.Stop(tr.ctx))
+	}
+	back := time.NewTimer(time.Minute)
+	defer back.Stop()
+	select {
+	case <-back.C:
+	case <-tr.ctx.Done():
+	}
+	if s, fresh := tr.watch.Last(tr.source); !fresh || math.IsInf(s.Cores, 1) {
+		tr.Errorf("alone, the agent holds no CPU limit: %+v", s)
+	}
+	returned := time.Now()
+	for _, c := range tr.f.Coordinators() {
+		must(tr.T, c.Start())
+	}
+	tr.wait("there is a leader", time.Minute, func() (bool, error) {
+		_, err := tr.f.Leader(tr.ctx)
+		return err == nil, err
+	})
+	tr.wait("the samples of the time between arrive", 2*time.Minute, func() (bool, error) {
+		csv, err := tr.f.CLI(tr.ctx, "history", "export", instance, "--from", gone.UTC().Format(time.RFC3339), "--to", returned.UTC().Format(time.RFC3339))
+		// A window is 10 s; those at the edges may not be whole.
+		return strings.Count(csv, "\n")-1 >= 4, err
+	})
+	if after := tr.pid(); after != before {
+		tr.Errorf("Redis was process %s, and is %s", before, after)
+	}
+	tr.serves(serveWithin)
+	if gap := tr.clients.Stats(time.Now()).Longest(gone, returned); gap.Length() > 5*time.Second {
+		tr.Errorf("the clients had no answer for %s while the coordinators were away", gap.Length())
+	}
+}
+
+// pid returns the process identifier of Redis.
+func (tr *trial) pid() string {
+	tr.Helper()
+	out, err := tr.f.Host(tr.source).Exec(tr.ctx, "systemctl", "show", "--property=MainPID", "--value", fleet.Unit)
+	must(tr.T, err)
+	return strings.TrimSpace(out)
+}
+
+// sourceReboots: neither the reboot nor an operator's start makes a second one.
+func sourceReboots(tr *trial) {
+	m := tr.migrate()
+	if done := tr.when(m.ID, "ended", ended); done.Outcome != proto.OutcomeCompleted {
+		tr.Fatalf("%s: %s", done.Outcome, done.Reason)
+	}
+	source := tr.f.Host(tr.source)
+	must(tr.T, source.HardReboot(tr.ctx))
+	// systemd skips the unit, which is not an error for it: what counts is the process.
+	out, err := source.Shell(tr.ctx, "systemctl start "+fleet.Unit+" 2>&1 || true; systemctl is-active "+fleet.Unit+" || true; pgrep redis-server || true")
+	must(tr.T, err)
+	if strings.TrimSpace(out) != "inactive" {
+		tr.Errorf("after a reboot and systemctl start on %s: %s", tr.source, out)
+	}
+	if host := tr.serves(serveWithin); host != tr.target {
+		tr.Errorf("it serves on %s", host)
+	}
+	tr.wait("the host is back in the fleet", time.Minute, func() (bool, error) {
+		hosts, err := fleet.Ask[v1.List[v1.Host]](tr.ctx, tr.f, "host", "list")
+		return err == nil && len(hosts.Items) == 2, err
+	})
+}
