@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/glidepath/glidepath/agent/address"
@@ -38,6 +39,7 @@ type crash struct{ at int }
 // each the invariants are looked at.
 type lab struct {
 	t       *testing.T
+	mu      sync.Mutex // of all that follows: an agent's operations and its keeper run at once
 	hosts   [2]*labHost
 	points  int
 	crashAt []int // ascending
@@ -55,6 +57,12 @@ type labHost struct {
 	place   address.Place
 
 	driver *Driver
+}
+
+// lock takes the lab and returns what gives it back.
+func (l *lab) lock() (unlock func()) {
+	l.mu.Lock()
+	return l.mu.Unlock
 }
 
 func newLab(t *testing.T) *lab {
@@ -242,6 +250,7 @@ func (h *labHost) tree() map[string]string {
 type labSystemd struct{ h *labHost }
 
 func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
+	defer s.h.lab.lock()()
 	u := s.h.units[n]
 	if u == nil {
 		return systemd.Unit{}, systemd.ErrNoUnit
@@ -250,6 +259,7 @@ func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
 }
 
 func (s labSystemd) Start(_ context.Context, n string) error {
+	defer s.h.lab.lock()()
 	s.h.lab.point("start")
 	u := s.h.units[n]
 	if u == nil {
@@ -270,6 +280,7 @@ func (s labSystemd) Start(_ context.Context, n string) error {
 }
 
 func (s labSystemd) Stop(_ context.Context, n string) error {
+	defer s.h.lab.lock()()
 	s.h.lab.point("stop")
 	if s.h.units[n] == nil {
 		return systemd.ErrNoUnit
@@ -280,6 +291,7 @@ func (s labSystemd) Stop(_ context.Context, n string) error {
 }
 
 func (s labSystemd) setEnabled(n, state string) error {
+	defer s.h.lab.lock()()
 	s.h.lab.point(state)
 	s.h.units[n].UnitFileState = state
 	s.h.lab.point(state)
@@ -296,6 +308,7 @@ func (s labSystemd) RunTransient(context.Context, systemd.RunSpec) (systemd.RunR
 type labLimits struct{ h *labHost }
 
 func (l labLimits) Attach(_ context.Context, t enforce.Target) (enforce.Attached, error) {
+	defer l.h.lab.lock()()
 	l.h.lab.point("attach")
 	l.h.dropIns[t.Unit] = true
 	l.h.lab.point("attached")
@@ -303,11 +316,13 @@ func (l labLimits) Attach(_ context.Context, t enforce.Target) (enforce.Attached
 }
 
 func (l labLimits) Detach(context.Context, string) error {
+	defer l.h.lab.lock()()
 	l.h.lab.point("detach")
 	return enforce.ErrNotAttached
 }
 
 func (l labLimits) Release(_ context.Context, t enforce.Target) error {
+	defer l.h.lab.lock()()
 	l.h.lab.point("release")
 	delete(l.h.dropIns, t.Unit)
 	l.h.lab.point("released")
@@ -316,9 +331,14 @@ func (l labLimits) Release(_ context.Context, t enforce.Target) error {
 
 type labAddresses struct{ h *labHost }
 
-func (a labAddresses) Place(netip.Prefix) (address.Place, error) { return a.h.place, nil }
-func (a labAddresses) Temporary(netip.Prefix) (bool, error)      { return false, nil }
+func (a labAddresses) Place(netip.Prefix) (address.Place, error) {
+	defer a.h.lab.lock()()
+	return a.h.place, nil
+}
+
+func (a labAddresses) Temporary(netip.Prefix) (bool, error) { return false, nil }
 func (a labAddresses) set(what string, p address.Place) error {
+	defer a.h.lab.lock()()
 	a.h.lab.point(what)
 	a.h.place = p
 	a.h.lab.point(what)
@@ -326,6 +346,7 @@ func (a labAddresses) set(what string, p address.Place) error {
 }
 
 func (a labAddresses) Probe(_ context.Context, p netip.Prefix) error {
+	defer a.h.lab.lock()()
 	for _, other := range a.h.lab.hosts {
 		if other != a.h && other.place == address.Announced {
 			return &address.TakenError{Addr: p.Addr(), Interface: "eth0"}
@@ -338,7 +359,7 @@ func (a labAddresses) Hold(netip.Prefix) error   { return a.set("hold", address.
 func (a labAddresses) Remove(netip.Prefix) error { return a.set("remove", address.Nowhere) }
 
 func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() error) error {
-	if a.h.place != address.Announced {
+	if place, _ := a.Place(p); place != address.Announced {
 		if err := a.Probe(ctx, p); err != nil {
 			return err
 		}
@@ -362,6 +383,7 @@ type labFiles struct {
 }
 
 func (f labFiles) Rename(from, to string) error {
+	defer f.h.lab.lock()()
 	f.h.lab.point("rename")
 	err := f.OS.Rename(from, to)
 	f.h.lab.point("renamed")
@@ -369,6 +391,7 @@ func (f labFiles) Rename(from, to string) error {
 }
 
 func (f labFiles) Remove(path string) error {
+	defer f.h.lab.lock()()
 	f.h.lab.point("remove file")
 	err := f.OS.Remove(path)
 	f.h.lab.point("removed file")

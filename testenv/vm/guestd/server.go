@@ -157,10 +157,9 @@ func (s *Server) exec(ctx context.Context, conn net.Conn, req request) (outcome,
 	if err != nil {
 		return outcome{}, fmt.Errorf("open stdin: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := s.start(req.ID, cmd); err != nil {
 		return outcome{}, err
 	}
-	s.track(req.ID, cmd.Process.Pid)
 	defer s.forget(req.ID)
 
 	var input sync.WaitGroup
@@ -242,10 +241,16 @@ func command(ctx context.Context, req request) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-func (s *Server) track(id string, pid int) {
+// start starts a command that can be signalled by its ID. Under the lock: its first output may reach the client, and a
+// signal come back, before this returns.
+func (s *Server) start(id string, cmd *exec.Cmd) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running[id] = pid
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.running[id] = cmd.Process.Pid
+	return nil
 }
 
 func (s *Server) forget(id string) {
