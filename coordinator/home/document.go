@@ -61,10 +61,11 @@ func schedule(view *state.View, host string, i proto.Instance, r proto.Reservati
 	switch {
 	case target:
 		want = planProfile(m.Plan)
+		want = want.Max(startUp(m, want))
 	case known:
 		want, _ = sizing.Allocation(f)
 		if planned {
-			want = want.Max(startUp(m.Plan, want))
+			want = want.Max(startUp(m, want))
 		}
 	default:
 		want = bound
@@ -97,19 +98,29 @@ func planProfile(p proto.Plan) timeline.Profile {
 	return out
 }
 
-// startUp returns what a plan allocates for the start beyond the forecast, until it has faded: the plan's steps whose
-// allocation is above what is wanted by now.
-func startUp(p proto.Plan, want timeline.Profile) timeline.Profile {
-	warm := timeline.Span{}
-	for _, ph := range p.Phases {
+// startUp returns what a plan allocates from its switch until it is warm, moved to when the switch really began; nothing
+// before it has.
+func startUp(m proto.Migration, want timeline.Profile) timeline.Profile {
+	var planned timeline.Span
+	for _, ph := range m.Plan.Phases {
 		switch ph.Phase {
 		case proto.PhaseSwitch:
-			warm.Start = ph.Start
+			planned.Start = ph.Start
 		case proto.PhaseWarm:
-			warm.End = ph.End
+			planned.End = ph.End
 		}
 	}
-	return planProfile(p).Clip(warm.Intersect(want.Span()))
+	for _, ph := range m.Phases {
+		if ph.Phase != proto.PhaseSwitch {
+			continue
+		}
+		out := planProfile(m.Plan).Clip(planned)
+		for i := range out {
+			out[i].Span = timeline.Span{Start: out[i].Start.Add(ph.At.Sub(planned.Start)), End: out[i].End.Add(ph.At.Sub(planned.Start))}
+		}
+		return out.Clip(want.Span())
+	}
+	return nil
 }
 
 // capped returns the most that a reservation's holder may use at each time: firm, mean, and the pool's deviation.

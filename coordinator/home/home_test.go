@@ -76,6 +76,7 @@ func newWorld(t *testing.T, class proto.Class) *world {
 	}
 	large := resource.Uniform(resource.Unlimited)
 	large[resource.CPU], large[resource.Memory] = 1000, 384<<20
+	w.must(&proto.AppPut{Application: proto.Application{Name: "redis", Startup: resource.Vector{resource.CPU: 300}, Decay: 10}})
 	kind := proto.InstanceType{Name: "m.large", Max: large}
 	w.must(&proto.TypePut{Type: kind})
 	sizing := planner.NewSizing(class, kind, proto.Application{}, proto.DefaultPolicy())
@@ -83,7 +84,7 @@ func newWorld(t *testing.T, class proto.Class) *world {
 	allocation, _ := sizing.Allocation(cold)
 	w.must(&proto.InstanceApply{Envelope: sizing.Envelope(allocation, cold), Floor: sizing.Floor, Spec: proto.InstanceSpec{
 		Name: "cache-1", Driver: "service", Service: &proto.ServiceSpec{Unit: "redis-server.service"},
-		Host: "host-a", Type: "m.large", Class: class, Mode: proto.Enforce,
+		Host: "host-a", Type: "m.large", Class: class, Mode: proto.Enforce, Application: "redis",
 	}})
 	i, _ := w.view().Instance("cache-1")
 	w.must(&proto.InstanceAdopted{Instance: "cache-1", Fence: i.Fence})
@@ -272,8 +273,10 @@ func TestTheTargetFollowsThePlanUntilItIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		now := timeline.Of(time.Now())
+		little := timeline.Flat(planner.Grid(now, grid), resource.Vector{100, 64 << 20, 10, 10, 1 << 20, 1 << 20, 1e6, 1e6})
 		result, err := planner.Make(planner.Input{
 			Request: planner.Request{Instance: "cache-1", Target: "host-b"}, View: w.view(), Now: now, Data: 1 << 20, Costs: planner.DefaultCosts(),
+			Forecast: proto.ForecastReply{Start: now, Step: grid.Milliseconds(), Quantiles: []int{500, 990}, Profiles: []timeline.Profile{little, little}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -289,6 +292,18 @@ func TestTheTargetFollowsThePlanUntilItIsConfirmed(t *testing.T) {
 			if got, _ := d.Instances[0].Schedule.At(step.Start); got[resource.CPU] != step.Allocation[resource.CPU] {
 				t.Errorf("at %s: %d, the plan says %d", step.Start, got[resource.CPU], step.Allocation[resource.CPU])
 			}
+		}
+		// The switch comes later than planned: what a start takes comes with it.
+		planned := result.Plan.Phases[2].Start
+		time.Sleep(planned.Sub(now) + 90*time.Second)
+		late := timeline.Of(time.Now())
+		w.must(&proto.MigrationAdvance{Migration: "m1", From: proto.PhasePrepare, To: proto.PhaseCopy})
+		w.must(&proto.MigrationFreeze{Migration: "m1", Fence: result.Plan.Fence})
+		d = derive(w.view(), b, late, func(string) (proto.ForecastReply, bool) { return proto.ForecastReply{}, false })
+		ordered(t, d)
+		start := result.Plan.Profile[1].Allocation[resource.CPU]
+		if got, _ := d.Instances[0].Schedule.At(late); got[resource.CPU] < start || start < 300 {
+			t.Errorf("at a switch that is late: %d, a start takes %d", got[resource.CPU], start)
 		}
 	})
 }

@@ -166,11 +166,7 @@ func (p *planning) to(host proto.Host) Result {
 		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
 	}
 	plan.Profile = p.profile(phases)
-	allocation := make(timeline.Profile, len(plan.Profile))
-	for i, s := range plan.Profile {
-		allocation[i] = timeline.Step{Span: s.Span, Amount: s.Allocation}
-	}
-	plan.Envelope = p.sizing.Envelope(allocation.Join(), p.Forecast)
+	plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")

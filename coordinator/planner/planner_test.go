@@ -157,6 +157,25 @@ func TestTheAllocationRisesBeforeTheCampaignAndForTheStart(t *testing.T) {
 	}
 }
 
+func TestASwitchThatIsLateStillFindsWhatAStartTakes(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := r.Plan.Envelope.Expected()
+	planned := r.Plan.Phases[2].Start
+	start := r.Plan.Profile[1].Allocation
+	for _, late := range []time.Duration{0, 30 * time.Second, 2 * time.Minute} {
+		if got, _ := held.At(planned.Add(late)); got[resource.CPU] < start[resource.CPU] {
+			t.Errorf("%s late it finds %d, a start takes %d", late, got[resource.CPU], start[resource.CPU])
+		}
+	}
+	if got, _ := held.At(planned.Add(time.Hour)); got[resource.CPU] >= start[resource.CPU] {
+		t.Errorf("an hour later %d are held still", got[resource.CPU])
+	}
+}
+
 func TestARefusalNamesHostStepResourceAndAmount(t *testing.T) {
 	w := newWorld(t)
 	small := facts("host-b", 600)

@@ -70,6 +70,22 @@ func (p *planning) profile(phases []proto.PlanPhase) []proto.PlanStep {
 	return out
 }
 
+// startLate is by how much the switch may come later than planned, at least, and still find what a start takes.
+const startLate = 2 * time.Minute
+
+// held returns what is reserved for a plan: its allocation, with what a start takes for as long as the switch may be late,
+// which is as long again as it takes to get there.
+func (p *planning) held(plan proto.Plan) timeline.Profile {
+	out := make(timeline.Profile, len(plan.Profile))
+	for i, s := range plan.Profile {
+		out[i] = timeline.Step{Span: s.Span, Amount: s.Allocation}
+	}
+	first, warm := plan.Phases[2].Start, plan.Phases[3].End
+	most := out.MaxOver(timeline.Span{Start: first, End: warm})
+	late := timeline.Span{Start: first, End: warm.Add(max(startLate, first.Sub(plan.Start)))}
+	return out.Max(timeline.Flat(late.Intersect(out.Span()), most)).Join()
+}
+
 // allocate returns what the instance gets in a step after its start, and what shapes it.
 func (p *planning) allocate(span timeline.Span, started timeline.Time) (resource.Vector, string) {
 	want := p.wanted.MaxOver(span)
