@@ -70,14 +70,18 @@ race: ## unit tests under the race detector
 # Packages with tests on real guests.
 GUESTS := ./testenv/vm ./agent ./agent/enforce ./agent/instance/service ./testenv/scenarios
 
-.PHONY: e2e
-e2e: ## end-to-end tests on real guests (root, apt)
+.PHONY: guests
+guests: deb ## the tests on real guests, one fleet at a time (root, apt)
 	@$(ENSURE) go vm host
-	# One fleet of guests at a time: two starve each other on two cores.
-	$(GO) test -p 1 -timeout 40m $(GUESTS)
+	$(GO) test -p 1 -timeout 60m $(GUESTS)
+
+.PHONY: demo
+demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP=1 leaves the fleet up
+	@$(ENSURE) go vm host
+	$(GO) run ./testenv/demo/cmd/glidepath-demo -version $(VERSION) $(if $(KEEP),-keep)
 
 .PHONY: test
-test: lint check race e2e ## everything: lint, unit tests, race detector, end to end on real guests
+test: lint check race ## lint, unit tests, race detector
 
 .PHONY: fmt
 fmt: ## format the source

@@ -37,7 +37,6 @@ func (d *demo) live(ctx context.Context) error {
 	start := d.campaign.Start.Std()
 	if late := time.Since(start); late > 0 {
 		d.screen.say("The move took longer than thought: the campaign should have begun %s ago, and begins now.", late.Round(time.Second))
-		start = time.Now()
 	} else if err := d.sleepUntil(ctx, start, "The campaign begins at "+start.Format("15:04:05 UTC")+"; its limits should rise before"); err != nil {
 		return err
 	}

@@ -328,8 +328,9 @@ func pausedGuest(t *testing.T, l lab) {
 	l.do(t, guest.Pause(l.ctx))
 	ctx, cancel := context.WithTimeout(l.ctx, 3*time.Second)
 	defer cancel()
-	if _, err := guest.Exec(ctx, "true"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a paused guest answered: %v", err)
+	// Where it gives up, dialling or waiting for the answer, depends on what was buffered.
+	if _, err := guest.Exec(ctx, "true"); err == nil {
+		t.Error("a paused guest answered")
 	}
 	l.do(t, guest.Resume(l.ctx))
 	l.shell(t, "host-b", "true")
