@@ -272,6 +272,7 @@ func TestDocumentsArePushedWhenTheySaySomethingNewAndToAnAgentThatCameBack(t *te
 func TestTheTargetFollowsThePlanUntilItIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
+		time.Sleep(grid - time.Minute) // so that the step of the planned switch ends soon
 		now := timeline.Of(time.Now())
 		little := timeline.Flat(planner.Grid(now, grid), resource.Vector{100, 64 << 20, 10, 10, 1 << 20, 1 << 20, 1e6, 1e6})
 		result, err := planner.Make(planner.Input{
