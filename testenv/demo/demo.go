@@ -43,7 +43,7 @@ const Instance = "cache-1"
 // Sizes and times of what is shown.
 const (
 	dataBytes      = 16 << 20
-	clientRate     = 8.0 // records per second of each of the four clients
+	clientRate     = 5.0 // records per second of each of the four clients
 	campaignCores  = .6
 	campaignMemory = 20 << 20
 	campaignLength = 45 * time.Second

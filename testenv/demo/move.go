@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -144,7 +145,24 @@ func limit(high, most int64) string {
 	return "any"
 }
 
-// wait waits for the end of a move, and returns it as it was recorded.
+// confirmed waits until a move's target serves. That it never will is an error.
+func (d *demo) confirmed(ctx context.Context, m *migration) error {
+	select {
+	case <-m.serving:
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), m.group.Wait())
+	}
+	now, err := d.fleet.Migration(ctx, m.ID)
+	if err != nil {
+		return errors.Join(err, m.group.Wait())
+	}
+	if !now.Confirmed() {
+		return errors.Join(m.group.Wait(), fmt.Errorf("migration %s was %s: %s", m.ID, now.Outcome, now.Reason))
+	}
+	return nil
+}
+
+// ended waits for the end of a move, and returns it as it was recorded.
 func (d *demo) ended(ctx context.Context, m *migration) (proto.Migration, error) {
 	if err := m.group.Wait(); err != nil {
 		return proto.Migration{}, err

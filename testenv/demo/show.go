@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/proto"
@@ -21,10 +22,8 @@ func (d *demo) move(ctx context.Context) error {
 		return err
 	}
 	d.moving = m
-	select {
-	case <-m.serving:
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), m.group.Wait())
+	if err := d.confirmed(ctx, m); err != nil {
+		return err
 	}
 	d.screen.say("Clients were without an answer for at most %s.", d.clients.Stats(time.Now()).Longest(m.CreatedAt.Std(), time.Now()).Length().Round(time.Millisecond))
 	return nil
@@ -125,8 +124,8 @@ func (d *demo) breakMove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if done.Outcome != proto.OutcomeAborted {
-		return fmt.Errorf("migration %s was %s although its target was broken", done.ID, done.Outcome)
+	if done.Outcome != proto.OutcomeAborted || !unhealthy(done) {
+		return fmt.Errorf("migration %s was %s, and not for its target's health: %s", done.ID, done.Outcome, done.Reason)
 	}
 	if err := d.glidepath(ctx, "migration", "show", done.ID); err != nil {
 		return err
@@ -151,6 +150,13 @@ func (d *demo) breakMove(ctx context.Context) error {
 	return err
 }
 
+// unhealthy reports whether a migration's target failed its health check.
+func unhealthy(m proto.Migration) bool {
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
+		return o.Kind == proto.OpStart && o.Result != nil && o.Result.Error != nil && o.Result.Error.Code == proto.FaultUnhealthy
+	})
+}
+
 // compare moves the instance again under the same load, without a schedule: the target gets what the source was configured with
 // at first, the limits of m.small, fixed.
 func (d *demo) compare(ctx context.Context) error {
@@ -164,10 +170,8 @@ func (d *demo) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-m.serving:
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), m.group.Wait())
+	if err := d.confirmed(ctx, m); err != nil {
+		return err
 	}
 	defer m.group.Wait() //nolint:errcheck // it is waited for below where it matters
 	const limits = "systemctl set-property --runtime redis-server.service CPUQuota=25% MemoryMax=128M"

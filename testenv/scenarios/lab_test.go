@@ -338,7 +338,7 @@ func (tr *trial) nothingLeft() {
 	}
 }
 
-// onlyOwner checks that a host that has given the instance away does not run, announce or hold it any more, and that nothing
+// moved checks that a host that has given the instance away does not run, announce or hold it any more, and that nothing
 // but the owner's reservations is left.
 func (tr *trial) moved() {
 	tr.Helper()

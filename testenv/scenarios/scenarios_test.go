@@ -5,6 +5,7 @@ package scenarios
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,8 +113,11 @@ func unhealthy(tr *trial) {
 	must(tr.T, err)
 	tr.prints[tr.target] = tr.footprint(tr.target)
 	m := tr.when(tr.migrate().ID, "ended", ended)
-	if m.Outcome != proto.OutcomeAborted {
-		tr.Errorf("%s: %s", m.Outcome, m.Reason)
+	failed := slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
+		return o.Kind == proto.OpStart && o.Result != nil && o.Result.Error != nil && o.Result.Error.Code == proto.FaultUnhealthy
+	})
+	if m.Outcome != proto.OutcomeAborted || !failed {
+		tr.Errorf("%s, and not for the target's health: %s", m.Outcome, m.Reason)
 	}
 	if host := tr.serves(serveWithin); host != tr.source {
 		tr.Errorf("it serves on %s", host)
