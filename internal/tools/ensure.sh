@@ -1,5 +1,5 @@
 #!/bin/sh
-# ensure.sh go|vm|deb: makes sure that what a target needs is there. As root on Debian it installs the missing packages
+# ensure.sh go|vm|host: makes sure that what a target needs is there. As root on Debian it installs the missing packages
 # and lists them; elsewhere it says what to install. It changes nothing when nothing is missing.
 set -eu
 
@@ -32,6 +32,7 @@ for what in "$@"; do
 		need mke2fs e2fsprogs
 		need ip iproute2
 		need zstd zstd
+		need nft nftables
 		;;
 	host) # what the tests of the agent's packages use on this machine
 		need rsync rsync
