@@ -180,7 +180,7 @@ func document(revision uint64, first, then int64, at timeline.Time) proto.Docume
 	return proto.Document{
 		Host: "host-a", Version: proto.DocumentVersion{Incarnation: 1, Revision: revision}, IssuedAt: now,
 		Instances: []proto.InstanceSchedule{{
-			Instance: "cache-1", Spec: spec(), Fence: 1, Schedule: steps, Bound: steps, Envelope: most, Floor: least, Safe: least, Max: most, Limited: true,
+			Instance: "cache-1", Spec: spec(), Fence: 1, Schedule: steps, Promised: steps, Floor: least, Safe: least, Max: most, Limited: true,
 		}},
 	}
 }

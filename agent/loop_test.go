@@ -229,7 +229,7 @@ func stepping(first, then int64, after time.Duration) proto.Document {
 	safe := full(min(first, then), 256<<20)
 	most := full(max(first, then), 256<<20)
 	return proto.Document{Host: "host-a", Version: proto.DocumentVersion{Incarnation: 1, Revision: 1}, Instances: []proto.InstanceSchedule{{
-		Instance: "cache-1", Fence: 1, Limited: true, Schedule: steps, Bound: steps, Envelope: most, Max: most, Safe: safe, Floor: safe,
+		Instance: "cache-1", Fence: 1, Limited: true, Schedule: steps, Promised: steps, Max: most, Safe: safe, Floor: safe,
 		Spec: proto.InstanceSpec{Name: "cache-1", Class: proto.Standard, Service: &proto.ServiceSpec{Unit: "redis.service"}},
 	}}}
 }

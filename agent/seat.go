@@ -77,7 +77,7 @@ func (l *loop) seat(ctx context.Context) {
 		}
 		s.target = enforce.Target{
 			Instance: schedule.Instance, Unit: schedule.Spec.Service.Unit, Data: schedule.Spec.Service.Data, Class: schedule.Spec.Class,
-			Limited: schedule.Limited && !document.Paused, Envelope: schedule.Envelope,
+			Limited: schedule.Limited && !document.Paused, Envelope: schedule.Max,
 		}
 		next = append(next, s)
 	}

@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"time"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -19,6 +21,10 @@ func (v DocumentVersion) Newer(w DocumentVersion) bool {
 	return v.Revision > w.Revision
 }
 
+// MemoryGiveBack is how long before its bound falls an agent begins to lower an instance's memory, which takes time to reclaim. Who
+// promises memory lets the promise end that much later than the need for it.
+const MemoryGiveBack = 30 * time.Second
+
 // Document is everything one host's agent needs to allocate without asking: the schedules of all its instances.
 type Document struct {
 	Host      string             `msgpack:"h" json:"host"`
@@ -30,16 +36,15 @@ type Document struct {
 }
 
 // InstanceSchedule is the schedule of one instance on one host, and how far its agent may depart from it. At every
-// instant Floor ≤ Safe ≤ Schedule ≤ Bound ≤ Max holds for each resource.
+// instant Floor ≤ Safe ≤ Schedule ≤ Promised ≤ Max holds for each resource.
 type InstanceSchedule struct {
 	Instance string           `msgpack:"i" json:"instance"`
 	Spec     InstanceSpec     `msgpack:"sp" json:"spec"`
 	Fence    uint64           `msgpack:"fe" json:"fence"`
 	Schedule timeline.Profile `msgpack:"s" json:"schedule"`
-	Bound    timeline.Profile `msgpack:"b" json:"bound"`     // inside the committed envelope; feedback goes no further
-	Envelope resource.Vector  `msgpack:"en" json:"envelope"` // the most of Bound over the document: what the drop-in tells systemd
+	Promised timeline.Profile `msgpack:"p" json:"promised"` // by the committed envelope; feedback goes as far as this and the host's headroom
 	Floor    resource.Vector  `msgpack:"fl" json:"floor"`
 	Safe     resource.Vector  `msgpack:"sf" json:"safe"`    // held when Schedule has run out
-	Max      resource.Vector  `msgpack:"mx" json:"max"`     // of the instance type
+	Max      resource.Vector  `msgpack:"mx" json:"max"`     // of the instance type; what the drop-in tells systemd
 	Limited  bool             `msgpack:"li" json:"limited"` // false in mode observe and when paused: measured, never limited
 }

@@ -69,7 +69,7 @@ func valid(s *proto.InstanceSchedule) error {
 	for _, v := range []struct {
 		name   string
 		amount resource.Vector
-	}{{"floor", s.Floor}, {"safe", s.Safe}, {"envelope", s.Envelope}, {"max", s.Max}} {
+	}{{"floor", s.Floor}, {"safe", s.Safe}, {"max", s.Max}} {
 		if err := v.amount.Valid(); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
@@ -77,8 +77,8 @@ func valid(s *proto.InstanceSchedule) error {
 	if err := validProfile(s.Schedule); err != nil {
 		return fmt.Errorf("schedule: %w", err)
 	}
-	if err := validProfile(s.Bound); err != nil {
-		return fmt.Errorf("bound: %w", err)
+	if err := validProfile(s.Promised); err != nil {
+		return fmt.Errorf("promised: %w", err)
 	}
 	if !s.Limited {
 		return nil // nothing of it is enforced
@@ -93,24 +93,21 @@ func validProfile(p timeline.Profile) error {
 	return p.Valid()
 }
 
-// ordered checks floor ≤ safe ≤ schedule ≤ bound ≤ envelope ≤ max at every instant of the schedule, which has no gaps:
+// ordered checks floor ≤ safe ≤ schedule ≤ promised ≤ max at every instant of the schedule, which has no gaps:
 // a gap would be an allocation of nothing.
 func ordered(s *proto.InstanceSchedule) error {
 	if err := below("floor", s.Floor, "safe", s.Safe); err != nil {
 		return err
 	}
-	if err := below("safe", s.Safe, "envelope", s.Envelope); err != nil {
+	if err := below("safe", s.Safe, "max", s.Max); err != nil {
 		return err
 	}
-	if err := below("envelope", s.Envelope, "max", s.Max); err != nil {
-		return err
-	}
-	for _, b := range s.Bound {
-		if err := below("bound", b.Amount, "envelope", s.Envelope); err != nil {
-			return fmt.Errorf("at %s: %w", b.Start, err)
+	for _, p := range s.Promised {
+		if err := below("promised", p.Amount, "max", s.Max); err != nil {
+			return fmt.Errorf("at %s: %w", p.Start, err)
 		}
 	}
-	b := 0
+	p := 0
 	for i, step := range s.Schedule {
 		if i > 0 && step.Start != s.Schedule[i-1].End {
 			return fmt.Errorf("the schedule has a gap at %s", s.Schedule[i-1].End)
@@ -118,14 +115,14 @@ func ordered(s *proto.InstanceSchedule) error {
 		if err := below("safe", s.Safe, "schedule", step.Amount); err != nil {
 			return fmt.Errorf("at %s: %w", step.Start, err)
 		}
-		for at := step.Start; at < step.End; at = s.Bound[b].End {
-			for b < len(s.Bound) && s.Bound[b].End <= at {
-				b++
+		for at := step.Start; at < step.End; at = s.Promised[p].End {
+			for p < len(s.Promised) && s.Promised[p].End <= at {
+				p++
 			}
-			if b == len(s.Bound) || !s.Bound[b].Contains(at) {
-				return fmt.Errorf("the schedule has no bound at %s", at)
+			if p == len(s.Promised) || !s.Promised[p].Contains(at) {
+				return fmt.Errorf("nothing is promised at %s", at)
 			}
-			if err := below("schedule", step.Amount, "bound", s.Bound[b].Amount); err != nil {
+			if err := below("schedule", step.Amount, "promised", s.Promised[p].Amount); err != nil {
 				return fmt.Errorf("at %s: %w", at, err)
 			}
 		}

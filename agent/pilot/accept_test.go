@@ -19,7 +19,7 @@ var hour = timeline.Span{Start: epoch, End: epoch + 3_600_000}
 func limited(name string, class proto.Class, safe, schedule, bound resource.Vector) proto.InstanceSchedule {
 	return proto.InstanceSchedule{
 		Instance: name, Limited: true, Fence: 5, Spec: proto.InstanceSpec{Name: name, Class: class},
-		Safe: safe, Schedule: timeline.Flat(hour, schedule), Bound: timeline.Flat(hour, bound), Envelope: bound, Max: bound,
+		Safe: safe, Schedule: timeline.Flat(hour, schedule), Promised: timeline.Flat(hour, schedule), Max: bound,
 	}
 }
 
@@ -64,19 +64,18 @@ func TestAcceptRefusesWithTheReason(t *testing.T) {
 		{"a negative floor", ErrInvalid, "negative", func(d *proto.Document) { d.Instances[0].Floor[0] = -1 }},
 		{"floor above safe", ErrInvalid, "floor 2 is above safe 1", func(d *proto.Document) { d.Instances[0].Floor[resource.ReadIOPS] = 2 }},
 		{"safe above the schedule", ErrInvalid, "above schedule", func(d *proto.Document) { d.Instances[0].Safe = amounts(3) }},
-		{"schedule above the bound", ErrInvalid, "above bound", func(d *proto.Document) { d.Instances[0].Bound = timeline.Flat(hour, amounts(1)) }},
-		{"bound above the envelope", ErrInvalid, "above envelope", func(d *proto.Document) { d.Instances[0].Envelope = amounts(2) }},
-		{"envelope above the type", ErrInvalid, "above max", func(d *proto.Document) { d.Instances[0].Max = amounts(2) }},
-		{"a bound that ends early", ErrInvalid, "no bound at", func(d *proto.Document) {
-			d.Instances[0].Bound = timeline.Flat(timeline.Span{Start: epoch, End: epoch + 1000}, amounts(3))
+		{"schedule above what is promised", ErrInvalid, "above promised", func(d *proto.Document) { d.Instances[0].Promised = timeline.Flat(hour, amounts(1)) }},
+		{"promise above the maximum", ErrInvalid, "above max", func(d *proto.Document) { d.Instances[0].Promised = timeline.Flat(hour, amounts(4)) }},
+		{"a promise that ends early", ErrInvalid, "nothing is promised at", func(d *proto.Document) {
+			d.Instances[0].Promised = timeline.Flat(timeline.Span{Start: epoch, End: epoch + 1000}, amounts(3))
 		}},
 		{"a gap in the schedule", ErrInvalid, "gap", func(d *proto.Document) {
 			s := &d.Instances[0].Schedule
 			*s = timeline.Profile{{Span: timeline.Span{Start: epoch, End: epoch + 10}, Amount: amounts(2)}, {Span: timeline.Span{Start: epoch + 20, End: epoch + 30}, Amount: amounts(2)}}
 		}},
-		{"one unordered step of several", ErrInvalid, "above bound", func(d *proto.Document) {
+		{"one unordered step of several", ErrInvalid, "above promised", func(d *proto.Document) {
 			half := epoch + 1000
-			d.Instances[0].Bound = timeline.Profile{
+			d.Instances[0].Promised = timeline.Profile{
 				{Span: timeline.Span{Start: epoch, End: half}, Amount: amounts(3)}, {Span: timeline.Span{Start: half, End: hour.End}, Amount: amounts(1)},
 			}
 		}},

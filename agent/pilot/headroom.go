@@ -21,18 +21,23 @@ func rank(c proto.Class) int {
 
 const ranks = 3
 
-// share sets the goal of every seat: its base, and of the host's headroom what feedback wants. Memory that falls
-// slowly is held already and comes first; then the classes in order; within a class everybody gets what he wants up to the same amount.
+// share sets the goal of every seat: its base, and what feedback wants, as far as it is promised to the instance or there is
+// headroom on the host. Memory that falls slowly is held already and comes first; then the classes in order; within a class
+// everybody gets what he wants up to the same amount.
 func share(seats []seat, headroom resource.Vector) {
 	for _, k := range resource.All() {
 		left := headroom[k]
 		for i := range seats {
 			seat := &seats[i]
 			seat.goal[k] = seat.base[k]
-			if seat.limited && seat.retained[k] > 0 {
-				seat.goal[k] = seat.retained[k]
-				left = take(left, seat.retained[k]-seat.base[k])
+			if !seat.limited {
+				continue
 			}
+			if seat.retained[k] > 0 {
+				seat.goal[k] = seat.retained[k]
+				left = take(left, max(0, seat.retained[k]-seat.promised[k]))
+			}
+			seat.goal[k] = max(seat.goal[k], min(seat.wanted[k], seat.promised[k]))
 		}
 		for class := range ranks {
 			left = fill(seats, k, class, left)

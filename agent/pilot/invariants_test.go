@@ -46,13 +46,13 @@ func schedules(name string) *rapid.Generator[proto.InstanceSchedule] {
 		for range rapid.IntRange(1, 4).Draw(t, "steps") {
 			span := timeline.Span{Start: at, End: at + timeline.Time(rapid.IntRange(1, 60).Draw(t, "seconds")*1000)}
 			scheduled := more(s.Safe, "scheduled")
-			bound := more(scheduled, "bound")
+			promised := more(scheduled, "promised")
 			s.Schedule = append(s.Schedule, timeline.Step{Span: span, Amount: scheduled})
-			s.Bound = append(s.Bound, timeline.Step{Span: span, Amount: bound})
-			s.Envelope = s.Envelope.Max(bound)
+			s.Promised = append(s.Promised, timeline.Step{Span: span, Amount: promised})
+			s.Max = s.Max.Max(promised)
 			at = span.End
 		}
-		s.Max = more(s.Envelope, "max")
+		s.Max = more(s.Max, "max")
 		return s
 	})
 }
@@ -123,7 +123,7 @@ func (in Input) observed(instance string) (Observed, bool) {
 	return Observed{}, false
 }
 
-func TestNoLimitAboveEnvelope(t *testing.T) {
+func TestNoLimitAboveTheBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in, d := decide(t)
 		for i, a := range d.Allocations {
@@ -134,11 +134,8 @@ func TestNoLimitAboveEnvelope(t *testing.T) {
 				}
 				continue
 			}
-			bound, ok := s.Bound.At(in.Now)
-			if !ok {
-				bound = s.Safe
-			}
-			if !a.Granted.Fits(bound) || !a.Granted.Fits(s.Envelope) {
+			bound := in.at(&s, in.Now).bound
+			if !a.Granted.Fits(bound) {
 				t.Fatalf("%s is granted %v, above %v", a.Instance, a.Granted, bound)
 			}
 		}
@@ -169,16 +166,18 @@ func TestHeadroomIsNeverOversubscribed(t *testing.T) {
 			var beyond int64
 			raised := false
 			for i, a := range d.Allocations {
-				if in.Document.Paused || !in.Document.Instances[i].Limited || a.Granted[k] <= a.Scheduled[k] {
+				promised, _ := in.Document.Instances[i].Promised.At(in.Now)
+				own := max(a.Scheduled[k], promised[k])
+				if in.Document.Paused || !in.Document.Instances[i].Limited || a.Granted[k] <= own {
 					continue
 				}
-				beyond += a.Granted[k] - a.Scheduled[k]
+				beyond += a.Granted[k] - own
 				o, _ := in.observed(a.Instance)
 				raised = raised || a.Granted[k] > o.Held[k]
 			}
 			// Memory that falls slowly may still be more than the headroom; then nobody is raised.
 			if beyond > headroom[k] && (raised || k != resource.Memory) {
-				t.Fatalf("%s: %d beyond the schedules, the headroom is %d", k, beyond, headroom[k])
+				t.Fatalf("%s: %d beyond what is promised, the headroom is %d", k, beyond, headroom[k])
 			}
 		}
 	})
@@ -243,8 +242,7 @@ func TestMemoryNeverFallsFastInsideTheBound(t *testing.T) {
 			s := in.Document.Instances[i]
 			o, running := in.observed(a.Instance)
 			held := o.Held[resource.Memory]
-			bound, ok := s.Bound.At(in.Now)
-			if !running || !ok || held > bound[resource.Memory] {
+			if says := in.at(&s, in.Now); !running || says.alone || held > says.bound[resource.Memory] {
 				continue // what is above the bound has to go at once
 			}
 			if least := held - max(held/memoryParts, leastFall); a.Granted[resource.Memory] < least {
@@ -262,7 +260,7 @@ func TestDecisionsComeToRest(t *testing.T) {
 			s := &in.Document.Instances[i]
 			at := s.Schedule[0].Start
 			s.Schedule = timeline.Flat(timeline.Span{Start: at, End: timeline.Forever}, s.Schedule[0].Amount)
-			s.Bound = timeline.Flat(s.Schedule.Span(), s.Bound[0].Amount)
+			s.Promised = timeline.Flat(s.Schedule.Span(), s.Promised[0].Amount)
 		}
 		in.Document.Headroom[0].End = timeline.Forever
 		for i := range in.Observed {

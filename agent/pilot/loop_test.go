@@ -219,6 +219,19 @@ func TestCriticalGetsTheHeadroomFirst(t *testing.T) {
 	}
 }
 
+// The host has nothing left that is not promised, and that is no reason to keep from an instance what was promised to it.
+func TestFeedbackStaysWithinThePromiseOnAFullHost(t *testing.T) {
+	s := limited("a", proto.Critical, cpu(100), cpu(200), cpu(1000))
+	s.Promised = timeline.Flat(hour, cpu(600))
+	d := documentOf(s)
+	d.Headroom = timeline.Flat(hour, cpu(0))
+	p := &program{instance: "a", cores: between(900, 900, 0, 0)}
+	newHost(t, cpu(1000), d, p).until(10)
+	if p.held[resource.CPU] != 600 {
+		t.Fatalf("held %v, 600m are promised and nothing else is free", p.held)
+	}
+}
+
 // One steps down when the other steps up, on a host that has no room for both.
 func TestHandoverIsOnTimeAndNeverOvercommits(t *testing.T) {
 	const at = 60
@@ -228,6 +241,7 @@ func TestHandoverIsOnTimeAndNeverOvercommits(t *testing.T) {
 		s.Schedule = timeline.Profile{
 			{Span: timeline.Span{Start: epoch, End: mid}, Amount: before}, {Span: timeline.Span{Start: mid, End: hour.End}, Amount: after},
 		}
+		s.Promised = s.Schedule
 		return s
 	}
 	a := &program{instance: "a", cores: between(50, 50, 0, 0)}
@@ -254,12 +268,14 @@ func TestRiseOfMemoryWaitsUntilTheOthersHasBeenTakenBack(t *testing.T) {
 		s.Schedule = timeline.Profile{
 			{Span: timeline.Span{Start: epoch, End: mid}, Amount: before}, {Span: timeline.Span{Start: mid, End: hour.End}, Amount: after},
 		}
-		s.Bound = s.Schedule
+		s.Promised = s.Schedule
 		return s
 	}
 	a := &program{instance: "a", memory: between(150*mib, 700*mib, 10, 90), stuck: 600 * mib}
 	b := &program{instance: "b", memory: between(150*mib, 150*mib, 0, 0)}
-	h := newHost(t, memory(1000*mib), documentOf(step("a", memory(800*mib), memory(200*mib)), step("b", memory(200*mib), memory(800*mib))), a, b)
+	doc := documentOf(step("a", memory(800*mib), memory(200*mib)), step("b", memory(200*mib), memory(800*mib)))
+	doc.Headroom = timeline.Flat(hour, memory(0))
+	h := newHost(t, memory(1000*mib), doc, a, b)
 	d := h.until(at + 20)
 	if a.held[resource.Memory] != 200*mib || b.held[resource.Memory] != 400*mib {
 		t.Fatalf("a holds %v with 400 MiB of debt, b %v; want 200 and 400 MiB", a.held, b.held)

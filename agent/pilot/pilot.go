@@ -69,17 +69,15 @@ func (s State) of(instance string) (feedback, bool) {
 type seat struct {
 	schedule *proto.InstanceSchedule
 	limited  bool
-	alone    bool // its schedule has run out
 	running  bool
 	observed Observed // zero when it is not running
 
-	scheduled resource.Vector // what the document says for now
-	base      resource.Vector // what it has without feedback: scheduled, or less when it gives back ahead of a step
-	bound     resource.Vector // how far feedback may go now
-	retained  resource.Vector // memory that it keeps for now because it falls slowly; 0 when nothing is kept
-	wanted    resource.Vector // what feedback asks for; 0 when nothing
-	goal      resource.Vector // what it is to have
-	final     resource.Vector // what it gets now, as far as there is room
+	allocation                 // for now
+	base       resource.Vector // what it has without feedback: scheduled, or less when it gives back ahead of a step
+	retained   resource.Vector // memory that it keeps for now because it falls slowly; 0 when nothing is kept
+	wanted     resource.Vector // what feedback asks for; 0 when nothing
+	goal       resource.Vector // what it is to have
+	final      resource.Vector // what it gets now, as far as there is room
 
 	reasons []Reason
 }
@@ -115,7 +113,7 @@ func seated(in Input) []seat {
 	for i := range seats {
 		schedule := &in.Document.Instances[i]
 		seat := seat{schedule: schedule, limited: schedule.Limited && !in.Document.Paused}
-		seat.scheduled, seat.bound, seat.alone = allocation(schedule, in.Now)
+		seat.allocation = in.at(schedule, in.Now)
 		seat.base = seat.scheduled
 		at, running := slices.BinarySearchFunc(in.Observed, schedule.Instance, func(o Observed, name string) int { return cmp.Compare(o.Instance, name) })
 		if running {
@@ -132,15 +130,25 @@ func seated(in Input) []seat {
 	return seats
 }
 
-// allocation returns what an instance has at t by its schedule, how far feedback may go, and whether the schedule does
-// not cover t: then it has its safe allocation, and no feedback, because nobody knows what else was promised.
-func allocation(s *proto.InstanceSchedule, t timeline.Time) (scheduled, bound resource.Vector, alone bool) {
+// allocation is what the document says of an instance at some time.
+type allocation struct {
+	scheduled resource.Vector
+	promised  resource.Vector // by the ledger, at least what is scheduled
+	bound     resource.Vector // how far feedback may go: what is promised to it or to nobody, at most the type's maximum
+	alone     bool            // the schedule has run out
+}
+
+// at returns what the document says of an instance at t. What its schedule does not cover is its safe allocation, without
+// feedback, because nobody knows what else was promised.
+func (in Input) at(s *proto.InstanceSchedule, t timeline.Time) allocation {
 	scheduled, ok := s.Schedule.At(t)
 	if !ok {
-		return s.Safe, s.Safe, true
+		return allocation{s.Safe, s.Safe, s.Safe, true}
 	}
-	bound, _ = s.Bound.At(t)
-	return scheduled, bound.Min(s.Envelope).Max(scheduled), false
+	promised, _ := s.Promised.At(t)
+	promised = promised.Max(scheduled)
+	headroom, _ := in.Document.Headroom.At(t)
+	return allocation{scheduled, promised, promised.Add(headroom).Min(s.Max).Max(scheduled), false}
 }
 
 // giveBackAhead lowers the base of instances that are about to step down, where what they free is needed: where the host could
@@ -151,21 +159,22 @@ func giveBackAhead(seats []seat, in Input) {
 		at := in.Now.Add(lead(k))
 		var both int64
 		for i := range seats {
-			later, _, _ := allocation(seats[i].schedule, at)
-			both = min(resource.Unlimited, both+max(seats[i].scheduled[k], later[k]))
+			later := in.at(seats[i].schedule, at)
+			both = min(resource.Unlimited, both+max(seats[i].scheduled[k], later.scheduled[k]))
 		}
 		short := both > in.Allocatable[k]
 		for i := range seats {
 			seat := &seats[i]
-			to, bound, _ := allocation(seat.schedule, at)
+			later := in.at(seat.schedule, at)
+			to := later.scheduled
 			if !short {
 				if k != resource.Memory {
 					continue
 				}
-				to = bound
+				to = later.bound
 			}
 			if seat.limited && to[k] < seat.base[k] {
-				seat.base[k] = to[k]
+				seat.base[k], seat.promised[k] = to[k], to[k]
 				seat.reasons = append(seat.reasons, Reason{k, GivingBack, seat.scheduled[k], to[k]})
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
 )
 
 // How feedback and the order of writes behave. What an instance may get in all is not decided here but by its document.
@@ -11,9 +12,6 @@ const (
 	// giveBack is how long before a step down its instance falls when somebody's rise needs what it frees: one round to write,
 	// one to measure.
 	giveBack = 2 * time.Second
-
-	// memoryGiveBack is the same for memory, which takes time to reclaim.
-	memoryGiveBack = 30 * time.Second
 
 	// nearPercent of the allocation is where feedback acts. Above it the next burst is cut; an allocation at a high
 	// quantile of the forecast is rarely that full.
@@ -73,7 +71,7 @@ func small(k resource.Kind) int64 {
 // lead is how long before a step down an instance gives back.
 func lead(k resource.Kind) time.Duration {
 	if k == resource.Memory {
-		return memoryGiveBack
+		return proto.MemoryGiveBack
 	}
 	return giveBack
 }

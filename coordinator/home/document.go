@@ -53,7 +53,7 @@ func schedule(view *state.View, host string, i proto.Instance, r proto.Reservati
 	}
 	app, _ := view.Application(spec.Application)
 	sizing := planner.NewSizing(spec.Class, kind, app, view.Fleet().Policy)
-	bound := within(capped(r.Envelope).Clip(span), sizing, kind.Max)
+	promised := within(capped(r.Envelope).Clip(span), sizing, kind.Max)
 
 	var want timeline.Profile
 	f, known := forecast(i.Name())
@@ -68,14 +68,13 @@ func schedule(view *state.View, host string, i proto.Instance, r proto.Reservati
 			want = want.Max(startUp(m, want))
 		}
 	default:
-		want = bound
+		want = promised
 	}
 	s := proto.InstanceSchedule{
-		Instance: i.Name(), Spec: spec, Fence: i.Fence, Bound: bound, Max: kind.Max, Floor: sizing.Floor,
+		Instance: i.Name(), Spec: spec, Fence: i.Fence, Promised: promised, Max: kind.Max, Floor: sizing.Floor,
 		Limited: spec.Mode == proto.Enforce && !i.Paused,
 	}
-	s.Schedule = fit(want, bound, sizing.Floor, kind.Max)
-	s.Envelope = bound.MaxOver(span)
+	s.Schedule = fit(want, promised, sizing.Floor, kind.Max)
 	s.Safe = lowest(s.Schedule)
 	if known {
 		s.Safe = s.Safe.Min(sizing.Safe(f)).Max(sizing.Floor)
@@ -150,21 +149,21 @@ func within(p timeline.Profile, s planner.Sizing, most resource.Vector) timeline
 	}).Join()
 }
 
-// fit returns the schedule on the bound's span: what is wanted where that is known, the bound where it is not, never above
-// the bound or below the floor.
-func fit(want, bound timeline.Profile, floor, most resource.Vector) timeline.Profile {
-	return timeline.Combine(bound, want, func(b, w resource.Vector) resource.Vector {
+// fit returns the schedule on the span of what is promised: what is wanted where that is known, all that is promised where it is not,
+// never above it or below the floor.
+func fit(want, promised timeline.Profile, floor, most resource.Vector) timeline.Profile {
+	return timeline.Combine(promised, want, func(p, w resource.Vector) resource.Vector {
 		if w.IsZero() {
-			w = b
+			w = p
 		}
-		w = w.Max(floor).Min(b)
+		w = w.Max(floor).Min(p)
 		for k := range w {
 			if most[k] >= resource.Unlimited {
 				w[k] = resource.Unlimited
 			}
 		}
 		return w
-	}).Clip(bound.Span())
+	}).Clip(promised.Span())
 }
 
 // lowest returns the smallest amount of each resource in a profile.

@@ -184,16 +184,16 @@ func (w *world) run(d time.Duration) proto.Document {
 func ordered(t *testing.T, d proto.Document) {
 	t.Helper()
 	for _, s := range d.Instances {
-		if err := errors.Join(s.Schedule.Valid(), s.Bound.Valid()); err != nil {
+		if err := errors.Join(s.Schedule.Valid(), s.Promised.Valid()); err != nil {
 			t.Error(err)
 		}
-		if !s.Floor.Fits(s.Safe) || !s.Safe.Fits(s.Envelope) || !s.Envelope.Fits(s.Max) {
-			t.Errorf("%s: floor %v, safe %v, envelope %v, max %v", s.Instance, s.Floor, s.Safe, s.Envelope, s.Max)
+		if !s.Floor.Fits(s.Safe) || !s.Safe.Fits(s.Max) {
+			t.Errorf("%s: floor %v, safe %v, max %v", s.Instance, s.Floor, s.Safe, s.Max)
 		}
 		for i, step := range s.Schedule {
-			bound, in := s.Bound.At(step.Start)
-			if !in || !s.Safe.Fits(step.Amount) || !step.Amount.Fits(bound) || !bound.Fits(s.Envelope) {
-				t.Errorf("%s at %s: safe %v, schedule %v, bound %v", s.Instance, step.Start, s.Safe, step.Amount, bound)
+			promised, in := s.Promised.At(step.Start)
+			if !in || !s.Safe.Fits(step.Amount) || !step.Amount.Fits(promised) || !promised.Fits(s.Max) {
+				t.Errorf("%s at %s: safe %v, schedule %v, promised %v", s.Instance, step.Start, s.Safe, step.Amount, promised)
 			}
 			if i > 0 && s.Schedule[i-1].End != step.Start {
 				t.Errorf("%s has a gap at %s", s.Instance, step.Start)

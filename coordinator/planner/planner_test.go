@@ -150,10 +150,13 @@ func TestTheAllocationRisesBeforeTheCampaignAndForTheStart(t *testing.T) {
 	if got := at(time.Hour).Allocation[resource.CPU]; got > 130 {
 		t.Errorf("in quiet times it gets %d", got)
 	}
-	for _, d := range []time.Duration{2 * time.Hour, 2*time.Hour + 30*time.Minute} {
+	for _, d := range []time.Duration{2*time.Hour - grid, 2*time.Hour - time.Second, 2 * time.Hour, 2*time.Hour + 30*time.Minute} {
 		if got := at(d).Allocation[resource.CPU]; got < 700 {
-			t.Errorf("in the campaign, at %s, it gets %d", d, got)
+			t.Errorf("around the campaign, at %s, it gets %d", d, got)
 		}
+	}
+	if got := at(2*time.Hour - grid - time.Second).Allocation[resource.CPU]; got > 130 {
+		t.Errorf("more than a step of the grid before the campaign it gets %d already", got)
 	}
 }
 
@@ -186,7 +189,7 @@ func TestARefusalNamesHostStepResourceAndAmount(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	short := no.Considered[0].Shortfall
-	if short.Host != "host-b" || short.Resource != resource.CPU || short.Missing != 135 || !short.Span.Overlaps(timeline.Span{Start: begin.Add(2 * time.Hour), End: begin.Add(3 * time.Hour)}) {
+	if short.Host != "host-b" || short.Resource != resource.CPU || short.Missing != 135 || !short.Span.Overlaps(timeline.Span{Start: begin.Add(2*time.Hour - grid), End: begin.Add(3 * time.Hour)}) {
 		t.Errorf("%v", short)
 	}
 	if !strings.Contains(err.Error(), "host-b") || !strings.Contains(err.Error(), "135m") {

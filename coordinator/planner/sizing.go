@@ -43,21 +43,24 @@ var leastMargin = resource.Vector{
 const memoryAhead = time.Hour
 
 // Allocation returns what an instance is to be given over the forecast's span, and whether the type's maximum cut
-// anything off. Each step gets the quantile and a margin, between floor and type maximum; memory gets the most of the
-// hour to come.
+// anything off. Each step gets the quantile of itself and of the step after it, so that limits rise before the demand does, and a
+// margin, between floor and type maximum. Memory gets the most of the hour to come, and keeps it until its agent
+// may have begun to take it back.
 func (s Sizing) Allocation(f proto.ForecastReply) (p timeline.Profile, cut resource.Vector) {
 	quantile := f.At(s.Quantile)
 	span := quantile.Span()
-	p = make(timeline.Profile, len(quantile))
-	for i, step := range quantile {
-		want := step.Amount.Scale(marginNum, marginDen).Max(step.Amount.Add(leastMargin))
-		ahead := timeline.Span{Start: step.Start, End: min(span.End, step.End.Add(memoryAhead))}
-		held := quantile.MaxOver(ahead)[resource.Memory]
-		want[resource.Memory] = max(want[resource.Memory], held+max(held/20, leastMargin[resource.Memory]))
-		p[i] = timeline.Step{Span: step.Span, Amount: want.Clamp(s.Floor, s.Type)}
+	step := max(time.Duration(f.Step)*time.Millisecond, time.Second)
+	for at := span.Start; at < span.End; {
+		next := min(span.End, at.Add(step))
+		most := quantile.MaxOver(timeline.Span{Start: at, End: next.Add(step)})
+		most[resource.Memory] = quantile.MaxOver(timeline.Span{Start: at.Add(-proto.MemoryGiveBack), End: next.Add(memoryAhead)})[resource.Memory]
+		want := most.Scale(marginNum, marginDen).Max(most.Add(leastMargin))
+		got := want.Clamp(s.Floor, s.Type)
+		p = append(p, timeline.Step{Span: timeline.Span{Start: at, End: next}, Amount: got})
 		for k := range want {
-			cut[k] = max(cut[k], want[k]-p[i].Amount[k])
+			cut[k] = max(cut[k], want[k]-got[k])
 		}
+		at = next
 	}
 	return p.Join(), cut
 }
