@@ -27,7 +27,8 @@ type Link struct {
 
 var _ raft.StreamLayer = (*Link)(nil)
 
-// NewLink returns a link of the coordinator whose RPC address is addr. dial makes an authenticated connection to a coordinator.
+// NewLink returns a link of the coordinator whose RPC address is addr. dial makes an authenticated connection to a coordinator;
+// its context bounds the dialling, not the connection's life.
 func NewLink(addr string, dial func(ctx context.Context, addr string) (net.Conn, error)) *Link {
 	return &Link{addr: linkAddr(addr), dial: dial, inbound: make(chan net.Conn), closed: make(chan struct{})}
 }
