@@ -150,6 +150,11 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 		_ = stdinW.Close()
 		return local{}, err
 	}
+	// Before there is anybody else to write: the exchange passes on the peer's data, and begin may be closed, as soon as this
+	// has returned. The pipe holds the job until the worker reads it.
+	if err := frame.Write(stdinW, frameJob, b); err != nil {
+		return local{}, errors.Join(err, stdinR.Close(), stdinW.Close(), stdoutR.Close(), stdoutW.Close())
+	}
 	out, outW := io.Pipe()
 	if tee == nil {
 		tee = io.Discard
@@ -172,16 +177,12 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 				}
 			})
 		}
-		err := frame.Write(stdinW, frameJob, b)
-		if err == nil {
-			c := Command{
-				Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Write: write,
-			}
-			var status int
-			status, err = w.runner.Run(ctx, c)
-			if err == nil && status != 0 {
-				err = fmt.Errorf("%s ended with status %d", c.Name, status)
-			}
+		c := Command{
+			Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Write: write,
+		}
+		status, err := w.runner.Run(ctx, c)
+		if err == nil && status != 0 {
+			err = fmt.Errorf("%s ended with status %d", c.Name, status)
 		}
 		if err != nil {
 			// It may never have started: then nobody else closes its ends.

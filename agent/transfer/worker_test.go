@@ -1,0 +1,62 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/glidepath/glidepath/agent/transfer/frame"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// listener is a worker that only keeps what it is told.
+type listener struct{ told []byte }
+
+func (l *listener) Run(_ context.Context, c Command) (int, error) {
+	b := make([]byte, 64<<10)
+	n, err := c.Stdin.Read(b)
+	l.told = b[:n]
+	if err != nil {
+		return -1, err
+	}
+	result, err := proto.Marshal(end{})
+	if err != nil {
+		return -1, err
+	}
+	err = frame.Write(c.Stdout, frameResult, result)
+	for _, f := range []*os.File{c.Stdin, c.Stdout} {
+		_ = f.Close()
+	}
+	return 0, err
+}
+
+func TestAWorkerIsToldItsJobBeforeAnythingElse(t *testing.T) {
+	begun := make(chan struct{})
+	close(begun)
+	for name, c := range map[string]struct {
+		work  string
+		begin chan struct{}
+	}{
+		"the peer's data are there first":        {workApply, nil},
+		"the word to begin has been given first": {workSend, begun},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l listener
+			p, err := workers{runner: &l}.local(job{Work: c.work, Root: "/srv/data"}, nil, nil, c.begin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go io.Copy(io.Discard, p.out)
+			if _, err := p.in.Write([]byte("data")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(l.told) == 0 || l.told[0] != frameJob {
+				t.Errorf("told %q", l.told)
+			}
+		})
+	}
+}
