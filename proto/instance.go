@@ -1,5 +1,10 @@
 package proto
 
+import (
+	"fmt"
+	"time"
+)
+
 // InstanceSpec is an instance as an operator describes it in a file.
 type InstanceSpec struct {
 	Name        string       `msgpack:"n" json:"name" yaml:"name"`                                   // letters, digits and -, at most 63
@@ -30,7 +35,42 @@ type HealthSpec struct {
 	HTTP string   `msgpack:"h" json:"http,omitzero" yaml:"http,omitempty"`  // ":8080/ready": port and path that answer 2xx or 3xx
 	Exec []string `msgpack:"e" json:"exec,omitempty" yaml:"exec,omitempty"` // command that exits 0
 	User string   `msgpack:"u" json:"user,omitzero" yaml:"user,omitempty"`  // who runs Exec; nobody by default
+
+	Within Seconds `msgpack:"w" json:"within_s,omitzero" yaml:"within,omitempty"` // of its start the instance must pass, or a move is aborted; 0 is HealthWithin
 }
+
+// HealthWithin is how long an instance may take to pass its health check after a start, unless it says otherwise.
+const HealthWithin = 30 * time.Second
+
+// HealthWithinMost is the most that an instance may say.
+const HealthWithinMost = 10 * time.Minute
+
+// Time returns how long an instance may take to pass.
+func (h HealthSpec) Time() time.Duration {
+	if h.Within == 0 {
+		return HealthWithin
+	}
+	return time.Duration(h.Within) * time.Second
+}
+
+// Seconds is a length of time in whole seconds. Files write it with its unit, like 30s or 2m.
+type Seconds int64
+
+// UnmarshalYAML reads a duration with its unit.
+func (s *Seconds) UnmarshalYAML(read func(any) error) error {
+	var d time.Duration
+	if err := read(&d); err != nil {
+		return err
+	}
+	if d%time.Second != 0 {
+		return fmt.Errorf("%s is not a whole number of seconds", d)
+	}
+	*s = Seconds(d / time.Second)
+	return nil
+}
+
+// MarshalYAML writes s as it is read.
+func (s Seconds) MarshalYAML() (any, error) { return (time.Duration(s) * time.Second).String(), nil }
 
 // ExecUser returns who runs Exec.
 func (h HealthSpec) ExecUser() string {

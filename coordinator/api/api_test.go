@@ -183,6 +183,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"loopback":             {put, spec(func(s *proto.InstanceSpec) { s.Address = "127.0.0.2/8" }), nil, v1.CodeInvalid, 400, "can't move"},
 		"unknown class":        {put, spec(func(s *proto.InstanceSpec) { s.Class = "gold" }), nil, v1.CodeInvalid, 400, "none of critical"},
 		"unknown mode":         {put, spec(func(s *proto.InstanceSpec) { s.Mode = "force" }), nil, v1.CodeInvalid, 400, "neither observe nor enforce"},
+		"no time to pass":      {put, spec(func(s *proto.InstanceSpec) { s.Health.Within = 3600 }), nil, v1.CodeInvalid, 400, "1h0m0s is not between"},
 		"two health checks":    {put, spec(func(s *proto.InstanceSpec) { s.Health.HTTP = ":80/" }), nil, v1.CodeInvalid, 400, "one of tcp, http and exec"},
 		"no port":              {put, spec(func(s *proto.InstanceSpec) { s.Health.TCP = 70000 }), nil, v1.CodeInvalid, 400, "is no port"},
 		"not a port":           {put, spec(func(s *proto.InstanceSpec) { s.Health = proto.HealthSpec{HTTP: "http://x/"} }), nil, v1.CodeInvalid, 400, "like :8080/ready"},

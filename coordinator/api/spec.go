@@ -129,6 +129,9 @@ func checkHealth(h proto.HealthSpec) (problems []string) {
 	} else if h.User != "" {
 		bad("health.user: it is who runs exec, and there is no exec")
 	}
+	if h.Within < 0 || h.Time() > proto.HealthWithinMost {
+		bad("health.within: %s is not between 1s and %s", h.Time(), proto.HealthWithinMost)
+	}
 	if set > 1 {
 		bad("health: use one of tcp, http and exec")
 	}

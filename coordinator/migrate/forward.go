@@ -30,7 +30,7 @@ const (
 	switchQuiet = 15 * time.Second // between freeze and commit
 	finalStall  = 15 * time.Second // beside the time to reread the content
 	rereadRate  = 64 << 20         // bytes per second, at the least
-	startLimit  = 2 * time.Minute
+	startLimit  = 90 * time.Second // until the unit is active, beside the time that its health check has
 	startRetry  = 10 * time.Second
 
 	confirmRetry = 30 * time.Second // before a target that can't be confirmed is made to refuse
@@ -231,7 +231,7 @@ func (w *walker) handOver(ctx context.Context, s scene) error {
 func (w *walker) start(ctx context.Context, s scene) error {
 	// A target that renews its permit is there, however its operation's own call fares.
 	o := order{
-		kind: proto.OpStart, host: s.m.Target, limit: startLimit, silence: permitOver,
+		kind: proto.OpStart, host: s.m.Target, limit: startLimit + s.i.Spec.Health.Time(), silence: permitOver,
 		heard: func() time.Time { return w.lastPermit(s.m.ID) },
 	}
 	if _, err := w.perform(ctx, s, o); err != nil {

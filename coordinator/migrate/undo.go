@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	disarmLeast = time.Second // for a target to refuse although its permits are over already
-	thawLimit   = 3 * time.Minute
-	thawTries   = 3   // after which a source that runs but is not healthy is left as it is
-	cleanTries  = 100 // after which a target that can't be cleaned is left to its operator
+	disarmLeast = time.Second       // for a target to refuse although its permits are over already
+	thawLimit   = 150 * time.Second // until the unit is active, beside the time that its health check has
+	thawTries   = 3                 // after which a source that runs but is not healthy is left as it is
+	cleanTries  = 100               // after which a target that can't be cleaned is left to its operator
 	lostAgain   = 5 * time.Second
 )
 
@@ -50,7 +50,7 @@ func (w *walker) thaw(ctx context.Context, s scene) error {
 	if done, err := w.disarm(ctx, s); !done || err != nil {
 		return err
 	}
-	o := order{kind: proto.OpThaw, host: s.m.Source, limit: thawLimit}
+	o := order{kind: proto.OpThaw, host: s.m.Source, limit: thawLimit + s.i.Spec.Health.Time()}
 	if _, err := w.perform(ctx, s, o); err != nil {
 		var fault *proto.Fault
 		n, _ := failures(s.m, o, s.i.Fence)

@@ -19,13 +19,12 @@ import (
 const (
 	healthEvery  = 500 * time.Millisecond
 	healthPasses = 3
-	healthTime   = 30 * time.Second
 	attemptTime  = 5 * time.Second
 )
 
 // settled waits until the health check has passed three times running, with the unit active and not restarted in between.
 func (d *Driver) settled(ctx context.Context, spec proto.InstanceSpec) error {
-	limited, cancel := context.WithTimeout(ctx, healthTime)
+	limited, cancel := context.WithTimeout(ctx, spec.Health.Time())
 	defer cancel()
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
@@ -35,24 +34,31 @@ func (d *Driver) settled(ctx context.Context, spec proto.InstanceSpec) error {
 		if r := d.Fence.Get(spec.Name); r.State != proto.FenceOwner && r.State != proto.FenceStarting {
 			return d.refusal(fmt.Sprintf("instance %s may no longer run here: it is %s", spec.Name, r.State), "see `glidepath migration show "+r.Migration+"`")
 		}
+		var wrong error
 		u, err := d.Systemd.Unit(limited, spec.Service.Unit)
 		switch {
 		case err != nil:
-			last = err
+			wrong = err
 		case u.ActiveState == "failed":
 			return d.unhealthy(spec, fmt.Errorf("unit %s has failed (%s)", u.Name, u.Result))
 		case u.ActiveState != "active":
-			last = fmt.Errorf("unit %s is %s", u.Name, u.ActiveState)
-		case u.InvocationID != invocation:
-			passes, invocation = 0, u.InvocationID
-			last = d.attempt(limited, spec)
+			wrong = fmt.Errorf("unit %s is %s", u.Name, u.ActiveState)
 		default:
-			last = d.attempt(limited, spec)
+			if u.InvocationID != invocation {
+				passes, invocation = 0, u.InvocationID
+			}
+			wrong = d.attempt(limited, spec)
 		}
-		if last != nil {
+		switch {
+		case wrong != nil:
 			passes = 0
-		} else if passes++; passes == healthPasses {
-			return nil
+			if last == nil || limited.Err() == nil { // what was wrong before the time was over says more than that it is
+				last = wrong
+			}
+		default:
+			if passes++; passes == healthPasses {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:
@@ -78,7 +84,7 @@ func (d *Driver) unhealthy(spec proto.InstanceSpec, why error) error {
 		why = fmt.Errorf("it did not pass %d times running", healthPasses)
 	}
 	return &proto.Fault{
-		Code: proto.FaultUnhealthy, What: fmt.Sprintf("instance %s on host %s does not pass its health check within %s: %v", spec.Name, d.Host, healthTime, why),
+		Code: proto.FaultUnhealthy, What: fmt.Sprintf("instance %s on host %s does not pass its health check within %s: %v", spec.Name, d.Host, spec.Health.Time(), why),
 		Remedy: "see journalctl -u " + spec.Service.Unit + " there",
 	}
 }

@@ -113,13 +113,13 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 func health(h proto.HealthSpec) string {
 	switch {
 	case h.TCP != 0:
-		return fmt.Sprintf("port %d accepts", h.TCP)
+		return fmt.Sprintf("port %d accepts, within %s of a start", h.TCP, h.Time())
 	case h.HTTP != "":
-		return "http " + h.HTTP
+		return fmt.Sprintf("http %s, within %s of a start", h.HTTP, h.Time())
 	case len(h.Exec) > 0:
-		return "exec " + strings.Join(h.Exec, " ") + " as " + h.ExecUser()
+		return fmt.Sprintf("exec %s as %s, within %s of a start", strings.Join(h.Exec, " "), h.ExecUser(), h.Time())
 	}
-	return "the unit is active"
+	return fmt.Sprintf("the unit is active, within %s of a start", h.Time())
 }
 
 // How often a command that waits looks, and how long it waits unless told otherwise.
