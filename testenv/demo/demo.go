@@ -46,10 +46,11 @@ const (
 	clientRate     = 5.0 // records per second of each of the four clients
 	campaignCores  = .6
 	campaignMemory = 20 << 20
-	campaignLength = 45 * time.Second
-	campaignLead   = 100 * time.Second // from registering it until it begins
+	campaignLength = 30 * time.Second
+	campaignLead   = 80 * time.Second // from registering it until it begins
+	campaignNotice = 3 * gridStep     // the least that limits need to rise before it
 	gridStep       = 10 * time.Second
-	probation      = 15 * time.Second
+	probation      = 5 * time.Second
 )
 
 // demo is a demonstration that runs.

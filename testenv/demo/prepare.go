@@ -5,12 +5,10 @@ package demo
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
@@ -72,7 +70,7 @@ func (d *demo) teach(ctx context.Context) error {
 	if err := d.write("history.csv", trace.WriteCSV); err != nil {
 		return err
 	}
-	if err := d.write("campaigns.csv", func(w io.Writer) error { return writeEvents(w, trace) }); err != nil {
+	if err := d.write("campaigns.csv", trace.WriteEvents); err != nil {
 		return err
 	}
 	d.screen.say("This history is made up, by testenv/traces: two weeks with a daily season and %d earlier campaigns.", len(trace.Events))
@@ -82,14 +80,22 @@ func (d *demo) teach(ctx context.Context) error {
 	if err := d.glidepath(ctx, "event", "add", "--file", "campaigns.csv", "--instance", Instance); err != nil {
 		return err
 	}
-	start := timeline.Of(now.Add(campaignLead)).Ceil(gridStep)
-	d.campaign = timeline.Span{Start: start, End: start.Add(campaignLength)}
-	if err := d.glidepath(ctx, "event", "add", "campaign", "--instance", Instance,
-		"--start", start.Std().Format(time.RFC3339), "--for", campaignLength.String()); err != nil {
+	if err := d.register(ctx, now.Add(campaignLead)); err != nil {
 		return err
 	}
 	return d.glidepath(ctx, "forecast", Instance, "--horizon", "5m", "--resource", "cpu")
 }
+
+// register registers the campaign, to begin at the next step of the grid.
+func (d *demo) register(ctx context.Context, from time.Time) error {
+	start := timeline.Of(from).Ceil(gridStep)
+	d.campaign = timeline.Span{Start: start, End: start.Add(campaignLength)}
+	return d.glidepath(ctx, "event", "add", "campaign", "--id", campaignID, "--instance", Instance,
+		"--start", start.Std().Format(time.RFC3339), "--for", campaignLength.String())
+}
+
+// campaignID is the name of the campaign that is shown.
+const campaignID = "sale"
 
 // history makes two weeks that end now, of a Redis like the one that is shown.
 func history(now time.Time) (traces.Trace, error) {
@@ -103,18 +109,6 @@ func history(now time.Time) (traces.Trace, error) {
 		spec.Campaigns = append(spec.Campaigns, traces.Campaign{Start: spec.Start.Add(after), Length: 2 * time.Hour})
 	}
 	return traces.Generate(spec)
-}
-
-// writeEvents writes the earlier campaigns as `glidepath event add` reads them.
-func writeEvents(w io.Writer, trace traces.Trace) error {
-	out := csv.NewWriter(w)
-	rows := [][]string{{"kind", "start", "end", "size"}}
-	for _, e := range trace.Events {
-		rows = append(rows, []string{
-			e.Kind, e.Span.Start.Std().Format(time.RFC3339), e.Span.End.Std().Format(time.RFC3339), strconv.FormatFloat(e.Size, 'g', -1, 64),
-		})
-	}
-	return out.WriteAll(rows)
 }
 
 // makePlan shows how the move would go.

@@ -33,10 +33,17 @@ func (d *demo) move(ctx context.Context) error {
 func (d *demo) live(ctx context.Context) error {
 	m := d.moving
 	defer m.group.Wait() //nolint:errcheck // it is waited for below where it matters
+	if time.Until(d.campaign.Start.Std()) < campaignNotice {
+		d.screen.say("The move took longer than thought, so the campaign is put off a little.")
+		if err := d.glidepath(ctx, "event", "remove", campaignID); err != nil {
+			return err
+		}
+		if err := d.register(ctx, time.Now().Add(campaignNotice)); err != nil {
+			return err
+		}
+	}
 	start := d.campaign.Start.Std()
-	if late := time.Since(start); late > 0 {
-		d.screen.say("The move took longer than thought: the campaign should have begun %s ago, and begins now.", late.Round(time.Second))
-	} else if err := d.sleepUntil(ctx, start, "The campaign begins at "+start.Format("15:04:05 UTC")+"; its limits should rise before"); err != nil {
+	if err := d.sleepUntil(ctx, start, "The campaign begins at "+start.Format("15:04:05 UTC")+"; its limits should rise before"); err != nil {
 		return err
 	}
 	d.screen.say("The campaign begins: requests that cost %.1f cores, and %s more data.", campaignCores, mebibytes(campaignMemory))

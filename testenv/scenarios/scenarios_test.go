@@ -3,8 +3,12 @@
 package scenarios
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +16,10 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
+	"github.com/glidepath/glidepath/testenv/traces"
 )
 
 func TestScenarios(t *testing.T) {
@@ -40,13 +46,35 @@ func TestScenarios(t *testing.T) {
 
 // tooSmall: refused, naming host, step, resource and missing amount; nothing changed anywhere.
 func tooSmall(tr *trial) {
-	// Without history a type's maximum stands in for the forecast, and 64 cores is more than the host has.
-	_, err := tr.f.CLI(tr.ctx, "migrate", instance, "--to", tr.target, "--type", "m.huge")
+	// A campaign that took five cores four times before is about to come again: the host has two.
+	now := time.Now()
+	spec := traces.Spec{Seed: 1, Length: 14 * 24 * time.Hour, Shapes: traces.Redis()}
+	spec.Start = timeline.Of(now).Floor(5 * time.Minute).Add(-spec.Length)
+	spec.Shapes[resource.CPU].Campaign = 5000
+	spec.Shapes[resource.Memory] = traces.Shape{Base: 2 * dataBytes, Swing: .05, Noise: .01}
+	for _, after := range []time.Duration{66 * time.Hour, 133 * time.Hour, 200 * time.Hour, 267 * time.Hour} {
+		spec.Campaigns = append(spec.Campaigns, traces.Campaign{Start: spec.Start.Add(after), Length: 2 * time.Hour})
+	}
+	trace, err := traces.Generate(spec)
+	must(tr.T, err)
+	tr.write("history.csv", trace.WriteCSV)
+	tr.write("campaigns.csv", trace.WriteEvents)
+	start := timeline.Of(now).Floor(time.Minute).Add(4 * time.Minute)
+	for _, args := range [][]string{
+		{"history", "import", instance, "-f", "history.csv"},
+		{"event", "add", "--file", "campaigns.csv", "--instance", instance},
+		{"event", "add", "campaign", "--id", "next", "--instance", instance, "--start", start.Std().Format(time.RFC3339), "--for", "1m"},
+	} {
+		_, err := tr.f.CLIIn(tr.ctx, tr.files, args...)
+		must(tr.T, err)
+	}
+	_, err = tr.f.CLI(tr.ctx, "migrate", instance, "--to", tr.target, "--type", "m.huge")
 	var exit *fleet.ExitError
 	if !errors.As(err, &exit) || exit.Code != 3 {
 		tr.Fatalf("not refused: %v", err)
 	}
-	for _, word := range []string{tr.target, "cpu", "short", "20"} { // the year of the step is in it
+	at := start.Add(-10 * time.Second).Std() // limits rise a step of the grid before the campaign
+	for _, word := range []string{tr.target, "short of cpu by ", at.Format("2006-01-02T15:04:05")} {
 		if !strings.Contains(exit.Stderr, word) {
 			tr.Errorf("the refusal does not say %q: %s", word, exit.Stderr)
 		}
@@ -56,6 +84,16 @@ func tooSmall(tr *trial) {
 	if i := tr.instance(); i.Owner != tr.source || i.Migration != "" || i.Spec.Type != "m.small" {
 		tr.Errorf("the instance has changed: %+v", i)
 	}
+	_, err = tr.f.CLI(tr.ctx, "event", "remove", "next")
+	must(tr.T, err)
+}
+
+// write makes a file in the folder that commands are run in.
+func (tr *trial) write(name string, content func(io.Writer) error) {
+	tr.Helper()
+	var text bytes.Buffer
+	must(tr.T, content(&text))
+	must(tr.T, os.WriteFile(filepath.Join(tr.files, name), text.Bytes(), 0o600))
 }
 
 // moves: the move of the demo, with the limits read from the target's kernel.

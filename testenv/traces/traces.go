@@ -2,10 +2,12 @@
 package traces
 
 import (
+	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
@@ -209,4 +211,15 @@ func (t Trace) WriteCSV(w io.Writer) error {
 		}
 	}
 	return out.Flush()
+}
+
+// WriteEvents writes the events as `glidepath event add --file` reads them.
+func (t Trace) WriteEvents(w io.Writer) error {
+	rows := [][]string{{"kind", "start", "end", "size"}}
+	for _, e := range t.Events {
+		rows = append(rows, []string{
+			e.Kind, e.Span.Start.Std().Format(time.RFC3339), e.Span.End.Std().Format(time.RFC3339), strconv.FormatFloat(e.Size, 'g', -1, 64),
+		})
+	}
+	return csv.NewWriter(w).WriteAll(rows)
 }
