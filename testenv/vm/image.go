@@ -119,7 +119,7 @@ func (i Image) key(guestdHash string) string {
 	for _, name := range slices.Sorted(maps.Keys(i.Files)) {
 		files = append(files, entry{name, i.Files[name]})
 	}
-	return hashOf(i.baseKey(), guestdHash, files, i.Masked, i.Disabled, i.DiskGiB, systemFiles())
+	return hashOf(i.baseKey(), guestdHash, files, i.Masked, i.Disabled, i.DiskGiB, systemFiles(), keptGenerators())
 }
 
 // hashOf returns a short hash of values that have a stable JSON form.

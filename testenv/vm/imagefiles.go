@@ -119,6 +119,9 @@ func (i Image) furnish(root, guestd string) error {
 			return err
 		}
 	}
+	if err := maskGenerators(root); err != nil {
+		return err
+	}
 	wants := filepath.Join(units, "sysinit.target.wants")
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		return err
@@ -183,4 +186,29 @@ func resolveInside(root, name string) (string, error) {
 		return "", fmt.Errorf("%s leads out of the image to %s", name, found)
 	}
 	return found, nil
+}
+
+// keptGenerators are the programs that systemd asks for units at boot and at every reload, and that a guest needs. Emulated, each
+// of the others costs as long as starting a service, and answers that there is nothing to do.
+func keptGenerators() []string { return []string{"systemd-fstab-generator"} }
+
+func maskGenerators(root string) error {
+	const folder = "systemd/system-generators"
+	there, err := os.ReadDir(filepath.Join(root, "usr/lib", folder))
+	if err != nil {
+		return err
+	}
+	masks := filepath.Join(root, "etc", folder)
+	if err := os.MkdirAll(masks, 0o755); err != nil {
+		return err
+	}
+	for _, generator := range there {
+		if slices.Contains(keptGenerators(), generator.Name()) {
+			continue
+		}
+		if err := replaceLink("/dev/null", filepath.Join(masks, generator.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }

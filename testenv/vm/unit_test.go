@@ -122,7 +122,11 @@ func TestFurnishMasksUnitsAndStaysInsideTheTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	victim := filepath.Join(outside, "fstab")
+	generators := filepath.Join(root, "usr/lib/systemd/system-generators")
 	if err := errors.Join(
+		os.MkdirAll(generators, 0o755),
+		os.WriteFile(filepath.Join(generators, "systemd-fstab-generator"), nil, 0o755),
+		os.WriteFile(filepath.Join(generators, "systemd-other-generator"), nil, 0o755),
 		os.WriteFile(victim, []byte("theirs"), 0o600),
 		os.Symlink(victim, filepath.Join(root, "etc/fstab")),
 		os.Symlink("/lib/systemd/system/redis-server.service", filepath.Join(wants, "redis-server.service")),
@@ -141,6 +145,10 @@ func TestFurnishMasksUnitsAndStaysInsideTheTree(t *testing.T) {
 	}
 	if target, err := os.Readlink(filepath.Join(root, "etc/systemd/system/x.timer")); target != "/dev/null" {
 		t.Errorf("the masked unit leads to %q, %v", target, err)
+	}
+	masks, err := filepath.Glob(filepath.Join(root, "etc/systemd/system-generators/*"))
+	if err != nil || len(masks) != 1 || filepath.Base(masks[0]) != "systemd-other-generator" {
+		t.Errorf("the masked generators are %v, %v", masks, err)
 	}
 	if _, err := os.Lstat(filepath.Join(wants, "redis-server.service")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the disabled unit is still wanted: %v", err)
