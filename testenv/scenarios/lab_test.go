@@ -69,23 +69,27 @@ type lab struct {
 	trial int
 }
 
+// debs returns the folder with the packages that `make deb` built.
+func debs() string {
+	if folder := os.Getenv("GLIDEPATH_DEBS"); folder != "" {
+		return folder
+	}
+	return filepath.Join("..", "..", "dist")
+}
+
 // newLab brings the fleet up and adopts the Redis on host-a.
 func newLab(t *testing.T) *lab {
 	vmtest.Require(t)
-	debs := os.Getenv("GLIDEPATH_DEBS")
-	if debs == "" {
-		debs = filepath.Join("..", "..", "dist")
-	}
-	if found, _ := filepath.Glob(filepath.Join(debs, "*.deb")); len(found) == 0 { //nolint:errcheck // the pattern is good
+	if found, _ := filepath.Glob(filepath.Join(debs(), "*.deb")); len(found) == 0 { //nolint:errcheck // the pattern is good
 		if os.Getenv("CI") != "" {
-			t.Fatalf("no packages in %s: run make deb", debs)
+			t.Fatalf("no packages in %s: run make deb", debs())
 		}
-		t.Skipf("no packages in %s: run make deb", debs)
+		t.Skipf("no packages in %s: run make deb", debs())
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	f, err := fleet.Up(ctx, fleet.Options{
-		Name: "scenarios", Debs: debs, GridStep: 10 * time.Second, Probation: probation,
+		Name: "scenarios", Debs: debs(), GridStep: 10 * time.Second, Probation: probation,
 		Progress: func(text string) { t.Log(text) }, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

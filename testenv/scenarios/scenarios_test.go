@@ -39,6 +39,7 @@ func TestScenarios(t *testing.T) {
 		{"the leader is killed during the switch", leaderKilled("frozen", decided(proto.DecideFreeze))},
 		{"all coordinators are away for a minute", coordinatorsAway},
 		{"a source that reboots after the move does not run it again", sourceReboots},
+		{"the coordinator's package makes a fleet on a host", packaged},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) })
 	}
