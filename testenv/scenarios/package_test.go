@@ -26,7 +26,9 @@ func packaged(tr *trial) {
 	out, err := host.Shell(tr.ctx, `
 		set -eu
 		systemctl is-active glidepathd.service && exit 1
-		for door in rpc gossip api; do echo "$door: {advertise: `+address+`}"; done >>/etc/glidepath/coordinator.yaml
+		echo "rpc: {advertise: `+address+`:7647}" >>/etc/glidepath/coordinator.yaml
+		echo "gossip: {advertise: `+address+`:7646}" >>/etc/glidepath/coordinator.yaml
+		echo "api: {advertise: `+address+`:7648}" >>/etc/glidepath/coordinator.yaml
 		glidepathd init >/root/exports
 		systemctl start glidepathd.service
 		. /root/exports
