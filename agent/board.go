@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/glidepath/glidepath/agent/collect"
 	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -22,9 +23,27 @@ type board struct {
 type shown struct {
 	instance                           string
 	scheduled, granted, held, demanded resource.Vector
+	measured                           bool          // in the last round that took samples
 	throttled                          time.Duration // in this life of the agent
+	lately                             lately
 	debt                               int64
 	reasons                            []string
+}
+
+// lately is how long an instance was throttled in the last samples, the newest last: about a window of them.
+type lately [proto.WindowLength * time.Millisecond / collect.Interval]time.Duration
+
+func (l lately) add(d time.Duration) lately {
+	copy(l[:], l[1:])
+	l[len(l)-1] = d
+	return l
+}
+
+func (l lately) sum() (all time.Duration) {
+	for _, d := range l {
+		all += d
+	}
+	return all
 }
 
 func newBoard() *board { return &board{instances: map[string]shown{}} }
@@ -43,8 +62,12 @@ func (l *loop) publish(document proto.Document, d pilot.Decision, measured bool)
 		at := b.instances[s.instance]
 		at.instance, at.scheduled, at.granted = s.instance, s.scheduled, s.granted
 		at.held, at.demanded, at.debt = s.heldOrUnlimited(), s.demand, s.held.Debt
+		if measured {
+			at.measured = s.measured
+		}
 		if measured && s.measured {
 			at.throttled += s.observation.Throttled
+			at.lately = at.lately.add(min(s.observation.Throttled, s.observation.Elapsed)) // as a window counts it
 		}
 		at.reasons = at.reasons[:0:0]
 		for _, r := range a.Reasons {

@@ -118,10 +118,12 @@ func (k *kernel) ReadBack(_ context.Context, instance string) (enforce.Held, err
 
 // meter says the same of every instance each second.
 type meter struct {
-	k       *kernel
-	tracked []collect.Target
-	usage   resource.Vector
-	taken   time.Time
+	k         *kernel
+	tracked   []collect.Target
+	usage     resource.Vector
+	throttled time.Duration // in each second
+	silent    bool          // nothing can be read
+	taken     time.Time
 }
 
 func (m *meter) Track(t []collect.Target) { m.tracked = slices.Clone(t) }
@@ -131,12 +133,12 @@ func (m *meter) Sample(context.Context) ([]collect.Sample, error) {
 	m.k.Lock()
 	defer m.k.Unlock()
 	elapsed := time.Since(m.taken)
-	if m.taken = time.Now(); elapsed <= 0 {
+	if m.taken = time.Now(); elapsed <= 0 || m.silent {
 		return nil, nil
 	}
 	var out []collect.Sample
 	for _, t := range m.tracked {
-		out = append(out, collect.Sample{Instance: t.Instance, Running: !m.k.stopped[t.Instance], Observation: demand.Observation{Elapsed: elapsed, Usage: m.usage}})
+		out = append(out, collect.Sample{Instance: t.Instance, Running: !m.k.stopped[t.Instance], Observation: demand.Observation{Elapsed: elapsed, Usage: m.usage, Throttled: m.throttled}})
 	}
 	return append(out, collect.Sample{Instance: proto.SystemInstance, Running: true, Observation: demand.Observation{Elapsed: elapsed}}), nil
 }

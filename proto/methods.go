@@ -94,14 +94,17 @@ type RenewReply struct {
 	CA          []byte `msgpack:"ca" json:"ca"`
 }
 
-// ReadBack is what a host's kernel holds for an instance now, beside what the document says.
+// ReadBack is what a host's kernel holds for an instance now, beside what the document says and what the instance asks for.
 type ReadBack struct {
 	Instance  string          `msgpack:"i" json:"instance"`
 	Document  DocumentVersion `msgpack:"d" json:"document"`
 	Files     []LimitFile     `msgpack:"f" json:"files"` // cgroup files and programs, sorted by name
 	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`
 	Granted   resource.Vector `msgpack:"g" json:"granted"`
-	Held      resource.Vector `msgpack:"he" json:"held"` // as read from the kernel
+	Held      resource.Vector `msgpack:"he" json:"held"`         // as read from the kernel
+	Measured  bool            `msgpack:"ms" json:"measured"`     // false until the first sample, and when the last one failed: the rest is not known
+	Demand    resource.Vector `msgpack:"de" json:"demand"`       // in the last second
+	Throttled int64           `msgpack:"th" json:"throttled_ms"` // milliseconds of the last WindowLength in which CPU was throttled
 }
 
 // LimitFile is one limit as the kernel prints it.
