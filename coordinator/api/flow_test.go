@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -243,4 +244,44 @@ func TestWhatIsOutOfReachIsToldApartFromWhatIsRefused(t *testing.T) {
 func TestWithoutMetricsThereIsNoPathForThem(t *testing.T) {
 	w := newWorld(t, func(f *apitest.Fleet) { f.Config.Metrics = nil })
 	w.fails(v1.CodeNotFound, 404, "GET /metrics", nil)
+}
+
+func TestAWatchTellsHowTheInstanceFaresWhereItRuns(t *testing.T) {
+	var asked []string
+	measured := true
+	w := newWorld(t, func(f *apitest.Fleet) {
+		f.Config.CallAgent = func(_ context.Context, host, method string, _ []byte) ([]byte, error) {
+			asked = append(asked, host+" "+method)
+			if len(asked) == 1 {
+				m := slices.Collect(f.View().ActiveMigrations())[0]
+				i, _ := f.View().Instance(m.Instance)
+				f.Must(&proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: "enough"})
+				f.Must(&proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted})
+			}
+			return proto.Marshal(proto.ReadBack{
+				Granted: resource.Vector{resource.CPU: 250}, Measured: measured, Demand: resource.Vector{resource.CPU: 180}, Throttled: 300,
+			})
+		}
+	})
+	for _, measured = range []bool{true, false} {
+		asked = nil
+		w.adopt("cache-1")
+		m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c"})
+		lines := strings.Split(strings.TrimSpace(w.ask(proto.RoleViewer, "GET /v1/migrations/"+m.ID+"/watch", nil).Body.String()), "\n")
+		var first, last v1.MigrationUpdate
+		if err := errors.Join(json.Unmarshal([]byte(lines[0]), &first), json.Unmarshal([]byte(lines[len(lines)-1]), &last)); err != nil {
+			t.Fatal(err)
+		}
+		throttled := int64(300)
+		want := &v1.Running{Host: "host-a", Allocated: resource.Vector{resource.CPU: 250}, Demand: &resource.Vector{resource.CPU: 180}, Throttled: &throttled}
+		if !measured {
+			want.Demand, want.Throttled = nil, nil
+		}
+		if diff := cmp.Diff(want, first.Running); diff != "" {
+			t.Error(diff)
+		}
+		if last.Migration.Outcome != proto.OutcomeAborted || last.Running != nil || !slices.Equal(asked, []string{"host-a agent.readback"}) {
+			t.Errorf("%+v after asking %v", last, asked)
+		}
+	}
 }

@@ -215,8 +215,13 @@ func (c *call) update(m proto.Migration) v1.MigrationUpdate {
 		}
 	}
 	if i, ok := c.view.Instance(m.Instance); ok {
+		// The owner's agent is asked, by way of its home: what it has of this second is fresher than the windows of 10 s that the
+		// home keeps, and nothing of it goes through Raft.
 		if held, err := c.readBack(ctx, i); err == nil {
-			out.Allocated = &held.Granted
+			out.Running = &v1.Running{Host: i.Owner, Allocated: held.Granted}
+			if held.Measured {
+				out.Running.Demand, out.Running.Throttled = &held.Demand, &held.Throttled
+			}
 		}
 	}
 	return out

@@ -161,11 +161,19 @@ func StatusOf(m proto.Migration) MigrationStatus {
 
 // MigrationUpdate is a line of GET /v1/migrations/{id}/watch.
 type MigrationUpdate struct {
-	At        timeline.Time    `json:"at"`
-	Migration MigrationStatus  `json:"migration"`
-	Operation string           `json:"operation,omitempty"` // kind of the operation that runs now
-	Progress  json.RawMessage  `json:"progress,omitempty"`  // a proto.MigrationProgress; left out when nothing is known
-	Allocated *resource.Vector `json:"allocated,omitempty"` // what the instance's owner grants it now
+	At        timeline.Time   `json:"at"`
+	Migration MigrationStatus `json:"migration"`
+	Operation string          `json:"operation,omitempty"` // kind of the operation that runs now
+	Progress  json.RawMessage `json:"progress,omitempty"`  // a proto.MigrationProgress; left out when nothing is known
+	Running   *Running        `json:"running,omitempty"`   // left out while nobody runs the instance, and when its agent is out of reach
+}
+
+// Running is how an instance fares where it runs: on the source until it is frozen, on the target once that has started it.
+type Running struct {
+	Host      string           `json:"host"`
+	Allocated resource.Vector  `json:"allocated"`              // what it is granted now
+	Demand    *resource.Vector `json:"demand,omitempty"`       // what it asked for in the last second; left out until it was measured
+	Throttled *int64           `json:"throttled_ms,omitempty"` // milliseconds of the last 10 seconds in which its CPU was throttled
 }
 
 // TokenRequest makes a token. The role says its kind: viewer, operator and admin are for this API, agent and coordinator

@@ -30,10 +30,11 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"glidepath": main})
 }
 
-// fleetKey is where a script keeps its fleet, watchedKey what is closed when somebody watches a migration.
+// Where a script keeps its fleet, what is closed when somebody watches a migration, and the commands that were interrupted.
 type (
-	fleetKey   struct{}
-	watchedKey struct{}
+	fleetKey       struct{}
+	watchedKey     struct{}
+	interruptedKey struct{}
 )
 
 // TestScripts runs the command against the API of a small fleet, over TLS. The scripts are in testdata/script.
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 			watched := make(chan struct{})
 			var once sync.Once
 			env.Values[watchedKey{}] = watched
+			env.Values[interruptedKey{}] = new([]*exec.Cmd)
 			f.Config.MigrationProgress = func(context.Context, string) any {
 				once.Do(func() { close(watched) })
 				return proto.MigrationProgress{Stage: "copying", Round: 1, Bytes: 30 << 20, Total: 60 << 20}
@@ -66,7 +68,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "watched": watched,
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "watched": untilWatched, "interrupt": interrupt, "left": left,
 		},
 	})
 }
@@ -124,8 +126,27 @@ func latest(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// watched waits until somebody watches a migration.
-func watched(ts *testscript.TestScript, _ bool, _ []string) {
+// interrupt interrupts what runs in the background, once a migration is watched. Wait for it, then see left.
+func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
+	untilWatched(ts, false, nil)
+	all := ts.BackgroundCmds()
+	for _, cmd := range all {
+		ts.Check(cmd.Process.Signal(os.Interrupt))
+	}
+	*ts.Value(interruptedKey{}).(*[]*exec.Cmd) = all
+}
+
+// left CODE checks with which code exited what was interrupted.
+func left(ts *testscript.TestScript, _ bool, args []string) {
+	for _, cmd := range *ts.Value(interruptedKey{}).(*[]*exec.Cmd) {
+		if code := fmt.Sprint(cmd.ProcessState.ExitCode()); code != args[0] {
+			ts.Fatalf("exit code %s, want %s", code, args[0])
+		}
+	}
+}
+
+// untilWatched waits until somebody watches a migration.
+func untilWatched(ts *testscript.TestScript, _ bool, _ []string) {
 	select {
 	case <-ts.Value(watchedKey{}).(chan struct{}):
 	case <-time.After(time.Minute):
@@ -220,6 +241,7 @@ func readBack(_ context.Context, _, _ string, body []byte) ([]byte, error) {
 	held[resource.Memory] = 127 << 20
 	return proto.Marshal(proto.ReadBack{
 		Instance: ref.Instance, Document: proto.DocumentVersion{Incarnation: 1, Revision: 7}, Scheduled: granted, Granted: granted, Held: held,
+		Measured: true, Demand: resource.Vector{resource.CPU: 180, resource.Memory: 60 << 20}, Throttled: 300,
 		Files: []proto.LimitFile{{Name: "cpu.max", Value: "25000 100000"}, {Name: "memory.high", Value: "133169152"}},
 	})
 }

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
-	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -29,6 +24,9 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
 		raw, err := ask[json.RawMessage](cmd.Context(), a, "POST", path("migrations"), request)
+		if err != nil && cmd.Context().Err() != nil {
+			fmt.Fprintf(a.stderr, "It is not known whether the migration has begun. See:  glidepath migration list --active --instance %s\n", request.Instance)
+		}
 		if err != nil {
 			return err
 		}
@@ -181,81 +179,4 @@ func outcome(r *proto.OperationResult) string {
 		return fmt.Sprintf("healthy after %s", took(r.Start.HealthyAfter))
 	}
 	return "done"
-}
-
-// quietFor is how long a watch says nothing while nothing but numbers change.
-const quietFor = 5 * time.Second
-
-// watch follows a migration to its end: an error when that is not completed. Interrupting it leaves the migration alone.
-func (a *app) watch(ctx context.Context, id string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	var said string
-	var at time.Time
-	last, err := c.Watch(ctx, id, func(u v1.MigrationUpdate) {
-		if a.json {
-			if text, err := json.Marshal(u); err == nil {
-				fmt.Fprintf(a.stdout, "%s\n", text)
-			}
-			return
-		}
-		line, what := progress(u)
-		if what == said && time.Since(at) < quietFor {
-			return
-		}
-		said, at = what, time.Now()
-		a.say("%s  %s", u.At.Std().Format("15:04:05"), cut(line, max(0, terminalWidth(a.stdout)-len("15:04:05  "))))
-	})
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		fmt.Fprintf(a.stderr, "\nThe migration goes on. Come back:  glidepath migration watch %s\nStop it:     glidepath migration abort %s\n", id, id)
-		return &endedError{text: "interrupted", code: exitInterrupted, told: true}
-	}
-	if err != nil {
-		return err
-	}
-	if err := ended(last); err != nil {
-		return err
-	}
-	a.say("Migration %s is completed: %s serves on %s after %s", last.ID, last.Instance, last.Target, took(last.EndedAt.Sub(last.CreatedAt).Milliseconds()))
-	return nil
-}
-
-// progress returns a line about a migration, and the part of it that is worth a line of its own when it changes.
-func progress(u v1.MigrationUpdate) (line, what string) {
-	m := u.Migration
-	what = fmt.Sprintf("%-8s %s", m.Phase, u.Operation)
-	if m.Phase == proto.PhaseEnded {
-		return "ended    " + string(m.Outcome), what
-	}
-	parts := []string{strings.TrimSpace(what)}
-	var p proto.MigrationProgress
-	if len(u.Progress) > 0 && json.Unmarshal(u.Progress, &p) == nil {
-		if p.Round > 0 {
-			what += fmt.Sprint(" round ", p.Round)
-			parts = append(parts, fmt.Sprint("round ", p.Round))
-		}
-		if p.Stage != "" && p.Stage != u.Operation {
-			what += " " + p.Stage
-			parts = append(parts, p.Stage)
-		}
-		switch {
-		case p.Total > 0:
-			parts = append(parts, fmt.Sprintf("%s of %s", size(p.Bytes), size(p.Total)))
-		case p.Bytes > 0:
-			parts = append(parts, size(p.Bytes))
-		}
-		if p.Trouble != "" {
-			what += " " + p.Trouble
-			parts = append(parts, "trouble: "+p.Trouble)
-		}
-	}
-	if v := u.Allocated; v != nil {
-		parts = append(parts, fmt.Sprintf("allocated cpu %s, memory %s", amount(*v, resource.CPU), amount(*v, resource.Memory)))
-	}
-	if m.Reason != "" {
-		parts = append(parts, m.Reason)
-	}
-	return oneLine(strings.Join(parts, "  ")), what
 }

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
-	"github.com/glidepath/glidepath/proto"
 )
 
 func TestLengthsOfTimeAreShort(t *testing.T) {
@@ -70,22 +67,6 @@ func TestATableFitsAndItsCellsStayInTheirLine(t *testing.T) {
 	}
 	if got := cut("abcdef", 4); got != "abc…" {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestAWatchSaysWhatGoesOn(t *testing.T) {
-	granted := resource.Vector{resource.CPU: 250, resource.Memory: 128 << 20}
-	for want, u := range map[string]v1.MigrationUpdate{
-		"copy     sync-round  round 2  copying  5MiB of 60MiB  trouble: host-b is away  allocated cpu 250m, memory 128MiB": {
-			Migration: v1.MigrationStatus{Phase: proto.PhaseCopy}, Operation: "sync-round", Allocated: &granted,
-			Progress: json.RawMessage(`{"stage":"copying","round":2,"bytes":5242880,"total":62914560,"trouble":"host-b is away"}`),
-		},
-		"undo  the health check did not pass": {Migration: v1.MigrationStatus{Phase: proto.PhaseUndo, Reason: "the health\ncheck did not pass"}},
-		"ended    completed":                  {Migration: v1.MigrationStatus{Phase: proto.PhaseEnded, Outcome: proto.OutcomeCompleted}},
-	} {
-		if got, _ := progress(u); got != want {
-			t.Errorf("%q\nwant %q", got, want)
-		}
 	}
 }
 
