@@ -21,8 +21,10 @@ import (
 	"github.com/glidepath/glidepath/coordinator/history"
 	"github.com/glidepath/glidepath/coordinator/home"
 	"github.com/glidepath/glidepath/coordinator/leader"
+	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/coordinator/migrate"
 	"github.com/glidepath/glidepath/coordinator/session"
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/wire"
@@ -51,6 +53,7 @@ type Coordinator struct {
 	history    *history.Store
 	homes      *home.Homes
 	migrations *migrate.Executor
+	metrics    *metrics.Metrics
 }
 
 // ErrNotFounded is wrapped when a coordinator belongs to no fleet yet.
@@ -86,7 +89,14 @@ func Run(ctx context.Context, cfg Config, process Process) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.history.Close()) }()
 
-	c.tables = newTables()
+	// Before the tables, which tell it of every command. It reads the other parts when it is scraped, and they are there by then.
+	if c.metrics, err = metrics.New(metrics.Reads{
+		Name: cfg.Name, Version: version, View: func() *state.View { return c.tables.View() },
+		Raft: func() consensus.Stats { return c.consensus.Stats() }, Agents: func() int { return len(c.hub.Hosts()) },
+	}, time.Now()); err != nil {
+		return err
+	}
+	c.tables = newTables(c.metrics.Applied)
 	link := consensus.NewLink(cfg.RPC.Address(), c.dialRaft)
 	if c.consensus, err = consensus.Open(consensus.Config{
 		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Log: log,
@@ -121,7 +131,7 @@ func (c *Coordinator) wire() {
 		Call: func(ctx context.Context, host, method string, body []byte) ([]byte, error) {
 			return c.callHere(ctx, host, method, body)
 		},
-		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Log: c.log.With("component", "home"),
+		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
 }

@@ -33,6 +33,14 @@ func (c *Coordinator) Propose(ctx context.Context, id, actor string, body proto.
 	if !c.tables.View().Knows(cmd.Type, cmd.Version) {
 		return proto.Result{}, fmt.Errorf("%s is not known to every coordinator: install the same version on all of them", cmd.Type)
 	}
+	began := time.Now()
+	r, err := c.proposeUntil(ctx, cmd)
+	c.metrics.Proposed(r, err, time.Since(began))
+	return r, err
+}
+
+// proposeUntil proposes until a leader takes the command, or it has looked for one for long enough.
+func (c *Coordinator) proposeUntil(ctx context.Context, cmd proto.Command) (proto.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, proposeFor)
 	defer cancel()
 	for {

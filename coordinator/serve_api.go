@@ -27,6 +27,7 @@ func (c *Coordinator) api() *api.Server {
 			return p
 		},
 		Servers: c.consensus.Servers, Leader: c.consensus.Leader,
+		Metrics: c.metrics.Handler(), Requested: c.metrics.Requested,
 		Costs: planner.DefaultCosts(), Audit: auth.NewAudit(slog.NewJSONHandler(c.audit, nil)), Log: c.log.With("component", "api"),
 	})
 }

@@ -17,17 +17,36 @@ type tables struct {
 	view    *state.View // of now; nil after a change until somebody asks
 	index   uint64      // of the last entry that was applied
 	changed chan struct{}
+
+	applied func(cmd proto.Command, r proto.Result, ended []proto.Outcome) // is told of every command, and of the migrations that it ended
 }
 
-func newTables() *tables { return &tables{state: state.New(), changed: make(chan struct{})} }
+func newTables(applied func(proto.Command, proto.Result, []proto.Outcome)) *tables {
+	return &tables{state: state.New(), changed: make(chan struct{}), applied: applied}
+}
 
 // Apply applies an entry of the log.
 func (t *tables) Apply(index uint64, cmd proto.Command) proto.Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, _ := t.state.Apply(cmd)
+	r, changes := t.state.Apply(cmd)
 	t.advance(index)
+	t.applied(cmd, r, t.ended(cmd, changes))
 	return r
+}
+
+// ended returns the outcomes of the migrations that a command ended. t.mu is held.
+func (t *tables) ended(cmd proto.Command, changes []state.Change) (out []proto.Outcome) {
+	switch cmd.Type {
+	case proto.CmdMigrationComplete, proto.CmdMigrationEnd, proto.CmdAcceptLoss:
+		view := t.state.View()
+		for _, c := range changes {
+			if m, ok := view.Migration(c.Key); ok && c.Table == proto.TableMigrations && !m.Active() {
+				out = append(out, m.Outcome)
+			}
+		}
+	}
+	return out
 }
 
 // advance tells everybody that waits that something may have changed. t.mu is held.

@@ -58,8 +58,10 @@ type Config struct {
 
 	Costs   planner.Costs
 	Metrics http.Handler // GET /metrics; nil: there is none
-	Audit   *auth.Audit
-	Log     *slog.Logger
+	// Requested is told of every request: its route's pattern, or "other", and the time until its answer began to be sent.
+	Requested func(route string, status int, took time.Duration)
+	Audit     *auth.Audit
+	Log       *slog.Logger
 }
 
 // Limits of what a connection may take.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -286,5 +287,25 @@ func TestWhatChangesIsAudited(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("audited:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestEveryRequestIsCountedUnderItsRoute(t *testing.T) {
+	var got []string
+	w := newWorld(t, func(f *apitest.Fleet) {
+		f.Config.Requested = func(route string, status int, took time.Duration) {
+			got = append(got, fmt.Sprintf("%s %d", route, status))
+			if took < 0 || took > time.Minute {
+				t.Errorf("%s took %s", route, took)
+			}
+		}
+	})
+	w.ask(proto.RoleViewer, "GET /v1/status", nil)
+	w.ask(proto.RoleViewer, "GET /v1/instances/no-such-instance", nil)
+	w.ask("", "GET /v1/tokens", nil)
+	w.ask(proto.RoleViewer, "GET /whatever/somebody/asks", nil)
+	w.ask(proto.RoleViewer, "PATCH /v1/status", nil)
+	if want := []string{"GET /v1/status 200", "GET /v1/instances/{name} 404", "GET /v1/tokens 401", "other 404", "other 405"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

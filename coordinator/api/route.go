@@ -58,6 +58,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	began := time.Now()
 	fallback, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r)
@@ -68,11 +69,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fallback.ServeHTTP(found, r)
 	h.Del("Content-Type")
 	if found.status == http.StatusMethodNotAllowed {
+		s.cfg.Requested(noRoute, http.StatusMethodNotAllowed, time.Since(began))
 		s.fail(w, r, &v1.Error{Code: v1.CodeMethod, Message: r.Method + " is not for " + r.URL.Path, Remedy: "use " + h.Get("Allow")})
 		return
 	}
+	s.cfg.Requested(noRoute, http.StatusNotFound, time.Since(began))
 	s.fail(w, r, &v1.Error{Code: v1.CodeNotFound, Message: "there is no " + r.URL.Path + " in this API"})
 }
+
+// noRoute stands for all paths and methods that no route is for: whoever asks for them must not choose what is counted.
+const noRoute = "other"
 
 // statusOnly is a response of which only status and header count.
 type statusOnly struct {
@@ -96,6 +102,7 @@ func (s *Server) handler(rt route) http.Handler {
 		rt.media = "application/json"
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
 		ctx := r.Context()
 		if rt.time > 0 {
 			limited, cancel := context.WithTimeout(ctx, rt.time)
@@ -115,9 +122,11 @@ func (s *Server) handler(rt route) http.Handler {
 			s.audit(c, rt, err)
 		}
 		if err != nil {
+			s.cfg.Requested(rt.pattern, status(errorOf(err).Code), time.Since(began))
 			s.fail(w, r, err)
 			return
 		}
+		s.cfg.Requested(rt.pattern, http.StatusOK, time.Since(began))
 		s.write(w, r, reply)
 	})
 }

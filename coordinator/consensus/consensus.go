@@ -188,6 +188,22 @@ func (c *Consensus) Stopped() <-chan struct{} { return c.fsm.stopped }
 // Err returns why the tables can't go on, nil as long as they can.
 func (c *Consensus) Err() error { return c.fsm.failure() }
 
+// Stats is a coordinator's part in the cluster in numbers.
+type Stats struct {
+	Leader    bool
+	Term      uint64
+	Committed uint64    // index of the last entry that is known to be committed
+	Applied   uint64    // index of the last entry that is in the tables here
+	Contact   time.Time // when a follower last heard of the leader; zero before the first time
+}
+
+// Stats returns how things are now.
+func (c *Consensus) Stats() Stats {
+	return Stats{
+		Leader: c.IsLeader(), Term: c.raft.CurrentTerm(), Committed: c.raft.CommitIndex(), Applied: c.raft.AppliedIndex(), Contact: c.raft.LastContact(),
+	}
+}
+
 // Server is a coordinator of the Raft configuration.
 type Server struct {
 	Name  string `json:"name"`

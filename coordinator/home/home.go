@@ -21,6 +21,13 @@ type Store interface {
 	Demand(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error)
 }
 
+// Meter is told what the homes do. Its methods are called concurrently.
+type Meter interface {
+	Trained(took time.Duration) // a forecast
+	Pushed()                    // a document was sent to its agent
+	Acknowledged()              // and the agent stored it
+}
+
 // Config is what the homes need.
 type Config struct {
 	Name    string // of this coordinator
@@ -31,6 +38,7 @@ type Config struct {
 	Online  func() []string                                                             // hosts whose agents have a session here
 	Arrived func() <-chan struct{}                                                      // sent to when agents come or go
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
+	Meter   Meter
 	Log     *slog.Logger
 }
 
@@ -159,7 +167,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	m := h.models[instance]
 	h.mu.Unlock()
 	if m == nil || m.stale(view, instance, now) {
-		fresh, err := train(ctx, h.cfg.Store, view, instance, step, false, now)
+		fresh, err := h.train(ctx, view, instance, step, false, now)
 		if err != nil {
 			return proto.ForecastReply{}, err
 		}
@@ -169,6 +177,16 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 		h.mu.Unlock()
 	}
 	return m.reply(instance, now.Floor(step), planner.GridSteps)
+}
+
+// train trains a model, and tells how long that took.
+func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, error) {
+	began := time.Now()
+	m, err := train(ctx, h.cfg.Store, view, instance, step, means, now)
+	if err == nil {
+		h.cfg.Meter.Trained(time.Since(began))
+	}
+	return m, err
 }
 
 // Forecast answers for an instance whose owner this coordinator is home to.
@@ -199,7 +217,7 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 		}
 		return reply, h.code(err)
 	}
-	m, err := train(ctx, h.cfg.Store, view, r.Instance, step, r.Means, now)
+	m, err := h.train(ctx, view, r.Instance, step, r.Means, now)
 	if err != nil {
 		return proto.ForecastReply{}, h.code(err)
 	}
@@ -243,11 +261,13 @@ func (h *Homes) push(ctx context.Context, view *state.View, doc proto.Document) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
+	h.cfg.Meter.Pushed()
 	stored, err := rpc.Decode[proto.DocumentVersion](h.cfg.Call(ctx, name, proto.MethodDocument, body))
 	switch {
 	case err != nil:
 		h.cfg.Log.Warn("an agent did not take its document", "host", name, "revision", doc.Version.Revision, "error", err)
 	case stored == doc.Version:
+		h.cfg.Meter.Acknowledged()
 		h.cfg.Log.Debug("document pushed", "host", name, "revision", stored.Revision, "instances", len(doc.Instances))
 		h.set(name, &pushed{stored, content})
 	default:

@@ -30,6 +30,7 @@ type world struct {
 	n     int
 	docs  []proto.Document
 	away  bool
+	meter counts
 }
 
 func (w *world) propose(_ context.Context, id, actor string, body proto.Body) (proto.Result, error) {
@@ -156,7 +157,7 @@ func (w *world) homes(arrived <-chan struct{}) *Homes {
 	changed := make(chan struct{})
 	return New(Config{
 		Name: "c1", View: w.view, Changed: func() <-chan struct{} { return changed }, Store: w, Call: w.call, Online: w.online,
-		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Log: slog.New(slog.DiscardHandler),
+		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Meter: &w.meter, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -129,11 +129,12 @@ func (f *Fleet) configure() {
 		Servers: func() ([]consensus.Server, error) {
 			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil
 		},
-		Leader:  func() (string, string) { return "c1", "10.0.0.1:7647" },
-		Costs:   planner.DefaultCosts(),
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "glidepath_up 1") }),
-		Audit:   auth.NewAudit(slog.NewJSONHandler(locked{f}, nil)),
-		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Leader:    func() (string, string) { return "c1", "10.0.0.1:7647" },
+		Costs:     planner.DefaultCosts(),
+		Requested: func(string, int, time.Duration) {},
+		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "glidepath_up 1") }),
+		Audit:     auth.NewAudit(slog.NewJSONHandler(locked{f}, nil)),
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
 

@@ -1,0 +1,122 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Reads is what is looked at when somebody scrapes. Its functions may be called concurrently.
+type Reads struct {
+	Name    string // of this coordinator
+	Version string // of its program
+	View    func() *state.View
+	Raft    func() consensus.Stats
+	Agents  func() int // that have a session here
+}
+
+// reader turns the coordinator's state into metrics.
+type reader struct {
+	Reads
+	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, migrations *prometheus.Desc
+}
+
+func newReader(r Reads) *reader {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	}
+	return &reader{
+		Reads:        r,
+		build:        desc("build_info", "The coordinator's version.", "version"),
+		leader:       desc("raft_leader", "1 on the leader, else 0."),
+		term:         desc("raft_term", "Raft's term."),
+		committed:    desc("raft_commit_index", "Index of the last entry that is known here to be committed."),
+		applied:      desc("raft_applied_index", "Index of the last entry that is in the tables here."),
+		contact:      desc("raft_last_contact_seconds", "How long ago a follower heard of the leader; 0 on the leader, absent before the first time."),
+		coordinators: desc("coordinators", "Coordinators of the fleet."),
+		hosts:        desc("hosts", "Hosts of the fleet."),
+		homes:        desc("home_hosts", "Hosts that this coordinator is home to."),
+		agents:       desc("agents_connected", "Agents that have a session with this coordinator."),
+		instances:    desc("instances", "Instances of the fleet, by state and mode.", "state", "mode"),
+		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (r *reader) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.migrations,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (r *reader) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(r.build, 1, r.Version)
+	s := r.Raft()
+	leads := 0.0
+	if s.Leader {
+		leads = 1
+	}
+	gauge(r.leader, leads)
+	gauge(r.term, float64(s.Term))
+	gauge(r.committed, float64(s.Committed))
+	gauge(r.applied, float64(s.Applied))
+	switch {
+	case s.Leader:
+		gauge(r.contact, 0)
+	case !s.Contact.IsZero():
+		gauge(r.contact, time.Since(s.Contact).Seconds())
+	}
+	gauge(r.agents, float64(r.Agents()))
+	r.tables(gauge)
+}
+
+// tables shows what is in the tables. What there is none of is 0, not absent, so that alerts can compare.
+func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string)) {
+	view := r.View()
+	coordinators, hosts, homes := 0, 0, 0
+	for range view.Coordinators() {
+		coordinators++
+	}
+	for h := range view.Hosts() {
+		hosts++
+		if h.Home == r.Name {
+			homes++
+		}
+	}
+	gauge(r.coordinators, float64(coordinators))
+	gauge(r.hosts, float64(hosts))
+	gauge(r.homes, float64(homes))
+
+	type kind struct {
+		state proto.InstanceState
+		mode  proto.Mode
+	}
+	instances := map[kind]int{}
+	for i := range view.Instances() {
+		instances[kind{i.State, i.Spec.Mode}]++
+	}
+	for _, state := range []proto.InstanceState{
+		proto.InstanceAdopting, proto.InstanceRunning, proto.InstanceFrozen, proto.InstanceStarting, proto.InstanceThawing, proto.InstanceReleasing,
+	} {
+		for _, mode := range []proto.Mode{proto.Observe, proto.Enforce} {
+			gauge(r.instances, float64(instances[kind{state, mode}]), string(state), string(mode))
+		}
+	}
+	migrations := map[proto.Phase]int{}
+	for m := range view.ActiveMigrations() {
+		migrations[m.Phase]++
+	}
+	for _, phase := range []proto.Phase{proto.PhasePrepare, proto.PhaseCopy, proto.PhaseSwitch, proto.PhaseWarm, proto.PhaseSettle, proto.PhaseUndo} {
+		gauge(r.migrations, float64(migrations[phase]), string(phase))
+	}
+}
