@@ -9,6 +9,7 @@ import (
 	"github.com/glidepath/glidepath/agent/collect"
 	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -16,12 +17,14 @@ import (
 type board struct {
 	mu        sync.Mutex
 	version   proto.DocumentVersion // that was followed last
+	issued    timeline.Time         // when its home wrote it; 0 without one
 	instances map[string]shown
 }
 
 // shown is an instance as of the last round.
 type shown struct {
-	instance                           string
+	instance, driver                   string
+	mode                               proto.Mode
 	scheduled, granted, held, demanded resource.Vector
 	measured                           bool          // in the last round that took samples
 	throttled                          time.Duration // in this life of the agent
@@ -53,14 +56,15 @@ func (l *loop) publish(document proto.Document, d pilot.Decision, measured bool)
 	b := l.board
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.version = document.Version
+	b.version, b.issued = document.Version, document.IssuedAt
 	for _, a := range d.Allocations {
 		s := l.find(a.Instance)
 		if s == nil {
 			continue
 		}
 		at := b.instances[s.instance]
-		at.instance, at.scheduled, at.granted = s.instance, s.scheduled, s.granted
+		at.instance, at.driver, at.mode = s.instance, s.driver, s.mode
+		at.scheduled, at.granted = s.scheduled, s.granted
 		at.held, at.demanded, at.debt = s.heldOrUnlimited(), s.demand, s.held.Debt
 		if measured {
 			at.measured = s.measured
@@ -89,6 +93,13 @@ func (b *board) of(instance string) (shown, bool) {
 	defer b.mu.Unlock()
 	s, ok := b.instances[instance]
 	return s, ok
+}
+
+// followed returns the document that is followed, and when it was written; 0 without one.
+func (b *board) followed() (proto.DocumentVersion, timeline.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.version, b.issued
 }
 
 // all returns everything that is shown, sorted by instance.

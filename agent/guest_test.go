@@ -342,7 +342,7 @@ func (s *site) report() {
 	s.Log(s.sh("glidepath-agent status"))
 	s.Log(s.sh("{ time for i in 1 2 3 4 5; do glidepath-agent may-run x.service; done; time systemctl daemon-reload; } 2>&1 | grep real"))
 	out := s.sh(`exec 3<>/dev/tcp/127.0.0.1/7649; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3`)
-	for _, line := range []string{"glidepath_agent_connected 0", `glidepath_agent_granted{instance="cache-1",resource="cpu"} 0.7`, `glidepath_agent_document_revision{incarnation="1"} 2`} {
+	for _, line := range []string{"glidepath_agent_connected 0", `glidepath_agent_instances{driver="service",mode="enforce"} 1`, `glidepath_agent_document_revision{incarnation="1"} 2`} {
 		if !strings.Contains(out, line+"\n") {
 			s.Errorf("%q is missing in the metrics:\n%s", line, out)
 		}

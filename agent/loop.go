@@ -38,6 +38,13 @@ type sampler interface {
 	Close()
 }
 
+// loopMeter is told what the loop does; *metrics is the real one.
+type loopMeter interface {
+	sampled(took time.Duration)
+	limited(o enforce.Outcome)   // a limit was looked at, and may have been set
+	differed(kind resource.Kind) // the kernel did not hold a limit as it had been set
+}
+
 // loopConfig is what the loop works with.
 type loopConfig struct {
 	now      func() timeline.Time // the coordinators' time
@@ -52,6 +59,7 @@ type loopConfig struct {
 	put      func(now timeline.Time, windows []proto.Window) error
 	alive    func() // called after each round
 	board    *board
+	meter    loopMeter
 	log      *slog.Logger
 }
 
@@ -110,7 +118,9 @@ func (l *loop) steer(ctx context.Context) {
 
 // measure takes the samples of this second.
 func (l *loop) measure(ctx context.Context) []collect.Sample {
+	began := time.Now()
 	samples, err := l.sampler.Sample(ctx)
+	l.meter.sampled(time.Since(began))
 	if err != nil && ctx.Err() == nil {
 		l.log.Warn("not everything could be measured", "error", err)
 	}
@@ -206,10 +216,12 @@ func (l *loop) outcomes(all []enforce.Outcome) {
 		if s == nil || errors.Is(o.Err, enforce.ErrNotRunning) {
 			continue
 		}
+		l.meter.limited(o)
 		switch {
 		case o.Err != nil:
 			s.fault(o.Err.Error())
 		case o.Event != "":
+			l.meter.differed(o.Kind)
 			s.fault(o.Event)
 		}
 		if o.Err == nil && s.held.known && int(o.Kind) < resource.Kinds {

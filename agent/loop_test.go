@@ -153,12 +153,13 @@ type bench struct {
 	windows []proto.Window
 	changed chan struct{}
 	board   *board
+	metrics *metrics
 	rounds  int
 }
 
 func newBench(t *testing.T) *bench {
-	k := newKernel()
-	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: newBoard()}
+	k, shows := newKernel(), newBoard()
+	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows)}
 }
 
 func (b *bench) start() (stop func()) {
@@ -174,7 +175,7 @@ func (b *bench) start() (stop func()) {
 			return systemd.Unit{Name: name, ControlGroup: "/system.slice/" + name}, nil
 		},
 		host:   func() (capacity, allocatable resource.Vector) { all := full(4000, 4<<30); return all, all },
-		limits: b.k, sampler: b.m, board: b.board, log: slog.New(slog.DiscardHandler),
+		limits: b.k, sampler: b.m, board: b.board, meter: b.metrics, log: slog.New(slog.DiscardHandler),
 		put: func(_ timeline.Time, w []proto.Window) error {
 			b.edit(func() { b.windows = append(b.windows, w...) })
 			return nil

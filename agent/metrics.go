@@ -5,81 +5,52 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/glidepath/glidepath/agent/enforce"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
 )
 
-// metrics is what /metrics shows. It reads the parts when it is scraped.
+// metrics is what /metrics shows: it counts what it is told of, and reads the parts when it is scraped (see reader). Its methods
+// may be called concurrently.
 type metrics struct {
-	version   string
-	connected func() bool
-	dropped   func() int64
-	ahead     func() (time.Duration, bool)
-	board     *board
+	reader
 
-	operations *prometheus.CounterVec
-	descs      struct{ build, connected, revision, dropped, ahead, granted, demand, throttled, debt *prometheus.Desc }
+	operations  *prometheus.CounterVec
+	stale       prometheus.Counter
+	documents   *prometheus.CounterVec
+	sampling    prometheus.Histogram
+	writes      *prometheus.CounterVec
+	differences *prometheus.CounterVec
 }
 
-func newMetrics(version string, b *board) *metrics {
-	m := &metrics{version: version, board: b}
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("glidepath_agent_"+name, help, labels, nil)
+// newMetrics returns metrics; the functions of reader must be filled in before they are served. perInstance adds series of
+// every instance.
+func newMetrics(version string, perInstance bool, b *board) *metrics {
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}
 	}
-	m.operations = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "glidepath_agent_operations_total", Help: "Operations that ended, by what came of them."}, []string{"kind", "result"})
-	m.descs.build = desc("build_info", "The agent's version.", "version")
-	m.descs.connected = desc("connected", "1 with a session with the home, else 0.")
-	m.descs.revision = desc("document_revision", "Revision of the document that is followed.", "incarnation")
-	m.descs.dropped = desc("samples_dropped_total", "Windows of samples that were lost because no coordinator took them in time.")
-	m.descs.ahead = desc("clock_ahead_seconds", "By how much the coordinators' clock is ahead of this host's.")
-	m.descs.granted = desc("granted", "What the instance is granted now: CPU in cores, memory in bytes. Absent where it is not limited.", "instance", "resource")
-	m.descs.demand = desc("demand", "What the instance would use without limits: CPU in cores, memory in bytes.", "instance", "resource")
-	m.descs.throttled = desc("throttled_seconds_total", "Time that the instance's CPUs were held back.", "instance")
-	m.descs.debt = desc("memory_debt_bytes", "Memory above its limit that could not be taken back.", "instance")
+	m := &metrics{
+		reader:      newReader(version, perInstance, b),
+		operations:  prometheus.NewCounterVec(opts("operations_total", "Operations that ended: done, or the fault's code."), []string{"operation", "result"}),
+		stale:       prometheus.NewCounter(opts("fence_refusals_total", "Operations that were refused because this host has seen a newer decision about the instance.")),
+		documents:   prometheus.NewCounterVec(opts("documents_total", "Documents that came from the home: stored, or refused."), []string{"result"}),
+		writes:      prometheus.NewCounterVec(opts("limit_writes_total", "Limits that were set in the kernel, or could not be."), []string{"resource", "result"}),
+		differences: prometheus.NewCounterVec(opts("limit_differences_total", "Limits that the kernel was found not to hold as they had been set."), []string{"resource"}),
+		sampling: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "sampling_duration_seconds", Help: "Time that measuring everything on the host took, each second.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 2.5, 9),
+		}),
+	}
+	for _, k := range resource.All() { // at 0, so that the first one is seen as a rise
+		m.differences.WithLabelValues(k.String())
+	}
 	return m
-}
-
-// Describe implements prometheus.Collector; what there is depends on the instances, so nothing is announced.
-func (m *metrics) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (m *metrics) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	counter := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
-	}
-	version, instances := m.board.all()
-	connected := 0.0
-	if m.connected() {
-		connected = 1
-	}
-	ahead, _ := m.ahead()
-	gauge(m.descs.build, 1, m.version)
-	gauge(m.descs.connected, connected)
-	gauge(m.descs.revision, float64(version.Revision), strconv.FormatUint(version.Incarnation, 10))
-	counter(m.descs.dropped, float64(m.dropped()))
-	gauge(m.descs.ahead, ahead.Seconds())
-	for _, s := range instances {
-		for _, r := range []struct {
-			kind resource.Kind
-			unit float64
-		}{{resource.CPU, 1000}, {resource.Memory, 1}} {
-			if s.granted[r.kind] < resource.Unlimited {
-				gauge(m.descs.granted, float64(s.granted[r.kind])/r.unit, s.instance, r.kind.String())
-			}
-			gauge(m.descs.demand, float64(s.demanded[r.kind])/r.unit, s.instance, r.kind.String())
-		}
-		counter(m.descs.throttled, s.throttled.Seconds(), s.instance)
-		gauge(m.descs.debt, float64(s.debt), s.instance)
-	}
 }
 
 // operated counts an operation.
@@ -88,13 +59,54 @@ func (m *metrics) operated(op proto.Operation, r proto.OperationResult) {
 	if r.Error != nil {
 		result = r.Error.Code
 	}
+	if result == proto.FaultStale {
+		m.stale.Inc()
+	}
 	m.operations.WithLabelValues(string(op.Kind), result).Inc()
+}
+
+// documented counts a document.
+func (m *metrics) documented(err error) {
+	result := "stored"
+	if err != nil {
+		result = "refused"
+	}
+	m.documents.WithLabelValues(result).Inc()
+}
+
+// sampled implements loopMeter.
+func (m *metrics) sampled(took time.Duration) { m.sampling.Observe(took.Seconds()) }
+
+// limited implements loopMeter.
+func (m *metrics) limited(o enforce.Outcome) {
+	switch {
+	case o.Err != nil:
+		m.writes.WithLabelValues(o.Kind.String(), "failed").Inc()
+	case o.Wrote:
+		m.writes.WithLabelValues(o.Kind.String(), "done").Inc()
+	}
+}
+
+// differed implements loopMeter.
+func (m *metrics) differed(k resource.Kind) { m.differences.WithLabelValues(k.String()).Inc() }
+
+// registry returns what is scraped.
+func (m *metrics) registry() (*prometheus.Registry, error) {
+	r := prometheus.NewRegistry()
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		&m.reader, m.operations, m.stale, m.documents, m.sampling, m.writes, m.differences,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		errs = append(errs, r.Register(c))
+	}
+	return r, errors.Join(errs...)
 }
 
 // serve answers /metrics until ctx ends.
 func (m *metrics) serve(ctx context.Context, listener net.Listener) error {
-	registry := prometheus.NewRegistry()
-	if err := errors.Join(registry.Register(m), registry.Register(m.operations)); err != nil {
+	registry, err := m.registry()
+	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	mux := http.NewServeMux()

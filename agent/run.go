@@ -149,7 +149,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	}
 	closers.add(courier.Close)
 	board := newBoard()
-	metrics := newMetrics(version, board)
+	metrics := newMetrics(version, cfg.MetricsInstances, board)
 	poked := make(chan struct{}, 1)
 	operator := &operator{
 		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now,
@@ -171,7 +171,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return err
 	}
-	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, board: board}
+	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, board: board, documented: metrics.documented}
 	dial := func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 		conn, peer, err := wire.Dial(ctx, addr, wire.RPC, creds, pki.Want{Kind: pki.Coordinator})
 		if err != nil {
@@ -203,12 +203,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		},
 	})
 	client.Caller = link
-	metrics.connected, metrics.dropped, metrics.ahead = link.Connected, buffer.Dropped, clock.ahead
+	metrics.connected, metrics.waiting, metrics.dropped, metrics.ahead, metrics.now = link.Connected, buffer.Waiting, buffer.Dropped, clock.ahead, clock.now
 	renewer := &pki.Renewer{Credentials: creds, Renew: renewal(link, creds, dial, cfg.knownCoordinators), Save: identity.SaveCert, Log: log.With("component", "pki")}
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, unit: bus.Unit,
-		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, alive: heartbeat(), board: board, log: log.With("component", "loop"),
+		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, alive: heartbeat(), board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 
 	// Ports, before anybody is told that the agent is ready.

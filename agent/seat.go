@@ -25,6 +25,8 @@ const (
 // seat is an instance that the loop steers.
 type seat struct {
 	instance string
+	driver   string
+	mode     proto.Mode
 	target   enforce.Target
 	attached bool
 	asserted bool      // its limits were set once in this life of the agent
@@ -75,6 +77,7 @@ func (l *loop) seat(ctx context.Context) {
 		if s == nil {
 			s = &seat{instance: schedule.Instance}
 		}
+		s.driver, s.mode = schedule.Spec.Driver, schedule.Spec.Mode
 		s.target = enforce.Target{
 			Instance: schedule.Instance, Unit: schedule.Spec.Service.Unit, Data: schedule.Spec.Service.Data, Class: schedule.Spec.Class,
 			Limited: schedule.Limited && !document.Paused, Envelope: schedule.Max,

@@ -18,13 +18,16 @@ type services struct {
 	holdings   func(ctx context.Context) ([]proto.Holding, error)
 	readBack   func(ctx context.Context, instance string) (enforce.Held, error)
 	board      *board
+	documented func(error) // is told of every document that came, and why it was not taken
 }
 
 // mux returns the methods. They are served on sessions that this agent dialled, so whoever calls is a coordinator of the fleet.
 func (s services) mux() *wire.Mux {
 	m := wire.NewMux()
 	rpc.Handle(m, proto.MethodDocument, func(_ context.Context, _ wire.Peer, d proto.Document) (proto.DocumentVersion, error) {
-		return s.documents.Put(d)
+		v, err := s.documents.Put(d)
+		s.documented(err)
+		return v, err
 	})
 	rpc.Handle(m, proto.MethodOperate, func(ctx context.Context, _ wire.Peer, op proto.Operation) (proto.OperationResult, error) {
 		return s.operations.Do(ctx, op)

@@ -199,6 +199,13 @@ func (b *Buffer) takenPending(n int) error {
 	return nil
 }
 
+// Waiting returns how many windows no coordinator has taken yet; those in files are counted as full ones.
+func (b *Buffer) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending) + len(b.spilled)*batchWindows
+}
+
 // Dropped returns about how many windows were lost because they were too old or too many.
 func (b *Buffer) Dropped() int64 {
 	b.mu.Lock()

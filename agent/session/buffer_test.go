@@ -116,3 +116,24 @@ func TestTheOldestGoWhenTheBufferIsFullOrTooOld(t *testing.T) {
 		t.Fatalf("windows of yesterday are still there: %v", got)
 	}
 }
+
+func TestABufferTellsHowMuchWaits(t *testing.T) {
+	b, err := OpenBuffer(durable.OS{}, t.TempDir(), 1<<20, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	three := make([]proto.Window, 3)
+	if err := b.Put(0, three); err != nil || b.Waiting() != 3 {
+		t.Fatalf("%d windows wait, %v", b.Waiting(), err)
+	}
+	if err := b.Flush(0); err != nil || b.Waiting() != batchWindows {
+		t.Fatalf("%d windows wait in a file, %v", b.Waiting(), err)
+	}
+	_, stored, err := b.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stored(); err != nil || b.Waiting() != 0 {
+		t.Fatalf("%d windows wait after they were stored, %v", b.Waiting(), err)
+	}
+}

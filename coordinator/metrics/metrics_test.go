@@ -84,7 +84,7 @@ func busy(t *testing.T, m *metrics.Metrics) {
 func TestEveryMetricIsListedAndFollowsTheConventions(t *testing.T) {
 	m := counted(t, consensus.Stats{Contact: time.Now()})
 	busy(t, m)
-	metricdoc.Check(t, filepath.Join("..", "..", "docs", "metrics.md"), "coordinator", m.Gatherer(), *update)
+	metricdoc.Check(t, filepath.Join("..", "..", "docs", "metrics.md"), "coordinator", "glidepath_", m.Gatherer(), *update)
 }
 
 func TestWhatHappenedIsCountedAndWhatIsReplayedOrRepeatedIsNot(t *testing.T) {

@@ -13,12 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// prefix is what the names of our own metrics begin with; those of Go and of the process are not listed.
-const prefix = "glidepath_"
-
-// Check checks that the table of a section in the file lists what g gathers, which must have every metric with every label,
-// and that promtool would have nothing to say. With update it writes the table.
-func Check(t testing.TB, path, section string, g prometheus.Gatherer, update bool) {
+// Check checks that the table of a section in the file lists what g gathers under the prefix, which must have every metric
+// with every label, and that promtool would have nothing to say. With update it writes the table.
+func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, update bool) {
 	t.Helper()
 	problems, err := testutil.GatherAndLint(g)
 	if err != nil {
