@@ -159,6 +159,9 @@ func (j *job) controllers() error {
 	return nil
 }
 
+// reachProbes is how often the owner of an address is asked for, two questions each time, before it is taken not to be on this link.
+const reachProbes = 15
+
 // addressReaches refuses a host on another link than the source: one that has the address already, that would bring it up by itself, or that gets no answer
 // when it asks for it, although the source announces it.
 func (j *job) addressReaches(ctx context.Context, spec proto.InstanceSpec) error {
@@ -176,12 +179,15 @@ func (j *job) addressReaches(ctx context.Context, spec proto.InstanceSpec) error
 	if at != address.Nowhere {
 		return j.refusal(fmt.Sprintf("address %s is on this host already", p), fmt.Sprintf("ip addr del %s dev %s", p, j.Interface))
 	}
-	var taken *address.TakenError
-	switch err := j.Addresses.Probe(ctx, p); {
-	case errors.As(err, &taken):
-		return nil
-	case err != nil:
-		return err
+	// Here an answer is expected: one that a busy host gives late, or a busy link loses, is asked for again.
+	for range reachProbes {
+		var taken *address.TakenError
+		switch err := j.Addresses.Probe(ctx, p); {
+		case errors.As(err, &taken):
+			return nil
+		case err != nil:
+			return err
+		}
 	}
 	return j.refusal(fmt.Sprintf("nobody answers for address %s on the link of %s, though the source announces it", p.Addr(), j.Interface), "the two hosts must be on the same L2 segment: correct the agent's interface there, or choose another target")
 }
