@@ -308,7 +308,7 @@ func (tr *trial) footprint(host string) []string {
 		shopt -s nullglob
 		find /etc/redis /etc/systemd/system/redis-server.service.d /run/systemd/system/redis-server.service.d /run/systemd/transient \
 			/var/lib/glidepath/aside /var/lib/glidepath/retained -mindepth 1 2>/dev/null | sort || true
-		find /var/lib/redis -mindepth 0 -maxdepth 1 -printf '%p %u:%g %m\n' | sort
+		find /var/lib/redis -mindepth 0 -maxdepth 1 -printf '%p %u:%g %m\n' 2>/dev/null | sort || true
 		ip -oneline address | grep -o 'inet 10.77.0.60/[0-9]*' || true
 		find /sys/fs/bpf -mindepth 1 2>/dev/null | sort || true
 		systemctl list-units --plain --no-legend 'glidepath-*' | cut -d' ' -f1 | grep -v glidepath-agent || true

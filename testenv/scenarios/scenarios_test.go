@@ -5,6 +5,7 @@ package scenarios
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -122,11 +123,12 @@ func moves(tr *trial) {
 		float64(done.Plan.Duration)/1e3, actual.Seconds(), float64(done.Plan.Downtime)/1e3, silence.Seconds())
 }
 
-// kernelFollowsTheDocument waits until the target's kernel, read past the agent, holds what the document schedules now.
+// kernelFollowsTheDocument waits until the target's kernel, read past the agent, holds what the document schedules now: what feedback has
+// added for the start is given back by then.
 func (tr *trial) kernelFollowsTheDocument() {
 	tr.Helper()
 	var said, held resource.Vector
-	tr.wait("the kernel holds what the document schedules", time.Minute, func() (bool, error) {
+	tr.wait("the kernel holds what the document schedules", 4*time.Minute, func() (bool, error) {
 		r, err := fleet.Ask[proto.ReadBack](tr.ctx, tr.f, "schedule", "show", instance)
 		if err != nil {
 			return false, err
@@ -138,7 +140,10 @@ func (tr *trial) kernelFollowsTheDocument() {
 		said = r.Scheduled
 		held[resource.CPU], held[resource.Memory] = int64(math.Round(s.Cores*1000)), s.High
 		// The kernel counts memory in pages.
-		return held[resource.CPU] == said[resource.CPU] && said[resource.Memory]-held[resource.Memory] < 4096 && held[resource.Memory] <= said[resource.Memory], nil
+		if held[resource.CPU] != said[resource.CPU] || held[resource.Memory] > said[resource.Memory] {
+			err = fmt.Errorf("scheduled %v, in the kernel %v: %v", said, held, r)
+		}
+		return held[resource.CPU] == said[resource.CPU] && said[resource.Memory]-held[resource.Memory] < 4096 && held[resource.Memory] <= said[resource.Memory], err
 	})
 	tr.Logf("scheduled cpu=%dm memory=%d, in the kernel cpu=%dm memory=%d", said[resource.CPU], said[resource.Memory], held[resource.CPU], held[resource.Memory])
 }
