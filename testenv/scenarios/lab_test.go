@@ -215,7 +215,7 @@ func (tr *trial) wait(what string, most time.Duration, holds func() (bool, error
 	tr.Helper()
 	late := time.NewTimer(most)
 	defer late.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	var last error
 	for {
