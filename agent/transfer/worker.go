@@ -140,20 +140,21 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 	if err != nil {
 		return local{}, err
 	}
-	stdinR, stdinW, err := os.Pipe()
-	if err != nil {
-		return local{}, err
+	var complaints outputs
+	stdinR, stdinW, inErr := os.Pipe()
+	stdoutR, stdoutW, outErr := os.Pipe()
+	stderr, complaint, sayErr := complaints.collect()
+	if err = errors.Join(inErr, outErr, sayErr); err == nil {
+		// Before there is anybody else to write: the exchange passes on the peer's data, and begin may be closed, as soon as
+		// this has returned. The pipe holds the job until the worker reads it.
+		err = frame.Write(stdinW, frameJob, b)
 	}
-	stdoutR, stdoutW, err := os.Pipe()
 	if err != nil {
-		_ = stdinR.Close()
-		_ = stdinW.Close()
+		for _, f := range []*os.File{stdinR, stdinW, stdoutR, stdoutW} {
+			_ = f.Close() // one that was not made has nothing to close
+		}
+		complaints.wait()
 		return local{}, err
-	}
-	// Before there is anybody else to write: the exchange passes on the peer's data, and begin may be closed, as soon as this
-	// has returned. The pipe holds the job until the worker reads it.
-	if err := frame.Write(stdinW, frameJob, b); err != nil {
-		return local{}, errors.Join(err, stdinR.Close(), stdinW.Close(), stdoutR.Close(), stdoutW.Close())
 	}
 	out, outW := io.Pipe()
 	if tee == nil {
@@ -178,11 +179,12 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 			})
 		}
 		c := Command{
-			Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Write: write,
+			Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Stderr: stderr, Write: write,
 		}
 		status, err := w.runner.Run(ctx, c)
+		complaints.wait()
 		if err == nil && status != 0 {
-			err = fmt.Errorf("%s ended with status %d", c.Name, status)
+			err = fmt.Errorf("%s ended with status %d: %s", c.Name, status, lastLine(*complaint))
 		}
 		if err != nil {
 			// It may never have started: then nobody else closes its ends.

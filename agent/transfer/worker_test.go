@@ -25,7 +25,7 @@ func (l *listener) Run(_ context.Context, c Command) (int, error) {
 		return -1, err
 	}
 	err = frame.Write(c.Stdout, frameResult, result)
-	for _, f := range []*os.File{c.Stdin, c.Stdout} {
+	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 		_ = f.Close()
 	}
 	return 0, err
@@ -58,5 +58,17 @@ func TestAWorkerIsToldItsJobBeforeAnythingElse(t *testing.T) {
 				t.Errorf("told %q", l.told)
 			}
 		})
+	}
+}
+
+func TestAWorkerThatEndsWithoutAResultSaysWhy(t *testing.T) {
+	w := workers{runner: Exec{Unconfined: true}, program: "sh", args: []string{"-c", "echo what a job >&2; exit 1"}}
+	p, err := w.local(job{Work: workIndex}, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, p.out)
+	if _, err := p.run(t.Context()); err == nil || err.Error() != "sync-index ended with status 1: what a job" {
+		t.Error(err)
 	}
 }
