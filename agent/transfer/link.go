@@ -152,13 +152,15 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	case <-heard:
 	case <-ctx.Done():
 	}
-	err = worse(runErr, context.Cause(ctx))
+	cause := context.Cause(ctx)
+	err = worse(runErr, cause)
 	cancel(nil)
 	parts.Wait()
-	if said {
+	if said && cause == nil {
 		return own, peerEnd.Result, errors.Join(err, l.conn.SetDeadline(time.Time{}))
 	}
-	// The peer should hear why, rather than wait for a connection that broke.
+	// The peer should hear why, rather than find a connection that broke. One that has already been told of a good end may be in
+	// its next exchange, and hears it there.
 	if l.conn.SetDeadline(time.Now().Add(lastWords)) == nil {
 		_ = l.writeMessage(frameEnd, endOf(tree.Result{}, err))
 	}
