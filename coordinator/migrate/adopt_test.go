@@ -130,3 +130,21 @@ func TestAnInstanceThatComesBackUnderItsNameIsAdoptedAnew(t *testing.T) {
 		}
 	})
 }
+
+func TestHostsTakeAnInstanceThatIsAdoptedAgainAlthoughTheyRememberItsFences(t *testing.T) {
+	story(t, func(t *testing.T, f *fleet) {
+		f.move("m", "b", "large")
+		f.inPhase("m", proto.PhaseCopy)
+		f.abort()
+		f.ended("m", time.Minute)
+		f.must(&proto.InstanceRelease{Instance: "i"})
+		f.await("it is forgotten", time.Minute, func(v *state.View) bool {
+			_, there := v.Instance("i")
+			return !there
+		})
+		f.adopt()
+		f.move("n", "b", "large")
+		f.ended("n", time.Minute)
+		f.settled()
+	})
+}

@@ -11,9 +11,11 @@ import (
 
 func TestPermits(t *testing.T) {
 	story(t, func(t *testing.T, f *fleet) {
+		i, _ := f.view().Instance("i")
+		adopted, committed := i.Fence, i.Fence+2
 		ask := func(change func(*proto.HostPermit)) (int64, wire.Code) {
 			t.Helper()
-			p := proto.HostPermit{Host: "b", Request: proto.PermitRequest{Instance: "i", Migration: "m", Incarnation: 1, Fence: 3}}
+			p := proto.HostPermit{Host: "b", Request: proto.PermitRequest{Instance: "i", Migration: "m", Incarnation: 1, Fence: committed}}
 			if change != nil {
 				change(&p)
 			}
@@ -29,12 +31,12 @@ func TestPermits(t *testing.T) {
 				t.Errorf("%s: %d ms, code %s; want %d, %s", what, gotMS, gotCode, ms, code)
 			}
 		}
-		want("before there is a migration", func(p *proto.HostPermit) { p.Request.Fence = 1 }, 0, wire.OK)
+		want("before there is a migration", func(p *proto.HostPermit) { p.Request.Fence = adopted }, 0, wire.OK)
 		f.agents["b"].slow[proto.OpStart] = 10 * time.Second
 		f.move("m", "b", "large")
 		f.inPhase("m", proto.PhaseCopy)
 		want("of a fence that is not decided yet", nil, 0, wire.Unavailable)
-		want("during copy", func(p *proto.HostPermit) { p.Request.Fence = 1 }, 0, wire.OK)
+		want("during copy", func(p *proto.HostPermit) { p.Request.Fence = adopted }, 0, wire.OK)
 		f.await("it starts", time.Minute, func(v *state.View) bool {
 			i, _ := v.Instance("i")
 			return i.State == proto.InstanceStarting
@@ -42,7 +44,7 @@ func TestPermits(t *testing.T) {
 		want("starting", nil, 15000, wire.OK)
 		want("another host", func(p *proto.HostPermit) { p.Host = "c" }, 0, wire.OK)
 		want("the source", func(p *proto.HostPermit) { p.Host = "a" }, 0, wire.OK)
-		want("under the freeze's fence", func(p *proto.HostPermit) { p.Request.Fence = 2 }, 0, wire.OK)
+		want("under the freeze's fence", func(p *proto.HostPermit) { p.Request.Fence = adopted + 1 }, 0, wire.OK)
 		want("another migration", func(p *proto.HostPermit) { p.Request.Migration = "n" }, 0, wire.OK)
 		want("another instance", func(p *proto.HostPermit) { p.Request.Instance = "j" }, 0, wire.OK)
 		want("another incarnation", func(p *proto.HostPermit) { p.Request.Incarnation = 2 }, 0, wire.Unavailable)
@@ -79,8 +81,9 @@ func TestAnAbortedStartGetsNoPermit(t *testing.T) {
 			i, _ := v.Instance("i")
 			return i.State == proto.InstanceStarting
 		})
+		i, _ := f.view().Instance("i")
 		f.abort()
-		r, err := f.leader.exec.Permit(t.Context(), proto.HostPermit{Host: "b", Request: proto.PermitRequest{Instance: "i", Migration: "m", Incarnation: 1, Fence: 3}})
+		r, err := f.leader.exec.Permit(t.Context(), proto.HostPermit{Host: "b", Request: proto.PermitRequest{Instance: "i", Migration: "m", Incarnation: 1, Fence: i.Fence}})
 		if err != nil || r.Milliseconds != 0 {
 			t.Errorf("%+v, %v", r, err)
 		}

@@ -45,8 +45,14 @@ func Check(v *View) []Violation {
 func CheckStep(before, after *View) []Violation {
 	var found []Violation
 	for i := range after.Instances() {
+		if i.Fence > after.applied {
+			found = append(found, Violation{"OneOwner", fmt.Sprintf("%s is under fence %d after %d commands: one that is adopted later could get it, too", i.Name(), i.Fence, after.applied)})
+		}
 		was, ok := before.Instance(i.Name())
-		if !ok || was.CreatedAt != i.CreatedAt {
+		if !ok {
+			if i.Fence <= before.applied {
+				found = append(found, Violation{"OneOwner", fmt.Sprintf("%s is adopted under fence %d: agents may have seen a higher one", i.Name(), i.Fence)})
+			}
 			continue
 		}
 		if i.Fence < was.Fence {

@@ -87,6 +87,12 @@ func (w *world) instance(name string) proto.Instance {
 	return i
 }
 
+// fence is the one that the instance is under.
+func (w *world) fence(name string) uint64 {
+	w.t.Helper()
+	return w.instance(name).Fence
+}
+
 func (w *world) migration(id string) proto.Migration {
 	w.t.Helper()
 	m, ok := w.s.View().Migration(id)
@@ -141,8 +147,8 @@ func newWorld(t failer) *world {
 // adopt makes an instance that runs on the host with n of everything.
 func (w *world) adopt(name, host string, n int64) {
 	w.t.Helper()
-	w.must(&proto.InstanceApply{Spec: spec(name, host), Envelope: open(n)})
-	w.must(&proto.InstanceAdopted{Instance: name, Fence: 1})
+	f := w.must(&proto.InstanceApply{Spec: spec(name, host), Envelope: open(n)}).Fence
+	w.must(&proto.InstanceAdopted{Instance: name, Fence: f})
 }
 
 // plan is a plan for an instance as it is now, to a target and the type large.
@@ -211,7 +217,7 @@ func TestHostsAreForgottenOnlyWhenTheyHoldNothing(t *testing.T) {
 	w.want(proto.ResultNotFound, &proto.HostForget{Host: "c"})
 	w.want(proto.ResultConflict, &proto.HostRegister{Facts: proto.HostFacts{Name: "a", MachineID: "another"}})
 	w.must(&proto.InstanceRelease{Instance: "i"})
-	w.must(&proto.InstanceRemove{Instance: "i", Fence: 1})
+	w.must(&proto.InstanceRemove{Instance: "i", Fence: w.fence("i")})
 	w.must(&proto.HostForget{Host: "a"})
 }
 

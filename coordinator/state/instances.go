@@ -46,11 +46,17 @@ func (x *tx) instanceApply(b *proto.InstanceApply) proto.Result {
 	if res := x.reserve(ledger.Change{Hold: []proto.Reservation{r}}); !res.OK() {
 		return res
 	}
-	x.putInstance(proto.Instance{
-		Spec: s, Owner: s.Host, Fence: 1, State: proto.InstanceAdopting, Reservation: r.ID, AdoptedBy: x.actor, CreatedAt: x.now,
-	})
-	return fenced(1)
+	i := proto.Instance{
+		Spec: s, Owner: s.Host, Fence: x.firstFence(), State: proto.InstanceAdopting, Reservation: r.ID, AdoptedBy: x.actor, CreatedAt: x.now,
+	}
+	x.putInstance(i)
+	return fenced(i.Fence)
 }
+
+// firstFence returns the fence that an instance is adopted under. Agents remember the fences of an instance of that name that
+// was here before and was released. All of those are lower than the number of commands applied: each was that of its
+// adoption, raised by one by commands that came later.
+func (x *tx) firstFence() uint64 { return x.applied }
 
 // validSpec checks what can be told of a spec by itself and against the catalog, and sorts its labels.
 func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/glidepath/glidepath/proto"
@@ -9,25 +10,26 @@ import (
 func TestAMigrationFromStartToCompleted(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)
+	adopted := w.fence("i")
 	w.settled("m", "i", "b", 70)
 	i := w.instance("i")
-	if i.Owner != "b" || i.Spec.Type != "large" || i.State != proto.InstanceRunning || i.Fence != 3 {
+	if i.Owner != "b" || i.Spec.Type != "large" || i.State != proto.InstanceRunning || i.Fence != adopted+2 {
 		t.Fatalf("%+v", i)
 	}
 	slot, ok := w.s.View().ReservationOf("i", "a")
 	if !ok || slot.Purpose != proto.PurposeMigration || slot.Until != w.now+600_000 {
 		t.Fatalf("the source's slot: %+v", slot)
 	}
-	w.want(proto.ResultRefused, &proto.MigrationAbort{Migration: "m", Fence: 3})
-	w.want(proto.ResultStale, &proto.MigrationComplete{Migration: "m", Fence: 2})
-	w.must(&proto.MigrationComplete{Migration: "m", Fence: 3})
+	w.want(proto.ResultRefused, &proto.MigrationAbort{Migration: "m", Fence: i.Fence})
+	w.want(proto.ResultStale, &proto.MigrationComplete{Migration: "m", Fence: i.Fence - 1})
+	w.must(&proto.MigrationComplete{Migration: "m", Fence: i.Fence})
 	if _, left := w.s.View().ReservationOf("i", "a"); left {
 		t.Fatal("the source's reservation is left")
 	}
 	if m := w.migration("m"); m.Active() || m.Outcome != proto.OutcomeCompleted {
 		t.Fatalf("%s %s", m.Phase, m.Outcome)
 	}
-	w.want(proto.ResultStale, &proto.MigrationComplete{Migration: "m", Fence: 3})
+	w.want(proto.ResultStale, &proto.MigrationComplete{Migration: "m", Fence: i.Fence})
 	// And on from there.
 	w.settled("n", "i", "c", 60)
 	w.must(&proto.MigrationComplete{Migration: "n", Fence: w.instance("i").Fence})
@@ -37,12 +39,29 @@ func TestAMigrationFromStartToCompleted(t *testing.T) {
 	}
 }
 
+func TestAnInstanceThatIsAdoptedAgainIsUnderANewerFenceThanEver(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("i", "a", 40)
+	for _, target := range []string{"b", "a", "b"} {
+		id := fmt.Sprintf("m%d", w.next)
+		w.settled(id, "i", target, 70)
+		w.must(&proto.MigrationComplete{Migration: id, Fence: w.fence("i")})
+	}
+	last := w.fence("i")
+	w.must(&proto.InstanceRelease{Instance: "i"})
+	w.must(&proto.InstanceRemove{Instance: "i", Fence: last})
+	w.adopt("i", "b", 40)
+	if got := w.fence("i"); got <= last {
+		t.Fatalf("adopted again under fence %d: its hosts have seen %d", got, last)
+	}
+}
+
 func TestOfCommitAndAbortTheFirstWins(t *testing.T) {
 	for _, commitFirst := range []bool{true, false} {
 		w := newWorld(t)
 		w.adopt("i", "a", 40)
 		w.copying("m", "i", "b", 70)
-		f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: 1}).Fence
+		f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")}).Fence
 		commit, abort := &proto.MigrationCommit{Migration: "m", Fence: f}, &proto.MigrationAbort{Migration: "m", Fence: f, Reason: "test"}
 		if commitFirst {
 			w.must(commit)
@@ -81,11 +100,12 @@ func TestAnAbortDuringCopyLeavesTheSourceRunning(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)
 	w.copying("m", "i", "b", 70)
-	f := w.must(&proto.MigrationAbort{Migration: "m", Fence: 1}).Fence
-	if i := w.instance("i"); i.State != proto.InstanceRunning || f != 2 {
+	before := w.fence("i")
+	f := w.must(&proto.MigrationAbort{Migration: "m", Fence: before}).Fence
+	if i := w.instance("i"); i.State != proto.InstanceRunning || f != before+1 {
 		t.Fatalf("%s under %d", i.State, f)
 	}
-	w.want(proto.ResultStale, &proto.MigrationFreeze{Migration: "m", Fence: 1})
+	w.want(proto.ResultStale, &proto.MigrationFreeze{Migration: "m", Fence: before})
 	w.want(proto.ResultStale, &proto.MigrationFreeze{Migration: "m", Fence: f})
 	w.must(&proto.MigrationEnd{Migration: "m", Outcome: proto.OutcomeFailed, Reason: "the target is gone"})
 }
@@ -137,12 +157,12 @@ func TestNothingIsOperatedUntilAgentsHaveReported(t *testing.T) {
 	w.copying("m", "i", "b", 60)
 	w.must(&proto.IncarnationRaise{From: 1, Reason: "restored"})
 	w.want(proto.ResultStale, &proto.IncarnationRaise{From: 1})
-	w.want(proto.ResultRefused, &proto.MigrationFreeze{Migration: "m", Fence: 1})
+	w.want(proto.ResultRefused, &proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")})
 	w.want(proto.ResultInvalid, &proto.HostRegister{Facts: facts("a", 100), Incarnation: 3})
 	for _, h := range []string{"a", "b"} {
 		w.must(&proto.HostRegister{Facts: facts(h, 100), Incarnation: 2})
 	}
-	w.must(&proto.MigrationFreeze{Migration: "m", Fence: 1})
+	w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")})
 }
 
 func returning(w *world) *proto.MigrationReturn {
@@ -194,8 +214,8 @@ func TestLossIsAcceptedOnlyAfterConfirmedAndAlsoDuringAReturn(t *testing.T) {
 		w := newWorld(t)
 		w.adopt("i", "a", 40)
 		w.copying("m", "i", "b", 70)
-		w.want(proto.ResultRefused, &proto.AcceptLoss{Migration: "m", Fence: 1})
-		f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: 1}).Fence
+		w.want(proto.ResultRefused, &proto.AcceptLoss{Migration: "m", Fence: w.fence("i")})
+		f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")}).Fence
 		f = w.must(&proto.MigrationCommit{Migration: "m", Fence: f}).Fence
 		w.must(&proto.MigrationConfirm{Migration: "m", Fence: f, Until: w.now + 1000})
 		if during {
@@ -224,10 +244,10 @@ func TestOperationsAreRecordedUnderTheFenceThatHolds(t *testing.T) {
 	record := func(o proto.OperationRecord) *proto.MigrationRecord {
 		return &proto.MigrationRecord{Migration: "m", Operation: o}
 	}
-	o := proto.OperationRecord{ID: "o1", Kind: proto.OpSyncRound, Host: "a", Fence: 1, Round: 1}
+	o := proto.OperationRecord{ID: "o1", Kind: proto.OpSyncRound, Host: "a", Fence: w.fence("i"), Round: 1}
 	w.must(record(o))
-	w.want(proto.ResultStale, record(proto.OperationRecord{ID: "o2", Kind: proto.OpFreeze, Host: "a", Fence: 7}))
-	w.want(proto.ResultInvalid, record(proto.OperationRecord{ID: "o3", Kind: proto.OpFreeze, Host: "c", Fence: 1}))
+	w.want(proto.ResultStale, record(proto.OperationRecord{ID: "o2", Kind: proto.OpFreeze, Host: "a", Fence: w.fence("i") + 6}))
+	w.want(proto.ResultInvalid, record(proto.OperationRecord{ID: "o3", Kind: proto.OpFreeze, Host: "c", Fence: w.fence("i")}))
 	w.now += 500
 	o.Result = &proto.OperationResult{ID: "o1", Took: 400}
 	w.must(record(o))
@@ -257,7 +277,7 @@ func TestAnEnvelopeHasOneAuthor(t *testing.T) {
 		ID: "m/net", Host: "a", Migration: "m", Purpose: proto.PurposeMigration, Class: proto.Standard, Envelope: open(3), Until: w.now + 1000,
 	}}}
 	w.must(extra)
-	f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: 1}).Fence
+	f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")}).Fence
 	f = w.must(&proto.MigrationCommit{Migration: "m", Fence: f}).Fence
 	w.must(&proto.MigrationConfirm{Migration: "m", Fence: f, Until: w.now + 1000})
 	w.must(&proto.MigrationAdvance{Migration: "m", From: proto.PhaseWarm, To: proto.PhaseSettle})
@@ -340,11 +360,11 @@ func TestAnInstanceChangesOnlyWhatCanChangeWhereItIs(t *testing.T) {
 	}
 	w.must(&proto.InstanceRelease{Instance: "i"})
 	w.want(proto.ResultRefused, w.startOf("m", "i", "b", 10))
-	w.must(&proto.InstanceRemove{Instance: "i", Fence: 1, Fault: &proto.Fault{What: "unit is masked"}})
+	w.must(&proto.InstanceRemove{Instance: "i", Fence: w.fence("i"), Fault: &proto.Fault{What: "unit is masked"}})
 	if w.instance("i").Fault == nil {
 		t.Fatal("why the release failed is lost")
 	}
-	w.must(&proto.InstanceRemove{Instance: "i", Fence: 1})
+	w.must(&proto.InstanceRemove{Instance: "i", Fence: w.fence("i")})
 	if got := w.s.View().ReservationsOn("a"); len(got) != 1 {
 		t.Fatalf("left on a: %v", got)
 	}

@@ -32,7 +32,7 @@ func (f *fuzzyWorld) one(of []string, label string) string {
 func (f *fuzzyWorld) fence(instance string) uint64 {
 	i, _ := f.s.View().Instance(instance)
 	if rapid.IntRange(0, 7).Draw(f.rt, "other fence") == 0 {
-		return rapid.Uint64Range(0, 9).Draw(f.rt, "fence")
+		return max(i.Fence, 4) - 4 + rapid.Uint64Range(0, 8).Draw(f.rt, "fence")
 	}
 	return i.Fence
 }
@@ -70,8 +70,8 @@ func (f *fuzzyWorld) step() {
 			f.do(f.startAny(name))
 			return
 		}
-		f.do(&proto.InstanceApply{Spec: spec(name, f.one(someHosts, "host")), Envelope: open(20)})
-		f.do(&proto.InstanceAdopted{Instance: name, Fence: 1})
+		r := f.do(&proto.InstanceApply{Spec: spec(name, f.one(someHosts, "host")), Envelope: open(20)})
+		f.do(&proto.InstanceAdopted{Instance: name, Fence: r.Fence})
 	default:
 		f.do(f.body())
 	}

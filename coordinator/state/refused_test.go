@@ -18,7 +18,7 @@ func TestAConfirmedMigrationIsAbortedOnlyWhenItsTargetHasRefused(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)
 	w.copying("m", "i", "b", 70)
-	f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: 1}).Fence
+	f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")}).Fence
 	refuse(w, "m", "early", "b", f, nil) // under the freeze's fence: says nothing about the commit's
 	f = w.must(&proto.MigrationCommit{Migration: "m", Fence: f}).Fence
 	w.must(&proto.MigrationConfirm{Migration: "m", Fence: f, Until: w.now + 600_000})
@@ -29,7 +29,7 @@ func TestAConfirmedMigrationIsAbortedOnlyWhenItsTargetHasRefused(t *testing.T) {
 	w.want(proto.ResultRefused, abort)
 	refuse(w, "m", "done", "b", f, nil)
 	f = w.must(abort).Fence
-	if i := w.instance("i"); i.Owner != "a" || i.State != proto.InstanceThawing || i.Spec.Type != "small" || i.Fence != 4 {
+	if i := w.instance("i"); i.Owner != "a" || i.State != proto.InstanceThawing || i.Spec.Type != "small" || i.Fence != f {
 		t.Fatalf("%+v", i)
 	}
 	w.must(&proto.MigrationThaw{Migration: "m", Fence: f})

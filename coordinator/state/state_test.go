@@ -15,7 +15,7 @@ func TestARequestIsAppliedOnce(t *testing.T) {
 	w := newWorld(t)
 	c := w.command(&proto.InstanceApply{Spec: spec("i", "a"), Envelope: open(40)})
 	first, _ := w.send(c)
-	w.must(&proto.InstanceAdopted{Instance: "i", Fence: 1})
+	w.must(&proto.InstanceAdopted{Instance: "i", Fence: w.fence("i")})
 	before := export(t, w.s.View())
 	c.At += 5000 // it was sent again later
 	again, changes := w.send(c)
@@ -114,7 +114,7 @@ func TestAViewStaysAsItIsWhileCommandsGoOn(t *testing.T) {
 	view := w.s.View()
 	before := export(t, view)
 	w.settled("m", "i", "b", 70)
-	w.must(&proto.MigrationComplete{Migration: "m", Fence: 3})
+	w.must(&proto.MigrationComplete{Migration: "m", Fence: w.fence("i")})
 	w.now += 50_000_000
 	w.must(&proto.Tick{})
 	if !bytes.Equal(before, export(t, view)) {
@@ -180,7 +180,7 @@ func FuzzApply(f *testing.F) {
 	w := newWorld(f)
 	w.adopt("i", "a", 40)
 	w.settled("m", "i", "b", 70)
-	w.must(&proto.MigrationComplete{Migration: "m", Fence: 3})
+	w.must(&proto.MigrationComplete{Migration: "m", Fence: w.fence("i")})
 	for _, c := range w.log {
 		f.Add(uint8(c.Type), c.Version, int64(c.At), c.Body)
 	}

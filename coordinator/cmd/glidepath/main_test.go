@@ -81,6 +81,7 @@ var (
 	tokens = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
 	fleets = regexp.MustCompile(`Fleet [a-z2-7]{16}`)
 	holds  = regexp.MustCompile(`(/host-[a-c]/)\d{13}`)
+	fences = regexp.MustCompile(`(?m)^(fence +)\d+`)
 )
 
 // golden NAME compares what was printed with testdata/golden/NAME.
@@ -89,7 +90,7 @@ func golden(ts *testscript.TestScript, _ bool, args []string) {
 	for _, r := range []struct {
 		what *regexp.Regexp
 		by   string
-	}{{times, "YYYY-MM-DD HH:MM:SSZ"}, {clocks, "MM-DD HH:MM"}, {ulids, "THE-MIGRATION-OR-EVENT-ULI"}, {tokens, "0123456789abcdef"}, {fleets, "Fleet abcdefghijklmnop"}, {holds, "${1}1234567890123"}} {
+	}{{times, "YYYY-MM-DD HH:MM:SSZ"}, {clocks, "MM-DD HH:MM"}, {ulids, "THE-MIGRATION-OR-EVENT-ULI"}, {tokens, "0123456789abcdef"}, {fleets, "Fleet abcdefghijklmnop"}, {holds, "${1}1234567890123"}, {fences, "${1}1"}} {
 		got = r.what.ReplaceAllString(got, r.by)
 	}
 	name := filepath.Join(ts.Getenv("GOLDEN"), args[0])
