@@ -16,6 +16,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api"
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -307,5 +308,27 @@ func TestEveryRequestIsCountedUnderItsRoute(t *testing.T) {
 	w.ask(proto.RoleViewer, "PATCH /v1/status", nil)
 	if want := []string{"GET /v1/status 200", "GET /v1/instances/{name} 404", "GET /v1/tokens 401", "other 404", "other 405"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestBeforeTheFleetIsThereNobodyIsToldThatHisTokenIsBad(t *testing.T) {
+	made := state.New()
+	c, err := proto.NewCommand("init", "init", &proto.FleetInit{Fleet: "demo", GridStep: 10_000, Policy: proto.DefaultPolicy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := made.Apply(c); !r.OK() {
+		t.Fatal(r.Message)
+	}
+	for name, tables := range map[string]*state.State{"not made": state.New(), "its first token not yet": made} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(f *apitest.Fleet) { f.Config.View = tables.View })
+			for _, request := range []string{"GET /v1/status", "DELETE /v1/types/m.small"} {
+				e := w.fails(v1.CodeUnavailable, 503, request, nil)
+				if !strings.Contains(e.Message, "fleet") || !strings.Contains(e.Remedy, "try again") {
+					t.Errorf("%s: %+v", request, e)
+				}
+			}
+		})
 	}
 }

@@ -63,7 +63,7 @@ func errorOf(err error) *v1.Error {
 	case errors.As(err, &fault):
 		return &v1.Error{Code: v1.CodeRefused, Message: fault.What, Remedy: fault.Remedy}
 	case errors.Is(err, planner.ErrNoFleet):
-		return &v1.Error{Code: v1.CodeUnavailable, Message: "this coordinator has not caught up with the fleet yet", Remedy: "try again in a moment"}
+		return &v1.Error{Code: v1.CodeUnavailable, Message: "this coordinator does not know its fleet yet: it is being made, or not caught up with", Remedy: noFleetRemedy}
 	case errors.Is(err, consensus.ErrInDoubt):
 		return &v1.Error{
 			Code: v1.CodeUnavailable, Message: err.Error(),
@@ -74,6 +74,9 @@ func errorOf(err error) *v1.Error {
 	}
 	return &v1.Error{Code: wireCode(err), Message: err.Error()}
 }
+
+// noFleetRemedy is what to do when the fleet stays unknown: it cannot be made, and nothing of it learned, without a leader.
+const noFleetRemedy = "try again in a moment; if it stays so, see that a majority of the coordinators run and reach each other: journalctl -u glidepathd"
 
 func withDetail(e *v1.Error, d v1.ErrorDetail) *v1.Error {
 	text, err := json.Marshal(d)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
+	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -133,6 +134,9 @@ func (s *Server) handler(rt route) http.Handler {
 
 // run authorises and answers.
 func (c *call) run(rt route) (any, error) {
+	if !founded(c.view) {
+		return nil, planner.ErrNoFleet
+	}
 	var err error
 	if c.who, err = auth.Authenticate(c.view, c.r.Header.Get("Authorization"), c.now); err != nil {
 		return nil, err
@@ -149,6 +153,15 @@ func (c *call) run(rt route) (any, error) {
 		}
 	}
 	return rt.answer(c)
+}
+
+// founded reports whether the fleet is there, with the token that was made for its first user. Until then no token can be
+// told from a good one: a refusal would make him look for a fault in his.
+func founded(v *state.View) bool {
+	for range v.Tokens() {
+		return v.Fleet().ID != ""
+	}
+	return false
 }
 
 // identify gives the request its identifier: the client's, so that one that is sent again is carried out once, or a new one.
