@@ -295,3 +295,21 @@ func TestNamesThatCannotBePaths(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAnOwnerIsRetiredOnlyByANewerDecisionOnTheMigrationThatBroughtIt(t *testing.T) {
+	owner := in(t, proto.FenceStarting)
+	owner, err := owner.Confirm(request(10), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := request(11)
+	other.Migration = "m-2"
+	for name, q := range map[string]fence.Request{"the fence that it got it with": request(10), "another migration": other} {
+		if r, err := owner.Retire(q); err == nil {
+			t.Errorf("%s: became %q", name, r.State)
+		}
+	}
+	if r, err := owner.Retire(request(11)); err != nil || r.State != proto.FenceRetired || r.RetiredBy != "m-1" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

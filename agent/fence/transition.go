@@ -182,13 +182,15 @@ func (r Record) ThawRefused(migration string, refused Token) (Record, error) {
 	return r.enter(q, proto.FenceOwner), nil // the token rises, so that a late copy of the freeze is stale
 }
 
-// Retire turns a frozen source into one that has given the instance away for good.
+// Retire turns a frozen source into one that has given the instance away for good; and an owner that was given up as lost,
+// and is there after all.
 func (r Record) Retire(q Request) (Record, error) {
 	if err := r.fresh(q); err != nil {
 		return r, err
 	}
 	newer := q.Token.Compare(r.Token) > 0
-	if r.Migration == q.Migration && (r.State == proto.FenceFrozen && newer || r.State == proto.FenceRetired) {
+	had := r.State == proto.FenceFrozen || r.State == proto.FenceOwner && r.Migration != ""
+	if r.Migration == q.Migration && (had && newer || r.State == proto.FenceRetired) {
 		next := r.enter(q, proto.FenceRetired)
 		next.RetiredBy = q.Migration
 		return next, nil

@@ -103,7 +103,8 @@ func (r record) change(op proto.Operation, now time.Time) (record, *proto.Fault)
 			return enter(proto.FenceOwner), nil
 		}
 	case proto.OpRetire:
-		if same && (r.state == proto.FenceFrozen && newer || r.state == proto.FenceRetired) {
+		had := r.state == proto.FenceFrozen || r.state == proto.FenceOwner && r.migration != ""
+		if same && (had && newer || r.state == proto.FenceRetired) {
 			next := enter(proto.FenceRetired)
 			next.retiredBy = op.Migration
 			return next, nil

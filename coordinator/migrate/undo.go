@@ -91,13 +91,9 @@ func (w *walker) disarm(ctx context.Context, s scene) (done bool, err error) {
 // clean leaves nothing of the migration on the target, however long it takes to reach it.
 func (w *walker) clean(ctx context.Context, s scene) error {
 	if s.m.Loss {
-		state, err := w.standDown(ctx, s)
-		if err != nil {
-			w.trouble(err)
-			sleep(ctx, lostAgain)
-			return context.Cause(ctx)
-		}
-		if state != proto.FenceRefused {
+		if state, err := w.standDown(ctx, s); err != nil {
+			return w.standsStill(ctx, s, err)
+		} else if state != proto.FenceRefused {
 			return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeAborted})
 		}
 	}
@@ -136,8 +132,15 @@ func (w *walker) giveUp(ctx context.Context, s scene) (done bool, err error) {
 		return false, context.Cause(ctx)
 	}
 	var fault *proto.Fault
-	since := timeline.Of(time.Now()).Sub(entered(s.m, proto.PhaseUndo))
-	if errors.As(err, &fault) || since < permitOver {
+	if errors.As(err, &fault) {
+		// What it could not put away does not keep clients waiting, once it is stopped for good.
+		if h, err := w.holding(ctx, s.m.Target, s.m.Instance); err == nil && h.State == proto.FenceRetired && !h.Running {
+			w.log.Warn("the target that was given up is stopped, but could not put its data away yet; the source goes on", "host", s.m.Target, "error", fault)
+			return true, nil
+		}
+		return false, w.persist(ctx, s, retirement(s, ""), err)
+	}
+	if timeline.Of(time.Now()).Sub(entered(s.m, proto.PhaseUndo)) < permitOver {
 		w.trouble(err)
 		sleep(ctx, againFirst)
 		return false, nil
@@ -146,20 +149,43 @@ func (w *walker) giveUp(ctx context.Context, s scene) (done bool, err error) {
 	return true, nil
 }
 
+// retirement is how a target that was confirmed gives the instance away, in the name of the migration that it holds it by.
+func retirement(s scene, by string) order {
+	return order{kind: proto.OpRetire, host: s.m.Target, of: by, silence: permitOver}
+}
+
 // standDown takes the right to run from a target that was confirmed, and returns as what it holds the instance then. What
-// was written there stays there.
+// was written there is put away on it as a source's data are, so that the host can become a target again.
 func (w *walker) standDown(ctx context.Context, s scene) (proto.FenceState, error) {
 	h, err := w.holding(ctx, s.m.Target, s.m.Instance)
 	if err != nil {
 		return "", err
 	}
-	switch h.State {
-	case proto.FenceOwner, proto.FenceFrozen:
-		_, err = w.perform(ctx, s, order{kind: proto.OpFreeze, host: s.m.Target, silence: permitOver})
-		return proto.FenceFrozen, err
-	case proto.FenceStarting, proto.FenceRefused:
+	o := retirement(s, h.Migration)
+	_, begun := last(s.m, o, s.i.Fence)
+	switch {
+	case h.State == proto.FenceOwner, h.State == proto.FenceFrozen, h.State == proto.FenceRetired && begun > 0:
+		_, err = w.perform(ctx, s, o)
+		return proto.FenceRetired, err
+	case h.State == proto.FenceStarting, h.State == proto.FenceRefused:
 		_, err = w.perform(ctx, s, order{kind: proto.OpRefuse, host: s.m.Target, silence: permitOver})
 		return proto.FenceRefused, err
 	}
 	return h.State, nil
+}
+
+// standsStill waits for a target that was given up and does not stand down, or is not there. One that has been stopped
+// and can't put its data away is left to its operator in the end.
+func (w *walker) standsStill(ctx context.Context, s scene, err error) error {
+	var fault *proto.Fault
+	if !errors.As(err, &fault) {
+		w.trouble(err)
+		sleep(ctx, lostAgain)
+		return context.Cause(ctx)
+	}
+	if n, _ := failures(s.m, retirement(s, ""), s.i.Fence); n+1 < cleanTries {
+		return w.persist(ctx, s, retirement(s, ""), err)
+	}
+	why := fmt.Sprintf("%s; then %s could not put the data away: %s", s.m.Reason, s.m.Target, fault)
+	return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeFailed, Reason: clip(why)})
 }

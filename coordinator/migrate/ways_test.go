@@ -113,9 +113,10 @@ func TestAReturnThatIsAbortedCanBeTriedAgainOrLetBe(t *testing.T) {
 
 func TestALossThatIsAcceptedNeedsNoTarget(t *testing.T) {
 	for name, strike := range map[string]func(*fleet){
-		"dead":       func(f *fleet) { f.agents["b"].kill(true, 24*time.Hour) },
-		"comes back": func(f *fleet) { f.agents["b"].kill(true, 5*time.Minute) },
-		"is there":   func(*fleet) {},
+		"dead":                    func(f *fleet) { f.agents["b"].kill(true, 24*time.Hour) },
+		"comes back":              func(f *fleet) { f.agents["b"].kill(true, 5*time.Minute) },
+		"is there":                func(*fleet) {},
+		"can't put its data away": func(f *fleet) { f.agents["b"].fail(proto.OpRetire, proto.FaultFailed, 5) },
 		"wiped": func(f *fleet) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -152,6 +153,10 @@ func TestALossThatIsAcceptedNeedsNoTarget(t *testing.T) {
 				if on := f.serving(); len(on) != 1 || on[0] != "a" {
 					t.Errorf("%v serve", on)
 				}
+				// Nothing of it is left there that would keep the host from becoming a target again.
+				f.move("n", "b", "large")
+				f.ended("n", time.Minute)
+				f.outcome(t, "n", proto.OutcomeCompleted)
 			})
 		})
 	}

@@ -92,6 +92,21 @@ var stories = map[string]func(l *lab){
 			l.t.Errorf("the old source is %s", r.State)
 		}
 	},
+	"given up as lost, and there after all": func(l *lab) {
+		started(l)
+		a, b := l.hosts[0], l.hosts[1]
+		l.done(1, proto.OpConfirm, 3, m1, nil)
+		l.done(1, proto.OpRetire, 4, m1, nil)
+		kept, err := filepath.Glob(b.path("keep/retained/*-" + name + "-" + m1 + b.path("lib/redis/sub/data.aof")))
+		if err != nil || len(kept) != 1 {
+			l.t.Errorf("what was written there: %v, %v", kept, err)
+		}
+		l.done(0, proto.OpThaw, 4, m1, nil)
+		l.expectRunning(a)
+		facts := l.done(0, proto.OpVerifySource, 4, m2, nil).Source
+		l.done(1, proto.OpVerifyTarget, 4, m2, facts)
+		l.done(1, proto.OpPrepareTarget, 4, m2, facts)
+	},
 	"release": func(l *lab) {
 		before := l.hosts[0].tree()
 		l.done(0, proto.OpAdopt, 1, "", nil)
