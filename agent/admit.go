@@ -75,6 +75,27 @@ func (g *gate) Close(migration string) error {
 	return durable.Remove(durable.OS{}, g.path(migration))
 }
 
+// Source returns the host that an open migration's data come from; "" when none is open.
+func (g *gate) Source(migration string) string {
+	a, err := g.read(migration + admissionSuffix)
+	if err != nil {
+		return "" // nobody is taken for the source then
+	}
+	return a.Source
+}
+
+// read returns the admission in a file.
+func (g *gate) read(name string) (a admission, err error) {
+	b, err := durable.ReadFile(durable.OS{}, filepath.Join(g.dir, name), maxAdmission)
+	if err != nil {
+		return a, fmt.Errorf("open transfers: %w", err)
+	}
+	if err := json.Unmarshal(b, &a); err != nil || a.Migration+admissionSuffix != name {
+		return a, fmt.Errorf("open transfers: %s is damaged: remove it; the migration's next operation opens it again (%w)", filepath.Join(g.dir, name), err)
+	}
+	return a, nil
+}
+
 // Recover admits again what was open in an earlier life, as far as the records still say that this host is being prepared.
 func (g *gate) Recover() error {
 	names, err := durable.OS{}.List(g.dir)
@@ -85,13 +106,9 @@ func (g *gate) Recover() error {
 		if !strings.HasSuffix(name, admissionSuffix) {
 			continue
 		}
-		b, err := durable.ReadFile(durable.OS{}, filepath.Join(g.dir, name), maxAdmission)
+		a, err := g.read(name)
 		if err != nil {
-			return fmt.Errorf("open transfers: %w", err)
-		}
-		var a admission
-		if err := json.Unmarshal(b, &a); err != nil || a.Migration+admissionSuffix != name {
-			return fmt.Errorf("open transfers: %s is damaged: remove it; the migration's next operation opens it again (%w)", filepath.Join(g.dir, name), err)
+			return err
 		}
 		if r := g.record(a.Instance); r.State != proto.FenceTarget || r.Migration != a.Migration {
 			if err := durable.Remove(durable.OS{}, g.path(a.Migration)); err != nil {

@@ -35,11 +35,13 @@ type operator struct {
 	target  target
 	record  func(instance string) fence.Record
 	now     func() timeline.Time // the coordinators' time
+	began   func(instance string) (ended func())
 	ended   func(op proto.Operation, result proto.OperationResult)
 }
 
 // handle implements session.Handler.
 func (o *operator) handle(ctx context.Context, op proto.Operation, progress func(proto.Progress)) proto.OperationResult {
+	defer o.began(op.Instance)()
 	if op.Deadline != 0 && !towardsLess(op.Kind) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, op.Deadline.Sub(o.now()))

@@ -62,6 +62,7 @@ func (s *stage) operator(ended *[]proto.OperationResult) *operator {
 		drivers: map[string]instance.Driver{"service": s}, source: s, target: s,
 		record: func(string) fence.Record { return s.record },
 		now:    func() timeline.Time { return timeline.Of(time.Now()) },
+		began:  func(string) func() { return func() {} },
 		ended:  func(_ proto.Operation, r proto.OperationResult) { *ended = append(*ended, r) },
 	}
 }

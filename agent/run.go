@@ -151,14 +151,18 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	board := newBoard()
 	metrics := newMetrics(version, cfg.MetricsInstances, board)
 	poked := make(chan struct{}, 1)
+	contact := newContact()
+	poke := func() {
+		select {
+		case poked <- struct{}{}: // who may run what has changed, perhaps
+		default:
+		}
+	}
 	operator := &operator{
-		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now,
+		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now, began: contact.begin,
 		ended: func(op proto.Operation, r proto.OperationResult) {
 			metrics.operated(op, r)
-			select {
-			case poked <- struct{}{}: // who may run what has changed, perhaps
-			default:
-			}
+			poke()
 		},
 	}
 	operations, interrupted, err := session.OpenOperations(durable.OS{}, cfg.path(operationsFile), operator.handle, log.With("component", "operations"))
@@ -224,6 +228,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		}
 		return receiver.Serve(ctx, conn, peer.Name)
 	})
+	refuser := &refuser{refused: driver.Refused, source: gate.Source, close: gate.Close, log: log.With("component", "direct")}
+	server.Handle(wire.RPC, wire.Mutual, refuser.serve)
+	direct := &direct{
+		records: fences.List, silence: contact.silence, ask: asking(creds), log: log.With("component", "direct"),
+		thaw: func(ctx context.Context, instance, migration string, refused fence.Token) error {
+			defer poke()
+			return errors.Join(driver.ThawRefused(ctx, instance, migration, refused), courier.Forget(migration))
+		},
+	}
 
 	// First the host is brought in line with the records, towards less running, and gets the addresses back that it owns.
 	if err := errors.Join(driver.Recover(ctx), gate.Recover()); err != nil {
@@ -235,6 +248,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	group.Go(func() error { return loop.run(ctx) })
 	group.Go(func() error { return driver.Run(ctx) })
 	group.Go(func() error { return link.Run(ctx) })
+	group.Go(func() error { return direct.run(ctx) })
 	group.Go(func() error { return renewer.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx, bulk) })
 	if cfg.Metrics != "" {

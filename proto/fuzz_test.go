@@ -53,6 +53,8 @@ func FuzzHoldings(f *testing.F)        { decodes[Holdings](f) }
 func FuzzReadBack(f *testing.F)        { decodes[ReadBack](f) }
 func FuzzPermitRequest(f *testing.F)   { decodes[PermitRequest](f) }
 func FuzzPermitReply(f *testing.F)     { decodes[PermitReply](f) }
+func FuzzRefusedRequest(f *testing.F)  { decodes[RefusedRequest](f) }
+func FuzzRefusedReply(f *testing.F)    { decodes[RefusedReply](f) }
 func FuzzRelay(f *testing.F)           { decodes[Relay](f) }
 func FuzzRelayReply(f *testing.F)      { decodes[RelayReply](f) }
 func FuzzJoinRequest(f *testing.F)     { decodes[JoinRequest](f) }

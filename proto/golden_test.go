@@ -28,7 +28,7 @@ func messages() []any {
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
 		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, RoundResult{}, StartResult{}, AdoptResult{},
-		PermitRequest{}, PermitReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{}, MigrationRef{}, MigrationProgress{},
+		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{}, MigrationRef{}, MigrationProgress{},
 		// records
 		Fleet{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, InstanceType{}, Application{}, Event{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},

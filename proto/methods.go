@@ -21,6 +21,9 @@ const (
 	MethodHoldings = "agent.holdings" // empty → Holdings
 	MethodReadBack = "agent.readback" // InstanceRef → ReadBack: what the kernel holds now
 
+	// Served by agents to each other: the source of a migration asks its target, when the coordinators are silent.
+	MethodRefused = "agent.refused" // RefusedRequest → RefusedReply
+
 	// Served by coordinators to each other.
 	MethodPropose  = "leader.propose"  // Proposal → ProposalReply
 	MethodRelay    = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home

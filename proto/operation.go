@@ -150,6 +150,23 @@ type PermitReply struct {
 	Reason       string `msgpack:"r" json:"reason,omitzero"`
 }
 
+// RefusedRequest is a frozen source's question to its target: can you still start the instance in this migration under
+// this token? A target that has only been prepared refuses it for good then.
+type RefusedRequest struct {
+	Instance    string `msgpack:"i" json:"instance"`
+	Migration   string `msgpack:"m" json:"migration"`
+	Incarnation uint64 `msgpack:"inc" json:"incarnation"`
+	Fence       uint64 `msgpack:"fe" json:"fence"` // the one after the freeze's
+}
+
+// RefusedReply tells up to which token the target has durably refused, with nothing of the instance running there; zero
+// when it has not refused what it was asked for. It is then held as State says.
+type RefusedReply struct {
+	Incarnation uint64     `msgpack:"inc" json:"incarnation"`
+	Fence       uint64     `msgpack:"fe" json:"fence"`
+	State       FenceState `msgpack:"s" json:"state"`
+}
+
 // Progress is how far a running operation is.
 type Progress struct {
 	ID    string `msgpack:"id" json:"id"`

@@ -69,6 +69,8 @@ type Record struct {
 	RetiredBy string             `json:"retired_by,omitzero"` // migration that took the instance away from here, its last
 	Refused   Token              `json:"refused,omitzero"`    // never starts under this token or an older one
 	Permit    Permit             `json:"permit,omitzero"`     // of starting
+	Peer      proto.Peer         `json:"peer,omitzero"`       // of frozen: the migration's target
+	Unstarted bool               `json:"unstarted,omitzero"`  // of owner: it thawed on its target's word, and was not started yet
 }
 
 // recordVersion is the format of the files. A newer format is not guessed at: the unit does not start.

@@ -59,7 +59,11 @@ type leader struct {
 	granted   time.Duration // when the last permit was answered
 }
 
-const asksPermit proto.OperationKind = "permit"
+const (
+	asksPermit  proto.OperationKind = "permit"
+	asksRefusal proto.OperationKind = "asks for a refusal" // source to target
+	refusal     proto.OperationKind = "refusal"            // target to source
+)
 
 type world struct {
 	t     *testing.T
@@ -67,7 +71,9 @@ type world struct {
 	hosts [2]*host
 	lead  leader
 	net   []message
-	rnd   *rand.Rand
+
+	thawed int // on the target's word
+	rnd    *rand.Rand
 }
 
 func (w *world) token() fence.Token { return fence.Token{Incarnation: 1, Fence: w.lead.fence} }
@@ -168,8 +174,15 @@ func (w *world) hear(m message) {
 
 // deliver hands one message to a host, or an answer to the leader.
 func (w *world) deliver(m message) {
-	if m.answer {
+	switch {
+	case m.answer:
 		w.hear(m)
+		return
+	case m.kind == asksRefusal:
+		w.answerPeer(m)
+		return
+	case m.kind == refusal:
+		w.heed(m)
 		return
 	}
 	h := w.hosts[m.to]
@@ -242,24 +255,41 @@ func (w *world) restartAgent(n int) {
 	}
 }
 
-// askPeer is the direct link: a frozen source has the target refuse what could follow its freeze, and thaws.
+// askPeer is the direct link: a frozen source asks the target whether it has refused what could follow its freeze. The
+// question and the answer are lost, late and repeated as all messages are.
 func (w *world) askPeer(from int) {
-	src, dst := w.hosts[from], w.hosts[1-from]
-	r := src.store.Get(instance)
+	r := w.hosts[from].store.Get(instance)
 	if r.State != proto.FenceFrozen {
 		return
 	}
 	q := fence.Request{Instance: instance, Migration: r.Migration, Token: r.Token.Next(), Units: []string{unit}}
-	refused, err := dst.store.Change(instance, func(r fence.Record) (fence.Record, error) { return r.Refuse(q) })
-	if err != nil {
-		if errors.Is(err, crashfs.ErrPowerLost) {
-			w.reboot(1 - from)
+	w.net = append(w.net, message{kind: asksRefusal, to: 1 - from, req: q})
+}
+
+// answerPeer is the target's part. A target that is prepared refuses, another says what it has refused.
+func (w *world) answerPeer(m message) {
+	r, err := w.hosts[m.to].store.Change(instance, func(r fence.Record) (fence.Record, error) {
+		if next, err := r.RefuseSource(m.req); err == nil {
+			return next, nil
 		}
-		return
+		return r, nil
+	})
+	switch {
+	case errors.Is(err, crashfs.ErrPowerLost):
+		w.reboot(m.to)
+	case err == nil && r.HasRefused(m.req):
+		w.net = append(w.net, message{kind: refusal, to: 1 - m.to, req: fence.Request{Migration: m.req.Migration, Token: r.Refused}})
 	}
-	_, err = src.store.Change(instance, func(s fence.Record) (fence.Record, error) { return s.ThawRefused(q.Migration, refused.Refused) })
-	if errors.Is(err, crashfs.ErrPowerLost) {
-		w.reboot(from)
+}
+
+// heed is the source's part when the answer comes.
+func (w *world) heed(m message) {
+	_, err := w.hosts[m.to].store.Change(instance, func(r fence.Record) (fence.Record, error) { return r.ThawRefused(m.req.Migration, m.req.Token) })
+	switch {
+	case errors.Is(err, crashfs.ErrPowerLost):
+		w.reboot(m.to)
+	case err == nil:
+		w.thawed++
 	}
 }
 
@@ -291,7 +321,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 // TestOneOwner lets messages be lost, repeated, late and out of order, hosts lose power in the middle of a write, agents
 // restart, permits run out and cut-off sources ask their targets, and looks at both hosts after each event.
 func TestOneOwner(t *testing.T) {
-	moves, aborts := 0, 0
+	moves, aborts, thawed := 0, 0, 0
 	for seed := range uint64(400) {
 		w := newWorld(t, seed)
 		for range 400 {
@@ -305,11 +335,12 @@ func TestOneOwner(t *testing.T) {
 				aborts++
 			}
 		}
+		thawed += w.thawed
 	}
-	if moves < 100 || aborts < 100 {
-		t.Errorf("%d moves and %d aborts came to their end: too few to test anything", moves, aborts)
+	if moves < 100 || aborts < 100 || thawed < 100 {
+		t.Errorf("%d moves and %d aborts came to their end, %d sources thawed by themselves: too few to test anything", moves, aborts, thawed)
 	}
-	t.Logf("%d completed moves, %d completed aborts", moves, aborts)
+	t.Logf("%d completed moves, %d completed aborts, %d sources that thawed by themselves", moves, aborts, thawed)
 }
 
 // event lets one thing happen.
@@ -331,13 +362,13 @@ func (w *world) event() {
 	case n < 89 && len(w.net) > 0:
 		i := w.rnd.IntN(len(w.net))
 		w.net = append(w.net[:i], w.net[i+1:]...)
-	case n < 95:
+	case n < 93:
 		w.now += time.Duration(w.rnd.IntN(9000)) * time.Millisecond
-	case n < 96:
+	case n < 94:
 		w.reboot(anyHost)
-	case n < 97:
+	case n < 95:
 		w.restartAgent(anyHost)
-	case n < 99:
+	case n < 97:
 		w.hosts[anyHost].disk.LosePowerAt(1 + w.rnd.IntN(5))
 	default:
 		w.askPeer(anyHost)

@@ -13,6 +13,7 @@ type Request struct {
 	Token     Token
 	Units     []string           // of Adopt and Prepare
 	Spec      proto.InstanceSpec // of Adopt and Prepare
+	Peer      proto.Peer         // of Freeze: the target, and where it is reached
 }
 
 // Every transition takes a record and returns the one that follows, or a *proto.Fault: code stale when the host has
@@ -67,7 +68,9 @@ func (r Record) Freeze(q Request) (Record, error) {
 	}
 	newer := q.Token.Compare(r.Token) > 0
 	if r.State == proto.FenceOwner && newer || r.State == proto.FenceFrozen && !newer && r.Migration == q.Migration {
-		return r.enter(q, proto.FenceFrozen), nil
+		next := r.enter(q, proto.FenceFrozen)
+		next.Peer = q.Peer
+		return next, nil
 	}
 	return r, r.conflict(q, "frozen")
 }
@@ -172,16 +175,6 @@ func (r Record) Thaw(q Request) (Record, error) {
 	return r, r.conflict(q, "thawed")
 }
 
-// ThawRefused gives a frozen source the right to run back because the target itself said, over the direct link, what it
-// has durably refused. That must reach the token after the freeze's, under which alone a commit could have let the target start.
-func (r Record) ThawRefused(migration string, refused Token) (Record, error) {
-	q := Request{Instance: r.Instance, Migration: migration, Token: r.Token.Next()}
-	if r.State != proto.FenceFrozen || r.Migration != migration || refused.Compare(q.Token) < 0 {
-		return r, r.conflict(q, "thawed")
-	}
-	return r.enter(q, proto.FenceOwner), nil // the token rises, so that a late copy of the freeze is stale
-}
-
 // Retire turns a frozen source into one that has given the instance away for good; and an owner that was given up as lost,
 // and is there after all.
 func (r Record) Retire(q Request) (Record, error) {
@@ -248,6 +241,7 @@ func (r Record) fresh(q Request) error {
 // enter returns the record in a new state.
 func (r Record) enter(q Request, state proto.FenceState) Record {
 	r.Version, r.Instance, r.Token, r.State, r.Permit = recordVersion, q.Instance, q.Token, state, Permit{}
+	r.Peer, r.Unstarted = proto.Peer{}, false
 	if q.Migration != "" {
 		r.Migration = q.Migration
 	}

@@ -165,7 +165,7 @@ func (j *job) step(name string, f func() error) error {
 func (j *job) request() fence.Request {
 	q := fence.Request{
 		Instance: j.op.Instance, Migration: j.op.Migration, Spec: j.op.Spec,
-		Token: fence.Token{Incarnation: j.op.Incarnation, Fence: j.op.Fence},
+		Token: fence.Token{Incarnation: j.op.Incarnation, Fence: j.op.Fence}, Peer: j.op.Peer,
 	}
 	if s := j.op.Spec.Service; s != nil {
 		q.Units = []string{s.Unit}

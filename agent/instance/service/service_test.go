@@ -107,6 +107,19 @@ var stories = map[string]func(l *lab){
 		l.done(1, proto.OpVerifyTarget, 4, m2, facts)
 		l.done(1, proto.OpPrepareTarget, 4, m2, facts)
 	},
+	"cut off before the commit": func(l *lab) {
+		before := prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.thawDirectly(m1, 3)
+		l.expectRunning(l.hosts[0])
+		refusedFor(l.t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultStale, "durably refused")
+		refusedFor(l.t, l.do(0, proto.OpFreeze, 2, m1, nil), proto.FaultStale, "seen")
+		// What the coordinators decide when they are back.
+		l.done(1, proto.OpCleanTarget, 4, m1, nil)
+		l.done(0, proto.OpThaw, 4, m1, nil)
+		l.expectRunning(l.hosts[0])
+		l.expectAsBefore(before)
+	},
 	"release": func(l *lab) {
 		before := l.hosts[0].tree()
 		l.done(0, proto.OpAdopt, 1, "", nil)

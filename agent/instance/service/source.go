@@ -197,22 +197,6 @@ func flush(paths []string) error {
 	return nil
 }
 
-// ThawRefused lets a frozen source go on because the target has said, over the direct link between the two hosts, that it
-// has durably refused every token up to the given one. It is for a source that the coordinators don't reach; who calls it
-// has authenticated the target as the operation's peer.
-func (d *Driver) ThawRefused(ctx context.Context, instance, migration string, refused fence.Token) error {
-	lock := d.lock(instance)
-	lock.Lock()
-	defer lock.Unlock()
-	j := &job{Driver: d, op: proto.Operation{Kind: proto.OpThaw, Instance: instance, Migration: migration}, began: time.Now()}
-	return j.thaw(ctx, func(r fence.Record, _ fence.Request) (fence.Record, error) {
-		if r.State == proto.FenceOwner && r.Migration == migration { // begun before
-			return r, nil
-		}
-		return r.ThawRefused(migration, refused)
-	})
-}
-
 // thaw lets a frozen source go on, if the transition does. What was frozen only in part is made whole.
 func (j *job) thaw(ctx context.Context, transition func(fence.Record, fence.Request) (fence.Record, error)) error {
 	r := j.Fence.Get(j.op.Instance)
@@ -234,6 +218,11 @@ func (j *job) thaw(ctx context.Context, transition func(fence.Record, fence.Requ
 	}
 	if err := j.step("start", func() error { return j.startAll(ctx, r, s) }); err != nil {
 		return err
+	}
+	if r.Unstarted {
+		if _, err := j.change(func(r fence.Record, _ fence.Request) (fence.Record, error) { return r.Started(), nil }); err != nil {
+			return err
+		}
 	}
 	return j.step("health", func() error { return j.settled(ctx, r.Spec) })
 }
