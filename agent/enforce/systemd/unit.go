@@ -44,6 +44,9 @@ func (u Unit) Running() bool {
 	return u.MainPID != 0
 }
 
+// Asking reports whether the unit is only asking its conditions whether it may start: nothing of the instance runs yet.
+func (u Unit) Asking() bool { return u.ActiveState == "activating" && u.SubState == "condition" }
+
 // Template returns the template that the unit is an instance of, "" if it is none.
 func (u Unit) Template() string {
 	prefix, rest, ok := strings.Cut(u.Name, "@")

@@ -70,7 +70,9 @@ func (d *Driver) settleOne(ctx context.Context, instance string) error {
 	if err != nil {
 		return err
 	}
-	if u.Running() {
+	// One that still asks whether it may start is about to hear that it may not: stopping it would make the start fail, instead
+	// of being skipped with the reason in the unit's journal.
+	if u.Running() && !u.Asking() {
 		d.Log.Warn("a unit runs here that may not; it is stopped", "instance", instance, "unit", u.Name, "state", r.State)
 		s, _, err := d.load(instance)
 		if err != nil {

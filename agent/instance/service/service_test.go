@@ -494,3 +494,18 @@ func TestRecoverPutsTheOwnersAddressBackAndStopsWhatMayNotRun(t *testing.T) {
 		t.Errorf("frozen, but address %s, unit %s", a.place, a.units[unitName].ActiveState)
 	}
 }
+
+func TestAUnitThatStillAsksWhetherItMayStartIsLeftToTheAnswer(t *testing.T) {
+	l := newLab(t)
+	a := l.hosts[0]
+	l.done(0, proto.OpAdopt, 1, "", nil)
+	l.done(0, proto.OpFreeze, 2, m1, nil)
+	u := a.units[unitName]
+	for sub, want := range map[string]string{"condition": "activating", "start-pre": "inactive"} {
+		u.ActiveState, u.SubState = "activating", sub
+		a.driver.settle(context.Background())
+		if u.ActiveState != want {
+			t.Errorf("%s: it is %s, want %s", sub, u.ActiveState, want)
+		}
+	}
+}
