@@ -92,20 +92,18 @@ func (e *Enforcer) dropOut(ctx context.Context, t *target, release bool) error {
 	if t.Unit == "" {
 		return nil
 	}
-	net, err := e.removeDropIn(e.cfg.RunUnitDir, t.Unit, netDropInName)
+	err := e.removeDropIn(e.cfg.RunUnitDir, t.Unit, netDropInName)
+	switch {
+	case err != nil:
+	case release:
+		err = e.removeDropIn(e.cfg.UnitDir, t.Unit, dropInName)
+	default:
+		err = e.writeDropIn(e.cfg.UnitDir, t.Unit, dropInName, dropIn(t.Target, t.disks, e.cfg.AgentUnit, e.cfg.MayRun))
+	}
 	if err != nil {
 		return err
 	}
-	var ours bool
-	if release {
-		ours, err = e.removeDropIn(e.cfg.UnitDir, t.Unit, dropInName)
-	} else {
-		ours, err = e.writeDropIn(e.cfg.UnitDir, t.Unit, dropInName, dropIn(t.Target, t.disks, e.cfg.AgentUnit, e.cfg.MayRun))
-	}
-	if err != nil || !net && !ours {
-		return err
-	}
-	return e.bus.Reload(ctx)
+	return e.reload(ctx)
 }
 
 // unpaceUnused takes fq off the device when no instance's traffic is limited any more. The caller holds e.mu.

@@ -74,47 +74,45 @@ func netDropIn(egress, ingress string) string {
 const maxDropIn = 64 << 10
 
 // writeDropIns writes both drop-ins of a unit where they are not as they should be.
-func (e *Enforcer) writeDropIns(t *target) (changed bool, err error) {
-	ours, err := e.writeDropIn(e.cfg.UnitDir, t.Unit, dropInName, dropIn(t.Target, t.disks, e.cfg.AgentUnit, e.cfg.MayRun))
-	if err != nil {
-		return false, err
+func (e *Enforcer) writeDropIns(t *target) error {
+	if err := e.writeDropIn(e.cfg.UnitDir, t.Unit, dropInName, dropIn(t.Target, t.disks, e.cfg.AgentUnit, e.cfg.MayRun)); err != nil {
+		return err
 	}
-	net, err := e.writeDropIn(e.cfg.RunUnitDir, t.Unit, netDropInName, netDropIn(t.pacer.Paths()))
-	return ours || net, err
+	return e.writeDropIn(e.cfg.RunUnitDir, t.Unit, netDropInName, netDropIn(t.pacer.Paths()))
 }
 
-func (e *Enforcer) writeDropIn(unitDir, unit, name, content string) (changed bool, err error) {
+func (e *Enforcer) writeDropIn(unitDir, unit, name, content string) error {
 	dir := filepath.Join(unitDir, unit+".d")
 	path := filepath.Join(dir, name)
 	is, err := durable.ReadFile(e.files, path, maxDropIn)
 	if err == nil && string(is) == content {
-		return false, nil
+		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return false, err
+		return err
 	}
-	return true, durable.WriteFile(e.files, path, []byte(content), 0o644)
+	e.unread = true // also when it fails: it may be there all the same
+	return durable.WriteFile(e.files, path, []byte(content), 0o644)
 }
 
 // removeDropIn removes a drop-in, and its folder where nothing else is in it.
-func (e *Enforcer) removeDropIn(unitDir, unit, name string) (changed bool, err error) {
+func (e *Enforcer) removeDropIn(unitDir, unit, name string) error {
 	dir := filepath.Join(unitDir, unit+".d")
 	path := filepath.Join(dir, name)
 	if !exists(path) {
-		return false, nil
+		return nil
 	}
+	e.unread = true
 	if err := durable.Remove(e.files, path); err != nil {
-		return false, err
+		return err
 	}
 	if left, err := os.ReadDir(dir); err == nil && len(left) == 0 {
-		if err := os.Remove(dir); err != nil {
-			return true, err
-		}
+		return os.Remove(dir)
 	}
-	return true, nil
+	return nil
 }
 
 // inPlace reports whether the drop-ins of a target are still there.

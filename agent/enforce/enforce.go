@@ -90,8 +90,9 @@ type Enforcer struct {
 	net   network
 	files durable.FS
 
-	mu      sync.RWMutex // guards targets and the device; held while the set of targets changes
+	mu      sync.RWMutex // guards what follows and the device; held while the set of targets changes
 	targets map[string]*target
+	unread  bool // drop-ins or programs changed since systemd read them; until it has, every Attach has it try again
 }
 
 // target is a Target with what is held of it.
@@ -137,7 +138,7 @@ func (e *Enforcer) Attach(ctx context.Context, t Target) (Attached, error) {
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	before := held.Target
-	if known && before.equal(t) && e.inPlace(held) {
+	if known && before.equal(t) && e.inPlace(held) && !e.unread {
 		return done, nil
 	}
 	if before.Unit != t.Unit || before.Cgroup != t.Cgroup {
@@ -170,22 +171,18 @@ func (e *Enforcer) attach(ctx context.Context, t *target, done *Attached) (err e
 		}
 		done.Notes = append(done.Notes, err.Error())
 	}
-	programs := false
 	if t.pacer == nil {
 		if t.pacer, err = e.net.open(t.Instance); err != nil {
 			return err
 		}
-		programs = t.pacer.Replaced()
+		e.unread = e.unread || t.Unit != "" && t.pacer.Replaced()
 	}
 	if t.Unit != "" {
-		changed, err := e.writeDropIns(t)
-		if err != nil {
+		if err := e.writeDropIns(t); err != nil {
 			return err
 		}
-		if changed || programs {
-			if err := e.bus.Reload(ctx); err != nil {
-				return err
-			}
+		if err := e.reload(ctx); err != nil {
+			return err
 		}
 	}
 	if t.paced() && e.cfg.Device != "" {
@@ -203,6 +200,18 @@ func (e *Enforcer) attach(ctx context.Context, t *target, done *Attached) (err e
 		return nil // its drop-in waits for it
 	}
 	return err
+}
+
+// reload has systemd read what changed, if anything did. The caller holds e.mu.
+func (e *Enforcer) reload(ctx context.Context) error {
+	if !e.unread {
+		return nil
+	}
+	if err := e.bus.Reload(ctx); err != nil {
+		return err
+	}
+	e.unread = false
+	return nil
 }
 
 // settle brings the kernel's limits in line with what t says, right after it or its drop-in changed. The caller holds t.mu.

@@ -212,3 +212,30 @@ func TestAForeignQueueingDisciplineIsToldNotTouched(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+func TestAReloadThatFailedIsTriedAgainUntilSystemdHasRead(t *testing.T) {
+	h, e := newFakeHost(t)
+	h.reloading = errors.New("the connection timed out")
+	for range 2 {
+		if _, err := e.Attach(t.Context(), cache()); err == nil {
+			t.Fatal("attached although systemd has not read the drop-ins")
+		}
+	}
+	h.reloading = nil
+	mustAttach(t, e, cache())
+	mustAttach(t, e, cache())
+	if h.reloads != 3 {
+		t.Errorf("%d reloads, want 3: two that failed, and one", h.reloads)
+	}
+	h.reloading = errors.New("the connection timed out")
+	if err := e.Release(t.Context(), cache()); err == nil {
+		t.Fatal("released although systemd still has the drop-ins")
+	}
+	h.reloading = nil
+	if err := e.Release(t.Context(), cache()); err != nil {
+		t.Fatal(err)
+	}
+	if h.reloads != 5 {
+		t.Errorf("%d reloads, want 5", h.reloads)
+	}
+}

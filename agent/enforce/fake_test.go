@@ -19,13 +19,14 @@ import (
 // fakeHost is a host of plain files: a cgroup that takes what is written, systemd that counts its reloads, programs that remember a rate.
 // What the kernel makes of values is tested in guests.
 type fakeHost struct {
-	t       *testing.T
-	cfg     Config
-	reloads int
-	units   map[string]systemd.Unit
-	pacers  map[string]*fakePacer
-	paced   map[string]bool
-	foreign bool
+	t         *testing.T
+	cfg       Config
+	reloading error // what a reload comes to
+	reloads   int
+	units     map[string]systemd.Unit
+	pacers    map[string]*fakePacer
+	paced     map[string]bool
+	foreign   bool
 }
 
 const fakeUnit = "redis-server.service"
@@ -113,7 +114,7 @@ func (h *fakeHost) Unit(_ context.Context, name string) (systemd.Unit, error) {
 	return u, nil
 }
 
-func (h *fakeHost) Reload(context.Context) error { h.reloads++; return nil }
+func (h *fakeHost) Reload(context.Context) error { h.reloads++; return h.reloading }
 
 func (h *fakeHost) open(instance string) (pacer, error) {
 	p := h.pacers[instance]
