@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/manpage"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -109,12 +110,15 @@ func versionCommand(a *app) *cobra.Command {
 	}
 }
 
-// manCommand writes the manual pages, for packages.
+// manCommand writes the manual page, for packages.
 func manCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use: "man DIR", Short: "Write the manual pages into a folder", Hidden: true, Args: exactly("folder"),
+		Use: "man DIR", Short: "Write the manual page into a folder", Hidden: true, Args: exactly("folder"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "GLIDEPATH", Section: "1", Source: "Glidepath " + version, Manual: "Glidepath"}, args[0])
+			return manpage.Write(filepath.Join(args[0], "glidepath.1"), root, manpage.Page{
+				Section: 1, Version: version, SeeAlso: []string{"glidepathd(1)", "glidepath-agent(1)"},
+				Files: []manpage.File{{Path: "~/.config/glidepath/config.yaml", Text: "where the coordinators are, and the token"}},
+			})
 		},
 	}
 }

@@ -8,15 +8,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/glidepath/glidepath/coordinator"
+	"github.com/glidepath/glidepath/internal/manpage"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -220,8 +221,13 @@ func manCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use: "man DIRECTORY", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "GLIDEPATHD", Section: "1", Source: "Glidepath " + version}, args[0])
+			return manpage.Write(filepath.Join(args[0], "glidepathd.1"), root, manpage.Page{
+				Section: 1, Version: version, SeeAlso: []string{"glidepath(1)", "glidepath-agent(1)"},
+				Files: []manpage.File{
+					{Path: coordinator.DefaultConfigPath, Text: "configuration"},
+					{Path: coordinator.DefaultDataDir, Text: "certificate, keys, Raft's log and snapshots, history"},
+				},
+			})
 		},
 	}
 }
