@@ -34,7 +34,7 @@ func (l *Ledger) Apply(c Change) error {
 		return err
 	}
 	for _, h := range t.next {
-		l.hosts.ReplaceOrInsert(h)
+		l.put(h)
 	}
 	for _, r := range t.drop {
 		l.held.Delete(r)

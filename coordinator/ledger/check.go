@@ -15,7 +15,8 @@ import (
 // facts have made short are left out: Short says so. It shares no arithmetic with admission.
 func (l *Ledger) Check() []string {
 	var found []string
-	l.hosts.Ascend(func(h *host) bool {
+	l.hosts.Ascend(func(p place) bool {
+		h := p.host
 		if h.short == nil {
 			found = append(found, h.check(l.z)...)
 		}

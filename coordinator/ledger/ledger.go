@@ -39,8 +39,14 @@ type Ledger struct {
 	grid   Grid
 	z      int64
 	layout layout
-	hosts  *btree.BTreeG[*host]
+	hosts  *btree.BTreeG[place]
 	held   *btree.BTreeG[*proto.Reservation]
+}
+
+// place is a host under its name. A host itself is big, and would have to be made to look for one.
+type place struct {
+	name string
+	host *host
 }
 
 const degree = 32 // of the trees: a node's items stay within a few cache lines' worth of pointers
@@ -56,7 +62,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 	}
 	return &Ledger{
 		grid: g, z: z, layout: g.at(now),
-		hosts: btree.NewG(degree, func(a, b *host) bool { return a.capacity.Host < b.capacity.Host }),
+		hosts: btree.NewG(degree, func(a, b place) bool { return a.name < b.name }),
 		held:  btree.NewG(degree, func(a, b *proto.Reservation) bool { return a.ID < b.ID }),
 	}, nil
 }
@@ -94,7 +100,7 @@ func (l *Ledger) SetHost(c Capacity) error {
 	}
 	h := newHost(c, l.layout, held)
 	h.short = h.worse(l.z, nil)
-	l.hosts.ReplaceOrInsert(h)
+	l.put(h)
 	return nil
 }
 
@@ -107,7 +113,7 @@ func (l *Ledger) RemoveHost(name string) error {
 	if len(h.held) > 0 {
 		return fmt.Errorf("%s: %w: %s is one", name, ErrInUse, h.held[0].ID)
 	}
-	l.hosts.Delete(h)
+	l.hosts.Delete(place{name: name})
 	return nil
 }
 
@@ -136,14 +142,14 @@ func (l *Ledger) Roll(now timeline.Time) {
 // replaceHosts puts another version in the place of each host.
 func (l *Ledger) replaceHosts(f func(*host) *host) {
 	next := make([]*host, 0, l.hosts.Len())
-	l.hosts.Ascend(func(h *host) bool {
-		h = f(h)
+	l.hosts.Ascend(func(p place) bool {
+		h := f(p.host)
 		h.short = h.worse(l.z, nil)
 		next = append(next, h)
 		return true
 	})
 	for _, h := range next {
-		l.hosts.ReplaceOrInsert(h)
+		l.put(h)
 	}
 }
 
@@ -231,13 +237,17 @@ func (l *Ledger) Steps(name string) []Step {
 }
 
 func (l *Ledger) host(name string) (*host, bool) {
-	return l.hosts.Get(&host{capacity: Capacity{Host: name}})
+	p, ok := l.hosts.Get(place{name: name})
+	return p.host, ok
 }
+
+// put puts a host in the place of the one with its name.
+func (l *Ledger) put(h *host) { l.hosts.ReplaceOrInsert(place{h.capacity.Host, h}) }
 
 // Hosts returns the names of the hosts, sorted.
 func (l *Ledger) Hosts() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		l.hosts.Ascend(func(h *host) bool { return yield(h.capacity.Host) })
+		l.hosts.Ascend(func(p place) bool { return yield(p.name) })
 	}
 }
 

@@ -31,7 +31,7 @@ func (l layout) demand(e proto.Envelope) *demand {
 func (l *Ledger) Scan(e proto.Envelope) iter.Seq2[string, *proto.Shortfall] {
 	return func(yield func(string, *proto.Shortfall) bool) {
 		d := l.layout.demand(e)
-		l.hosts.Ascend(func(h *host) bool { return yield(h.capacity.Host, h.shortWith(l.z, d)) })
+		l.hosts.Ascend(func(p place) bool { return yield(p.name, p.host.shortWith(l.z, d)) })
 	}
 }
 
