@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -63,7 +64,7 @@ var ErrInDoubt = errors.New("it is not known whether the command was committed")
 type Consensus struct {
 	raft  *raft.Raft
 	fsm   *fsm
-	store *store
+	store *Store
 	log   *slog.Logger
 }
 
@@ -73,7 +74,7 @@ func Open(cfg Config) (*Consensus, error) {
 		return nil, fmt.Errorf("raft's folder: %w", err)
 	}
 	logger := hclogger{log: cfg.Log.With("component", "raft")}
-	s, err := openStore(filepath.Join(cfg.Dir, "raft.db"))
+	s, err := OpenStore(filepath.Join(cfg.Dir, "raft.db"))
 	if err != nil {
 		return nil, err
 	}
@@ -88,18 +89,23 @@ func Open(cfg Config) (*Consensus, error) {
 		})
 	}
 	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, log: cfg.Log}
-	rc := raft.DefaultConfig()
-	rc.LocalID = raft.ServerID(cfg.Name)
-	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout, rc.CommitTimeout = heartbeat, heartbeat, lease, commitWait
-	rc.MaxAppendEntries, rc.BatchApplyCh = maxEntriesBatch, true
-	rc.Logger, rc.NoLegacyTelemetry = logger, true
-	if c.raft, err = raft.NewRaft(rc, c.fsm, s, s, snapshots, transport); err != nil {
+	if c.raft, err = raft.NewRaft(Settings(cfg.Name, logger), c.fsm, s, s, snapshots, transport); err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
 	}
 	if cfg.Link != nil {
 		cfg.Link.pin(c.known)
 	}
 	return c, nil
+}
+
+// Settings returns how Raft is set for the coordinator of that name: timing and batching.
+func Settings(name string, logger hclog.Logger) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(name)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout, c.CommitTimeout = heartbeat, heartbeat, lease, commitWait
+	c.MaxAppendEntries, c.BatchApplyCh = maxEntriesBatch, true
+	c.Logger, c.NoLegacyTelemetry = logger, true
+	return c
 }
 
 // Bootstrap makes a cluster of this coordinator alone. It is refused when it belongs to one already.

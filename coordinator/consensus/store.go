@@ -19,12 +19,13 @@ var (
 // errNotFound has the text by which raft tells a key that was never set from a failure.
 var errNotFound = errors.New("not found")
 
-// store is raft's log and stable store in one bbolt file. What a method has returned from is on disk.
-type store struct {
+// Store is raft's log and stable store in one bbolt file. What a method has returned from is on disk.
+type Store struct {
 	db *bolt.DB
 }
 
-func openStore(path string) (*store, error) {
+// OpenStore opens the file at path, which is made if it is not there. It belongs to one program at a time. Close it.
+func OpenStore(path string) (*Store, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoFreelistSync: true})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: another coordinator uses it: stop it first", path)
@@ -43,18 +44,19 @@ func openStore(path string) (*store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	return &store{db: db}, nil
+	return &Store{db: db}, nil
 }
 
-func (s *store) Close() error { return s.db.Close() }
+// Close closes the file.
+func (s *Store) Close() error { return s.db.Close() }
 
 // FirstIndex returns the index of the oldest entry, 0 if there is none.
-func (s *store) FirstIndex() (uint64, error) { return s.edge((*bolt.Cursor).First) }
+func (s *Store) FirstIndex() (uint64, error) { return s.edge((*bolt.Cursor).First) }
 
 // LastIndex returns the index of the newest entry, 0 if there is none.
-func (s *store) LastIndex() (uint64, error) { return s.edge((*bolt.Cursor).Last) }
+func (s *Store) LastIndex() (uint64, error) { return s.edge((*bolt.Cursor).Last) }
 
-func (s *store) edge(move func(*bolt.Cursor) ([]byte, []byte)) (index uint64, err error) {
+func (s *Store) edge(move func(*bolt.Cursor) ([]byte, []byte)) (index uint64, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		if k, _ := move(tx.Bucket(logBucket).Cursor()); k != nil {
 			index = binary.BigEndian.Uint64(k)
@@ -65,7 +67,7 @@ func (s *store) edge(move func(*bolt.Cursor) ([]byte, []byte)) (index uint64, er
 }
 
 // GetLog reads the entry at index into out.
-func (s *store) GetLog(index uint64, out *raft.Log) error {
+func (s *Store) GetLog(index uint64, out *raft.Log) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		v := tx.Bucket(logBucket).Get(indexKey(index))
 		if v == nil {
@@ -76,10 +78,10 @@ func (s *store) GetLog(index uint64, out *raft.Log) error {
 }
 
 // StoreLog writes one entry.
-func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs writes entries in one transaction.
-func (s *store) StoreLogs(logs []*raft.Log) error {
+func (s *Store) StoreLogs(logs []*raft.Log) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(logBucket)
 		b.FillPercent = 0.9 // entries are appended in order
@@ -93,7 +95,7 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 }
 
 // DeleteRange deletes the entries from first to last, both included.
-func (s *store) DeleteRange(first, last uint64) error {
+func (s *Store) DeleteRange(first, last uint64) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		c := tx.Bucket(logBucket).Cursor()
 		for k, _ := c.Seek(indexKey(first)); k != nil && binary.BigEndian.Uint64(k) <= last; k, _ = c.Next() {
@@ -106,12 +108,12 @@ func (s *store) DeleteRange(first, last uint64) error {
 }
 
 // Set writes a value.
-func (s *store) Set(key, value []byte) error {
+func (s *Store) Set(key, value []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(stableBucket).Put(key, value) })
 }
 
 // Get reads a value; a key that was never set is errNotFound.
-func (s *store) Get(key []byte) (value []byte, err error) {
+func (s *Store) Get(key []byte) (value []byte, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		v := tx.Bucket(stableBucket).Get(key)
 		if v == nil {
@@ -124,10 +126,10 @@ func (s *store) Get(key []byte) (value []byte, err error) {
 }
 
 // SetUint64 writes a number.
-func (s *store) SetUint64(key []byte, n uint64) error { return s.Set(key, indexKey(n)) }
+func (s *Store) SetUint64(key []byte, n uint64) error { return s.Set(key, indexKey(n)) }
 
 // GetUint64 reads a number; a key that was never set is 0.
-func (s *store) GetUint64(key []byte) (uint64, error) {
+func (s *Store) GetUint64(key []byte) (uint64, error) {
 	v, err := s.Get(key)
 	if errors.Is(err, errNotFound) {
 		return 0, nil

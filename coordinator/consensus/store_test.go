@@ -15,9 +15,9 @@ import (
 func newStore(t interface {
 	Helper()
 	Fatal(...any)
-}, path string) *store {
+}, path string) *Store {
 	t.Helper()
-	s, err := openStore(path)
+	s, err := OpenStore(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestASecondCoordinatorOnTheSameFilesIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	s := newStore(t, path)
 	defer s.Close()
-	if _, err := openStore(path); err == nil || !strings.Contains(err.Error(), "another coordinator uses it") {
+	if _, err := OpenStore(path); err == nil || !strings.Contains(err.Error(), "another coordinator uses it") {
 		t.Fatal(err)
 	}
 }
