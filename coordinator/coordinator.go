@@ -68,12 +68,19 @@ type Process struct {
 }
 
 // Run runs a coordinator until ctx ends. Everything that it started has ended when it returns.
-func Run(ctx context.Context, cfg Config, process Process) (err error) {
-	version, log, ready := process.Version, process.Log, process.Ready
+func Run(ctx context.Context, cfg Config, process Process) error {
+	return newCoordinator(cfg, process).run(ctx, process.Ready)
+}
+
+func newCoordinator(cfg Config, process Process) *Coordinator {
+	return &Coordinator{cfg: cfg, version: process.Version, log: process.Log, audit: process.Audit, fsys: durable.OS{}}
+}
+
+func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
+	cfg, log := c.cfg, c.log
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	c := &Coordinator{cfg: cfg, version: version, log: log, audit: process.Audit, fsys: durable.OS{}}
 	lock, err := durable.LockDir(cfg.DataDir)
 	if err != nil {
 		return err
@@ -106,7 +113,7 @@ func Run(ctx context.Context, cfg Config, process Process) (err error) {
 	defer func() { err = errors.Join(err, c.consensus.Close()) }()
 
 	if c.pool, err = gossip.Open(gossip.Config{
-		Self:  gossip.Member{Name: cfg.Name, RPCAddr: cfg.RPC.Address(), APIAddr: cfg.API.Address(), Program: version},
+		Self:  gossip.Member{Name: cfg.Name, RPCAddr: cfg.RPC.Address(), APIAddr: cfg.API.Address(), Program: c.version},
 		Fleet: c.ca.Fleet(), Bind: cfg.Gossip.Listen, Advertise: cfg.Gossip.Address(), Keys: [][]byte{c.gossipKey}, Log: log,
 	}); err != nil {
 		return err

@@ -20,13 +20,14 @@ import (
 
 // member is a coordinator of a test, running in this process on loopback.
 type member struct {
+	*Coordinator
 	cfg   Config
 	stop  context.CancelFunc
 	ended chan error
 }
 
 // freePort returns a port that nobody listens on, for TCP and UDP alike.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +37,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func config3(t *testing.T, name string) Config {
+func config3(t testing.TB, name string) Config {
 	t.Helper()
 	c := Default()
 	c.Name, c.DataDir = name, t.TempDir()
@@ -46,14 +47,15 @@ func config3(t *testing.T, name string) Config {
 	return c
 }
 
-func start(t *testing.T, cfg Config) *member {
+func start(t testing.TB, cfg Config) *member {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	m := &member{cfg: cfg, stop: stop, ended: make(chan error, 1)}
+	m := &member{
+		Coordinator: newCoordinator(cfg, Process{Version: "test", Log: slog.New(slog.DiscardHandler), Audit: io.Discard}),
+		cfg:         cfg, stop: stop, ended: make(chan error, 1),
+	}
 	ready := make(chan struct{})
-	go func() {
-		m.ended <- Run(ctx, cfg, Process{Version: "test", Log: slog.New(slog.DiscardHandler), Audit: io.Discard, Ready: func() { close(ready) }})
-	}()
+	go func() { m.ended <- m.run(ctx, func() { close(ready) }) }()
 	select {
 	case <-ready:
 	case err := <-m.ended:
@@ -64,7 +66,7 @@ func start(t *testing.T, cfg Config) *member {
 }
 
 // end stops a member and waits for it; ending it again does nothing.
-func (m *member) end(t *testing.T) {
+func (m *member) end(t testing.TB) {
 	t.Helper()
 	m.stop()
 	if err, open := <-m.ended; open {
@@ -76,7 +78,7 @@ func (m *member) end(t *testing.T) {
 }
 
 // eventually tries f until it succeeds. It is for what daemons do by themselves; a minute is far beyond what they need.
-func eventually(t *testing.T, what string, f func() error) {
+func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -91,7 +93,7 @@ func eventually(t *testing.T, what string, f func() error) {
 	}
 }
 
-func connect(t *testing.T, made Founded, members ...*member) *client.Client {
+func connect(t testing.TB, made Founded, members ...*member) *client.Client {
 	t.Helper()
 	var addrs []string
 	for _, m := range members {
@@ -112,7 +114,7 @@ func status(c *client.Client) (v1.Status, error) {
 	return s, err
 }
 
-func joinToken(t *testing.T, c *client.Client, role proto.Role) string {
+func joinToken(t testing.TB, c *client.Client, role proto.Role) string {
 	t.Helper()
 	var made v1.TokenReply
 	eventually(t, "make a token", func() error {
@@ -121,28 +123,20 @@ func joinToken(t *testing.T, c *client.Client, role proto.Role) string {
 	return made.Secret
 }
 
-func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
-	if testing.Short() {
-		t.Skip("elections take seconds")
-	}
+// three starts three coordinators that vote, and returns them with a client of the first.
+func three(t testing.TB) ([]*member, Founded, *client.Client) {
+	t.Helper()
 	first := config3(t, "c1")
 	made, err := Init(first, 10*time.Second, proto.DefaultPolicy())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Init(first, 10*time.Second, proto.DefaultPolicy()); !errors.Is(err, ErrFounded) {
-		t.Fatalf("made twice: %v", err)
-	}
 	members := []*member{start(t, first)}
 	c := connect(t, made, members[0])
 	for _, name := range []string{"c2", "c3"} {
 		cfg := config3(t, name)
-		token := joinToken(t, c, proto.RoleCoordinator)
-		if err := Join(context.Background(), cfg, token, nil); err != nil {
+		if err := Join(context.Background(), cfg, joinToken(t, c, proto.RoleCoordinator), nil); err != nil {
 			t.Fatal(err)
-		}
-		if err := Join(context.Background(), config3(t, "c9"), token, nil); err == nil {
-			t.Fatal("a join token was used twice")
 		}
 		members = append(members, start(t, cfg))
 	}
@@ -160,6 +154,24 @@ func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
 		}
 		return err
 	})
+	return members, made, c
+}
+
+func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	members, made, c := three(t)
+	if _, err := Init(members[0].cfg, 10*time.Second, proto.DefaultPolicy()); !errors.Is(err, ErrFounded) {
+		t.Fatalf("made twice: %v", err)
+	}
+	token := joinToken(t, c, proto.RoleCoordinator)
+	if err := Join(context.Background(), config3(t, "c8"), token, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(context.Background(), config3(t, "c9"), token, nil); err == nil {
+		t.Fatal("a join token was used twice")
+	}
 	// A follower takes changes, too.
 	follower := connect(t, made, members[2])
 	eventually(t, "a change by way of a follower", func() error {
