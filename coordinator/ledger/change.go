@@ -23,18 +23,20 @@ type Change struct {
 // first host in order of names, the first step and resource, and what is missing. On a host that facts have made
 // short already, what adds nothing to the shortage is done. Reservations with Forced set are facts: never refused.
 func (l *Ledger) Fits(c Change) error {
-	_, err := l.try(c)
+	_, err := l.try(c, false)
 	return err
 }
 
 // Apply does the change, or refuses it as Fits says and changes nothing.
 func (l *Ledger) Apply(c Change) error {
-	t, err := l.try(c)
+	t, err := l.try(c, !l.facts(c))
 	if err != nil {
 		return err
 	}
-	for _, h := range t.next {
-		l.put(h)
+	for name, h := range t.next {
+		if t.base[name] != nil {
+			l.put(h)
+		}
 	}
 	for _, r := range t.drop {
 		l.held.Delete(r)
@@ -65,42 +67,68 @@ func (l *Ledger) Extend(id string, until timeline.Time) error {
 	return l.Revise(r)
 }
 
-// trial is a change that was tried on copies of the hosts it touches.
-type trial struct {
-	ledger *Ledger
-	next   map[string]*host // the hosts as they would be
-	base   map[string]*host // what they may be no worse than: as they are, and with the facts of the change
-	drop   []*proto.Reservation
-	put    []*proto.Reservation
+// facts reports whether the change states facts, or takes some back.
+func (l *Ledger) facts(c Change) bool {
+	forced := func(r proto.Reservation) bool { return r.Forced }
+	return slices.ContainsFunc(c.Hold, forced) || slices.ContainsFunc(c.Revise, func(r proto.Reservation) bool {
+		old, _ := l.Reservation(r.ID)
+		return r.Forced || old.Forced
+	})
 }
 
-func (l *Ledger) try(c Change) (*trial, error) {
-	t := &trial{ledger: l, next: map[string]*host{}, base: map[string]*host{}}
+// trial is a change that was tried on copies of the hosts it touches, or on those that are the ledger's alone.
+type trial struct {
+	ledger  *Ledger
+	inPlace bool             // hosts may be changed themselves
+	next    map[string]*host // the hosts as they would be
+	base    map[string]*host // what they may be no worse than: as they are, and with the facts of the change; nil for one that is changed itself
+	undo    []func()         // what was done to hosts themselves, in the opposite order
+	drop    []*proto.Reservation
+	put     []*proto.Reservation
+}
+
+// try does the change to copies. With inPlace it changes hosts themselves that no clone shares, and puts them back when it is refused.
+func (l *Ledger) try(c Change, inPlace bool) (*trial, error) {
+	t := &trial{ledger: l, inPlace: inPlace, next: map[string]*host{}, base: map[string]*host{}}
+	if err := t.run(c); err != nil {
+		for _, f := range slices.Backward(t.undo) {
+			f()
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *trial) run(c Change) error {
 	for _, id := range c.Release {
 		if err := t.release(id); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, r := range c.Revise {
 		if err := t.revise(own(r)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, r := range c.Hold {
 		if err := t.hold(own(r)); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	z := t.ledger.z
 	for _, name := range names(t.next) {
 		h, base := t.next[name], t.base[name]
-		if s := h.worse(l.z, base); s != nil {
-			return nil, s
+		if s := h.worse(z, base); s != nil {
+			return s
 		}
-		if old, _ := l.host(name); old.short != nil || base != old {
-			h.short = h.worse(l.z, nil)
+		if base == nil {
+			continue // it was not short, and is not now
+		}
+		if old, _ := t.ledger.host(name); old.short != nil || base != old {
+			h.short = h.worse(z, nil)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // own returns a copy of r that shares nothing with the caller.
@@ -109,7 +137,8 @@ func own(r proto.Reservation) *proto.Reservation {
 	return &r
 }
 
-// edit returns the copy of the host that the trial changes.
+// edit returns the host that the trial changes: a copy, but for one that nobody else has and that is short of nothing. What is
+// above a limit there is worse than it was, so there is nothing to compare with.
 func (t *trial) edit(name string) (*host, error) {
 	if h, ok := t.next[name]; ok {
 		return h, nil
@@ -118,9 +147,28 @@ func (t *trial) edit(name string) (*host, error) {
 	if !ok {
 		return nil, fmt.Errorf("host %s: %w", name, ErrUnknownHost)
 	}
+	if t.inPlace && old.owner == t.ledger.owner && old.short == nil {
+		t.next[name] = old
+		return old, nil
+	}
 	t.base[name] = old
 	t.next[name] = old.clone()
 	return t.next[name], nil
+}
+
+// insert and remove change a host of the trial.
+func (t *trial) insert(h *host, r *proto.Reservation) {
+	h.insert(r)
+	if t.base[r.Host] == nil {
+		t.undo = append(t.undo, func() { h.remove(r) })
+	}
+}
+
+func (t *trial) remove(h *host, r *proto.Reservation) {
+	h.remove(r)
+	if t.base[r.Host] == nil {
+		t.undo = append(t.undo, func() { h.insert(r) })
+	}
 }
 
 // rebase changes what the host may be no worse than.
@@ -142,7 +190,7 @@ func (t *trial) release(id string) error {
 	if _, there := h.find(id); !there {
 		return fmt.Errorf("reservation %s: %w: it is released twice in one change", id, ErrInvalid)
 	}
-	h.remove(r)
+	t.remove(h, r)
 	t.drop = append(t.drop, r)
 	return nil
 }
@@ -165,8 +213,8 @@ func (t *trial) revise(r *proto.Reservation) error {
 	if i, there := h.find(r.ID); !there || h.held[i] != old {
 		return fmt.Errorf("reservation %s: %w: it is changed twice in one change", r.ID, ErrInvalid)
 	}
-	h.remove(old)
-	h.insert(r)
+	t.remove(h, old)
+	t.insert(h, r)
 	if old.Forced || r.Forced { // what was never admitted has to fit as if it were new; what is a fact need not fit
 		t.rebase(r.Host, func(base *host) {
 			base.remove(old)
@@ -199,7 +247,7 @@ func (t *trial) hold(r *proto.Reservation) error {
 	if len(h.held) >= MaxPerHost {
 		return fmt.Errorf("host %s: %w: %d", r.Host, ErrFull, MaxPerHost)
 	}
-	h.insert(r)
+	t.insert(h, r)
 	if r.Forced {
 		t.rebase(r.Host, func(base *host) {
 			if i, there := base.find(r.ID); there { // released in the same change

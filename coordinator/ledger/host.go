@@ -35,9 +35,11 @@ func mulDiv(n, num, den int64) int64 {
 	return n/den*num + n%den*num/den
 }
 
-// host is one host's reservations, and the dense sums that are derived from them. It is never changed once it is in
-// the ledger: a change makes another one. So every clone of the ledger shares it.
+// host is one host's reservations, and the dense sums that are derived from them. Clones of the ledger share it. Once there may
+// have been one it is never changed: a change makes another host. Until then it is changed itself, as copying the sums
+// is most of the work.
 type host struct {
+	owner    *owner
 	capacity Capacity
 	layout   layout
 	sum      [resource.Kinds][maxSteps]int64 // Σ firm + Σ mean
@@ -214,7 +216,7 @@ func (h *host) subtract(e proto.Envelope) {
 // rolled returns the host on a later layout. Steps that are in both keep their sums; those that came nearer and were
 // split are computed again from the envelopes, so that nothing is lost of what was reserved.
 func (h *host) rolled(l layout) *host {
-	c := &host{capacity: h.capacity, layout: l, held: h.held, short: h.short}
+	c := &host{capacity: h.capacity, layout: l, held: slices.Clone(h.held), short: h.short}
 	c.setLimits()
 	keepFine := max(0, h.layout.fine-h.layout.index(l.start))
 	firstCoarse := max(0, h.layout.index(l.fineEnd())-h.layout.fine)

@@ -40,8 +40,12 @@ type Ledger struct {
 	z      int64
 	layout layout
 	hosts  *btree.BTreeG[place]
+	owner  *owner // of the hosts that no clone shares
 	held   *btree.BTreeG[*proto.Reservation]
 }
+
+// owner stands for a ledger since its last Clone. Its hosts may be changed themselves, instead of copies of them.
+type owner struct{ _ byte }
 
 // place is a host under its name. A host itself is big, and would have to be made to look for one.
 type place struct {
@@ -61,7 +65,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 		return nil, fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
 	}
 	return &Ledger{
-		grid: g, z: z, layout: g.at(now),
+		grid: g, z: z, layout: g.at(now), owner: new(owner),
 		hosts: btree.NewG(degree, func(a, b place) bool { return a.name < b.name }),
 		held:  btree.NewG(degree, func(a, b *proto.Reservation) bool { return a.ID < b.ID }),
 	}, nil
@@ -72,6 +76,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 func (l *Ledger) Clone() *Ledger {
 	c := *l
 	c.hosts, c.held = l.hosts.Clone(), l.held.Clone()
+	c.owner, l.owner = new(owner), new(owner)
 	return &c
 }
 
@@ -96,7 +101,7 @@ func (l *Ledger) SetHost(c Capacity) error {
 	}
 	var held []*proto.Reservation
 	if old, ok := l.host(c.Host); ok {
-		held = old.held
+		held = slices.Clone(old.held)
 	}
 	h := newHost(c, l.layout, held)
 	h.short = h.worse(l.z, nil)
@@ -241,8 +246,11 @@ func (l *Ledger) host(name string) (*host, bool) {
 	return p.host, ok
 }
 
-// put puts a host in the place of the one with its name.
-func (l *Ledger) put(h *host) { l.hosts.ReplaceOrInsert(place{h.capacity.Host, h}) }
+// put puts a host that was made for this ledger in the place of the one with its name.
+func (l *Ledger) put(h *host) {
+	h.owner = l.owner
+	l.hosts.ReplaceOrInsert(place{h.capacity.Host, h})
+}
 
 // Hosts returns the names of the hosts, sorted.
 func (l *Ledger) Hosts() iter.Seq[string] {

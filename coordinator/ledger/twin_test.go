@@ -209,8 +209,17 @@ func TestNoOversell(t *testing.T) {
 		for _, name := range hostNames {
 			w.setHost(t, l, capacities(name).Draw(t, name))
 		}
+		var clone *Ledger // that nobody changes
+		var cloned map[string]any
 		t.Repeat(map[string]func(*rapid.T){
 			"change": func(t *rapid.T) { w.change(t, l) },
+			"clone": func(t *rapid.T) {
+				clone = l.Clone()
+				if rapid.Bool().Draw(t, "go on with the clone") {
+					clone, l = l, clone
+				}
+				cloned = snapshot(clone)
+			},
 			"roll": func(t *rapid.T) {
 				w.now += second * timeline.Time(rapid.SampledFrom([]int{1, 9, 10, 55, 600, 3000, 9000}).Draw(t, "by"))
 				l.Roll(w.now)
@@ -236,7 +245,12 @@ func TestNoOversell(t *testing.T) {
 				}
 				maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
 			},
-			"": func(t *rapid.T) { w.compare(t, l) },
+			"": func(t *rapid.T) {
+				w.compare(t, l)
+				if clone != nil {
+					unchanged(t, "what was done to the other", cloned, clone)
+				}
+			},
 		})
 	})
 }
