@@ -30,7 +30,7 @@ func (c *Coordinator) Propose(ctx context.Context, id, actor string, body proto.
 	if err != nil {
 		return proto.Result{}, err
 	}
-	if !c.tables.View().Knows(cmd.Type, cmd.Version) {
+	if !c.tables.Knows(cmd.Type, cmd.Version) {
 		return proto.Result{}, fmt.Errorf("%s is not known to every coordinator: install the same version on all of them", cmd.Type)
 	}
 	began := time.Now()

@@ -82,6 +82,14 @@ func (t *tables) View() *state.View {
 	return t.view
 }
 
+// Knows reports whether every coordinator can apply the version of the command. It makes no View: what was just
+// applied would have to be copied before the next command changes it.
+func (t *tables) Knows(c proto.CommandType, version uint8) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Knows(c, version)
+}
+
 // Changed returns a channel that is closed at the next change after this call. Take it before the View that is acted on.
 func (t *tables) Changed() <-chan struct{} {
 	t.mu.Lock()

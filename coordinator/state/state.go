@@ -44,6 +44,9 @@ func New() *State {
 // the same time as Apply or itself.
 func (s *State) View() *View { return s.view.clone() }
 
+// Knows is that of the View, without making one.
+func (s *State) Knows(t proto.CommandType, version uint8) bool { return s.view.Knows(t, version) }
+
 // Change is a row that a command put, replaced or dropped.
 type Change struct {
 	Table proto.Table
