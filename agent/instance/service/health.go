@@ -15,9 +15,10 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// How an instance is judged to serve.
+// How an instance is judged to serve. Clients of a move wait for two of these intervals: longer ones were most of what it
+// adds to the instance's own stop and start.
 const (
-	healthEvery  = 500 * time.Millisecond
+	healthEvery  = 100 * time.Millisecond
 	healthPasses = 3
 	attemptTime  = 5 * time.Second
 )
