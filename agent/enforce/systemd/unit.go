@@ -36,12 +36,35 @@ type Unit struct {
 }
 
 // Running reports whether processes of the unit run or are about to.
-func (u Unit) Running() bool {
-	switch u.ActiveState {
+func (u Unit) Running() bool { return runs(u.ActiveState) || u.MainPID != 0 }
+
+func runs(activeState string) bool {
+	switch activeState {
 	case "active", "activating", "reloading", "deactivating":
 		return true
 	}
-	return u.MainPID != 0
+	return false
+}
+
+// Running returns which of the units run, asked for all at once: a manager that is busy, reloading above all, is waited
+// for once and not for each of them.
+func (b *Bus) Running(ctx context.Context, names []string) (map[string]bool, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := conn.ListUnitsByNamesContext(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("states of %d units: %w", len(names), named(err))
+	}
+	out := map[string]bool{}
+	for _, u := range all {
+		out[u.Name] = runs(u.ActiveState)
+	}
+	return out, nil
 }
 
 // Asking reports whether the unit is only asking its conditions whether it may start: nothing of the instance runs yet.

@@ -258,6 +258,15 @@ func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
 	return *u, nil
 }
 
+func (s labSystemd) Running(ctx context.Context, names []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, n := range names {
+		u, err := s.Unit(ctx, n)
+		out[n] = err == nil && u.Running()
+	}
+	return out, nil
+}
+
 func (s labSystemd) Start(_ context.Context, n string) error {
 	defer s.h.lab.lock()()
 	s.h.lab.point("start")

@@ -102,17 +102,20 @@ func (d *Driver) announced(ctx context.Context, r fence.Record) error {
 
 // Holdings implements instance.Driver.
 func (d *Driver) Holdings(ctx context.Context) ([]proto.Holding, error) {
-	var out []proto.Holding
-	for _, r := range d.Fence.List() {
-		running := false
+	records := d.Fence.List()
+	var units []string
+	for _, r := range records {
 		if name := unit(r); name != "" {
-			u, err := d.Systemd.Unit(ctx, name)
-			if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
-				return nil, fmt.Errorf("what runs here: %w", err)
-			}
-			running = err == nil && u.Running()
+			units = append(units, name)
 		}
-		out = append(out, r.Holding(running))
+	}
+	running, err := d.Systemd.Running(ctx, units)
+	if err != nil {
+		return nil, fmt.Errorf("what runs here: %w", err)
+	}
+	var out []proto.Holding
+	for _, r := range records {
+		out = append(out, r.Holding(running[unit(r)]))
 	}
 	return out, nil
 }
