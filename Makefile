@@ -80,6 +80,13 @@ demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP
 	@$(ENSURE) go vm host
 	$(GO) run ./testenv/demo/cmd/glidepath-demo -version $(VERSION) $(if $(KEEP),-keep)
 
+# Without guests their figures are skipped, with the reason.
+.PHONY: bench
+bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledger for some, JSON=1 for JSON (guests: root, apt)
+	@$(ENSURE) go
+	@case "$(or $(FIGURES),silence)" in *agent*|*silence*) $(ENSURE) vm host >&2 || true ;; esac
+	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(JSON),-json)
+
 .PHONY: test
 test: lint check race ## lint, unit tests, race detector
 

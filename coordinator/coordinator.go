@@ -98,7 +98,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 
 	// Before the tables, which tell it of every command. It reads the other parts when it is scraped, and they are there by then.
 	if c.metrics, err = metrics.New(metrics.Reads{
-		Name: cfg.Name, Version: version, View: func() *state.View { return c.tables.View() },
+		Name: cfg.Name, Version: c.version, View: func() *state.View { return c.tables.View() },
 		Raft: func() consensus.Stats { return c.consensus.Stats() }, Agents: func() int { return len(c.hub.Hosts()) },
 	}, time.Now()); err != nil {
 		return err

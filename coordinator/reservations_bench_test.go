@@ -23,7 +23,7 @@ const (
 	benchHosts    = 100
 	benchStanding = 20 // reservations that each host has all the time
 	benchSegments = 6  // of an envelope: about the 300 bytes of most
-	benchTurn     = 2 * time.Second
+	benchTurn     = time.Second
 	benchBar      = 0.7 // of what bare Raft commits
 )
 
