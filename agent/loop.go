@@ -165,7 +165,7 @@ func (l *loop) decide(ctx context.Context, measured bool) {
 			continue
 		}
 		in.Observed = append(in.Observed, pilot.Observed{
-			Instance: s.instance, Held: s.held.Limits, Debt: s.held.Debt,
+			Instance: s.instance, Held: s.held.Limits,
 			Measured: measured && s.measured, Demand: s.demand, Observation: s.observation,
 		})
 	}

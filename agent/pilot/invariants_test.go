@@ -90,7 +90,6 @@ func observed(name string) *rapid.Generator[Observed] {
 				o.Held[k] = resource.Unlimited
 			}
 		}
-		o.Debt = unit * rapid.Int64Range(0, 50).Draw(t, "debt")
 		o.Demand = whole(amountsUpTo(1000).Draw(t, "demand"))
 		o.Observation = demand.Observation{
 			Elapsed: time.Second, Usage: o.Demand.Min(o.Held), HighEvents: rapid.Uint64Range(0, 1).Draw(t, "high"),
@@ -264,7 +263,7 @@ func TestDecisionsComeToRest(t *testing.T) {
 		}
 		in.Document.Headroom[0].End = timeline.Forever
 		for i := range in.Observed {
-			in.Observed[i].Debt, in.Observed[i].Measured = 0, true
+			in.Observed[i].Measured = true
 			in.Observed[i].Observation.HighEvents = 0
 		}
 		var d Decision

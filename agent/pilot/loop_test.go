@@ -101,23 +101,20 @@ func (p *program) observe(second int, most resource.Vector) Observed {
 			o.Throttled = time.Duration(waits * float64(time.Second))
 		}
 	}
-	var debt int64
 	if p.memory != nil {
 		wants, limit := p.memory(second), p.held[resource.Memory]
 		switch {
 		case wants > limit && p.used <= limit: // it is stalled at its limit
 			p.used, o.HighEvents, o.Pressure.Memory = limit, 100, 0.5
-		case wants > limit:
-			debt = p.used - limit
+		case wants > limit: // what is used beyond it can't be taken back: debt
 		default:
 			p.used = max(wants, min(p.used, p.stuck))
-			debt = max(0, p.used-limit)
 		}
 		o.Usage[resource.Memory] = p.used
 	}
 	d, state := demand.Estimate(o, p.held, most, p.demand)
 	p.demand = state
-	return Observed{Instance: p.instance, Held: p.held, Debt: debt, Measured: true, Demand: d, Observation: o}
+	return Observed{Instance: p.instance, Held: p.held, Measured: true, Demand: d, Observation: o}
 }
 
 func cpu(n int64) resource.Vector    { return resource.Vector{resource.CPU: n} }

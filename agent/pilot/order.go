@@ -81,12 +81,9 @@ func (s *seat) taken(k resource.Kind) int64 {
 	held := s.observed.Held[k]
 	if held >= resource.Unlimited {
 		held = s.goal[k]
-		if k == resource.Memory {
-			held = max(held, demand.Unreclaimable(s.observed.Observation))
-		}
 	}
 	if k == resource.Memory {
-		held += max(0, s.observed.Debt)
+		held = max(held, demand.Unreclaimable(s.observed.Observation))
 	}
 	return min(resource.Unlimited, held)
 }

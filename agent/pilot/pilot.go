@@ -27,7 +27,6 @@ type Input struct {
 type Observed struct {
 	Instance    string
 	Held        resource.Vector    // limits that the kernel holds; Unlimited where none is
-	Debt        int64              // bytes of memory above its limit that could not be taken back
 	Measured    bool               // Demand and Observation are of the last second; without them there is no feedback
 	Demand      resource.Vector    // what it would use without limits
 	Observation demand.Observation // what that was estimated from
