@@ -42,13 +42,13 @@ const Instance = "cache-1"
 
 // Sizes and times of what is shown.
 const (
-	dataBytes      = 16 << 20
+	dataBytes      = 8 << 20
 	clientRate     = 5.0 // records per second of each of the four clients
 	campaignCores  = .6
-	campaignMemory = 20 << 20
+	campaignMemory = 12 << 20
 	campaignLength = 30 * time.Second
-	campaignLead   = 80 * time.Second // from registering it until it begins
-	campaignNotice = 3 * gridStep     // the least that limits need to rise before it
+	campaignLead   = 95 * time.Second // from registering it until it begins
+	campaignNotice = 40 * time.Second // the least from the move until it begins: what was granted for the start is given back by then
 	gridStep       = 10 * time.Second
 	probation      = 5 * time.Second
 )

@@ -131,7 +131,7 @@ func (s *screen) command(args ...string) {
 	if s.colour {
 		text = "\x1b[36m" + text + "\x1b[0m"
 	}
-	s.print("        " + text)
+	s.say("%s", text)
 }
 
 // output shows what a command printed.

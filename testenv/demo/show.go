@@ -83,7 +83,9 @@ func (d *demo) tellRise(host string, came time.Time) {
 			return
 		}
 	}
-	d.screen.say("Its CPU limit did not rise for the campaign.")
+	if n := len(samples); n > 0 {
+		d.screen.say("Its CPU limit was at %s cores already, granted for the start.", cores(samples[n-1].Cores))
+	}
 }
 
 // stretch is a time that was watched.
