@@ -55,7 +55,7 @@ driver: service
 service: {unit: redis-server.service, data: [/var/lib/redis], config: [/etc/redis]}
 host: host-a
 address: 10.77.0.60/24
-health: {tcp: 6379}
+health: {tcp: 6379, within: 15s}
 type: m.small
 class: critical
 application: redis
