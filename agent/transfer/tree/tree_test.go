@@ -171,7 +171,10 @@ func TestEveryKindOfChangeArrives(t *testing.T) {
 		t.Run(change, func(t *testing.T) {
 			source, target := twoRoots(t)
 			sh(t, source, menagerie)
-			mustRound(t, source, target)
+			// Not compared: that everything arrives in an empty place has a test of its own, and comparing takes most of the time.
+			if _, _, err := round(t, source, target, Policy{}); err != nil {
+				t.Fatal(err)
+			}
 			sh(t, source, change)
 			mustRound(t, source, target)
 		})
