@@ -96,8 +96,10 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	return result, err
 }
 
-// autopsy reads how a command failed, and lets systemd forget the unit.
+// autopsy reads how a command failed, and lets systemd forget the unit, also when nobody waits for the answer any more.
 func (b *Bus) autopsy(ctx context.Context, conn *dbus.Conn, unit, job string) (RunResult, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
 	u, err := b.Unit(ctx, unit)
 	if err != nil {
 		return RunResult{}, fmt.Errorf("how %s ended (%s): %w", unit, job, err)

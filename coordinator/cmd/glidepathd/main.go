@@ -135,7 +135,7 @@ with, and the first admin token. Nothing runs yet; start the service afterwards.
 			policy := proto.DefaultPolicy()
 			policy.Probation = probation.Milliseconds()
 			made, err := coordinator.Init(cfg, grid, policy)
-			if err != nil {
+			if err = errors.Join(err, own(cfg.DataDir)); err != nil {
 				return err
 			}
 			fmt.Fprintf(stdout, `Fleet %s is made. The first admin token is shown this once:
@@ -176,7 +176,7 @@ func joinCommand(load func() (coordinator.Config, error), stdout io.Writer) *cob
 			if token == "" {
 				return &usageError{errors.New("--token is missing: make one with: glidepath token create --role coordinator")}
 			}
-			if err := coordinator.Join(cmd.Context(), cfg, token, addrs); err != nil {
+			if err := errors.Join(coordinator.Join(cmd.Context(), cfg, token, addrs), own(cfg.DataDir)); err != nil {
 				return err
 			}
 			fmt.Fprintf(stdout, "%s has joined the fleet.\n\nNext:\n  systemctl start glidepathd    # or: glidepathd run\n", cfg.Name)
