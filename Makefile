@@ -88,7 +88,8 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(JSON),-json)
 
 .PHONY: test
-test: lint check race ## lint, unit tests, race detector
+test: lint race ## lint, unit tests under the race detector
+	$(GO) vet ./...
 
 .PHONY: fmt
 fmt: ## format the source

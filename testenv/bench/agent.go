@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +23,7 @@ import (
 
 const (
 	agentInstances = 50
+	agentLimited   = 10 // of them; the rest is measured only: systemd reads all units again for each that is limited
 	agentPushes    = 100
 	agentAtRest    = 30 * time.Second // that its own use is measured for
 	samplingRounds = 300
@@ -67,19 +69,19 @@ func measureAgent(ctx context.Context, b *bench) (rows []Row, err error) {
 		return nil, err
 	}
 	if err := s.adopt(ctx); err != nil {
-		return nil, s.withJournal(ctx, err)
+		return nil, withJournal(ctx, s.guest, err)
 	}
 	rows, err = s.measure(ctx, binary)
-	return rows, s.withJournal(ctx, err)
+	return rows, withJournal(ctx, s.guest, err)
 }
 
-// withJournal adds to an error what the agent said last.
-func (s *site) withJournal(ctx context.Context, err error) error {
+// withJournal adds to an error what a host's agent said last.
+func withJournal(ctx context.Context, g *vm.Guest, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	said, _ := s.guest.Exec(ctx, "journalctl", "--no-pager", "--lines=25", "--output=cat", "--unit=glidepath-agent.service")
-	return fmt.Errorf("%w\nThe agent's journal ends:\n%s", err, said)
+	said, unread := g.Exec(ctx, "journalctl", "--no-pager", "--lines=25", "--output=cat", "--unit=glidepath-agent.service")
+	return errors.Join(fmt.Errorf("%w\nThe journal of the agent on %s ends:\n%s", err, g.Name(), said), unread)
 }
 
 // site is a host with an agent, and its home.
@@ -125,13 +127,19 @@ paths: [/var/lib/bench]' >/etc/glidepath/allow.yaml
 	return err
 }
 
-// adopt makes the services instances, and waits until the kernel limits them all.
+// adopt makes the services instances, and waits until the kernel limits those that are to be.
 func (s *site) adopt(ctx context.Context) error {
-	s.say(fmt.Sprintf("adopting %d instances, and limiting them", agentInstances))
+	s.say(fmt.Sprintf("adopting %d instances, and limiting %d of them", agentInstances, agentLimited))
 	group, adopting := errgroup.WithContext(ctx)
 	group.SetLimit(2)
+	var adopted atomic.Int64
 	for i := range agentInstances {
 		group.Go(func() error {
+			defer func() {
+				if n := adopted.Add(1); n%10 == 0 {
+					s.say(fmt.Sprintf("adopted %d", n))
+				}
+			}()
 			return operate(adopting, s.home, proto.Operation{
 				ID: "adopt-" + instanceName(i), Kind: proto.OpAdopt, Instance: instanceName(i), Incarnation: 1, Fence: 1, Spec: benchSpec(i),
 			})
@@ -143,18 +151,18 @@ func (s *site) adopt(ctx context.Context) error {
 	if _, err := s.push(ctx); err != nil {
 		return err
 	}
-	limited := fmt.Sprintf("grep -L '^max' /sys/fs/cgroup/system.slice/bench-*.service/cpu.max | wc -l")
+	const limited = "grep -L '^max' /sys/fs/cgroup/system.slice/bench-*.service/cpu.max | wc -l"
 	deadline := time.Now().Add(8 * time.Minute)
 	for {
 		out, err := s.guest.Shell(ctx, limited)
 		if err != nil {
 			return err
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(out)); err != nil || n >= agentInstances {
+		if n, err := strconv.Atoi(strings.TrimSpace(out)); err != nil || n >= agentLimited {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after eight minutes %s of %d instances are limited", strings.TrimSpace(out), agentInstances)
+			return fmt.Errorf("after eight minutes %s of %d instances are limited", strings.TrimSpace(out), agentLimited)
 		}
 		if err := rest(ctx, time.Second); err != nil {
 			return err

@@ -21,10 +21,14 @@ import (
 type documents struct{ revision uint64 }
 
 func benchSpec(i int) proto.InstanceSpec {
-	return proto.InstanceSpec{
-		Name: instanceName(i), Driver: "service", Host: "host-a", Class: proto.Standard, Mode: proto.Enforce, Type: "bench",
+	spec := proto.InstanceSpec{
+		Name: instanceName(i), Driver: "service", Host: "host-a", Class: proto.Standard, Mode: proto.Observe, Type: "bench",
 		Service: &proto.ServiceSpec{Unit: unitName(i), Data: []string{fmt.Sprintf("/var/lib/bench/%02d", i)}},
 	}
+	if i < agentLimited {
+		spec.Mode = proto.Enforce
+	}
+	return spec
 }
 
 // allocation grants so many thousandths of a core, and limits all else that can be.
@@ -51,7 +55,7 @@ func (d *documents) next() (doc proto.Document, cpu int64) {
 		steps := timeline.Profile{{Span: span, Amount: granted}}
 		doc.Instances = append(doc.Instances, proto.InstanceSchedule{
 			Instance: instanceName(i), Spec: benchSpec(i), Fence: 1, Schedule: steps, Promised: steps,
-			Floor: least, Safe: least, Max: most, Limited: true,
+			Floor: least, Safe: least, Max: most, Limited: i < agentLimited,
 		})
 	}
 	return doc, cpu

@@ -74,7 +74,7 @@ func measureSilence(ctx context.Context, b *bench) (rows []Row, err error) {
 	}
 	ours, err := m.repeat(ctx, "by Glidepath", m.byGlidepath)
 	if err != nil {
-		return nil, err
+		return nil, withJournal(ctx, f.Host(fleet.HostB), withJournal(ctx, f.Host(fleet.HostA), err))
 	}
 	const peer = "rsync ×3; stop; rsync; start"
 	row := func(what string, of func(silence) float64, bar *Bar) Row {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,9 @@ func coordinatorsAway(tr *trial) {
 	if s, fresh := tr.watch.Last(tr.source); !fresh || math.IsInf(s.Cores, 1) {
 		tr.Errorf("alone, the agent holds no CPU limit: %+v", s)
 	}
+	if n := tr.metric(tr.source, "glidepath_agent_windows_buffered"); n < 4 {
+		tr.Errorf("alone for a minute, the agent keeps %v windows of samples", n)
+	}
 	returned := time.Now()
 	for _, c := range tr.f.Coordinators() {
 		must(tr.T, c.Start())
@@ -264,10 +268,16 @@ func coordinatorsAway(tr *trial) {
 		return err == nil, err
 	})
 	tr.wait("the samples of the time between arrive", 2*time.Minute, func() (bool, error) {
-		csv, err := tr.f.CLI(tr.ctx, "history", "export", instance, "--from", gone.UTC().Format(time.RFC3339), "--to", returned.UTC().Format(time.RFC3339))
-		// A window is 10 s; those at the edges may not be whole.
-		return strings.Count(csv, "\n")-1 >= 4, err
+		return tr.metric(tr.source, "glidepath_agent_windows_buffered") <= 1, nil
 	})
+	if n := tr.metric(tr.source, "glidepath_agent_windows_dropped_total"); n != 0 {
+		tr.Errorf("%v windows of samples were lost", n)
+	}
+	csv, err := tr.f.CLI(tr.ctx, "history", "export", instance, "--from", gone.UTC().Format(time.RFC3339), "--to", returned.UTC().Format(time.RFC3339))
+	must(tr.T, err)
+	if strings.Count(csv, "\n") < 2 {
+		tr.Errorf("nothing is known of the time between: %s", csv)
+	}
 	if after := tr.pid(); after != before {
 		tr.Errorf("Redis was process %s, and is %s", before, after)
 	}
@@ -275,6 +285,16 @@ func coordinatorsAway(tr *trial) {
 	if gap := tr.clients.Stats(time.Now()).Longest(gone, returned); gap.Length() > 5*time.Second {
 		tr.Errorf("the clients had no answer for %s while the coordinators were away", gap.Length())
 	}
+}
+
+// metric returns a figure of a host's agent.
+func (tr *trial) metric(host, name string) float64 {
+	tr.Helper()
+	out, err := tr.f.Host(host).Shell(tr.ctx, `exec 3<>/dev/tcp/127.0.0.1/7649; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; grep '^`+name+` ' <&3 | cut -d' ' -f2`)
+	must(tr.T, err)
+	n, err := strconv.ParseFloat(strings.TrimSpace(out), 64)
+	must(tr.T, err)
+	return n
 }
 
 // pid returns the process identifier of Redis.
