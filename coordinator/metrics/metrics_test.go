@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -130,7 +131,7 @@ func TestAScrapeShowsTheFleetAndRaft(t *testing.T) {
 		{consensus.Stats{Term: 3, Committed: 41, Applied: 40}, "glidepath_raft_leader 0", "glidepath_raft_last_contact_seconds"},
 	} {
 		out := httptest.NewRecorder()
-		counted(t, c.stats).Handler().ServeHTTP(out, httptest.NewRequest("GET", "/metrics", nil))
+		counted(t, c.stats).Handler().ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		for _, line := range []string{
 			c.shows, fmt.Sprintf("glidepath_raft_applied_index %d", c.stats.Applied), "glidepath_hosts 3", "glidepath_home_hosts 3", "glidepath_agents_connected 2",
 			`glidepath_instances{mode="enforce",state="adopting"} 1`, `glidepath_instances{mode="observe",state="running"} 0`, `glidepath_migrations{phase="copy"} 0`,

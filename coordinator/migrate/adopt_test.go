@@ -132,7 +132,7 @@ func TestAnInstanceThatComesBackUnderItsNameIsAdoptedAnew(t *testing.T) {
 }
 
 func TestHostsTakeAnInstanceThatIsAdoptedAgainAlthoughTheyRememberItsFences(t *testing.T) {
-	story(t, func(t *testing.T, f *fleet) {
+	story(t, func(_ *testing.T, f *fleet) {
 		f.move("m", "b", "large")
 		f.inPhase("m", proto.PhaseCopy)
 		f.abort()
