@@ -28,11 +28,15 @@ func (s State) next(seat *seat, now timeline.Time) feedback {
 		if seat.running && seat.observed.Measured {
 			f.act(seat, k, now)
 		}
-		if f.boost[k] > seat.bound[k] {
+		most := seat.bound[k]
+		if k == resource.Memory {
+			most = min(most, max(seat.base[k], seat.ahead)) // what was lent goes back before it is promised to somebody
+		}
+		if f.boost[k] > most {
 			if f.needed[k] == now {
-				seat.reasons = append(seat.reasons, Reason{k, Bounded, f.boost[k], seat.bound[k]})
+				seat.reasons = append(seat.reasons, Reason{k, Bounded, f.boost[k], most})
 			}
-			f.boost[k] = seat.bound[k]
+			f.boost[k] = most
 		}
 		if f.boost[k] <= seat.base[k] {
 			f.boost[k] = 0
@@ -47,7 +51,8 @@ func adopt(seat *seat, now timeline.Time) feedback {
 	f := feedback{instance: seat.schedule.Instance}
 	for k := range f.boost {
 		f.needed[k], f.lowered[k] = now, now
-		if held := seat.observed.Held[k]; seat.running && held < resource.Unlimited {
+		// At its type's maximum it holds what the drop-in says: it was started since, and nobody granted it that.
+		if held := seat.observed.Held[k]; seat.running && held < seat.schedule.Max[k] {
 			f.boost[k] = min(held, seat.bound[k])
 		}
 	}
@@ -102,9 +107,15 @@ func (s *seat) retain() {
 	if held >= resource.Unlimited {
 		held = s.observed.Observation.Usage[k]
 	}
+	// A limit above what is used stalls nobody when it falls: that part stays only as long as nobody else needs it. A unit that was
+	// started without its agent holds its type's maximum, whatever it uses.
+	s.used = held
+	if s.observed.Measured {
+		s.used = min(held, s.observed.Observation.Usage[k])
+	}
 	to := min(held-max(held/memoryParts, leastFall), s.bound[k])
 	if to > s.base[k] {
-		s.retained[k] = to
+		s.retained = to
 		if to > s.wanted[k] {
 			s.reasons = append(s.reasons, Reason{k, Falling, s.base[k], to})
 		}

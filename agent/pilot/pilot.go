@@ -73,7 +73,9 @@ type seat struct {
 
 	allocation                 // for now
 	base       resource.Vector // what it has without feedback: scheduled, or less when it gives back ahead of a step
-	retained   resource.Vector // memory that it keeps for now because it falls slowly; 0 when nothing is kept
+	ahead      int64           // its bound of memory when what it is granted now must have been given back
+	retained   int64           // memory that it keeps for now because it falls slowly; 0 when nothing is kept
+	used       int64           // of what it holds of memory, what is in use
 	wanted     resource.Vector // what feedback asks for; 0 when nothing
 	goal       resource.Vector // what it is to have
 	final      resource.Vector // what it gets now, as far as there is room
@@ -95,7 +97,10 @@ func Decide(in Input, s State) Decision {
 		}
 	}
 	headroom, _ := in.Document.Headroom.At(in.Now)
-	share(seats, headroom)
+	if later, ok := in.Document.Headroom.At(in.Now.Add(lead(resource.Memory))); ok {
+		headroom[resource.Memory] = min(headroom[resource.Memory], later[resource.Memory])
+	}
+	share(seats, headroom, in.Allocatable)
 	admit(seats, in.Allocatable)
 
 	d := Decision{State: next, Changes: order(seats), Allocations: make([]Allocation, len(seats))}
@@ -165,6 +170,9 @@ func giveBackAhead(seats []seat, in Input) {
 		for i := range seats {
 			seat := &seats[i]
 			later := in.at(seat.schedule, at)
+			if k == resource.Memory {
+				seat.ahead = later.bound[k]
+			}
 			to := later.scheduled
 			if !short {
 				if k != resource.Memory {
@@ -173,7 +181,7 @@ func giveBackAhead(seats []seat, in Input) {
 				to = later.bound
 			}
 			if seat.limited && to[k] < seat.base[k] {
-				seat.base[k], seat.promised[k] = to[k], to[k]
+				seat.base[k] = to[k]
 				seat.reasons = append(seat.reasons, Reason{k, GivingBack, seat.scheduled[k], to[k]})
 			}
 		}
