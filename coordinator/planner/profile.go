@@ -82,7 +82,7 @@ func (p *planning) held(plan proto.Plan) timeline.Profile {
 	}
 	first, warm := plan.Phases[2].Start, plan.Phases[3].End
 	most := out.MaxOver(timeline.Span{Start: first, End: warm})
-	late := timeline.Span{Start: first, End: warm.Add(max(startLate, first.Sub(plan.Start)))}
+	late := timeline.Span{Start: first, End: warm.Add(max(startLate, p.instance.Spec.Health.Time(), first.Sub(plan.Start)))}
 	return out.Max(timeline.Flat(late.Intersect(out.Span()), most)).Join()
 }
 
