@@ -17,7 +17,8 @@ const device = `$(ip -4 -oneline addr show to 10.77.0.20/30 | awk '{print $2}')`
 
 // receive makes a host ready to be sent data by rsync, with nothing that an earlier move has left.
 const receive = `
-	rm -rf /var/lib/redis/*
+	rm -rf /var/lib/redis
+	install --directory --owner=redis --group=redis --mode=750 /var/lib/redis
 	cat >/run/bench-rsyncd.conf <<-END
 		uid=root
 		gid=root

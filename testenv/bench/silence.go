@@ -25,7 +25,7 @@ const (
 	silenceMoves = 2 // of either kind, there and back
 	silenceBar   = .4
 	probation    = 3 * time.Second
-	moveWithin   = 5 * time.Minute
+	moveWithin   = 8 * time.Minute
 	instance     = "cache-1"
 	// connectFor bounds a client's attempt to connect: it is how exactly the return of the service is noticed.
 	connectFor = 50 * time.Millisecond
@@ -62,19 +62,20 @@ func measureSilence(ctx context.Context, b *bench) (rows []Row, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	m := &mover{fleet: f, say: say}
-	if err := m.fill(ctx); err != nil {
-		return nil, err
-	}
-	script, err := m.repeat(ctx, "by a script", m.byScript)
-	if err != nil {
-		return nil, err
-	}
+	// Glidepath first: what the script's copies use is otherwise taken for the hosts' own demand, and capacity is held for it.
 	if err := m.adopt(ctx); err != nil {
 		return nil, err
 	}
 	ours, err := m.repeat(ctx, "by Glidepath", m.byGlidepath)
 	if err != nil {
 		return nil, withJournal(ctx, f.Host(fleet.HostB), withJournal(ctx, f.Host(fleet.HostA), err))
+	}
+	if err := m.release(ctx); err != nil {
+		return nil, err
+	}
+	script, err := m.repeat(ctx, "by a script", m.byScript)
+	if err != nil {
+		return nil, err
 	}
 	const peer = "rsync ×3; stop; rsync; start"
 	row := func(what string, of func(silence) float64, bar *Bar) Row {
@@ -106,29 +107,16 @@ type mover struct {
 	moves int
 }
 
-// fill starts Redis on the first host, with the data and the floating address. Neither side rewrites its log meanwhile: that would be
-// more data for one move than for the other.
-func (m *mover) fill(ctx context.Context) error {
-	m.say(fmt.Sprintf("filling Redis with %d MiB", silenceData>>20))
+// adopt starts Redis on the first host, makes it an instance, and fills it. Neither side rewrites its log meanwhile: that would be more data
+// for one move than for the other.
+func (m *mover) adopt(ctx context.Context) error {
+	m.say(fmt.Sprintf("adopting Redis, and filling it with %d MiB", silenceData>>20))
 	for _, g := range m.fleet.Hosts() {
 		if _, err := g.Shell(ctx, "echo 'auto-aof-rewrite-percentage 0' >>/etc/redis/redis.conf"); err != nil {
 			return err
 		}
 	}
-	if _, err := m.fleet.Host(fleet.HostA).Shell(ctx, "ip addr add "+fleet.Address+" dev "+device); err != nil {
-		return err
-	}
 	if err := m.fleet.StartRedis(ctx, fleet.HostA); err != nil {
-		return err
-	}
-	return load.Fill(ctx, m.fleet.DialHost(fleet.HostA), "data", silenceData)
-}
-
-// adopt makes Redis an instance, where it runs after the script has brought it back.
-func (m *mover) adopt(ctx context.Context) error {
-	m.say("adopting it")
-	// What the script has left is not Glidepath's to remove.
-	if _, err := m.fleet.Host(fleet.HostB).Shell(ctx, "rm -rf /var/lib/redis/*"); err != nil {
 		return err
 	}
 	for _, f := range []struct{ kind, text string }{{"type", instanceType}, {"instance", instanceFile}} {
@@ -140,11 +128,42 @@ func (m *mover) adopt(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.until(ctx, "the instance is adopted", func() (bool, error) {
+	if err := m.until(ctx, "the instance is adopted", func() (bool, error) {
 		i, err := m.fleet.Instance(ctx, instance)
 		return err == nil && i.State == proto.InstanceRunning, err
-	})
+	}); err != nil {
+		return err
+	}
+	return load.Fill(ctx, m.fleet.Dial, "data", silenceData)
 }
+
+// release gives Redis back, as it runs and with its address. The agents, which would stop what the script starts where
+// they have given it away, are stopped themselves.
+func (m *mover) release(ctx context.Context) error {
+	m.say("releasing it")
+	if _, err := m.fleet.CLI(ctx, "instance", "release", instance); err != nil {
+		return err
+	}
+	if err := m.until(ctx, "the instance is released", func() (bool, error) {
+		_, err := m.fleet.Instance(ctx, instance)
+		var exit *fleet.ExitError
+		return errors.As(err, &exit) && exit.Code == exitNotFound, nil
+	}); err != nil {
+		return err
+	}
+	for _, g := range m.fleet.Hosts() {
+		if _, err := g.Shell(ctx, `
+			systemctl stop glidepath-agent
+			rm -rf {/etc,/run}/systemd/system/`+fleet.Unit+`.d
+			systemctl daemon-reload`); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exitNotFound is the exit code of the command line for what is not there.
+const exitNotFound = 4
 
 // repeat moves there and back, while clients write.
 func (m *mover) repeat(ctx context.Context, how string, move moveFunc) ([]silence, error) {
@@ -256,7 +275,6 @@ func (m *mover) byGlidepath(ctx context.Context, from, to string) (stop float64,
 			if stop, err = m.stopped(ctx, from); err != nil {
 				return true, err
 			}
-			m.say(steps(now))
 		}
 		switch {
 		case now.Active():
@@ -264,6 +282,7 @@ func (m *mover) byGlidepath(ctx context.Context, from, to string) (stop float64,
 		case now.Outcome != proto.OutcomeCompleted:
 			return true, fmt.Errorf("migration %s was %s: %s", now.ID, now.Outcome, now.Reason)
 		}
+		m.say(steps(now))
 		return true, nil
 	})
 }
