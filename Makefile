@@ -60,7 +60,7 @@ check: ## the inner loop: vet, the rules of the house, unit tests
 lint: ## golangci-lint, and gofmt
 	@$(ENSURE) go
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: race
 race: ## unit tests under the race detector
