@@ -88,8 +88,9 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(JSON),-json)
 
 .PHONY: test
-test: lint race ## lint, unit tests under the race detector
+test: lint race ## lint, unit tests under the race detector, three coordinators that elect
 	$(GO) vet ./...
+	$(GO) test ./coordinator
 
 .PHONY: fmt
 fmt: ## format the source

@@ -23,7 +23,7 @@ const (
 const dropInHead = "# Written by glidepath-agent, which rewrites and removes it. Put changes of your own into another drop-in.\n"
 
 // dropIn returns the drop-in of an adopted unit: the question whether it may run here, accounting, and where it is limited the
-// envelope, so that a start by hand or while the agent is down is inside it, too. mayRun is the command that is asked.
+// most that is ever granted, so that a start by hand or while the agent is down is inside it, too. mayRun is the command that is asked.
 func dropIn(t Target, disks []Disk, agentUnit, mayRun string) string {
 	var b strings.Builder
 	b.WriteString(dropInHead)

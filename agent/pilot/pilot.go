@@ -157,7 +157,7 @@ func (in Input) at(s *proto.InstanceSchedule, t timeline.Time) allocation {
 
 // giveBackAhead lowers the base of instances that are about to step down, where what they free is needed: where the host could
 // not hold what each has now beside what each has after its step. Memory, which takes its time, is also lowered ahead of
-// a fall of its bound, at which it must have fallen.
+// a fall of its bound; what feedback has lent beyond the base is held to the later bound, too.
 func giveBackAhead(seats []seat, in Input) {
 	for _, k := range resource.All() {
 		at := in.Now.Add(lead(k))
