@@ -57,7 +57,8 @@ type loopConfig struct {
 	limits   limiter
 	sampler  sampler
 	put      func(now timeline.Time, windows []proto.Window) error
-	alive    func() // called after each round
+	moving   func() bool // reports whether instances' data were moved since it was asked last
+	alive    func()      // called after each round
 	board    *board
 	meter    loopMeter
 	log      *slog.Logger
@@ -247,9 +248,10 @@ func (l *loop) report() {
 // fold adds the samples to the windows, and hands over those that are full. An instance that does not run is no example of
 // its demand.
 func (l *loop) fold(samples []collect.Sample) {
-	now := l.now()
+	now, moving := l.now(), l.moving()
 	for _, sample := range samples {
-		if !sample.Running {
+		// While data are moved the host's own use is not recorded: what a migration needs is reserved by it, and would be taken for a need that stays.
+		if !sample.Running || moving && sample.Instance == proto.SystemInstance {
 			continue
 		}
 		m := collect.Measured{

@@ -18,6 +18,7 @@ import (
 	"github.com/glidepath/glidepath/agent/enforce/limit"
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/agent/transfer"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -154,12 +155,13 @@ type bench struct {
 	changed chan struct{}
 	board   *board
 	metrics *metrics
+	moving  func() bool
 	rounds  int
 }
 
 func newBench(t *testing.T) *bench {
 	k, shows := newKernel(), newBoard()
-	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows)}
+	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows), moving: func() bool { return false }}
 }
 
 func (b *bench) start() (stop func()) {
@@ -180,7 +182,7 @@ func (b *bench) start() (stop func()) {
 			b.edit(func() { b.windows = append(b.windows, w...) })
 			return nil
 		},
-		alive: func() { b.edit(func() { b.rounds++ }) },
+		moving: b.moving, alive: func() { b.edit(func() { b.rounds++ }) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -356,6 +358,33 @@ func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
 		}
 		if ran < 23 || ran > 26 || system < 47 {
 			t.Errorf("%d seconds of cache-1 and %d of the system were kept", ran, system)
+		}
+	})
+}
+
+func TestTheHostsOwnUseIsNotRecordedWhileDataAreMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		b.doc = stepping(500, 900, time.Hour)
+		units := &unitRunner{run: func(context.Context, systemd.RunSpec) (systemd.RunResult, error) {
+			time.Sleep(30 * time.Second)
+			return systemd.RunResult{Why: "success"}, nil
+		}}
+		b.moving = units.ran()
+		stop := b.start()
+		time.Sleep(20*time.Second + time.Millisecond)
+		if _, err := units.Run(t.Context(), transfer.Command{Name: "sync", Path: "/usr/bin/rsync"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		stop()
+		kept := map[string]int{}
+		for _, w := range b.windows {
+			kept[w.Instance] += w.Samples
+		}
+		if kept["cache-1"] < 69 || kept[proto.SystemInstance] < 38 || kept[proto.SystemInstance] > 40 {
+			t.Errorf("seconds that were kept: %v", kept)
 		}
 	})
 }

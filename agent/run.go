@@ -124,8 +124,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	})
 
 	// Instances' data: out as the source of a migration, in as its target.
+	units := &unitRunner{run: bus.RunTransient}
 	moving := transfer.Environment{
-		Runner: &unitRunner{run: bus.RunTransient}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
+		Runner: units, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
 		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)
@@ -212,7 +213,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, unit: bus.Unit,
-		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, alive: heartbeat(), board: board, meter: metrics, log: log.With("component", "loop"),
+		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, moving: units.ran(), alive: heartbeat(),
+		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 
 	// Ports, before anybody is told that the agent is ready.
