@@ -39,23 +39,25 @@ func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, n
 		app, _ := view.Application(i.Spec.Application)
 		sizing := planner.NewSizing(i.Spec.Class, t, app, view.Fleet().Policy)
 		allocation, _ := sizing.Allocation(f)
-		if !outgrown(r, allocation, now, step) {
+		envelope := sizing.Envelope(allocation, f)
+		if !outgrown(r, allocation, envelope, now, step) {
 			continue
 		}
 		body := &proto.ReservationChange{Author: proto.AuthorReplan, Revise: []proto.Revision{{
-			ID: r.ID, From: r.Revision, Envelope: sizing.Envelope(allocation, f), Floor: sizing.Floor,
+			ID: r.ID, From: r.Revision, Envelope: envelope, Floor: sizing.Floor,
 		}}}
 		h.propose(ctx, fmt.Sprintf("replan/%s/%d", r.ID, r.Revision), host, body)
 	}
 }
 
-// outgrown reports whether a reservation should be revised for an allocation: it is left somewhere, or holds too much.
-func outgrown(r proto.Reservation, allocation timeline.Profile, now timeline.Time, step time.Duration) bool {
-	held := capped(r.Envelope)
+// outgrown reports whether a reservation should be revised for an allocation: it is left somewhere, or holds too much. What a fresh envelope for the
+// allocation would not hold either, since demand is pooled, is no reason.
+func outgrown(r proto.Reservation, allocation timeline.Profile, fresh proto.Envelope, now timeline.Time, step time.Duration) bool {
+	held, best := capped(r.Envelope), capped(fresh)
 	span := allocation.Span()
 	most, much := held.MaxOver(span), resource.Vector{}
 	for _, s := range allocation {
-		if !s.Amount.Fits(held.MaxOver(s.Span)) && !s.Amount.Fits(lowestOver(held, s.Span)) {
+		if !s.Amount.Min(lowestOver(best, s.Span)).Fits(lowestOver(held, s.Span)) {
 			return true
 		}
 		much = much.Max(s.Amount)
@@ -74,20 +76,21 @@ func outgrown(r proto.Reservation, allocation timeline.Profile, now timeline.Tim
 // lowestOver returns the least that a profile holds in a span.
 func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector { return lowest(p.Clip(s)) }
 
-// replanSystem puts the envelope of what the host uses for itself.
+// replanSystem puts the envelope of what the host uses for itself, which is never more than it has.
 func (h *Homes) replanSystem(ctx context.Context, view *state.View, host proto.Host, now timeline.Time, step time.Duration) {
 	name := proto.SystemReservation(host.Facts.Name)
 	f, err := h.forecast(ctx, view, name, now)
 	if err != nil {
 		return // not a single sample yet
 	}
-	sizing := planner.Sizing{Class: proto.Standard, Quantile: 950, Type: resource.Uniform(resource.Unlimited)}
+	sizing := planner.Sizing{Class: proto.Standard, Quantile: 950, Type: host.Facts.Capacity}
 	allocation, _ := sizing.Allocation(f)
+	envelope := sizing.Envelope(allocation, f)
 	r, ok := view.Reservation(name)
-	if ok && !outgrown(r, allocation, now, step) {
+	if ok && !outgrown(r, allocation, envelope, now, step) {
 		return
 	}
-	body := &proto.HostSystem{Host: host.Facts.Name, Envelope: sizing.Envelope(allocation, f)}
+	body := &proto.HostSystem{Host: host.Facts.Name, Envelope: envelope}
 	h.propose(ctx, fmt.Sprintf("system/%s/%d", name, r.Revision), host, body)
 }
 

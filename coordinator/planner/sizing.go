@@ -129,7 +129,9 @@ func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment
 	}
 	seg := proto.Segment{Span: step.Span, Firm: s.Floor.Min(step.Amount)}
 	seg.Firm[resource.Memory] = step.Amount[resource.Memory]
-	middle, high := f.At(500).MaxOver(step.Span), f.At(950).MaxOver(step.Span)
+	ahead := step.Span
+	ahead.End = ahead.End.Add(time.Duration(f.Step) * time.Millisecond) // as the allocation is
+	middle, high := f.At(500).MaxOver(ahead), f.At(950).MaxOver(ahead)
 	if step.End >= timeline.Forever {
 		middle, high = f.At(500).MaxOver(f.At(500).Span()), f.At(950).MaxOver(f.At(950).Span())
 	}
@@ -143,6 +145,10 @@ func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment
 		sigma := min(float64(max(0, high[k]-middle[k]))/1.645, float64(room-seg.Mean[k]))
 		seg.Common[k] = int64(math.Ceil(sigma * commonShare / 100))
 		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-commonShare*commonShare) / 100))
+		// Nobody uses more than the type allows, however wide the band is.
+		if most := (s.Type[k] - seg.Firm[k] - seg.Mean[k]) * 100 / 233; s.Type[k] < resource.Unlimited && seg.Own[k]+seg.Common[k] > most {
+			seg.Own[k], seg.Common[k] = most*seg.Own[k]/(seg.Own[k]+seg.Common[k]), most*seg.Common[k]/(seg.Own[k]+seg.Common[k])
+		}
 	}
 	return seg
 }
