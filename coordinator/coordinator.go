@@ -106,7 +106,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 	c.tables = newTables(c.metrics.Applied)
 	link := consensus.NewLink(cfg.RPC.Address(), c.dialRaft)
 	if c.consensus, err = consensus.Open(consensus.Config{
-		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Log: log,
+		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Removed: c.removed, Log: log,
 	}); err != nil {
 		return err
 	}
@@ -162,6 +162,9 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 		return link.Handle(ctx, conn, peer.Name)
 	})
 	server.Handle(wire.RPC, wire.MutualOrExpired, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {
+		if peer.Kind == pki.Coordinator && c.removed(peer.Name) {
+			return fmt.Errorf("coordinator %s was taken out of the fleet: it has to join again with a token", peer.Name)
+		}
 		return c.hub.Serve(ctx, conn, peer)
 	})
 	server.Handle(wire.Join, wire.Anonymous, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {

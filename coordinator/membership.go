@@ -310,6 +310,11 @@ func keyDigest(creds *pki.Credentials) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// removed reports whether a coordinator was taken out of the fleet.
+func (c *Coordinator) removed(name string) bool {
+	return slices.Contains(c.tables.View().Fleet().Removed, name)
+}
+
 // reconcileVoters makes the Raft configuration that of the table of coordinators. Only the leader calls it.
 func (c *Coordinator) reconcileVoters() error {
 	servers, err := c.consensus.Servers()

@@ -8,16 +8,17 @@ import (
 // Fleet is the one record about the fleet as a whole.
 type Fleet struct {
 	ID          string        `msgpack:"id" json:"id"`
-	Incarnation uint64        `msgpack:"inc" json:"incarnation"`        // of the control plane: raised when it is restored from a backup
-	GridStep    int64         `msgpack:"gs" json:"grid_step_ms"`        // milliseconds; set at init, never changed
-	Policy      Policy        `msgpack:"p" json:"policy"`               // what an operator may change
-	Paused      bool          `msgpack:"pz" json:"paused,omitzero"`     // every limit of the fleet is lifted
-	CreatedAt   timeline.Time `msgpack:"at" json:"created_at"`          //
-	RaisedAt    timeline.Time `msgpack:"ra" json:"raised_at,omitzero"`  // when the incarnation was raised last
-	RaisedFor   string        `msgpack:"rf" json:"raised_for,omitzero"` // why
-	Revision    uint64        `msgpack:"rv" json:"policy_revision"`     // of the policy
-	ChangedBy   string        `msgpack:"cb" json:"policy_by,omitzero"`  // who changed the policy last
-	ChangedAt   timeline.Time `msgpack:"ca" json:"policy_at,omitzero"`  //
+	Incarnation uint64        `msgpack:"inc" json:"incarnation"`                             // of the control plane: raised when it is restored from a backup
+	GridStep    int64         `msgpack:"gs" json:"grid_step_ms"`                             // milliseconds; set at init, never changed
+	Policy      Policy        `msgpack:"p" json:"policy"`                                    // what an operator may change
+	Paused      bool          `msgpack:"pz" json:"paused,omitzero"`                          // every limit of the fleet is lifted
+	CreatedAt   timeline.Time `msgpack:"at" json:"created_at"`                               //
+	RaisedAt    timeline.Time `msgpack:"ra" json:"raised_at,omitzero"`                       // when the incarnation was raised last
+	RaisedFor   string        `msgpack:"rf" json:"raised_for,omitzero"`                      // why
+	Revision    uint64        `msgpack:"rv" json:"policy_revision"`                          // of the policy
+	ChangedBy   string        `msgpack:"cb" json:"policy_by,omitzero"`                       // who changed the policy last
+	ChangedAt   timeline.Time `msgpack:"ca" json:"policy_at,omitzero"`                       //
+	Removed     []string      `msgpack:"rm,omitempty" json:"removed_coordinators,omitempty"` // sorted; refused until they join again
 }
 
 // Policy is how the fleet promises capacity and moves instances.

@@ -226,9 +226,9 @@ func TestAnUnknownCommandStopsTheCoordinatorWithoutASnapshot(t *testing.T) {
 	})
 }
 
-func TestACoordinatorThatIsNotInTheConfigurationIsRefused(t *testing.T) {
+func TestACoordinatorThatWasTakenOutIsRefused(t *testing.T) {
 	l := NewLink("c1", nil)
-	l.pin(func(name string) bool { return name == "c2" })
+	l.bar(func(name string) bool { return name == "c9" })
 	a, b := net.Pipe()
 	defer b.Close()
 	if err := l.Handle(context.Background(), a, "c9"); err == nil {
@@ -250,49 +250,65 @@ func TestACoordinatorThatIsNotInTheConfigurationIsRefused(t *testing.T) {
 	}
 }
 
-// overLinks starts coordinators that reach each other through their links.
-func overLinks(t *testing.T, names ...string) []*member {
-	t.Helper()
-	links := map[string]*Link{}
+// linked is coordinators that reach each other through their links, which the mutex guards.
+type linked struct {
+	t     *testing.T
+	mu    sync.Mutex
+	links map[string]*Link
+}
+
+// open starts a coordinator whose log lies in dir.
+func (l *linked) open(name, dir string) *member {
+	l.t.Helper()
 	// Like a listener, the other end serves for as long as there is a connection, however soon the dialling is over.
-	serve := t.Context()
-	var all []*member
-	for _, name := range names {
-		links[name] = NewLink(name, func(_ context.Context, addr string) (net.Conn, error) {
-			here, there := net.Pipe()
-			go func() {
-				defer there.Close()
-				_ = links[addr].Handle(serve, there, name) // what is refused is seen by its closed connection
-			}()
-			return here, nil
-		})
+	serve := l.t.Context()
+	link := NewLink(name, func(_ context.Context, addr string) (net.Conn, error) {
+		here, there := net.Pipe()
+		l.mu.Lock()
+		to := l.links[addr]
+		l.mu.Unlock()
+		go func() {
+			defer there.Close()
+			_ = to.Handle(serve, there, name) // what is refused is seen by its closed connection
+		}()
+		return here, nil
+	})
+	l.mu.Lock()
+	l.links[name] = link
+	l.mu.Unlock()
+	m := &member{name: name, machine: &list{}}
+	var err error
+	if m.Consensus, err = Open(Config{Name: name, Addr: name, Dir: dir, Machine: m.machine, Link: link, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		l.t.Fatal(err)
 	}
-	for _, name := range names {
-		m := &member{name: name, machine: &list{}}
-		var err error
-		if m.Consensus, err = Open(Config{Name: name, Addr: name, Dir: t.TempDir(), Machine: m.machine, Link: links[name], Log: slog.New(slog.DiscardHandler)}); err != nil {
+	return m
+}
+
+// found makes a cluster of the coordinators, which the first one leads.
+func found(t *testing.T, all ...*member) {
+	t.Helper()
+	if err := all[0].Bootstrap(all[0].name, all[0].name); err != nil {
+		t.Fatal(err)
+	}
+	if led := <-all[0].Leadership(); !led {
+		t.Fatal("not elected")
+	}
+	for _, m := range all[1:] {
+		if err := all[0].AddVoter(m.name, m.name); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, m)
 	}
-	return all
 }
 
 func TestCoordinatorsReplicateOverLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := overLinks(t, "c1", "c2", "c3")
+		l := &linked{t: t, links: map[string]*Link{}}
+		var all []*member
+		for _, name := range []string{"c1", "c2", "c3"} {
+			all = append(all, l.open(name, t.TempDir()))
+		}
 		defer closeAll(t, all)
-		if err := all[0].Bootstrap("c1", "c1"); err != nil {
-			t.Fatal(err)
-		}
-		if led := <-all[0].Leadership(); !led {
-			t.Fatal("not elected")
-		}
-		for _, m := range all[1:] {
-			if err := all[0].AddVoter(m.name, m.name); err != nil {
-				t.Fatal(err)
-			}
-		}
+		found(t, all...)
 		propose(t, all[0], "one")
 		servers, err := all[0].Servers()
 		if err != nil || len(servers) != 3 {
@@ -303,6 +319,37 @@ func TestCoordinatorsReplicateOverLinks(t *testing.T) {
 			if diff := cmp.Diff([]string{"one"}, m.machine.get()); diff != "" {
 				t.Errorf("%s: %s", m.name, diff)
 			}
+		}
+	})
+}
+
+func TestACoordinatorFollowsALeaderThatJoinedWhileItWasAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &linked{t: t, links: map[string]*Link{}}
+		dir := t.TempDir()
+		c1, c2, c3 := l.open("c1", t.TempDir()), l.open("c2", t.TempDir()), l.open("c3", dir)
+		found(t, c1, c2, c3)
+		propose(t, c1, "one")
+		closeAll(t, []*member{c3})
+		c4 := l.open("c4", t.TempDir())
+		if err := c1.AddVoter("c4", "c4"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c1.raft.LeadershipTransferToServer("c4", "c4").Error(); err != nil {
+			t.Fatal(err)
+		}
+		if led := <-c4.Leadership(); !led {
+			t.Fatal("c4 does not lead")
+		}
+		propose(t, c4, "two")
+		c3 = l.open("c3", dir)
+		defer closeAll(t, []*member{c1, c2, c3, c4})
+		time.Sleep(time.Minute)
+		if name, _ := c3.Leader(); name != "c4" {
+			t.Errorf("c3 follows %q", name)
+		}
+		if diff := cmp.Diff([]string{"one", "two"}, c3.machine.get()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

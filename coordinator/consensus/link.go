@@ -21,8 +21,8 @@ type Link struct {
 	closed  chan struct{}
 	once    sync.Once
 
-	mu    sync.Mutex
-	known func(name string) bool
+	mu      sync.Mutex
+	removed func(name string) bool
 }
 
 var _ raft.StreamLayer = (*Link)(nil)
@@ -33,20 +33,23 @@ func NewLink(addr string, dial func(ctx context.Context, addr string) (net.Conn,
 	return &Link{addr: linkAddr(addr), dial: dial, inbound: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (l *Link) pin(known func(string) bool) {
+func (l *Link) bar(removed func(name string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = known
+	l.removed = removed
 }
 
 // Handle hands a connection of the coordinator peer to Raft, and returns when Raft has closed it or ctx has ended.
-// Coordinators are pinned in the Raft configuration: one that does not stand there is refused, whoever signed its certificate.
+// One that was taken out of the fleet is refused, whoever signed its certificate.
 func (l *Link) Handle(ctx context.Context, conn net.Conn, peer string) error {
 	l.mu.Lock()
-	known := l.known
+	removed := l.removed
 	l.mu.Unlock()
-	if known == nil || !known(peer) {
-		return fmt.Errorf("coordinator %s is not in the Raft configuration", peer)
+	if removed == nil {
+		return errors.New("raft is not up yet")
+	}
+	if removed(peer) {
+		return fmt.Errorf("coordinator %s was taken out of the fleet: it has to join again with a token", peer)
 	}
 	c := &tracked{Conn: conn, done: make(chan struct{})}
 	select {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -117,7 +118,24 @@ func (x *tx) coordinatorPut(b *proto.CoordinatorPut) proto.Result {
 		c.JoinedAt = old.JoinedAt
 	}
 	put(x, x.coordinators, c.Name, c)
+	x.setRemoved(c.Name, false)
 	return done()
+}
+
+// setRemoved notes that a coordinator was taken out of the fleet, or that it belongs to it again.
+func (x *tx) setRemoved(name string, removed bool) {
+	f := x.fleet
+	i, is := slices.BinarySearch(f.Removed, name)
+	if is == removed {
+		return
+	}
+	f.Removed = slices.Clone(f.Removed) // views share it
+	if removed {
+		f.Removed = slices.Insert(f.Removed, i, name)
+	} else {
+		f.Removed = slices.Delete(f.Removed, i, i+1)
+	}
+	x.putFleet(f)
 }
 
 func (x *tx) coordinatorRemove(b *proto.CoordinatorRemove) proto.Result {
@@ -138,6 +156,7 @@ func (x *tx) coordinatorRemove(b *proto.CoordinatorRemove) proto.Result {
 		x.putHost(h)
 	}
 	drop(x, x.coordinators, b.Name)
+	x.setRemoved(b.Name, true)
 	return done()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/glidepath/glidepath/internal/resource"
@@ -248,6 +249,13 @@ func TestAHomeIsReplacedByCompareAndSet(t *testing.T) {
 	w.must(&proto.CoordinatorRemove{Name: "c1"})
 	if h, _ := w.s.View().Host("a"); h.Home != "c2" || h.Standby != "" {
 		t.Fatalf("home %q, standby %q", h.Home, h.Standby)
+	}
+	if f := w.s.View().Fleet(); !slices.Equal(f.Removed, []string{"c1"}) {
+		t.Errorf("removed: %q", f.Removed)
+	}
+	w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1"}})
+	if f := w.s.View().Fleet(); len(f.Removed) != 0 {
+		t.Errorf("removed, though it has joined again: %q", f.Removed)
 	}
 }
 
