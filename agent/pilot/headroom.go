@@ -36,6 +36,9 @@ func share(seats []seat, headroom, allocatable resource.Vector) {
 				seat.goal[k] = max(seat.goal[k], used)
 				left = take(left, max(0, used-seat.promised[k]))
 			}
+			if !seat.limited {
+				left = take(left, seat.beyond(k))
+			}
 			if seat.goal[k] < resource.Unlimited {
 				free = take(free, seat.goal[k])
 			}
@@ -70,6 +73,14 @@ func (s *seat) own(k resource.Kind) int64 {
 		return s.base[k]
 	}
 	return s.promised[k]
+}
+
+// beyond returns what an instance without limits uses beyond what is promised to it: headroom that is gone.
+func (s *seat) beyond(k resource.Kind) int64 {
+	if !s.observed.Measured || s.promised[k] >= resource.Unlimited {
+		return 0
+	}
+	return max(0, s.observed.Observation.Usage[k]-s.promised[k])
 }
 
 // take returns what is left of an amount; Unlimited stays.

@@ -71,3 +71,20 @@ func TestPooledPromisesNeverComeToMoreThanTheHost(t *testing.T) {
 		t.Fatalf("critical a holds %v, b %v", programs[0].held, programs[1].held)
 	}
 }
+
+// An instance that is only observed may use more than was foreseen for it: that is no headroom any more.
+func TestWhatAnObservedInstanceUsesIsNotLent(t *testing.T) {
+	a := &program{instance: "a", memory: between(900*mib, 3000*mib, 5, 1000)}
+	b := &program{instance: "b", memory: between(2500*mib, 2500*mib, 0, 0)}
+	observed := limited("b", proto.Standard, memory(500*mib), memory(1000*mib), memory(16000*mib))
+	observed.Limited = false
+	d := documentOf(limited("a", proto.Critical, memory(500*mib), memory(1000*mib), memory(16000*mib)), observed)
+	d.Headroom = timeline.Flat(hour, memory(2000*mib))
+	h := newHost(t, memory(4000*mib), d, a, b)
+	if h.until(40); a.held[resource.Memory] > 1500*mib {
+		t.Fatalf("a holds %v, and 1500 MiB of 4000 are left", a.held)
+	}
+	if a.held[resource.Memory] < 1300*mib {
+		t.Fatalf("a holds %v: what b does not use is not lent", a.held)
+	}
+}
