@@ -101,6 +101,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		return err
 	}
 	closers.add(bus.Close)
+	if err := bus.ClearTransient(ctx, "glidepath-*.service"); err != nil {
+		log.Warn("not everything that an earlier life of the agent had run could be put away", "error", err)
+	}
 	if limits.OwnCgroup, err = enforce.OwnCgroup(); err != nil {
 		return err
 	}

@@ -107,7 +107,18 @@ func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.
 		return proto.SamplesReply{}, wire.Errorf(wire.Conflict, "%s is not the home of %s", c.cfg.Name, peer.Name)
 	}
 	s.Host = peer.Name
-	s.Windows = slices.DeleteFunc(s.Windows, func(w proto.Window) bool { return !mayReport(view, peer.Name, w.Instance) })
+	stranger := func(w proto.Window) bool { return !mayReport(view, peer.Name, w.Instance) }
+	if slices.ContainsFunc(s.Windows, stranger) {
+		// Only if the tables are not behind: a coordinator that has just come back does not know yet what the agents do.
+		if err := c.catchUp(ctx); err != nil {
+			return proto.SamplesReply{}, wire.Errorf(wire.Unavailable, "%w", err)
+		}
+		view = c.tables.View()
+		before := len(s.Windows)
+		if s.Windows = slices.DeleteFunc(s.Windows, stranger); len(s.Windows) < before {
+			c.log.Warn("samples of instances that the host has nothing to do with are not taken", "host", peer.Name, "windows", before-len(s.Windows))
+		}
+	}
 	for i := range s.Windows {
 		// Each host has a pseudo-instance of that name; in the history it is the host's.
 		if s.Windows[i].Instance == proto.SystemInstance {
@@ -193,7 +204,7 @@ func (c *Coordinator) serveRenew(_ context.Context, peer wire.Peer, r proto.Rene
 	return proto.RenewReply{Certificate: cert, CA: c.ca.CertPEM()}, nil
 }
 
-// CallAgent calls a method of a host's agent, by way of its home if that is another coordinator.
+// CallAgent calls a method of a host's agent: over its session here, by way of its home, or of whoever stands in for the home while that is away.
 func (c *Coordinator) CallAgent(ctx context.Context, host, method string, body []byte) ([]byte, error) {
 	if s, err := c.hub.Agent(host); err == nil {
 		return s.Call(ctx, method, body)
@@ -203,15 +214,37 @@ func (c *Coordinator) CallAgent(ctx context.Context, host, method string, body [
 	if !ok {
 		return nil, wire.Errorf(wire.NotFound, "there is no host %s", host)
 	}
-	home, ok := view.Coordinator(h.Home)
-	if !ok || h.Home == c.cfg.Name {
-		return nil, wire.Errorf(wire.Unavailable, "the agent of %s has no session with its home: is it running, and does it reach the coordinators?", host)
+	alive := c.alive()
+	order := slices.DeleteFunc(slices.Clone(alive), func(name string) bool { return name == h.Home || name == c.cfg.Name })
+	if slices.Contains(alive, h.Home) {
+		order = slices.Insert(order, 0, h.Home)
+	} else {
+		order = append(order, h.Home) // gossip may be wrong
 	}
-	s, err := c.peers.Get(ctx, home.Name, home.RPCAddr)
+	var why error
+	for _, name := range order {
+		reply, err := c.relay(ctx, view, name, proto.Relay{Host: host, Method: method, Body: body})
+		if wire.CodeOf(err) != wire.Unavailable {
+			return reply, err
+		}
+		if name == h.Home {
+			why = err
+		}
+	}
+	return nil, why
+}
+
+// relay calls an agent by way of another coordinator.
+func (c *Coordinator) relay(ctx context.Context, view *state.View, by string, r proto.Relay) ([]byte, error) {
+	to, ok := view.Coordinator(by)
+	if !ok || by == c.cfg.Name {
+		return nil, wire.Errorf(wire.Unavailable, "the agent of %s has no session with its home: is it running, and does it reach the coordinators?", r.Host)
+	}
+	s, err := c.peers.Get(ctx, to.Name, to.RPCAddr)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := rpc.Call[proto.RelayReply](ctx, s, proto.MethodRelay, proto.Relay{Host: host, Method: method, Body: body})
+	reply, err := rpc.Call[proto.RelayReply](ctx, s, proto.MethodRelay, r)
 	return reply.Body, err
 }
 

@@ -102,6 +102,11 @@ func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Pro
 	return proto.ProposalReply{Result: r, Index: index}, err
 }
 
+// catchUp returns when all that was committed before it is applied here.
+func (c *Coordinator) catchUp(ctx context.Context) error {
+	return c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{})
+}
+
 // do proposes and turns a refusal into an error.
 func (c *Coordinator) do(ctx context.Context, actor string, body proto.Body) error {
 	r, err := c.Propose(ctx, NewID(), actor, body)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +163,34 @@ func TestGuestACommandEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := b.bus.Unit(t.Context(), spec.Unit); !errors.Is(err, systemd.ErrNoUnit) {
 		t.Errorf("the unit remains: %v", err)
+	}
+}
+
+func TestGuestWhatAKilledAgentLeftIsPutAway(t *testing.T) {
+	b := newBench(t)
+	names := []string{"glidepath-test-left-failed.service", "glidepath-test-left-running.service"}
+	for n, command := range [][]string{{"/bin/false"}, {"/bin/sleep", "60"}} {
+		// Nobody waits for them, as when the agent dies.
+		if out, err := exec.CommandContext(t.Context(), "systemd-run", slices.Concat([]string{"--no-block", "--unit=" + names[n]}, command)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	want := []string{"failed", "active"}
+	for n, name := range names {
+		for u, err := b.bus.Unit(t.Context(), name); u.ActiveState != want[n]; u, err = b.bus.Unit(t.Context(), name) {
+			if err != nil || t.Context().Err() != nil {
+				t.Fatalf("%s is %s: %v", name, u.ActiveState, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if err := b.bus.ClearTransient(t.Context(), "glidepath-test-left-*.service"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if u, err := b.bus.Unit(t.Context(), name); !errors.Is(err, systemd.ErrNoUnit) {
+			t.Errorf("%s remains: %+v, %v", name, u, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -21,7 +22,8 @@ import (
 const (
 	dialTimeout  = 5 * time.Second
 	helloTimeout = 5 * time.Second
-	helloEvery   = time.Minute // facts and clock offset are stated again
+	helloEvery   = time.Minute     // facts and clock offset are stated again
+	standInFor   = 2 * time.Second // until the home is looked for again
 	sendEvery    = 2 * time.Second
 	sendTimeout  = 20 * time.Second
 	retryFirst   = 500 * time.Millisecond
@@ -48,6 +50,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	session  *wire.Session // nil while there is none
+	home     bool          // it is with the home, not with one that stands in
 	addrs    []string
 	sequence uint64
 }
@@ -57,31 +60,23 @@ func NewClient(cfg ClientConfig) *Client {
 	return &Client{cfg: cfg, addrs: slices.Clone(cfg.Addrs)}
 }
 
-// Run keeps a session until ctx ends: with the home when that can be reached, and it goes to wherever the home has gone.
+// Run keeps a session until ctx ends: with the home when that can be reached, and it goes to wherever the home has gone. While the home can't be
+// reached another coordinator stands in for it.
 func (c *Client) Run(ctx context.Context) error {
-	wait, next, turn := retryFirst, "", 0
-	for ctx.Err() == nil {
-		addr := next
-		if addr == "" {
-			addrs := c.known()
-			if len(addrs) == 0 {
-				return errors.New("no coordinator is known: join a fleet first, or name one in the configuration")
-			}
-			addr = addrs[turn%len(addrs)]
-			turn++
+	wait := retryFirst
+	for turn := 0; ctx.Err() == nil; turn++ {
+		addrs := c.known()
+		if len(addrs) == 0 {
+			return errors.New("no coordinator is known: join a fleet first, or name one in the configuration")
 		}
-		home, served, err := c.serve(ctx, addr)
+		addr := addrs[turn%len(addrs)]
+		served, err := c.serve(ctx, addr)
 		if ctx.Err() != nil {
 			return nil
 		}
-		switch {
-		case home != "" && home != addr && next == "":
-			next = home // the answer to who the home is; no time is lost
-			continue
-		case served:
+		if served {
 			wait = retryFirst
 		}
-		next = ""
 		c.cfg.Log.Warn("no session with the coordinators; the stored document is followed", "coordinator", addr, "error", err, "retry_in", wait)
 		jitter := time.Duration(rand.Int64N(int64(wait / 2)))
 		select {
@@ -99,28 +94,50 @@ func (c *Client) known() []string {
 	return c.addrs
 }
 
-// serve keeps one session at addr. It returns where the home is if that is elsewhere, and whether this was a session
-// with the home.
-func (c *Client) serve(ctx context.Context, addr string) (home string, served bool, err error) {
+// serve asks the coordinator at addr who the home is, and keeps a session with that. It reports whether there was a session.
+func (c *Client) serve(ctx context.Context, addr string) (served bool, err error) {
+	s, peer, reply, err := c.open(ctx, addr)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	if reply.Home == "" || reply.Home == peer.Name {
+		return true, c.keep(ctx, s, peer.Name)
+	}
+	at, peer, again, err := c.open(ctx, reply.HomeAddr)
+	if err != nil {
+		return true, c.standIn(ctx, s, reply)
+	}
+	defer at.Close()
+	s.Close()
+	if again.Home != "" && again.Home != peer.Name {
+		return false, fmt.Errorf("the home is %s, or %s: the coordinators don't agree yet", reply.Home, again.Home)
+	}
+	return true, c.keep(ctx, at, peer.Name)
+}
+
+// open makes a session and says hello.
+func (c *Client) open(ctx context.Context, addr string) (*wire.Session, wire.Peer, proto.HelloReply, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	conn, peer, err := c.cfg.Dial(dialCtx, addr)
 	cancel()
 	if err != nil {
-		return "", false, err
+		return nil, peer, proto.HelloReply{}, err
 	}
 	s := wire.NewSession(conn, true, wire.Options{Peer: peer, Mux: c.cfg.Mux, Log: c.cfg.Log})
-	defer s.Close()
 	reply, err := c.hello(ctx, s)
 	if err != nil {
-		return "", false, err
+		s.Close()
+		return nil, peer, reply, err
 	}
-	if reply.Home != "" && reply.Home != peer.Name {
-		return reply.HomeAddr, false, errors.New("the home is " + reply.Home)
-	}
-	c.set(s)
-	defer c.set(nil)
-	c.cfg.Log.Info("session with the home", "coordinator", peer.Name, "address", addr)
+	return s, peer, reply, nil
+}
 
+// keep works with the home over s, until that ends or the home moves.
+func (c *Client) keep(ctx context.Context, s *wire.Session, name string) error {
+	c.set(s, true)
+	defer c.set(nil, false)
+	c.cfg.Log.Info("session with the home", "coordinator", name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {
@@ -130,14 +147,44 @@ func (c *Client) serve(ctx context.Context, addr string) (home string, served bo
 			return s.Err()
 		}
 	})
-	g.Go(func() error { return c.repeatHello(ctx, s, peer.Name) })
+	g.Go(func() error { return c.repeatHello(ctx, s, name) })
 	g.Go(func() error { return c.send(ctx, s) })
-	return "", true, g.Wait()
+	return g.Wait()
 }
 
-func (c *Client) set(s *wire.Session) {
+// standIn stays with a coordinator that is not the home, until the home is back or has moved: what can't wait, operations and permits, goes by way
+// of it. Samples wait in the buffer.
+func (c *Client) standIn(ctx context.Context, s *wire.Session, was proto.HelloReply) error {
+	c.set(s, false)
+	defer c.set(nil, false)
+	c.cfg.Log.Warn("the home is not reached; another coordinator stands in for it", "home", was.Home, "stand_in", s.Peer().Name)
+	tick := time.NewTicker(standInFor)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Done():
+			return s.Err()
+		case <-tick.C:
+		}
+		reply, err := c.hello(ctx, s)
+		if err != nil {
+			return err
+		}
+		if reply.Home != was.Home || reply.HomeAddr != was.HomeAddr {
+			return errors.New("the home has moved to " + reply.Home)
+		}
+		if home, _, _, err := c.open(ctx, reply.HomeAddr); err == nil {
+			home.Close()
+			return errors.New("the home " + reply.Home + " is back")
+		}
+	}
+}
+
+func (c *Client) set(s *wire.Session, home bool) {
 	c.mu.Lock()
-	c.session = s
+	c.session, c.home = s, home
 	c.mu.Unlock()
 }
 
@@ -221,7 +268,7 @@ func (c *Client) sendBatch(ctx context.Context, s *wire.Session) (sent bool, err
 	return true, stored()
 }
 
-// Call calls a method of the home. Without a session it is an error of code unavailable.
+// Call calls a method of the home, or of who stands in for it. Without a session it is an error of code unavailable.
 func (c *Client) Call(ctx context.Context, method string, body []byte) ([]byte, error) {
 	c.mu.Lock()
 	s := c.session
@@ -236,5 +283,5 @@ func (c *Client) Call(ctx context.Context, method string, body []byte) ([]byte, 
 func (c *Client) Connected() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.session != nil
+	return c.home
 }

@@ -64,6 +64,12 @@ func (c *coordinators) fail(addr string) {
 	}
 }
 
+func (c *coordinators) up(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.down, addr)
+}
+
 func (c *coordinators) setHome(addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,13 +110,28 @@ func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 		if client.Connected() {
 			t.Error("connected to a home that is down")
 		}
+		// The other one stands in, but for the samples.
+		if _, err := rpc.Call[proto.HelloReply](ctx, client, proto.MethodHello, proto.Hello{}); err != nil || c.windows != 5 {
+			t.Errorf("%d windows, %v", c.windows, err)
+		}
+		c.up("c2")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if !client.Connected() || c.windows != 8 {
+			t.Errorf("the home is back: connected %v, %d windows", client.Connected(), c.windows)
+		}
+		c.fail("c1")
+		c.fail("c2")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if _, err := client.Call(ctx, "x", nil); wire.CodeOf(err) != wire.Unavailable {
 			t.Error(err)
 		}
+		put(t, buffer, 8, 9)
 		c.setHome("c1") // the leader has made the standby the home
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if !client.Connected() || c.windows != 8 {
+		if !client.Connected() || c.windows != 9 {
 			t.Errorf("connected %v, %d windows", client.Connected(), c.windows)
 		}
 		if diff := cmp.Diff([]string{"c1", "c2"}, learned); diff != "" {

@@ -120,6 +120,10 @@ func keepLogs(t *testing.T, f *fleet.Fleet) {
 	if folder == "" {
 		folder = os.TempDir()
 	}
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		t.Error(err)
+		return
+	}
 	folder, err := os.MkdirTemp(folder, "scenarios-logs-")
 	if err != nil {
 		t.Error(err)
@@ -350,6 +354,11 @@ func (tr *trial) moved() {
 		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") ||
 			strings.HasPrefix(line, "glidepath-") {
 			tr.Errorf("%s, which gave the instance away, still has: %s", tr.source, line)
+		}
+	}
+	for _, line := range tr.footprint(tr.target) {
+		if strings.HasPrefix(line, "glidepath-") {
+			tr.Errorf("%s, which has the instance now, still has: %s", tr.target, line)
 		}
 	}
 	for _, r := range tr.reservations() {

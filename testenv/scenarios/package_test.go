@@ -29,9 +29,9 @@ func packaged(tr *trial) {
 		echo "rpc: {advertise: `+address+`:7647}" >>/etc/glidepath/coordinator.yaml
 		echo "gossip: {advertise: `+address+`:7646}" >>/etc/glidepath/coordinator.yaml
 		echo "api: {advertise: `+address+`:7648}" >>/etc/glidepath/coordinator.yaml
-		glidepathd init >/root/exports
+		exports=$(glidepathd init | grep '^  export ')
 		systemctl start glidepathd.service
-		. /root/exports
+		eval "$exports"
 		for n in $(seq 100); do glidepath status && break; sleep .1; done
 		glidepath status
 		systemctl show --property=User,ActiveState glidepathd.service
@@ -41,8 +41,7 @@ func packaged(tr *trial) {
 		test -d /var/lib/glidepath/coordinator
 		dpkg --purge glidepath-coordinator >&2
 		! test -e /etc/glidepath/coordinator.yaml
-		! systemctl is-active glidepathd.service
-		rm /root/exports`)
+		! systemctl is-active glidepathd.service`)
 	if err != nil {
 		journal, _ := host.Exec(tr.ctx, "journalctl", "--no-pager", "--lines=30", "--unit=glidepathd.service")
 		tr.Fatalf("%v\n%s\n%s", err, out, journal)

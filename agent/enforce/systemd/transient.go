@@ -128,6 +128,30 @@ func (b *Bus) abandon(ctx context.Context, conn *dbus.Conn, unit string) error {
 	return nil
 }
 
+// ClearTransient ends and forgets the transient units whose names match pattern ("prefix-*.service"): an agent that was killed has left them. A
+// failed one would stay until somebody resets it.
+func (b *Bus) ClearTransient(ctx context.Context, pattern string) error {
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return err
+	}
+	units, err := conn.ListUnitsByPatternsContext(ctx, nil, []string{pattern})
+	if err != nil {
+		return fmt.Errorf("list units %s: %w", pattern, err)
+	}
+	var failed []error
+	for _, u := range units {
+		now, err := b.Unit(ctx, u.Name)
+		if err == nil && now.UnitFileState == "transient" {
+			err = b.abandon(ctx, conn, u.Name)
+		}
+		if err != nil && !errors.Is(err, ErrNoUnit) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
 func (s RunSpec) valid() error {
 	switch {
 	case !strings.HasSuffix(s.Unit, ".service"):
