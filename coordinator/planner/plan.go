@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -177,25 +178,38 @@ func (p *planning) to(host proto.Host) Result {
 		ID: id, Host: plan.Target, Instance: plan.Instance, Class: p.instance.Spec.Class,
 		Purpose: proto.PurposeMigration, Envelope: plan.Envelope, Floor: p.sizing.Floor, Until: until,
 	}}
-	r.Extra = extra(plan, id, timeline.Span{Start: p.Now.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)})
+	r.Extra = extra(plan, id, p.busy(phases))
 	return r
 }
 
-// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left.
+// leastRate is what a transfer is planned with where links have less left, in bits per second.
+const leastRate = 8_000_000
+
+// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left at every step that it
+// touches, which are the more the lower the rate is.
 func (p *planning) rate(target proto.Host) int64 {
 	rate := p.Costs.Rate
-	for _, end := range []struct {
-		host string
-		kind resource.Kind
-	}{{p.instance.Owner, resource.NetTx}, {target.Facts.Name, resource.NetRx}} {
-		// Now is what counts: a transfer is over within a step or two.
-		if steps := p.View.Ledger().Steps(end.host); len(steps) > 0 {
-			if left := steps[0].Headroom()[end.kind]; left < resource.Unlimited/2 {
-				rate = min(rate, left/2)
+	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
+	for before := int64(0); before != rate; {
+		before = rate
+		end := p.busy(p.phases(p.Costs.transfer(p.Data, p.dirty(), rate))).End
+		for _, side := range []struct {
+			steps []ledger.Step
+			kind  resource.Kind
+		}{{source, resource.NetTx}, {receiver, resource.NetRx}} {
+			for _, step := range side.steps {
+				if left := step.Headroom()[side.kind]; step.Start < end && left < resource.Unlimited/2 {
+					rate = min(rate, max(left/2, leastRate))
+				}
 			}
 		}
 	}
-	return max(rate, 8_000_000)
+	return rate
+}
+
+// busy returns the time for which the transfer's own needs are held.
+func (p *planning) busy(phases []proto.PlanPhase) timeline.Span {
+	return timeline.Span{Start: p.Now.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
 }
 
 // dirty returns the bytes per second that the instance is expected to write while it is copied.

@@ -125,6 +125,23 @@ func TestAPlanIsAdmittedAsItStands(t *testing.T) {
 	}
 }
 
+func TestATransferTakesWhatTheLinksHaveLeftForAsLongAsItLasts(t *testing.T) {
+	w := newWorld(t)
+	// From the next step of the grid on the target's link has 100 Mbit/s left.
+	soon := timeline.Span{Start: begin.Floor(grid).Add(grid), End: begin.Add(time.Hour)}
+	w.must(&proto.HostSet{Host: "host-b", Reduced: timeline.Flat(soon, resource.Vector{resource.NetRx: 900_000_000})})
+	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Plan.Rate > 50_000_000 || r.Plan.Rate < 40_000_000 {
+		t.Errorf("it is to move at %d bit/s; 100 Mbit/s are left", r.Plan.Rate)
+	}
+	if res := w.apply(&proto.MigrationStart{ID: "m1", Plan: r.Plan, Reservation: r.Reservation, Extra: r.Extra}); !res.OK() {
+		t.Fatal(res.Message)
+	}
+}
+
 func TestTheAllocationRisesBeforeTheCampaignAndForTheStart(t *testing.T) {
 	w := newWorld(t)
 	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
