@@ -57,7 +57,7 @@ type loopConfig struct {
 	limits   limiter
 	sampler  sampler
 	put      func(now timeline.Time, windows []proto.Window) error
-	moving   func() bool // reports whether instances' data were moved since it was asked last
+	working  func() bool // reports whether anything was done to instances or their data since it was asked last
 	alive    func()      // called after each round
 	board    *board
 	meter    loopMeter
@@ -248,10 +248,10 @@ func (l *loop) report() {
 // fold adds the samples to the windows, and hands over those that are full. An instance that does not run is no example of
 // its demand.
 func (l *loop) fold(samples []collect.Sample) {
-	now, moving := l.now(), l.moving()
+	now, working := l.now(), l.working()
 	for _, sample := range samples {
-		// While data are moved the host's own use is not recorded: what a migration needs is reserved by it, and would be taken for a need that stays.
-		if !sample.Running || moving && sample.Instance == proto.SystemInstance {
+		// While instances are moved the host's own use is not recorded: what that takes would be held for ever as the host's own need.
+		if !sample.Running || working && sample.Instance == proto.SystemInstance {
 			continue
 		}
 		m := collect.Measured{

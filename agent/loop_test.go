@@ -155,13 +155,13 @@ type bench struct {
 	changed chan struct{}
 	board   *board
 	metrics *metrics
-	moving  func() bool
+	working func() bool
 	rounds  int
 }
 
 func newBench(t *testing.T) *bench {
 	k, shows := newKernel(), newBoard()
-	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows), moving: func() bool { return false }}
+	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows), working: func() bool { return false }}
 }
 
 func (b *bench) start() (stop func()) {
@@ -182,7 +182,7 @@ func (b *bench) start() (stop func()) {
 			b.edit(func() { b.windows = append(b.windows, w...) })
 			return nil
 		},
-		moving: b.moving, alive: func() { b.edit(func() { b.rounds++ }) },
+		working: b.working, alive: func() { b.edit(func() { b.rounds++ }) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -362,16 +362,17 @@ func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
 	})
 }
 
-func TestTheHostsOwnUseIsNotRecordedWhileDataAreMoved(t *testing.T) {
+func TestTheHostsOwnUseIsNotRecordedWhileInstancesAreMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.states["cache-1"] = proto.FenceOwner
 		b.doc = stepping(500, 900, time.Hour)
-		units := &unitRunner{run: func(context.Context, systemd.RunSpec) (systemd.RunResult, error) {
+		work := &activity{}
+		units := &unitRunner{work: work, run: func(context.Context, systemd.RunSpec) (systemd.RunResult, error) {
 			time.Sleep(30 * time.Second)
 			return systemd.RunResult{Why: "success"}, nil
 		}}
-		b.moving = units.ran()
+		b.working = work.since()
 		stop := b.start()
 		time.Sleep(20*time.Second + time.Millisecond)
 		if _, err := units.Run(t.Context(), transfer.Command{Name: "sync", Path: "/usr/bin/rsync"}); err != nil {

@@ -127,9 +127,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	})
 
 	// Instances' data: out as the source of a migration, in as its target.
-	units := &unitRunner{run: bus.RunTransient}
+	work := &activity{}
 	moving := transfer.Environment{
-		Runner: units, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
+		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
 		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)
@@ -163,7 +163,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		}
 	}
 	operator := &operator{
-		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now, began: contact.begin,
+		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now,
+		began: func(instance string) (ended func()) {
+			done, over := work.begin(), contact.begin(instance)
+			return func() { over(); done() }
+		},
 		ended: func(op proto.Operation, r proto.OperationResult) {
 			metrics.operated(op, r)
 			poke()
@@ -216,7 +220,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, unit: bus.Unit,
-		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, moving: units.ran(), alive: heartbeat(),
+		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 

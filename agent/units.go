@@ -19,20 +19,8 @@ import (
 // itself needs no rights over the data then, and an agent that is stopped leaves nothing running in its own cgroup.
 type unitRunner struct {
 	run    func(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error)
-	number atomic.Uint64 // of units that were begun
-	ended  atomic.Uint64 // of these, those that have ended
-}
-
-// ran returns a function that reports whether a unit ran at any time since it was called last. It is for one goroutine.
-func (u *unitRunner) ran() func() bool {
-	var seen uint64
-	return func() bool {
-		ended := u.ended.Load() // before number, which it never exceeds
-		began := u.number.Load()
-		busy := began != seen || ended != began
-		seen = ended
-		return busy
-	}
+	work   *activity
+	number atomic.Uint64 // of the newest unit
 }
 
 // Run implements transfer.Runner.
@@ -49,7 +37,7 @@ func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, e
 		closeFiles()
 		return -1, err
 	}
-	defer u.ended.Add(1)
+	defer u.work.begin()()
 	started := false
 	spec.Started = func() { started = true; closeFiles() }
 	result, err := u.run(ctx, spec)

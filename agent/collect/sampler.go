@@ -58,7 +58,8 @@ type Sample struct {
 // Sampler reads the host and the tracked instances. It is used by one goroutine.
 type Sampler struct {
 	config Config
-	drops  NetDrops // nil when they are not counted
+	owed   [resource.Kinds]float64 // amounts × seconds, at most 0: what instances used beyond what the host did
+	drops  NetDrops                // nil when they are not counted
 
 	tracked []tracked // sorted by instance
 	host    hostReader
@@ -118,7 +119,7 @@ func (s *Sampler) Sample(ctx context.Context) ([]Sample, error) {
 	}
 	instances, failed := s.instances(host.busy)
 	if err == nil && host.measured {
-		s.samples = append(s.samples, system(host, instances))
+		s.samples = append(s.samples, s.system(host, instances))
 	}
 	return s.samples, errors.Join(err, failed)
 }
@@ -199,14 +200,25 @@ func (t *tracked) next(r reading, cpus int) (demand.Observation, bool) {
 	return o, true
 }
 
-// system returns the host without its instances: what the system and everything unmanaged used. Of the host's memory
-// what can be taken back counts for nobody.
-func system(host hostObservation, instances []Sample) Sample {
-	rest := host.usage
+// system returns the host without its instances: what the system and everything unmanaged used. Of the host's memory what can be taken back counts
+// for nobody. Host and instances are not read at the same instant: what instances seem to have used beyond the host is made up for by the next
+// sample, or their bursts would look like the system's.
+func (s *Sampler) system(host hostObservation, instances []Sample) Sample {
+	var used resource.Vector
 	for _, i := range instances {
-		used := i.Observation.Usage
-		used[resource.Memory] = demand.Unreclaimable(i.Observation)
-		rest = rest.Sub(used)
+		used = used.Add(i.Observation.Usage)
+		used[resource.Memory] += demand.Unreclaimable(i.Observation) - i.Observation.Usage[resource.Memory]
+	}
+	rest := host.usage.Sub(used)
+	seconds := host.elapsed.Seconds()
+	for k := range rest {
+		if resource.Kind(k) == resource.Memory {
+			continue
+		}
+		amount := float64(host.usage[k]-used[k])*seconds + s.owed[k]
+		// More than one sample's worth is no matter of time: it is traffic that never leaves the host, for example.
+		s.owed[k] = max(min(amount, 0), -float64(used[k])*seconds)
+		rest[k] = int64(max(amount, 0) / seconds)
 	}
 	return Sample{
 		Instance: proto.SystemInstance, Running: true,

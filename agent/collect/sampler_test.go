@@ -237,14 +237,36 @@ func TestSystemIsTheHostWithoutItsInstancesAndNeverNegative(t *testing.T) {
 	of := func(n, cache int64) Sample {
 		return Sample{Observation: demand.Observation{Usage: resource.Uniform(n), Reclaimable: cache}}
 	}
-	got := system(host, []Sample{of(300, 0), of(500, 200)})
+	got := New(Config{Cgroups: t.TempDir()}).system(host, []Sample{of(300, 0), of(500, 200)})
 	want := resource.Uniform(200)
 	want[resource.Memory] = 400
 	if got.Instance != proto.SystemInstance || got.Observation.Usage != want {
 		t.Fatalf("%+v, want %v", got, want)
 	}
-	if got := system(host, []Sample{of(3000, 0)}); !got.Observation.Usage.IsZero() {
+	if got := New(Config{Cgroups: t.TempDir()}).system(host, []Sample{of(3000, 0)}); !got.Observation.Usage.IsZero() {
 		t.Fatalf("%v, want nothing", got.Observation.Usage)
+	}
+}
+
+func TestAnInstancesBurstIsNotTheSystemsBecauseItWasReadSooner(t *testing.T) {
+	s := New(Config{Cgroups: t.TempDir()})
+	sample := func(host, instance int64) int64 {
+		o := hostObservation{measured: true, elapsed: time.Second, usage: resource.Uniform(host)}
+		return s.system(o, []Sample{{Observation: demand.Observation{Usage: resource.Uniform(instance)}}}).Observation.Usage[resource.NetRx]
+	}
+	// The system takes 10 of each second; 400 of the instance's burst are seen a sample later on the host.
+	var sum int64
+	for _, seen := range [][2]int64{{10, 0}, {610, 1000}, {1410, 1000}, {10, 0}, {10, 0}} {
+		sum += sample(seen[0], seen[1])
+	}
+	if sum != 50 {
+		t.Errorf("the system used %d in 5 s, want 50", sum)
+	}
+	for range 20 {
+		sample(100, 500) // traffic on the host alone, say
+	}
+	if sample(1000, 0); sample(1000, 0) != 1000 {
+		t.Error("what an instance used long ago is still taken off")
 	}
 }
 
