@@ -185,8 +185,8 @@ func (p *planning) to(host proto.Host) Result {
 // leastRate is what a transfer is planned with where links have less left, in bits per second.
 const leastRate = 8_000_000
 
-// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left at every step that it
-// touches, which are the more the lower the rate is.
+// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left, beside the instance
+// itself, at every step that it touches, which are the more the lower the rate is.
 func (p *planning) rate(target proto.Host) int64 {
 	rate := p.Costs.Rate
 	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
@@ -196,9 +196,11 @@ func (p *planning) rate(target proto.Host) int64 {
 		for _, side := range []struct {
 			steps []ledger.Step
 			kind  resource.Kind
-		}{{source, resource.NetTx}, {receiver, resource.NetRx}} {
+			comes timeline.Profile // what is to be held there, too
+		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, p.wanted}} {
 			for _, step := range side.steps {
 				if left := step.Headroom()[side.kind]; step.Start < end && left < resource.Unlimited/2 {
+					left -= finite(side.comes.MaxOver(step.Span))[side.kind]
 					rate = min(rate, max(left/2, leastRate))
 				}
 			}

@@ -107,7 +107,7 @@ type mover struct {
 	moves int
 }
 
-// adopt starts Redis on the first host, makes it an instance, and fills it. Neither side rewrites its log meanwhile: that would be more data
+// adopt starts Redis on the first host, fills it, and makes it an instance. Neither side rewrites its log meanwhile: that would be more data
 // for one move than for the other.
 func (m *mover) adopt(ctx context.Context) error {
 	m.say(fmt.Sprintf("adopting Redis, and filling it with %d MiB", silenceData>>20))
@@ -119,6 +119,10 @@ func (m *mover) adopt(ctx context.Context) error {
 	if err := m.fleet.StartRedis(ctx, fleet.HostA); err != nil {
 		return err
 	}
+	// Before anybody measures it: the rush would be held for it, and leave no room for the transfer.
+	if err := load.Fill(ctx, m.fleet.DialHost(fleet.HostA), "data", silenceData); err != nil {
+		return err
+	}
 	for _, f := range []struct{ kind, text string }{{"type", instanceType}, {"instance", instanceFile}} {
 		path := filepath.Join(m.fleet.VM.Dir(), f.kind+".yaml")
 		if err := os.WriteFile(path, []byte(f.text), 0o600); err != nil {
@@ -128,13 +132,10 @@ func (m *mover) adopt(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.until(ctx, "the instance is adopted", func() (bool, error) {
+	return m.until(ctx, "the instance is adopted", func() (bool, error) {
 		i, err := m.fleet.Instance(ctx, instance)
 		return err == nil && i.State == proto.InstanceRunning, err
-	}); err != nil {
-		return err
-	}
-	return load.Fill(ctx, m.fleet.Dial, "data", silenceData)
+	})
 }
 
 // release gives Redis back, as it runs and with its address. The agents, which would stop what the script starts where
