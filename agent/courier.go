@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -40,9 +41,25 @@ type final struct {
 	err    error
 }
 
+// fits reports whether a final round that waits may serve an operation: it was made ready for the same move, before the freeze or after it.
+func (f *final) fits(op proto.Operation) bool {
+	return f.token.Incarnation == op.Incarnation && f.token.Fence <= op.Fence
+}
+
+// over reports whether a final round can't be used any more: it could not be made ready, or has ended while it waited.
+func (f *final) over() bool {
+	select {
+	case <-f.ready:
+	default:
+		return false
+	}
+	return f.err != nil || slices.ContainsFunc(f.rounds, (*transfer.Armed).Over)
+}
+
 // Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
-// has, so that the final round need not wait for that.
+// has, and the final round is made ready in case this was the last early one: clients would wait for all of that.
 func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) {
+	c.take(op.Migration).drop() // its index is about to be wrong
 	paths, err := c.paths(op)
 	if err != nil {
 		return proto.RoundResult{}, err
@@ -72,13 +89,17 @@ func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(p
 			return sum, err
 		}
 	}
+	select {
+	case <-c.arm(op).ready: // what failed is made up for by the final round itself
+	case <-ctx.Done():
+	}
 	return sum, nil
 }
 
 // Final carries out the last round, of a source that is frozen: by content, every path proved equal on both sides.
 func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error) {
 	f := c.take(op.Migration)
-	if f != nil && f.token != tokenOf(op) {
+	if f != nil && !f.fits(op) {
 		f.drop()
 		f = nil
 	}
@@ -93,15 +114,22 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 	return c.prepare(op).run(ctx)
 }
 
-// Arm begins to prepare the final round while the source is still being stopped, so that clients don't wait for what can be
-// done before. It returns at once. It is a help and no promise: without it, or when it fails, the final round does all by itself.
-func (c *courier) Arm(op proto.Operation) {
-	f := c.prepare(op)
+// Arm begins to prepare the final round, unless one is waiting, so that clients don't wait for what can be done before. It
+// returns at once. It is a help and no promise: without it, or when it fails, the final round does all by itself.
+func (c *courier) Arm(op proto.Operation) { c.arm(op) }
+
+func (c *courier) arm(op proto.Operation) *final {
 	c.mu.Lock()
 	before := c.armed[op.Migration]
+	if before != nil && before.fits(op) && !before.over() {
+		c.mu.Unlock()
+		return before
+	}
+	f := c.prepare(op)
 	c.armed[op.Migration] = f
 	c.mu.Unlock()
 	before.drop()
+	return f
 }
 
 // Forget ends what is prepared for a migration, and removes what was kept for it.

@@ -32,6 +32,7 @@ type move struct {
 	target  fence.Record
 	op      proto.Operation
 	env     transfer.Environment
+	dials   atomic.Int32
 }
 
 func newMove(t *testing.T) *move {
@@ -76,6 +77,7 @@ func newMove(t *testing.T) *move {
 		sender: sender, armed: map[string]*final{}, log: slog.New(slog.DiscardHandler),
 		record: func(string) fence.Record { return m.source }, allow: func(string) error { return nil },
 		dial: func(ctx context.Context, to proto.Peer) (net.Conn, error) {
+			m.dials.Add(1)
 			conn, _, err := wire.Dial(ctx, to.SyncAddr, wire.Sync, own, pki.Want{Kind: pki.Agent, Name: to.Host})
 			if err != nil {
 				return nil, err
@@ -196,7 +198,8 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 	}
 	m.same("data/aof")
 
-	// The last round is prepared while the source still writes, and runs when it is frozen.
+	// The last round was prepared while the source still writes, and runs when it is frozen.
+	dials := m.dials.Load()
 	m.op.Kind, m.op.Fence = proto.OpFreeze, 2
 	m.courier.Arm(m.op)
 	f := m.courier.armed["m-1"]
@@ -211,8 +214,8 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.Digest == "" || last.Changed < 800_000 || len(m.courier.armed) != 0 {
-		t.Errorf("last round %+v", last)
+	if last.Digest == "" || last.Changed < 800_000 || len(m.courier.armed) != 0 || m.dials.Load() != dials {
+		t.Errorf("last round %+v, %d connections made for it", last, m.dials.Load()-dials)
 	}
 	m.same("data/aof")
 	m.same("redis.conf")

@@ -149,6 +149,16 @@ func (a *Armed) Run() (proto.RoundResult, error) {
 	return res, nil
 }
 
+// Over reports whether the round has ended, by its own failing as long as neither Run nor Cancel was called.
+func (a *Armed) Over() bool {
+	select {
+	case <-a.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Cancel ends an armed round that will not run.
 func (a *Armed) Cancel() {
 	a.cancel()
