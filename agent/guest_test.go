@@ -139,9 +139,14 @@ func (s *site) operate(kind proto.OperationKind, fence uint64) proto.OperationRe
 // operateWith has a peer at the other end of the migration.
 func (s *site) operateWith(kind proto.OperationKind, fence uint64, peer *site, facts *proto.SourceFacts) proto.OperationResult {
 	s.Helper()
+	return s.operateRound(kind, fence, 1, peer, facts)
+}
+
+func (s *site) operateRound(kind proto.OperationKind, fence uint64, round int, peer *site, facts *proto.SourceFacts) proto.OperationResult {
+	s.Helper()
 	op := proto.Operation{
-		ID: fmt.Sprintf("%s-%d", kind, fence), Kind: kind, Instance: "cache-1", Migration: "m-1", Incarnation: 1, Fence: fence, Spec: spec(),
-		Facts: facts, Round: 1, Minimal: amounts(500),
+		ID: fmt.Sprintf("%s-%d-%d", kind, fence, round), Kind: kind, Instance: "cache-1", Migration: "m-1", Incarnation: 1, Fence: fence, Spec: spec(),
+		Facts: facts, Round: round, Minimal: amounts(500),
 	}
 	if peer != nil {
 		op.Peer = proto.Peer{Host: peer.host.Name(), SyncAddr: peer.host.Addr().String() + ":7647"}
@@ -419,6 +424,9 @@ func TestTwoAgentsMoveARedisBetweenRealHosts(t *testing.T) {
 	b.operateWith(proto.OpPrepareTarget, 1, a, facts)
 	round := a.operateWith(proto.OpSyncRound, 1, b, nil).Round
 	t.Logf("early round: %+v", *round)
+	again := time.Now() // the final round that the first one made ready is given up
+	a.operateRound(proto.OpSyncRound, 1, 2, b, nil)
+	t.Logf("another one took %s", time.Since(again))
 	a.sh("redis-cli set k after")
 	a.operateWith(proto.OpFreeze, 2, b, nil)
 	last := a.operateWith(proto.OpFinalSync, 2, b, nil).Round

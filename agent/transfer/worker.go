@@ -175,6 +175,7 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 				case <-begin:
 					_ = frame.Write(stdinW, frameGo) // one that has died says so by itself
 				case <-ctx.Done():
+					_ = stdinW.Close() // which ends it; until it is killed would take longer
 				}
 			})
 		}

@@ -70,10 +70,18 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	defer out.Close()                     // ends it at the latest
 
 	done := make(chan string, 1)
-	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", spec.properties(in), done)
+	// Not cut short by ctx: systemd would run the command all the same, and nobody would know.
+	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	_, err = conn.StartTransientUnitContext(starting, spec.Unit, "fail", spec.properties(in), done)
+	late := starting.Err() != nil
+	cancel()
 	_ = in.Close()
 	if err != nil {
-		return RunResult{}, fmt.Errorf("run %s: %w", spec.Unit, err)
+		err = fmt.Errorf("run %s: %w", spec.Unit, err)
+		if late {
+			err = errors.Join(err, b.abandon(ctx, conn, spec.Unit))
+		}
+		return RunResult{}, err
 	}
 	if spec.Started != nil {
 		spec.Started()
