@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -36,12 +37,16 @@ type Holder struct {
 	iface string
 	quiet *quiet
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	asked map[netip.Addr]time.Time // when nobody answered a probe, the last time
 }
+
+// probeKeeps is for how long a probe that nobody answered spares another one for an address that is held silently since.
+const probeKeeps = 10 * time.Second
 
 // New returns the holder of the addresses on an interface. What it has to remember until the next reboot it keeps in runDir, which must exist.
 func New(iface, runDir string) *Holder {
-	return &Holder{iface: iface, quiet: newQuiet(iface, runDir)}
+	return &Holder{iface: iface, quiet: newQuiet(iface, runDir), asked: map[netip.Addr]time.Time{}}
 }
 
 // Place returns where on this host an address is. An interface other than the holder's and the loopback is an error.
@@ -68,7 +73,17 @@ func (h *Holder) Probe(ctx context.Context, p netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	return probe(ctx, link, p.Addr())
+	return h.ask(ctx, link, p.Addr())
+}
+
+// ask probes, and notes when nobody answered.
+func (h *Holder) ask(ctx context.Context, link net.Interface, addr netip.Addr) error {
+	delete(h.asked, addr)
+	if err := probe(ctx, link, addr); err != nil {
+		return err
+	}
+	h.asked[addr] = time.Now()
+	return nil
 }
 
 // Hold puts the address on the loopback, silently: a service that is bound to it can start, and answers local processes only.
@@ -96,7 +111,7 @@ func (h *Holder) Hold(p netip.Prefix) error {
 	return nil
 }
 
-// Take probes for the address and, when nobody answers, calls decide, which makes the decision durable; only then it puts the
+// Take probes for the address, unless it is held silently and Probe has just done so, and, when nobody answers, calls decide, which makes the decision durable; only then it puts the
 // address on the interface and announces it, several times. An answer to the probe is a *TakenError; an error of decide is returned as it is: in both
 // cases nothing has changed. An address that is on the interface already is announced again.
 func (h *Holder) Take(ctx context.Context, p netip.Prefix, decide func() error) error {
@@ -110,8 +125,9 @@ func (h *Holder) Take(ctx context.Context, p netip.Prefix, decide func() error) 
 	if err != nil {
 		return err
 	}
-	if at.place() != Announced {
-		if err := probe(ctx, link, p.Addr()); err != nil {
+	asked := at.place() == Silent && time.Since(h.asked[p.Addr()]) < probeKeeps
+	if at.place() != Announced && !asked {
+		if err := h.ask(ctx, link, p.Addr()); err != nil {
 			return err
 		}
 	}

@@ -67,6 +67,32 @@ func (b *Bus) Running(ctx context.Context, names []string) (map[string]bool, err
 	return out, nil
 }
 
+// Brief returns of a unit what is had quickly, its name, load, active and sub state and invocation: all of its properties take a busy manager a while.
+func (b *Bus) Brief(ctx context.Context, name string) (Unit, error) {
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return Unit{}, err
+	}
+	all, err := conn.ListUnitsByNamesContext(ctx, []string{name})
+	if err != nil {
+		return Unit{}, fmt.Errorf("state of %s: %w", name, named(err))
+	}
+	if len(all) != 1 {
+		return Unit{}, fmt.Errorf("state of %s: systemd told of %d units", name, len(all))
+	}
+	u := Unit{Name: all[0].Name, LoadState: all[0].LoadState, ActiveState: all[0].ActiveState, SubState: all[0].SubState}
+	if u.LoadState == "not-found" && !u.Running() {
+		return u, fmt.Errorf("%s: %w: install it, or correct the name", name, ErrNoUnit)
+	}
+	p, err := conn.GetUnitPropertyContext(ctx, name, "InvocationID")
+	if err != nil {
+		return Unit{}, fmt.Errorf("invocation of %s: %w", name, named(err))
+	}
+	id, _ := p.Value.Value().([]byte)
+	u.InvocationID = fmt.Sprintf("%x", id)
+	return u, nil
+}
+
 // Asking reports whether the unit is only asking its conditions whether it may start: nothing of the instance runs yet.
 func (u Unit) Asking() bool { return u.ActiveState == "activating" && u.SubState == "condition" }
 

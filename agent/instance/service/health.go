@@ -36,11 +36,14 @@ func (d *Driver) settled(ctx context.Context, spec proto.InstanceSpec) error {
 			return d.refusal(fmt.Sprintf("instance %s may no longer run here: it is %s", spec.Name, r.State), "see `glidepath migration show "+r.Migration+"`")
 		}
 		var wrong error
-		u, err := d.Systemd.Unit(limited, spec.Service.Unit)
+		u, err := d.Systemd.Brief(limited, spec.Service.Unit)
 		switch {
 		case err != nil:
 			wrong = err
 		case u.ActiveState == "failed":
+			if u, err = d.Systemd.Unit(limited, spec.Service.Unit); err != nil {
+				return err
+			}
 			return d.unhealthy(spec, fmt.Errorf("unit %s has failed (%s)", u.Name, u.Result))
 		case u.ActiveState != "active":
 			wrong = fmt.Errorf("unit %s is %s", u.Name, u.ActiveState)

@@ -258,6 +258,8 @@ func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
 	return *u, nil
 }
 
+func (s labSystemd) Brief(ctx context.Context, n string) (systemd.Unit, error) { return s.Unit(ctx, n) }
+
 func (s labSystemd) Running(ctx context.Context, names []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, n := range names {

@@ -24,6 +24,8 @@ import (
 type Systemd interface {
 	// Unit returns systemd.ErrNoUnit for a unit that does not exist.
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
+	// Brief returns the unit's states and invocation alone, quickly.
+	Brief(ctx context.Context, name string) (systemd.Unit, error)
 	// Running returns which of the units run.
 	Running(ctx context.Context, units []string) (map[string]bool, error)
 	// Start returns systemd.ErrRefused when the unit's own condition refused it.

@@ -163,6 +163,10 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	if err != nil {
 		return err
 	}
+	u, err := j.Systemd.Unit(ctx, unit(r)) // while clients are still served
+	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
+		return err
+	}
 	if p, ok := floating(r.Spec); ok {
 		if err := j.step("address off", func() error { return j.Addresses.Remove(p) }); err != nil {
 			return err
@@ -171,7 +175,7 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	if err := j.step("stop companions", func() error { return j.stopCompanions(ctx, s.Companions) }); err != nil {
 		return err
 	}
-	return j.step("stop", func() error { return j.stop(ctx, unit(r)) })
+	return j.step("stop", func() error { return j.stopIn(ctx, unit(r), u.ControlGroup) })
 }
 
 // flush writes what the kernel still holds of the data's file systems to their disks.

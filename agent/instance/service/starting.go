@@ -41,17 +41,20 @@ func (j *job) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var asking errgroup.Group // whether another host has the address, while the unit starts
 	if p, ok := floating(r.Spec); ok && r.State == proto.FenceStarting {
 		if err := j.step("address held silently", func() error { return j.Addresses.Hold(p) }); err != nil {
 			return err
 		}
+		asking.Go(func() error { return j.Addresses.Probe(ctx, p) })
 	}
 	result := &proto.StartResult{}
 	if err := j.step("start", func() error {
-		if err := j.startCompanions(ctx, s.Companions, true); err != nil {
-			return err
+		err := j.startCompanions(ctx, s.Companions, true)
+		if err == nil {
+			err = j.Systemd.Start(ctx, unit(r))
 		}
-		return j.Systemd.Start(ctx, unit(r))
+		return errors.Join(err, asking.Wait())
 	}); err != nil {
 		return err
 	}

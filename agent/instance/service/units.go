@@ -106,17 +106,20 @@ func (d *Driver) stop(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	group := u.ControlGroup
-	if u.Running() {
-		if err := d.Systemd.Stop(ctx, name); err != nil {
-			return err
-		}
-	}
-	if u, err = d.Systemd.Unit(ctx, name); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
+	return d.stopIn(ctx, name, u.ControlGroup)
+}
+
+// stopIn is stop for a unit whose cgroup is known.
+func (d *Driver) stopIn(ctx context.Context, name, group string) error {
+	if err := d.Systemd.Stop(ctx, name); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return err
 	}
-	if u.Running() {
-		return &proto.Fault{Code: proto.FaultFailed, What: fmt.Sprintf("unit %s on host %s is %s after it was stopped", name, d.Host, u.ActiveState), Remedy: "see journalctl -u " + name}
+	running, err := d.Systemd.Running(ctx, []string{name})
+	if err != nil {
+		return err
+	}
+	if running[name] {
+		return &proto.Fault{Code: proto.FaultFailed, What: fmt.Sprintf("unit %s on host %s runs after it was stopped", name, d.Host), Remedy: "see journalctl -u " + name}
 	}
 	return d.empty(ctx, name, group)
 }
