@@ -250,8 +250,7 @@ func (l *loop) report() {
 func (l *loop) fold(samples []collect.Sample) {
 	now, working := l.now(), l.working()
 	for _, sample := range samples {
-		// While instances are moved the host's own use is not recorded: what that takes would be held for ever as the host's own need.
-		if !sample.Running || working && sample.Instance == proto.SystemInstance {
+		if !sample.Running {
 			continue
 		}
 		m := collect.Measured{
@@ -261,6 +260,11 @@ func (l *loop) fold(samples []collect.Sample) {
 		if s := l.find(sample.Instance); s != nil {
 			m.Demand, m.Granted, m.Scheduled = s.demand, s.granted, s.scheduled
 			m.Debt, m.Faults = s.held.Debt, slices.Clone(s.faults)
+		}
+		// While instances are moved the host's own use is not recorded: what that takes would be held for ever as the host's own need.
+		if working && sample.Instance == proto.SystemInstance {
+			l.folder.Void(now, m)
+			continue
 		}
 		l.folder.Add(now, m)
 	}

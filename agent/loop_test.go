@@ -384,7 +384,8 @@ func TestTheHostsOwnUseIsNotRecordedWhileInstancesAreMoved(t *testing.T) {
 		for _, w := range b.windows {
 			kept[w.Instance] += w.Samples
 		}
-		if kept["cache-1"] < 69 || kept[proto.SystemInstance] < 38 || kept[proto.SystemInstance] > 40 {
+		// Windows are told of whole or not at all.
+		if kept["cache-1"] < 69 || kept[proto.SystemInstance] < 29 || kept[proto.SystemInstance] > 32 {
 			t.Errorf("seconds that were kept: %v", kept)
 		}
 	})

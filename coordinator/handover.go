@@ -218,8 +218,9 @@ func cut(s forecast.Series, span timeline.Span) forecast.Series {
 	return s
 }
 
-// ExportHistory returns an instance's history: the mean and the highest demand of each block.
+// ExportHistory returns an instance's history: the mean and the highest demand of each block that the span touches.
 func (c *Coordinator) ExportHistory(ctx context.Context, instance string, span timeline.Span) (means, maxima forecast.History, err error) {
+	span.Start, span.End = span.Start.Floor(history.BlockStep), span.End.Ceil(history.BlockStep)
 	i, ok := c.tables.View().Instance(instance)
 	if !ok {
 		return means, maxima, wire.Errorf(wire.NotFound, "there is no instance %s", instance)

@@ -54,6 +54,7 @@ type fold struct {
 	oomKills  uint64
 	latest    Measured
 	faults    []string
+	void      bool // nobody is to hear of it
 }
 
 // sum is a Fold in the making.
@@ -98,7 +99,7 @@ func (f *Folder) Add(at timeline.Time, m Measured) {
 	start := max((at - 1).Floor(window), f.taken.Floor(window))
 	w := f.open[m.Instance]
 	if w != nil && w.start != start {
-		f.closed = append(f.closed, w.window())
+		f.end(w)
 		w = nil
 	}
 	if w == nil {
@@ -106,6 +107,14 @@ func (f *Folder) Add(at timeline.Time, m Measured) {
 		f.open[m.Instance] = w
 	}
 	w.add(m)
+}
+
+// Void keeps the window that a sample of the instance which ended at at would go to from being told of.
+func (f *Folder) Void(at timeline.Time, m Measured) {
+	f.Add(at, m)
+	if w := f.open[m.Instance]; w != nil {
+		w.void = true
+	}
 }
 
 func (w *fold) add(m Measured) {
@@ -126,6 +135,12 @@ func (w *fold) add(m Measured) {
 		}
 	}
 	w.latest = m
+}
+
+func (f *Folder) end(w *fold) {
+	if !w.void {
+		f.closed = append(f.closed, w.window())
+	}
 }
 
 func (w *fold) window() proto.Window {
@@ -153,7 +168,7 @@ func (w *fold) window() proto.Window {
 func (f *Folder) Take(at timeline.Time) []proto.Window {
 	for instance, w := range f.open {
 		if w.start.Add(window) <= at {
-			f.closed = append(f.closed, w.window())
+			f.end(w)
 			delete(f.open, instance)
 		}
 	}

@@ -32,7 +32,7 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	return now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*m.step) || !slices.Equal(m.events, events(view, instance))
 }
 
-// train learns an instance's demand: of the highest 10 seconds in each step, or of the mean.
+// train learns an instance's demand: of the highest second in each step, or of the mean.
 func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, error) {
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
 	if err != nil {

@@ -100,7 +100,7 @@ func exportCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` to write; standard output by default")
-	cmd.Flags().StringVar(&from, "from", "", "from this time on, like 2026-11-01T00:00Z or -24h")
+	cmd.Flags().StringVar(&from, "from", "", "from the 5 minutes on that hold this time, like 2026-11-01T00:00Z or -24h")
 	cmd.Flags().StringVar(&to, "to", "", "until this time")
 	cmd.Flags().BoolVar(&highest, "max", false, "the highest demand in each step instead of the mean")
 	return cmd
