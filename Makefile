@@ -19,7 +19,7 @@ BINS    := $(wildcard agent/cmd/* coordinator/cmd/*)
 
 .PHONY: help
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the programs into bin/
@@ -87,10 +87,16 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 	@case "$(or $(FIGURES),silence)" in *agent*|*silence*) $(ENSURE) vm host >&2 || true ;; esac
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(JSON),-json)
 
+.PHONY: e2e
+e2e: deb ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
+	@$(ENSURE) go vm host
+	$(GO) test -v -timeout 45m ./testenv/scenarios
+
 .PHONY: test
-test: lint race ## lint, unit tests under the race detector, three coordinators that elect
+test: lint race ## all that must hold: lint, unit tests under the race detector, elections, end to end
 	$(GO) vet ./...
 	$(GO) test ./coordinator
+	@$(MAKE) e2e
 
 .PHONY: fmt
 fmt: ## format the source
