@@ -109,7 +109,7 @@ func (c *Client) serve(ctx context.Context, addr string) (served bool, err error
 		return true, c.standIn(ctx, s, reply)
 	}
 	defer at.Close()
-	s.Close()
+	_ = s.Close() // it was for the question alone
 	if again.Home != "" && again.Home != peer.Name {
 		return false, fmt.Errorf("the home is %s, or %s: the coordinators don't agree yet", reply.Home, again.Home)
 	}
@@ -127,7 +127,7 @@ func (c *Client) open(ctx context.Context, addr string) (*wire.Session, wire.Pee
 	s := wire.NewSession(conn, true, wire.Options{Peer: peer, Mux: c.cfg.Mux, Log: c.cfg.Log})
 	reply, err := c.hello(ctx, s)
 	if err != nil {
-		s.Close()
+		_ = s.Close() // the hello's error says more
 		return nil, peer, reply, err
 	}
 	return s, peer, reply, nil
@@ -176,7 +176,7 @@ func (c *Client) standIn(ctx context.Context, s *wire.Session, was proto.HelloRe
 			return errors.New("the home has moved to " + reply.Home)
 		}
 		if home, _, _, err := c.open(ctx, reply.HomeAddr); err == nil {
-			home.Close()
+			_ = home.Close() // it was for the question alone
 			return errors.New("the home " + reply.Home + " is back")
 		}
 	}
