@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,6 +55,8 @@ type Coordinator struct {
 	homes      *home.Homes
 	migrations *migrate.Executor
 	metrics    *metrics.Metrics
+
+	caughtUp atomic.Pointer[time.Time] // when catchUp did so last
 }
 
 // ErrNotFounded is wrapped when a coordinator belongs to no fleet yet.

@@ -102,9 +102,20 @@ func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Pro
 	return proto.ProposalReply{Result: r, Index: index}, err
 }
 
-// catchUp returns when all that was committed before it is applied here.
+// caughtUpFor is for how long having caught up is good enough: agents that ask for it without end cost no more than a proposal each time.
+const caughtUpFor = 5 * time.Second
+
+// catchUp returns when all that had been committed caughtUpFor ago is applied here.
 func (c *Coordinator) catchUp(ctx context.Context) error {
-	return c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{})
+	if last := c.caughtUp.Load(); last != nil && time.Since(*last) < caughtUpFor {
+		return nil
+	}
+	began := time.Now()
+	if err := c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{}); err != nil {
+		return err
+	}
+	c.caughtUp.Store(&began)
+	return nil
 }
 
 // do proposes and turns a refusal into an error.

@@ -47,7 +47,7 @@ const (
 	campaignCores  = .6
 	campaignMemory = 12 << 20
 	campaignLength = 30 * time.Second
-	campaignLead   = 95 * time.Second // from registering it until it begins
+	campaignLead   = 85 * time.Second // from registering it until it begins
 	campaignNotice = 40 * time.Second // the least from the move until it begins: what was granted for the start is given back by then
 	gridStep       = 10 * time.Second
 	probation      = 5 * time.Second
