@@ -95,6 +95,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	if err := d.show(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // whatever it was that was cut short
+		}
 		return err
 	}
 	d.report.Took = time.Since(began).Milliseconds()
