@@ -177,12 +177,10 @@ func TestGuestWhatAKilledAgentLeftIsPutAway(t *testing.T) {
 	}
 	want := []string{"failed", "active"}
 	for n, name := range names {
-		for u, err := b.bus.Unit(t.Context(), name); u.ActiveState != want[n]; u, err = b.bus.Unit(t.Context(), name) {
-			if err != nil || t.Context().Err() != nil {
-				t.Fatalf("%s is %s: %v", name, u.ActiveState, err)
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
+		b.eventually(name+" is "+want[n], 30*time.Second, func() bool {
+			u, err := b.bus.Unit(t.Context(), name)
+			return err == nil && u.ActiveState == want[n]
+		})
 	}
 	if err := b.bus.ClearTransient(t.Context(), "glidepath-test-left-*.service"); err != nil {
 		t.Fatal(err)

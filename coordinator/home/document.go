@@ -128,8 +128,7 @@ func capped(e proto.Envelope) timeline.Profile {
 	for i, s := range e {
 		amount := s.Firm.Add(s.Mean)
 		for k := range amount {
-			// 2.33 deviations: one step in a hundred needs more.
-			amount[k] += (s.Own[k] + s.Common[k]) * 233 / 100
+			amount[k] += (s.Own[k] + s.Common[k]) * planner.Deviations / 100
 		}
 		out[i] = timeline.Step{Span: s.Span, Amount: amount}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/planner/plannertest"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -245,19 +246,15 @@ func TestSchedulesRiseBeforeTheCampaignAndReservationsFollowTheForecast(t *testi
 func TestAReservationThatHasJustBeenRevisedIsLeftAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
-		kind := proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<31).Draw(t, "max"))}
+		kind := proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<45).Draw(t, "max"))}
 		sizing := planner.NewSizing(class, kind, proto.Application{}, proto.DefaultPolicy())
-		var median, high timeline.Profile
-		begin := timeline.Time(0)
-		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
-			span := timeline.Span{Start: begin.Add(time.Duration(i) * grid), End: begin.Add(time.Duration(i+1) * grid)}
-			m := resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "median"))
-			median = append(median, timeline.Step{Span: span, Amount: m})
-			high = append(high, timeline.Step{Span: span, Amount: m.Add(resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "more")))})
-		}
-		f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 950}, Profiles: []timeline.Profile{median, high}}
+		const begin, most = timeline.Time(0), 1 << 44 // far above a link's bits in a second
+		f := plannertest.Forecast(t, begin, grid, most)
 		allocation, _ := sizing.Allocation(f)
 		envelope := sizing.Envelope(allocation, f)
+		if err := envelope.Valid(class); err != nil {
+			t.Fatal(err)
+		}
 		r := proto.Reservation{Envelope: envelope, ChangedAt: begin}
 		if outgrown(r, allocation, sizing.Envelope(allocation, f), begin, grid) {
 			t.Fatal("it is revised again at once")
@@ -268,7 +265,7 @@ func TestAReservationThatHasJustBeenRevisedIsLeftAlone(t *testing.T) {
 			}
 		}
 		for n := range allocation {
-			allocation[n].Amount = allocation[n].Amount.Add(resource.Uniform(1 << 32))
+			allocation[n].Amount = allocation[n].Amount.Add(resource.Uniform(4 * most))
 		}
 		sizing.Type = resource.Uniform(resource.Unlimited)
 		if !outgrown(r, allocation, sizing.Envelope(allocation, f), begin, grid) {

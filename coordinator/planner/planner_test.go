@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/glidepath/glidepath/coordinator/planner/plannertest"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -273,18 +274,31 @@ func TestWithoutHistoryTheTypesMaximumStandsIn(t *testing.T) {
 	}
 }
 
+func TestAWideBandOnAFastLinkIsHeldUpToTheType(t *testing.T) {
+	const link = 100_000_000_000 // bits in a second
+	s := NewSizing(proto.Standard, proto.InstanceType{Max: resource.Uniform(link)}, proto.Application{}, proto.DefaultPolicy())
+	span := timeline.Span{Start: begin, End: begin.Add(grid)}
+	f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 950}, Profiles: []timeline.Profile{
+		timeline.Flat(span, resource.Uniform(link/5)), timeline.Flat(span, resource.Uniform(link*9/10)),
+	}}
+	allocation, _ := s.Allocation(f)
+	for _, seg := range s.Envelope(allocation, f) {
+		k := resource.NetTx
+		held := seg.Firm[k] + seg.Mean[k] + (seg.Own[k]+seg.Common[k])*Deviations/100
+		if held < link-10 || held > link {
+			t.Errorf("%d of %d bit/s are held: %+v", held, int64(link), seg)
+		}
+		if seg.Own[k] < 3*seg.Common[k] {
+			t.Errorf("the deviations are not in proportion: %+v", seg)
+		}
+	}
+}
+
 func TestEnvelopesCoverAllocationsWithinFloorAndType(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
-		s := NewSizing(class, proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<31).Draw(t, "max"))}, proto.Application{}, proto.DefaultPolicy())
-		var median, high timeline.Profile
-		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
-			span := timeline.Span{Start: begin.Add(time.Duration(i) * grid), End: begin.Add(time.Duration(i+1) * grid)}
-			m := resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "median"))
-			median = append(median, timeline.Step{Span: span, Amount: m})
-			high = append(high, timeline.Step{Span: span, Amount: m.Add(resource.Uniform(rapid.Int64Range(0, 1<<30).Draw(t, "more")))})
-		}
-		f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 950}, Profiles: []timeline.Profile{median, high}}
+		s := NewSizing(class, proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<45).Draw(t, "max"))}, proto.Application{}, proto.DefaultPolicy())
+		f := plannertest.Forecast(t, begin, grid, 1<<44)
 		allocation, cut := s.Allocation(f)
 		e := s.Envelope(allocation, f)
 		if err := e.Valid(class); err != nil {

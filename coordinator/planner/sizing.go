@@ -93,6 +93,9 @@ func (s Sizing) Cold(span timeline.Span) proto.ForecastReply {
 // are there to measure it from.
 const commonShare = 30
 
+// Deviations is how many of them above the mean an instance alone is held with, in hundredths: one step in a hundred needs more.
+const Deviations = 233
+
 // Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments that are nowhere below
 // it, the last one open. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the
 // rest as expected demand with its deviation, read off the forecast.
@@ -146,8 +149,10 @@ func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment
 		seg.Common[k] = int64(math.Ceil(sigma * commonShare / 100))
 		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-commonShare*commonShare) / 100))
 		// Nobody uses more than the type allows, however wide the band is.
-		if most := (s.Type[k] - seg.Firm[k] - seg.Mean[k]) * 100 / 233; s.Type[k] < resource.Unlimited && seg.Own[k]+seg.Common[k] > most {
-			seg.Own[k], seg.Common[k] = most*seg.Own[k]/(seg.Own[k]+seg.Common[k]), most*seg.Common[k]/(seg.Own[k]+seg.Common[k])
+		most, sum := (s.Type[k]-seg.Firm[k]-seg.Mean[k])*100/Deviations, seg.Own[k]+seg.Common[k]
+		if s.Type[k] < resource.Unlimited && sum > most {
+			share := float64(most) / float64(sum) // a product of two amounts may not fit an int64
+			seg.Own[k], seg.Common[k] = int64(float64(seg.Own[k])*share), int64(float64(seg.Common[k])*share)
 		}
 	}
 	return seg
