@@ -173,6 +173,44 @@ func TestTheNewestConnectionWins(t *testing.T) {
 	p.clean()
 }
 
+// slow is a runner that takes long to put an applying worker away.
+type slow struct {
+	Runner
+	release <-chan struct{}
+}
+
+func (s slow) Run(ctx context.Context, c Command) (int, error) {
+	status, err := s.Runner.Run(ctx, c)
+	if c.Name == "sync-apply" {
+		<-s.release
+	}
+	return status, err
+}
+
+func TestTheSourceDoesNotWaitUntilTheTargetsWorkerIsPutAway(t *testing.T) {
+	p := newPair(t)
+	release := make(chan struct{})
+	p.receiver.env.Runner = slow{Exec{}, release}
+	write(t, filepath.Join(p.source, "data"), random(1<<20))
+	r := p.round(Blocks)
+	r.Final = true
+	if _, err := p.sender.Round(t.Context(), p.dial(t.Context(), "host-a"), r); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+		t.Error("the target does not wait for its worker itself")
+	default:
+	}
+	close(release)
+	p.serving.Wait()
+	if p.served != nil {
+		t.Error(p.served)
+	}
+	p.same()
+	p.clean()
+}
+
 func TestAnArmedRoundCanBeCancelled(t *testing.T) {
 	p := newPair(t)
 	write(t, filepath.Join(p.source, "data"), random(1<<20))

@@ -97,6 +97,8 @@ type local struct {
 	in  io.WriteCloser // to it
 	out io.ReadCloser  // from it; ends when it has ended. Closed when nobody listens any more
 	run func(context.Context) (tree.Result, error)
+
+	said <-chan tree.Result // its good result, as soon as it has said it; nil if it says none before it ends
 }
 
 // exchange carries data both ways between the local process and the one of the peer until both have ended and told each other how.
@@ -124,10 +126,15 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 			cancel(err) // what the local process does is in vain
 		}
 	})
-	var process sync.WaitGroup
 	var runErr error
-	process.Go(func() { own, runErr = p.run(ctx) })
-	process.Go(func() {
+	ended := make(chan struct{})
+	parts.Go(func() {
+		defer close(ended)
+		own, runErr = p.run(ctx)
+	})
+	sent := make(chan struct{})
+	parts.Go(func() {
+		defer close(sent)
 		err := l.send(ctx, p.out)
 		if err == nil {
 			return
@@ -140,11 +147,18 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 		}
 		cancel(err)
 	})
-	process.Wait()
+	var word end
+	select {
+	case result := <-p.said: // the peer need not wait until the process is put away
+		word = endOf(result, nil)
+	case <-ended:
+		word = endOf(own, runErr)
+	}
+	<-sent
 	said := false
 	if ctx.Err() == nil {
 		said = true
-		if err := l.writeMessage(frameEnd, endOf(own, runErr)); err != nil {
+		if err := l.writeMessage(frameEnd, word); err != nil {
 			cancel(err)
 		}
 	}
@@ -152,6 +166,7 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	case <-heard:
 	case <-ctx.Done():
 	}
+	<-ended
 	cause := context.Cause(ctx)
 	err = worse(runErr, cause)
 	cancel(nil)

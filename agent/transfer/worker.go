@@ -160,6 +160,7 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 	if tee == nil {
 		tee = io.Discard
 	}
+	result := make(chan tree.Result, 1)
 	run := func(ctx context.Context) (tree.Result, error) {
 		var parts sync.WaitGroup
 		var said end
@@ -167,6 +168,9 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 		parts.Go(func() {
 			defer stdoutR.Close()
 			said, sayErr = fromWorker(stdoutR, io.MultiWriter(tee, outW))
+			if sayErr == nil && said.Cause == "" {
+				result <- said.Result
+			}
 			outW.CloseWithError(sayErr)
 		})
 		if begin != nil {
@@ -197,12 +201,14 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 		switch {
 		case said.Cause != "":
 			return said.Result, said.err(j.Work)
+		case sayErr == nil: // its word counts, however it ended after that
+			return said.Result, nil
 		case err != nil:
 			return tree.Result{}, err
 		}
-		return said.Result, sayErr
+		return tree.Result{}, sayErr
 	}
-	l := local{in: stdinW, out: out, run: run}
+	l := local{in: stdinW, out: out, run: run, said: result}
 	if j.Work != workApply {
 		l.in = discard{}
 	}
