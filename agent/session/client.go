@@ -64,16 +64,21 @@ func NewClient(cfg ClientConfig) *Client {
 // reached another coordinator stands in for it.
 func (c *Client) Run(ctx context.Context) error {
 	wait := retryFirst
+	var lost string // address of the home whose session has just ended: the others are asked first, for what can't wait would wait for its answer
 	for turn := 0; ctx.Err() == nil; turn++ {
 		addrs := c.known()
 		if len(addrs) == 0 {
 			return errors.New("no coordinator is known: join a fleet first, or name one in the configuration")
 		}
+		if addrs[turn%len(addrs)] == lost {
+			turn++
+		}
 		addr := addrs[turn%len(addrs)]
-		served, err := c.serve(ctx, addr)
+		served, home, err := c.serve(ctx, addr)
 		if ctx.Err() != nil {
 			return nil
 		}
+		lost = home
 		if served {
 			wait = retryFirst
 		}
@@ -94,26 +99,31 @@ func (c *Client) known() []string {
 	return c.addrs
 }
 
-// serve asks the coordinator at addr who the home is, and keeps a session with that. It reports whether there was a session.
-func (c *Client) serve(ctx context.Context, addr string) (served bool, err error) {
+// serve asks the coordinator at addr who the home is, and keeps a session with that. It reports whether there was a session,
+// and the address of the home that it was with or that was not reached.
+func (c *Client) serve(ctx context.Context, addr string) (served bool, home string, err error) {
 	s, peer, reply, err := c.open(ctx, addr)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	defer s.Close()
 	if reply.Home == "" || reply.Home == peer.Name {
-		return true, c.keep(ctx, s, peer.Name)
+		return true, addr, c.keep(ctx, s, peer.Name)
 	}
+	// From here on, since a home that has gone dark does not even refuse a connection.
+	c.set(s, false)
+	defer c.set(nil, false)
 	at, peer, again, err := c.open(ctx, reply.HomeAddr)
 	if err != nil {
-		return true, c.standIn(ctx, s, reply)
+		return true, reply.HomeAddr, c.standIn(ctx, s, reply)
 	}
 	defer at.Close()
-	_ = s.Close() // it was for the question alone
 	if again.Home != "" && again.Home != peer.Name {
-		return false, fmt.Errorf("the home is %s, or %s: the coordinators don't agree yet", reply.Home, again.Home)
+		return false, "", fmt.Errorf("the home is %s, or %s: the coordinators don't agree yet", reply.Home, again.Home)
 	}
-	return true, c.keep(ctx, at, peer.Name)
+	c.set(at, true)
+	_ = s.Close() // it was for the question alone
+	return true, reply.HomeAddr, c.keep(ctx, at, peer.Name)
 }
 
 // open makes a session and says hello.
@@ -155,8 +165,6 @@ func (c *Client) keep(ctx context.Context, s *wire.Session, name string) error {
 // standIn stays with a coordinator that is not the home, until the home is back or has moved: what can't wait, operations and permits, goes by way
 // of it. Samples wait in the buffer.
 func (c *Client) standIn(ctx context.Context, s *wire.Session, was proto.HelloReply) error {
-	c.set(s, false)
-	defer c.set(nil, false)
 	c.cfg.Log.Warn("the home is not reached; another coordinator stands in for it", "home", was.Home, "stand_in", s.Peer().Name)
 	tick := time.NewTicker(standInFor)
 	defer tick.Stop()
@@ -237,10 +245,12 @@ func (c *Client) send(ctx context.Context, s *wire.Session) error {
 	defer tick.Stop()
 	for {
 		more, err := c.sendBatch(ctx, s)
-		if err != nil {
+		switch {
+		case wire.CodeOf(err) == wire.Unavailable: // for now: the coordinators may be without a leader. An end of the session is seen elsewhere
+			c.cfg.Log.Debug("the home takes no samples at the moment", "error", err)
+		case err != nil:
 			return err
-		}
-		if more {
+		case more:
 			continue
 		}
 		select {

@@ -21,17 +21,26 @@ import (
 // coordinators are two coordinators on pipes, of which one is the home.
 type coordinators struct {
 	mu      sync.Mutex
+	all     []string
 	home    string
 	down    map[string]bool
+	dark    string // answers nothing, not even with a refusal
+	refuse  bool   // takes no samples
 	dials   []string
 	windows int
 	open    []*wire.Session
 }
 
-func (c *coordinators) dial(_ context.Context, addr string) (net.Conn, wire.Peer, error) {
+func (c *coordinators) dial(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dials = append(c.dials, addr)
+	if c.dark == addr {
+		c.mu.Unlock()
+		<-ctx.Done()
+		c.mu.Lock()
+		return nil, wire.Peer{}, ctx.Err()
+	}
 	if c.down[addr] {
 		return nil, wire.Peer{}, errors.New("no route")
 	}
@@ -39,11 +48,14 @@ func (c *coordinators) dial(_ context.Context, addr string) (net.Conn, wire.Peer
 	rpc.Handle(mux, proto.MethodHello, func(context.Context, wire.Peer, proto.Hello) (proto.HelloReply, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return proto.HelloReply{Home: c.home, HomeAddr: c.home, Coordinators: []string{"c1", "c2"}}, nil
+		return proto.HelloReply{Home: c.home, HomeAddr: c.home, Coordinators: c.all}, nil
 	})
 	rpc.Handle(mux, proto.MethodSamples, func(_ context.Context, _ wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if c.refuse {
+			return proto.SamplesReply{}, wire.Errorf(wire.Unavailable, "no leader")
+		}
 		c.windows += len(s.Windows)
 		return proto.SamplesReply{Sequence: s.Sequence}, nil
 	})
@@ -76,17 +88,86 @@ func (c *coordinators) setHome(addr string) {
 	c.home, c.down = addr, map[string]bool{}
 }
 
+// client returns a client that knows the first of them.
+func (c *coordinators) client(b *Buffer, learn func([]string)) *Client {
+	return NewClient(ClientConfig{
+		Addrs: c.all[:1], Dial: c.dial, Buffer: b, Log: slog.New(slog.DiscardHandler), Mux: wire.NewMux(),
+		Hello:  func(context.Context) (proto.Hello, error) { return proto.Hello{}, nil },
+		Answer: func(proto.HelloReply, time.Time, time.Duration) {},
+		Learn:  learn,
+	})
+}
+
+func TestWhatCannotWaitDoesNotWaitForAHomeThatHasGoneDark(t *testing.T) {
+	for _, home := range []string{"c1", "c2", "c3"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &coordinators{all: []string{"c1", "c2", "c3"}, home: home, down: map[string]bool{}}
+			client := c.client(openBuffer(t, t.TempDir(), 1<<20), func([]string) {})
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- client.Run(ctx) }()
+			for range 5 {
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if !client.Connected() {
+					t.Error("not connected")
+				}
+				c.mu.Lock()
+				c.dark = home
+				c.mu.Unlock()
+				c.fail(home)
+				time.Sleep(time.Second) // a permit is asked for within three
+				synctest.Wait()
+				if _, err := rpc.Call[proto.HelloReply](ctx, client, proto.MethodHello, proto.Hello{}); err != nil {
+					t.Errorf("with home %s dark: %v", home, err)
+				}
+				time.Sleep(10 * time.Second)
+				c.mu.Lock()
+				c.dark = ""
+				c.mu.Unlock()
+				c.up(home)
+			}
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			c.fail(home)
+		})
+	}
+}
+
+func TestAHomeThatTakesNoSamplesKeepsItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &coordinators{all: []string{"c1"}, home: "c1", down: map[string]bool{}, refuse: true}
+		buffer := openBuffer(t, t.TempDir(), 1<<20)
+		client := c.client(buffer, func([]string) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- client.Run(ctx) }()
+		put(t, buffer, 0, 5)
+		time.Sleep(time.Minute)
+		c.mu.Lock()
+		c.refuse = false
+		c.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if c.windows != 5 || len(c.dials) != 1 {
+			t.Errorf("%d windows arrived, in %d sessions", c.windows, len(c.dials))
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		c.fail("c1")
+	})
+}
+
 func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &coordinators{home: "c2", down: map[string]bool{}}
+		c := &coordinators{all: []string{"c1", "c2"}, home: "c2", down: map[string]bool{}}
 		buffer := openBuffer(t, t.TempDir(), 1<<20)
 		var learned []string
-		client := NewClient(ClientConfig{
-			Addrs: []string{"c1"}, Dial: c.dial, Buffer: buffer, Log: slog.New(slog.DiscardHandler), Mux: wire.NewMux(),
-			Hello:  func(context.Context) (proto.Hello, error) { return proto.Hello{}, nil },
-			Answer: func(proto.HelloReply, time.Time, time.Duration) {},
-			Learn:  func(addrs []string) { learned = addrs },
-		})
+		client := c.client(buffer, func(addrs []string) { learned = addrs })
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- client.Run(ctx) }()
