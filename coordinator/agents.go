@@ -29,6 +29,7 @@ func (c *Coordinator) agentMethods() *wire.Mux {
 // coordinatorMethods returns what coordinators may call.
 func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	m := wire.NewMux()
+	m.Require(c.admit)
 	rpc.Handle(m, proto.MethodPropose, c.servePropose)
 	rpc.Handle(m, proto.MethodRelay, c.serveRelay)
 	rpc.Handle(m, proto.MethodCopy, c.serveCopy)
@@ -101,19 +102,22 @@ func rpcAddrs(view *state.View) []string {
 
 // serveSamples stores a host's windows here and at the standby, before they are acknowledged.
 func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
-	view := c.tables.View()
-	host, ok := view.Host(peer.Name)
-	if !ok || host.Home != c.cfg.Name {
-		return proto.SamplesReply{}, wire.Errorf(wire.Conflict, "%s is not the home of %s", c.cfg.Name, peer.Name)
-	}
 	s.Host = peer.Name
+	var view *state.View
+	var host proto.Host
+	look := func(recent time.Duration) (err error) {
+		view, host, err = c.homeView(ctx, peer.Name, recent)
+		return err
+	}
+	if err := look(foreverAgo); err != nil {
+		return proto.SamplesReply{}, err
+	}
 	stranger := func(w proto.Window) bool { return !mayReport(view, peer.Name, w.Instance) }
 	if slices.ContainsFunc(s.Windows, stranger) {
-		// Only if the tables are not behind: a coordinator that has just come back does not know yet what the agents do.
-		if err := c.catchUp(ctx); err != nil {
-			return proto.SamplesReply{}, wire.Errorf(wire.Unavailable, "%w", err)
+		// What is dropped is gone: only if the tables are not behind.
+		if err := look(caughtUpFor); err != nil {
+			return proto.SamplesReply{}, err
 		}
-		view = c.tables.View()
 		before := len(s.Windows)
 		if s.Windows = slices.DeleteFunc(s.Windows, stranger); len(s.Windows) < before {
 			c.log.Warn("samples of instances that the host has nothing to do with are not taken", "host", peer.Name, "windows", before-len(s.Windows))
@@ -133,6 +137,19 @@ func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.
 	}
 	c.homes.Observed(peer.Name, s.Windows)
 	return proto.SamplesReply{Sequence: s.Sequence}, nil
+}
+
+// homeView returns the tables, which are no further behind than catchUp makes sure of, and the record of a host whose home this is by them.
+func (c *Coordinator) homeView(ctx context.Context, name string, recent time.Duration) (*state.View, proto.Host, error) {
+	if err := c.catchUp(ctx, recent); err != nil {
+		return nil, proto.Host{}, wire.Errorf(wire.Unavailable, "%w", err)
+	}
+	view := c.tables.View()
+	host, ok := view.Host(name)
+	if !ok || host.Home != c.cfg.Name {
+		return nil, host, wire.Errorf(wire.Conflict, "%s is not the home of %s", c.cfg.Name, name)
+	}
+	return view, host, nil
 }
 
 // mayReport reports whether a host may speak of an instance: its own use, and instances that it owns or has a part in.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,7 +55,7 @@ type Coordinator struct {
 	migrations *migrate.Executor
 	metrics    *metrics.Metrics
 
-	caughtUp atomic.Pointer[time.Time] // when catchUp did so last
+	catching catching
 }
 
 // ErrNotFounded is wrapped when a coordinator belongs to no fleet yet.
@@ -76,7 +75,7 @@ func Run(ctx context.Context, cfg Config, process Process) error {
 }
 
 func newCoordinator(cfg Config, process Process) *Coordinator {
-	return &Coordinator{cfg: cfg, version: process.Version, log: process.Log, audit: process.Audit, fsys: durable.OS{}}
+	return &Coordinator{cfg: cfg, version: process.Version, log: process.Log, audit: process.Audit, fsys: durable.OS{}, catching: catching{turn: make(chan struct{}, 1)}}
 }
 
 func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
@@ -109,7 +108,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 	c.tables = newTables(c.metrics.Applied)
 	link := consensus.NewLink(cfg.RPC.Address(), c.dialRaft)
 	if c.consensus, err = consensus.Open(consensus.Config{
-		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Removed: c.removed, Log: log,
+		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Log: log,
 	}); err != nil {
 		return err
 	}
@@ -162,12 +161,12 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 		if peer.Kind != pki.Coordinator {
 			return fmt.Errorf("%s is no coordinator", peer.Identity)
 		}
-		return link.Handle(ctx, conn, peer.Name)
+		if err := c.admit(peer); err != nil {
+			return err
+		}
+		return link.Handle(ctx, conn)
 	})
 	server.Handle(wire.RPC, wire.MutualOrExpired, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {
-		if peer.Kind == pki.Coordinator && c.removed(peer.Name) {
-			return fmt.Errorf("coordinator %s was taken out of the fleet: it has to join again with a token", peer.Name)
-		}
 		return c.hub.Serve(ctx, conn, peer)
 	})
 	server.Handle(wire.Join, wire.Anonymous, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {
@@ -355,9 +354,12 @@ func (c *Coordinator) keepRegistered(ctx context.Context) error {
 
 // dialRaft connects to a coordinator for Raft.
 func (c *Coordinator) dialRaft(ctx context.Context, addr string) (net.Conn, error) {
-	conn, _, err := wire.Dial(ctx, addr, wire.Raft, c.creds, pki.Want{Kind: pki.Coordinator})
+	conn, peer, err := wire.Dial(ctx, addr, wire.Raft, c.creds, pki.Want{Kind: pki.Coordinator})
 	if err != nil {
 		return nil, err
+	}
+	if err := c.admit(peer); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }

@@ -206,3 +206,49 @@ func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
 		return rest.Call(context.Background(), "POST", "/v1/tokens", v1.TokenRequest{Role: proto.RoleAgent}, nil)
 	})
 }
+
+func TestACoordinatorThatWasTakenOutStaysOutUntilItJoinsAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	members, made, c := three(t)
+	away := members[2]
+	voters := func(want int) {
+		t.Helper()
+		all := connect(t, made, members[:2]...)
+		eventually(t, fmt.Sprintf("%d voters", want), func() error {
+			s, err := status(all)
+			if err != nil {
+				return err
+			}
+			got := 0
+			for _, c := range s.Coordinators {
+				if c.Voter {
+					got++
+				}
+			}
+			if got != want || len(s.Coordinators) != want {
+				return fmt.Errorf("%d of %d vote", got, len(s.Coordinators))
+			}
+			return nil
+		})
+	}
+	if err := members[0].do(context.Background(), "test", &proto.CoordinatorRemove{Name: "c3"}); err != nil {
+		t.Fatal(err)
+	}
+	// It has sessions, and its part of Raft may not know yet.
+	if err := away.register(context.Background()); err == nil {
+		t.Error("it took itself in again")
+	}
+	if err := away.do(context.Background(), "test", &proto.TypePut{Type: proto.InstanceType{Name: "m.small", Max: resource.Uniform(100)}}); err == nil {
+		t.Error("it changed what belongs to a fleet that it is no part of")
+	}
+	voters(2)
+	away.end(t)
+	again := config3(t, "c3")
+	if err := Join(context.Background(), again, joinToken(t, c, proto.RoleCoordinator), nil); err != nil {
+		t.Fatal(err)
+	}
+	start(t, again)
+	voters(3)
+}

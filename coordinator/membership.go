@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -222,7 +221,11 @@ func (c *Coordinator) serveJoin(ctx context.Context, _ wire.Peer, r proto.JoinRe
 	}
 	reply := proto.JoinReply{Fleet: c.ca.Fleet(), Certificate: cert, CA: c.ca.CertPEM(), Coordinators: rpcAddrs(c.tables.View())}
 	if id.Kind == pki.Coordinator {
-		body := &proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: r.Name, RPCAddr: r.RPCAddr, Commands: proto.KnownCommands()}}
+		key, err := pki.KeyOf(cert)
+		if err != nil {
+			return proto.JoinReply{}, err
+		}
+		body := &proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: r.Name, RPCAddr: r.RPCAddr, Identity: key, Commands: proto.KnownCommands()}}
 		if err := c.do(ctx, id.String(), body); err != nil {
 			return proto.JoinReply{}, err
 		}
@@ -284,7 +287,7 @@ func (c *Coordinator) once(ctx context.Context, id string, body proto.Body) erro
 func (c *Coordinator) register(ctx context.Context) error {
 	want := proto.Coordinator{
 		Name: c.cfg.Name, RPCAddr: c.cfg.RPC.Address(), APIAddr: c.cfg.API.Address(), GossipAddr: c.cfg.Gossip.Address(),
-		Identity: keyDigest(c.creds), Program: c.version, Commands: proto.KnownCommands(),
+		Identity: c.creds.Key(), Program: c.version, Commands: proto.KnownCommands(),
 	}
 	have, _ := c.tables.View().Coordinator(c.cfg.Name)
 	want.JoinedAt = have.JoinedAt
@@ -300,19 +303,12 @@ func same(a, b proto.Coordinator) bool {
 	return errX == nil && errY == nil && slices.Equal(x, y)
 }
 
-// keyDigest returns the SHA-256 of a certificate's public key, which a renewal keeps.
-func keyDigest(creds *pki.Credentials) string {
-	leaf, err := x509.ParseCertificate(creds.Certificate().Certificate[0])
-	if err != nil {
-		return ""
+// admit refuses a coordinator that was taken out of the fleet, whoever signed its certificate.
+func (c *Coordinator) admit(peer wire.Peer) error {
+	if peer.Kind == pki.Coordinator && slices.Contains(c.tables.View().Fleet().Removed, peer.Key()) {
+		return wire.Errorf(wire.Unauthorized, "coordinator %s was taken out of the fleet: it has to join again with a token", peer.Name)
 	}
-	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:])
-}
-
-// removed reports whether a coordinator was taken out of the fleet.
-func (c *Coordinator) removed(name string) bool {
-	return slices.Contains(c.tables.View().Fleet().Removed, name)
+	return nil
 }
 
 // reconcileVoters makes the Raft configuration that of the table of coordinators. Only the leader calls it.

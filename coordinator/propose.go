@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -102,20 +103,45 @@ func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Pro
 	return proto.ProposalReply{Result: r, Index: index}, err
 }
 
-// caughtUpFor is for how long having caught up is good enough: agents that ask for it without end cost no more than a proposal each time.
-const caughtUpFor = 5 * time.Second
+// For how long having caught up is good enough: agents that ask for it without end cost a proposal each time, whatever comes of it. A coordinator that has just
+// come back has never caught up.
+const (
+	caughtUpFor = 5 * time.Second
+	foreverAgo  = time.Duration(math.MaxInt64)
+)
 
-// catchUp returns when all that had been committed caughtUpFor ago is applied here.
-func (c *Coordinator) catchUp(ctx context.Context) error {
-	if last := c.caughtUp.Load(); last != nil && time.Since(*last) < caughtUpFor {
+// catching remembers how far this coordinator has caught up.
+type catching struct {
+	turn chan struct{} // whoever holds it may use what follows
+	at   time.Time     // all that had been committed then is applied here
+	last time.Time     // when it was tried last
+	err  error         // what came of that
+}
+
+// catchUp returns when all that had been committed as long ago as recent is applied here. What came of the last time counts for caughtUpFor.
+func (c *Coordinator) catchUp(ctx context.Context, recent time.Duration) error {
+	select {
+	case c.catching.turn <- struct{}{}:
+		defer func() { <-c.catching.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	k := &c.catching
+	switch {
+	case !k.at.IsZero() && time.Since(k.at) < recent:
 		return nil
+	case k.err != nil && time.Since(k.last) < caughtUpFor:
+		return k.err
 	}
 	began := time.Now()
-	if err := c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{}); err != nil {
-		return err
+	err := c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{})
+	if err == nil {
+		k.at = began
+	} else if ctx.Err() != nil {
+		return err // who asked has given up, which says nothing to the others
 	}
-	c.caughtUp.Store(&began)
-	return nil
+	k.last, k.err = time.Now(), err
+	return err
 }
 
 // do proposes and turns a refusal into an error.

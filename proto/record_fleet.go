@@ -18,7 +18,7 @@ type Fleet struct {
 	Revision    uint64        `msgpack:"rv" json:"policy_revision"`                          // of the policy
 	ChangedBy   string        `msgpack:"cb" json:"policy_by,omitzero"`                       // who changed the policy last
 	ChangedAt   timeline.Time `msgpack:"ca" json:"policy_at,omitzero"`                       //
-	Removed     []string      `msgpack:"rm,omitempty" json:"removed_coordinators,omitempty"` // sorted; refused until they join again
+	Removed     []string      `msgpack:"rm,omitempty" json:"removed_coordinators,omitempty"` // their Identity, the oldest first; refused for good: who joins again has another
 }
 
 // Policy is how the fleet promises capacity and moves instances.

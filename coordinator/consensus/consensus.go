@@ -32,12 +32,11 @@ const (
 
 // Config is what a coordinator's part in the cluster needs.
 type Config struct {
-	Name    string                 // of this coordinator
-	Addr    string                 // where the others reach its RPC port
-	Dir     string                 // of log and snapshots; made if it is not there
-	Machine Machine                // what is replicated
-	Link    *Link                  // to the others
-	Removed func(name string) bool // reports whether a coordinator was taken out of the fleet; nil for none
+	Name    string  // of this coordinator
+	Addr    string  // where the others reach its RPC port
+	Dir     string  // of log and snapshots; made if it is not there
+	Machine Machine // what is replicated
+	Link    *Link   // to the others
 	Log     *slog.Logger
 
 	transport raft.Transport // of tests
@@ -66,7 +65,6 @@ type Consensus struct {
 	raft  *raft.Raft
 	fsm   *fsm
 	store *Store
-	gone  func(name string) bool
 	log   *slog.Logger
 }
 
@@ -90,15 +88,9 @@ func Open(cfg Config) (*Consensus, error) {
 			Stream: cfg.Link, MaxPool: transportPool, Timeout: transportWait, Logger: logger,
 		})
 	}
-	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, gone: cfg.Removed, log: cfg.Log}
-	if c.gone == nil {
-		c.gone = func(string) bool { return false }
-	}
+	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, log: cfg.Log}
 	if c.raft, err = raft.NewRaft(Settings(cfg.Name, logger), c.fsm, s, s, snapshots, transport); err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
-	}
-	if cfg.Link != nil {
-		cfg.Link.bar(c.removed)
 	}
 	return c, nil
 }
@@ -233,21 +225,6 @@ func (c *Consensus) Servers() ([]Server, error) {
 		out = append(out, Server{Name: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter})
 	}
 	return out, nil
-}
-
-// removed reports whether a coordinator of that name was taken out: it may not speak Raft to this one. One of which nothing is known here may:
-// it was taken in while this one was away, and its log is how this one learns of it.
-func (c *Consensus) removed(name string) bool {
-	servers, err := c.Servers()
-	if err != nil {
-		return true
-	}
-	for _, s := range servers {
-		if s.Name == name {
-			return false
-		}
-	}
-	return c.gone(name)
 }
 
 // AddVoter takes a coordinator into the configuration, or changes its address. Only the leader can.

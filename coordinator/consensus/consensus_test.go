@@ -226,16 +226,12 @@ func TestAnUnknownCommandStopsTheCoordinatorWithoutASnapshot(t *testing.T) {
 	})
 }
 
-func TestACoordinatorThatWasTakenOutIsRefused(t *testing.T) {
+func TestALinkHandsOverWhatItIsGiven(t *testing.T) {
 	l := NewLink("c1", nil)
-	l.bar(func(name string) bool { return name == "c9" })
 	a, b := net.Pipe()
 	defer b.Close()
-	if err := l.Handle(context.Background(), a, "c9"); err == nil {
-		t.Error("let in")
-	}
 	done := make(chan error)
-	go func() { done <- l.Handle(context.Background(), a, "c2") }()
+	go func() { done <- l.Handle(context.Background(), a) }()
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +265,7 @@ func (l *linked) open(name, dir string) *member {
 		l.mu.Unlock()
 		go func() {
 			defer there.Close()
-			_ = to.Handle(serve, there, name) // what is refused is seen by its closed connection
+			_ = to.Handle(serve, there) // what is refused is seen by its closed connection
 		}()
 		return here, nil
 	})

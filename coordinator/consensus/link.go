@@ -3,7 +3,6 @@ package consensus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -20,9 +19,6 @@ type Link struct {
 	inbound chan net.Conn
 	closed  chan struct{}
 	once    sync.Once
-
-	mu      sync.Mutex
-	removed func(name string) bool
 }
 
 var _ raft.StreamLayer = (*Link)(nil)
@@ -33,24 +29,8 @@ func NewLink(addr string, dial func(ctx context.Context, addr string) (net.Conn,
 	return &Link{addr: linkAddr(addr), dial: dial, inbound: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (l *Link) bar(removed func(name string) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.removed = removed
-}
-
-// Handle hands a connection of the coordinator peer to Raft, and returns when Raft has closed it or ctx has ended.
-// One that was taken out of the fleet is refused, whoever signed its certificate.
-func (l *Link) Handle(ctx context.Context, conn net.Conn, peer string) error {
-	l.mu.Lock()
-	removed := l.removed
-	l.mu.Unlock()
-	if removed == nil {
-		return errors.New("raft is not up yet")
-	}
-	if removed(peer) {
-		return fmt.Errorf("coordinator %s was taken out of the fleet: it has to join again with a token", peer)
-	}
+// Handle hands a connection of another coordinator to Raft, and returns when Raft has closed it or ctx has ended.
+func (l *Link) Handle(ctx context.Context, conn net.Conn) error {
 	c := &tracked{Conn: conn, done: make(chan struct{})}
 	select {
 	case l.inbound <- c:

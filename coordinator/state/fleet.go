@@ -113,33 +113,23 @@ func (x *tx) coordinatorPut(b *proto.CoordinatorPut) proto.Result {
 	if len(c.Commands) > 0x100 {
 		return invalid("coordinator %s knows more commands than there are", c.Name)
 	}
+	if c.Identity != "" && slices.Contains(x.fleet.Removed, c.Identity) {
+		return refused("coordinator %s was taken out of the fleet: it has to join again with a token", c.Name)
+	}
 	c.JoinedAt = x.now
 	if old, ok := x.coordinators.get(c.Name); ok {
 		c.JoinedAt = old.JoinedAt
 	}
 	put(x, x.coordinators, c.Name, c)
-	x.setRemoved(c.Name, false)
 	return done()
 }
 
-// setRemoved notes that a coordinator was taken out of the fleet, or that it belongs to it again.
-func (x *tx) setRemoved(name string, removed bool) {
-	f := x.fleet
-	i, is := slices.BinarySearch(f.Removed, name)
-	if is == removed {
-		return
-	}
-	f.Removed = slices.Clone(f.Removed) // views share it
-	if removed {
-		f.Removed = slices.Insert(f.Removed, i, name)
-	} else {
-		f.Removed = slices.Delete(f.Removed, i, i+1)
-	}
-	x.putFleet(f)
-}
+// removedKept is how many of the coordinators that were taken out are remembered. The certificates of older ones have long expired.
+const removedKept = 256
 
 func (x *tx) coordinatorRemove(b *proto.CoordinatorRemove) proto.Result {
-	if !x.coordinators.has(b.Name) {
+	was, ok := x.coordinators.get(b.Name)
+	if !ok {
 		return missing("coordinator", b.Name)
 	}
 	var kept []proto.Host
@@ -156,7 +146,12 @@ func (x *tx) coordinatorRemove(b *proto.CoordinatorRemove) proto.Result {
 		x.putHost(h)
 	}
 	drop(x, x.coordinators, b.Name)
-	x.setRemoved(b.Name, true)
+	if was.Identity != "" {
+		f := x.fleet
+		f.Removed = append(slices.Clone(f.Removed), was.Identity) // views share it
+		f.Removed = f.Removed[max(0, len(f.Removed)-removedKept):]
+		x.putFleet(f)
+	}
 	return done()
 }
 

@@ -246,16 +246,15 @@ func TestAHomeIsReplacedByCompareAndSet(t *testing.T) {
 	for _, h := range []string{"a", "b", "c"} {
 		w.must(&proto.HostHome{Host: h, From: "c1", Home: "c2", Standby: "c1"})
 	}
+	w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Identity: "old key"}})
 	w.must(&proto.CoordinatorRemove{Name: "c1"})
 	if h, _ := w.s.View().Host("a"); h.Home != "c2" || h.Standby != "" {
 		t.Fatalf("home %q, standby %q", h.Home, h.Standby)
 	}
-	if f := w.s.View().Fleet(); !slices.Equal(f.Removed, []string{"c1"}) {
+	w.want(proto.ResultRefused, &proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Identity: "old key"}})
+	w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Identity: "new key"}})
+	if f := w.s.View().Fleet(); !slices.Equal(f.Removed, []string{"old key"}) {
 		t.Errorf("removed: %q", f.Removed)
-	}
-	w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1"}})
-	if f := w.s.View().Fleet(); len(f.Removed) != 0 {
-		t.Errorf("removed, though it has joined again: %q", f.Removed)
 	}
 }
 

@@ -107,6 +107,9 @@ func (c *Credentials) assemble(certPEM, caPEM []byte) (*material, error) {
 // Identity returns whom these credentials speak for.
 func (c *Credentials) Identity() Identity { return c.id }
 
+// Key returns the SHA-256 of the own public key in hex.
+func (c *Credentials) Key() string { return keyDigest(c.now.Load().own.Leaf) }
+
 // Certificate returns the certificate to show in a handshake now. Do not change it.
 func (c *Credentials) Certificate() *tls.Certificate { return c.now.Load().own }
 

@@ -3,6 +3,7 @@ package pki
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -106,6 +107,28 @@ type Peer struct {
 	Cert *x509.Certificate
 	// ExpiredGrace says that the certificate has expired, but not longer ago than Grace: it may be renewed and serves nothing else.
 	ExpiredGrace bool
+}
+
+// Key returns the SHA-256 of the peer's public key in hex, "" for a peer without a certificate. A renewal keeps the key; who joins anew has another.
+func (p Peer) Key() string {
+	if p.Cert == nil {
+		return ""
+	}
+	return keyDigest(p.Cert)
+}
+
+// KeyOf returns the SHA-256, in hex, of the public key in the first certificate of a PEM text.
+func KeyOf(certPEM []byte) (string, error) {
+	certs, err := parseCerts(certPEM)
+	if err != nil {
+		return "", err
+	}
+	return keyDigest(certs[0]), nil
+}
+
+func keyDigest(cert *x509.Certificate) string {
+	sum := pinOf(cert)
+	return hex.EncodeToString(sum[:])
 }
 
 // identityOf reads the one identity that a certificate of the fleet has.

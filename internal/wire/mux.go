@@ -27,11 +27,12 @@ type Mux struct {
 	calls   map[string]HandlerFunc
 	streams map[string]StreamFunc
 	expired map[string]bool
+	check   func(Peer) error
 }
 
 // NewMux returns one without methods.
 func NewMux() *Mux {
-	return &Mux{calls: map[string]HandlerFunc{}, streams: map[string]StreamFunc{}, expired: map[string]bool{}}
+	return &Mux{calls: map[string]HandlerFunc{}, streams: map[string]StreamFunc{}, expired: map[string]bool{}, check: func(Peer) error { return nil }}
 }
 
 // Handle makes h answer a method. Setting a method twice is a mistake in the program and panics.
@@ -48,6 +49,9 @@ func (m *Mux) HandleStream(method string, h StreamFunc) {
 
 // AllowExpired lets a peer whose certificate is in its grace call the method: the one that renews it. Such a peer is refused everything else.
 func (m *Mux) AllowExpired(method string) { m.expired[method] = true }
+
+// Require lets only those peers call anything for which check returns nil. It is asked for each call, before the body is read, and may be called concurrently.
+func (m *Mux) Require(check func(Peer) error) { m.check = check }
 
 func (m *Mux) mustBeNew(method string) {
 	if m.calls[method] != nil || m.streams[method] != nil {
@@ -104,6 +108,9 @@ func (s *Session) handle(st *Stream, streaming bool) (answer []byte, err error) 
 		return nil, Errorf(NotFound, "there is no method %q here", st.method)
 	case streaming != (stream != nil):
 		return nil, Errorf(Invalid, "it is a stream and was called, or the other way round")
+	}
+	if err := mux.check(peer); err != nil {
+		return nil, err
 	}
 	slow := time.AfterFunc(bodyTime, func() {
 		st.cancel(Errorf(Deadline, "the request did not come within %s", bodyTime))

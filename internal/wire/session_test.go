@@ -483,6 +483,28 @@ func TestPeerInGraceMayOnlyRenew(t *testing.T) {
 	})
 }
 
+func TestARequirementHoldsForEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Bool
+		mux := muxOf(map[string]wire.HandlerFunc{"echo": echo})
+		mux.Require(func(p wire.Peer) error {
+			if gone.Load() {
+				return wire.Errorf(wire.Unauthorized, "%s was taken out", p.Name)
+			}
+			return nil
+		})
+		peer := wire.Peer{Identity: pki.Identity{Fleet: "f", Kind: pki.Coordinator, Name: "c3"}}
+		c, _ := pair(t, wire.Options{}, wire.Options{Mux: mux, Peer: peer})
+		if _, err := c.Call(t.Context(), "echo", nil); err != nil {
+			t.Error(err)
+		}
+		gone.Store(true)
+		if _, err := c.Call(t.Context(), "echo", nil); wire.CodeOf(err) != wire.Unauthorized {
+			t.Errorf("in a session that had begun before: %v", err)
+		}
+	})
+}
+
 func TestManyConcurrentCallsGetTheirOwnAnswers(t *testing.T) {
 	mux := muxOf(map[string]wire.HandlerFunc{"echo": echo})
 	c, s := pair(t, wire.Options{Mux: mux}, wire.Options{Mux: mux})
