@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -28,8 +27,9 @@ type courier struct {
 	allow  func(path string) error
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	armed map[string]*final // by migration
+	mu       sync.Mutex
+	armed    map[string]*final // by migration
+	watching sync.WaitGroup    // what puts finals away that have ended while they waited
 }
 
 // final is a final round: when it is ready, connected, with its processes waiting at both ends for the word.
@@ -39,6 +39,10 @@ type final struct {
 	ready  chan struct{} // closed when the following are set
 	rounds []*transfer.Armed
 	err    error
+
+	ended    chan struct{} // closed when it could not be made ready, when a round of it has ended, and when it has run or was dropped
+	end      func()        // closes it
+	watching sync.WaitGroup
 }
 
 // fits reports whether a final round that waits may serve an operation: it was made ready for the same move, before the freeze or after it.
@@ -49,11 +53,11 @@ func (f *final) fits(op proto.Operation) bool {
 // over reports whether a final round can't be used any more: it could not be made ready, or has ended while it waited.
 func (f *final) over() bool {
 	select {
-	case <-f.ready:
+	case <-f.ended:
+		return true
 	default:
 		return false
 	}
-	return f.err != nil || slices.ContainsFunc(f.rounds, (*transfer.Armed).Over)
 }
 
 // Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
@@ -111,7 +115,7 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 		// What waited may have died while it did: a link that was cut, an agent that was started again.
 		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
 	}
-	return c.prepare(op).run(ctx)
+	return c.prepare(op, nil).run(ctx)
 }
 
 // Arm begins to prepare the final round, unless one is waiting, so that clients don't wait for what can be done before. It
@@ -125,11 +129,28 @@ func (c *courier) arm(op proto.Operation) *final {
 		c.mu.Unlock()
 		return before
 	}
-	f := c.prepare(op)
+	f := c.prepare(op, before)
 	c.armed[op.Migration] = f
+	c.watching.Go(func() { c.expire(op.Migration, f) })
 	c.mu.Unlock()
-	before.drop()
 	return f
+}
+
+// expire puts a final round away that ends while it waits: its migration was given up in its copy phase, of which the source is not told, or the link was cut.
+func (c *courier) expire(migration string, f *final) {
+	<-f.ended
+	c.mu.Lock()
+	if c.armed[migration] != f {
+		c.mu.Unlock()
+		return // taken, or replaced
+	}
+	delete(c.armed, migration)
+	err := c.sender.Forget(migration) // nothing of the migration is at work, as long as this one waits in its place
+	c.mu.Unlock()
+	if err != nil {
+		c.log.Warn("an index is left behind", "migration", migration, "error", err)
+	}
+	f.drop()
 }
 
 // Forget ends what is prepared for a migration, and removes what was kept for it.
@@ -147,6 +168,7 @@ func (c *courier) Close() error {
 	for _, f := range armed {
 		f.drop()
 	}
+	c.watching.Wait()
 	return nil
 }
 
@@ -158,14 +180,22 @@ func (c *courier) take(migration string) *final {
 	return f
 }
 
-// prepare begins to connect every path's final round. What it returns must be run or dropped: both wait for it.
-func (c *courier) prepare(op proto.Operation) *final {
+// prepare begins to connect every path's final round, once the one before is put away. What it returns must be run or dropped: both wait for it.
+func (c *courier) prepare(op proto.Operation, before *final) *final {
 	ctx, cancel := context.WithCancel(context.Background()) // it is for another operation than the one that begins it
-	f := &final{token: tokenOf(op), cancel: cancel, ready: make(chan struct{})}
-	go func() {
+	f := &final{token: tokenOf(op), cancel: cancel, ready: make(chan struct{}), ended: make(chan struct{})}
+	f.end = sync.OnceFunc(func() { close(f.ended) })
+	f.watching.Go(func() {
 		defer close(f.ready)
-		f.err = c.connect(ctx, op, f)
-	}()
+		before.drop()
+		if f.err = c.connect(ctx, op, f); f.err != nil {
+			f.end()
+			return
+		}
+		for _, r := range f.rounds {
+			f.watching.Go(func() { <-r.Done(); f.end() })
+		}
+	})
 	return f
 }
 
@@ -194,7 +224,7 @@ func (c *courier) connect(ctx context.Context, op proto.Operation, f *final) err
 
 // run waits until the round is ready, gives all paths the word, and waits for their end. When ctx ends all is ended.
 func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
-	defer f.cancel()
+	defer f.put()
 	defer context.AfterFunc(ctx, f.cancel)()
 	<-f.ready
 	if f.err != nil {
@@ -218,7 +248,7 @@ func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
 	return sum, errors.Join(errs...)
 }
 
-// drop ends a final round that will not run.
+// drop ends a final round that will not run. Dropping it again does nothing.
 func (f *final) drop() {
 	if f == nil {
 		return
@@ -230,6 +260,14 @@ func (f *final) drop() {
 			r.Cancel()
 		}
 	}
+	f.put()
+}
+
+// put ends what is left of one whose rounds have ended.
+func (f *final) put() {
+	f.cancel()
+	f.end()
+	f.watching.Wait()
 }
 
 // dataPath is a path that moves.

@@ -249,6 +249,24 @@ func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSam
 	}
 }
 
+func TestNothingIsLeftOfALastRoundWhoseMigrationIsGivenUp(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.early(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.gate.Close("m-1"); err != nil { // as the target's cleaning does; the source is told nothing
+		t.Fatal(err)
+	}
+	m.courier.watching.Wait()
+	left, err := filepath.Glob(filepath.Join(m.dir, "state/source/send/*"))
+	if err != nil || len(left) > 0 || len(m.courier.armed) > 0 {
+		t.Errorf("%d rounds wait, files %q, %v", len(m.courier.armed), left, err)
+	}
+}
+
 func TestATargetThatIsStartedAgainGoesOnReceiving(t *testing.T) {
 	m := newMove(t)
 	if err := m.early(); !errors.Is(err, transfer.ErrRefused) {

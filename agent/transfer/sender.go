@@ -149,15 +149,8 @@ func (a *Armed) Run() (proto.RoundResult, error) {
 	return res, nil
 }
 
-// Over reports whether the round has ended, by its own failing as long as neither Run nor Cancel was called.
-func (a *Armed) Over() bool {
-	select {
-	case <-a.done:
-		return true
-	default:
-		return false
-	}
-}
+// Done is closed when the round has ended, by its own failing as long as neither Run nor Cancel was called.
+func (a *Armed) Done() <-chan struct{} { return a.done }
 
 // Cancel ends an armed round that will not run.
 func (a *Armed) Cancel() {
