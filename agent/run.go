@@ -101,9 +101,6 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		return err
 	}
 	closers.add(bus.Close)
-	if err := bus.ClearTransient(ctx, "glidepath-*.service"); err != nil {
-		log.Warn("not everything that an earlier life of the agent had run could be put away", "error", err)
-	}
 	if limits.OwnCgroup, err = enforce.OwnCgroup(); err != nil {
 		return err
 	}
@@ -247,8 +244,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		},
 	}
 
-	// First the host is brought in line with the records, towards less running, and gets the addresses back that it owns.
-	if err := errors.Join(driver.Recover(ctx), gate.Recover()); err != nil {
+	// First the host is brought in line with the records, towards less running, and gets the addresses back that it owns. What an earlier life had run
+	// may take long to end: it waits, but what it may still write to is touched only after.
+	if err := driver.Recover(ctx); err != nil {
+		return errors.Join(err, bulk.Close())
+	}
+	if err := bus.ClearTransient(ctx, "glidepath-*.service"); err != nil {
+		log.Warn("not everything that an earlier life of the agent had run could be put away", "error", err)
+	}
+	if err := gate.Recover(); err != nil {
 		return errors.Join(err, bulk.Close())
 	}
 

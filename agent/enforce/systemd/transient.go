@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -137,7 +138,7 @@ func (b *Bus) abandon(ctx context.Context, conn *dbus.Conn, unit string) error {
 }
 
 // ClearTransient ends and forgets the transient units whose names match pattern ("prefix-*.service"): an agent that was killed has left them. A
-// failed one would stay until somebody resets it.
+// failed one would stay until somebody resets it. It takes as long as the slowest, and at most some 15 s.
 func (b *Bus) ClearTransient(ctx context.Context, pattern string) error {
 	conn, err := b.connected(ctx)
 	if err != nil {
@@ -147,16 +148,20 @@ func (b *Bus) ClearTransient(ctx context.Context, pattern string) error {
 	if err != nil {
 		return fmt.Errorf("list units %s: %w", pattern, err)
 	}
-	var failed []error
-	for _, u := range units {
-		now, err := b.Unit(ctx, u.Name)
-		if err == nil && now.UnitFileState == "transient" {
-			err = b.abandon(ctx, conn, u.Name)
-		}
-		if err != nil && !errors.Is(err, ErrNoUnit) {
-			failed = append(failed, err)
-		}
+	failed := make([]error, len(units))
+	var all sync.WaitGroup
+	for i, u := range units {
+		all.Go(func() {
+			now, err := b.Unit(ctx, u.Name)
+			if err == nil && now.UnitFileState == "transient" {
+				err = b.abandon(ctx, conn, u.Name)
+			}
+			if !errors.Is(err, ErrNoUnit) {
+				failed[i] = err
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(failed...)
 }
 
