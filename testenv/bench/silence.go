@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
 	"github.com/glidepath/glidepath/testenv/load"
@@ -291,6 +292,7 @@ func (m *mover) byGlidepath(ctx context.Context, from, to string) (stop float64,
 // steps says what took how long, above all while the clients waited.
 func steps(m proto.Migration) string {
 	text := "its operations took"
+	var ended timeline.Time // of the one before, as the coordinators saw it
 	for _, o := range m.Operations {
 		switch o.Kind {
 		case proto.OpSyncRound, proto.OpFreeze, proto.OpFinalSync, proto.OpStart, proto.OpConfirm:
@@ -300,6 +302,10 @@ func steps(m proto.Migration) string {
 		if o.Result == nil {
 			continue
 		}
+		if ended != 0 {
+			text += fmt.Sprintf(", %d ms later", o.SentAt.Sub(ended).Milliseconds())
+		}
+		ended = o.EndedAt
 		text += fmt.Sprintf(", %s %d ms", o.Kind, o.Result.Took)
 		for _, s := range o.Result.Steps {
 			text += fmt.Sprintf(" (%s %d)", s.Name, s.Took)
