@@ -103,19 +103,14 @@ func rpcAddrs(view *state.View) []string {
 // serveSamples stores a host's windows here and at the standby, before they are acknowledged.
 func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
 	s.Host = peer.Name
-	var view *state.View
-	var host proto.Host
-	look := func(recent time.Duration) (err error) {
-		view, host, err = c.homeView(ctx, peer.Name, recent)
-		return err
-	}
-	if err := look(foreverAgo); err != nil {
+	view, host, err := c.homeView(ctx, peer.Name, foreverAgo)
+	if err != nil {
 		return proto.SamplesReply{}, err
 	}
 	stranger := func(w proto.Window) bool { return !mayReport(view, peer.Name, w.Instance) }
 	if slices.ContainsFunc(s.Windows, stranger) {
 		// What is dropped is gone: only if the tables are not behind.
-		if err := look(caughtUpFor); err != nil {
+		if view, host, err = c.homeView(ctx, peer.Name, caughtUpFor); err != nil {
 			return proto.SamplesReply{}, err
 		}
 		before := len(s.Windows)

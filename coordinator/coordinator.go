@@ -106,6 +106,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	c.tables = newTables(c.metrics.Applied)
+	c.creds.SetCheck(c.admit)
 	link := consensus.NewLink(cfg.RPC.Address(), c.dialRaft)
 	if c.consensus, err = consensus.Open(consensus.Config{
 		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Log: log,
@@ -160,9 +161,6 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 	server.Handle(wire.Raft, wire.Mutual, func(ctx context.Context, conn *tls.Conn, peer wire.Peer) error {
 		if peer.Kind != pki.Coordinator {
 			return fmt.Errorf("%s is no coordinator", peer.Identity)
-		}
-		if err := c.admit(peer); err != nil {
-			return err
 		}
 		return link.Handle(ctx, conn)
 	})
@@ -354,12 +352,9 @@ func (c *Coordinator) keepRegistered(ctx context.Context) error {
 
 // dialRaft connects to a coordinator for Raft.
 func (c *Coordinator) dialRaft(ctx context.Context, addr string) (net.Conn, error) {
-	conn, peer, err := wire.Dial(ctx, addr, wire.Raft, c.creds, pki.Want{Kind: pki.Coordinator})
+	conn, _, err := wire.Dial(ctx, addr, wire.Raft, c.creds, pki.Want{Kind: pki.Coordinator})
 	if err != nil {
 		return nil, err
-	}
-	if err := c.admit(peer); err != nil {
-		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }

@@ -10,12 +10,14 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	v1 "github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -156,21 +158,29 @@ func three(t testing.TB) ([]*member, Founded, *client.Client) {
 		}
 		members = append(members, start(t, cfg))
 	}
-	all := connect(t, made, members...)
-	eventually(t, "three voters", func() error {
-		s, err := status(all)
-		voters := 0
+	voters(t, connect(t, made, members...), 3)
+	return members, made, c
+}
+
+// voters waits until the fleet has so many coordinators, which all vote.
+func voters(t testing.TB, c *client.Client, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d voters", want), func() error {
+		s, err := status(c)
+		if err != nil {
+			return err
+		}
+		got := 0
 		for _, c := range s.Coordinators {
 			if c.Voter {
-				voters++
+				got++
 			}
 		}
-		if err == nil && voters != 3 {
-			err = fmt.Errorf("%d voters", voters)
+		if got != want || len(s.Coordinators) != want {
+			return fmt.Errorf("%d of %d vote", got, len(s.Coordinators))
 		}
-		return err
+		return nil
 	})
-	return members, made, c
 }
 
 func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
@@ -213,42 +223,54 @@ func TestACoordinatorThatWasTakenOutStaysOutUntilItJoinsAgain(t *testing.T) {
 	}
 	members, made, c := three(t)
 	away := members[2]
-	voters := func(want int) {
-		t.Helper()
-		all := connect(t, made, members[:2]...)
-		eventually(t, fmt.Sprintf("%d voters", want), func() error {
-			s, err := status(all)
-			if err != nil {
-				return err
-			}
-			got := 0
-			for _, c := range s.Coordinators {
-				if c.Voter {
-					got++
-				}
-			}
-			if got != want || len(s.Coordinators) != want {
-				return fmt.Errorf("%d of %d vote", got, len(s.Coordinators))
-			}
-			return nil
-		})
-	}
+	rest := connect(t, made, members[:2]...)
 	if err := members[0].do(context.Background(), "test", &proto.CoordinatorRemove{Name: "c3"}); err != nil {
 		t.Fatal(err)
 	}
-	// It has sessions, and its part of Raft may not know yet.
-	if err := away.register(context.Background()); err == nil {
-		t.Error("it took itself in again")
+	eventually(t, "it knows", func() error {
+		if away.takenOut("c3", away.creds.Key()) == nil {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	if err := away.register(context.Background()); wire.CodeOf(err) != wire.Unauthorized {
+		t.Errorf("registering: %v", err)
 	}
-	if err := away.do(context.Background(), "test", &proto.TypePut{Type: proto.InstanceType{Name: "m.small", Max: resource.Uniform(100)}}); err == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // a change that is taken takes milliseconds
+	defer cancel()
+	if err := away.do(ctx, "test", &proto.TypePut{Type: proto.InstanceType{Name: "m.small", Max: resource.Uniform(100)}}); err == nil {
 		t.Error("it changed what belongs to a fleet that it is no part of")
 	}
-	voters(2)
+	voters(t, rest, 2)
 	away.end(t)
 	again := config3(t, "c3")
 	if err := Join(context.Background(), again, joinToken(t, c, proto.RoleCoordinator), nil); err != nil {
 		t.Fatal(err)
 	}
 	start(t, again)
-	voters(3)
+	voters(t, rest, 3)
+}
+
+func TestWhoHasCaughtUpEnoughDoesNotWaitForThoseWhoNeedMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCoordinator(Config{Name: "c1"}, Process{Log: slog.New(slog.DiscardHandler)}) // it has nobody to propose to
+		c.catching.turn <- struct{}{}                                                        // somebody tries, for as long as a leader is looked for
+		ctx, cancel := context.WithTimeout(t.Context(), proposeFor)
+		defer cancel()
+		if err := c.catchUp(ctx, foreverAgo); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a coordinator that has just come back: %v", err)
+		}
+		at := time.Now()
+		c.catching.at.Store(&at)
+		time.Sleep(caughtUpFor)
+		began := time.Now()
+		if err := c.catchUp(t.Context(), foreverAgo); err != nil || time.Since(began) != 0 {
+			t.Errorf("%v, after %s", err, time.Since(began))
+		}
+		<-c.catching.turn
+		c.catching.err, c.catching.last = errors.New("no leader"), time.Now()
+		if err := c.catchUp(t.Context(), caughtUpFor); err == nil || err.Error() != "no leader" {
+			t.Errorf("tried again at once: %v", err)
+		}
+	})
 }

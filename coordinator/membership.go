@@ -285,6 +285,9 @@ func (c *Coordinator) once(ctx context.Context, id string, body proto.Body) erro
 
 // register states this coordinator's own record when it is not as it should be.
 func (c *Coordinator) register(ctx context.Context) error {
+	if err := c.takenOut(c.cfg.Name, c.creds.Key()); err != nil {
+		return err // nobody would take its proposal; this says why
+	}
 	want := proto.Coordinator{
 		Name: c.cfg.Name, RPCAddr: c.cfg.RPC.Address(), APIAddr: c.cfg.API.Address(), GossipAddr: c.cfg.Gossip.Address(),
 		Identity: c.creds.Key(), Program: c.version, Commands: proto.KnownCommands(),
@@ -303,10 +306,18 @@ func same(a, b proto.Coordinator) bool {
 	return errX == nil && errY == nil && slices.Equal(x, y)
 }
 
-// admit refuses a coordinator that was taken out of the fleet, whoever signed its certificate.
+// admit refuses a coordinator that was taken out of the fleet, in every handshake, and at each call in a session that had begun before.
 func (c *Coordinator) admit(peer wire.Peer) error {
-	if peer.Kind == pki.Coordinator && slices.Contains(c.tables.View().Fleet().Removed, peer.Key()) {
-		return wire.Errorf(wire.Unauthorized, "coordinator %s was taken out of the fleet: it has to join again with a token", peer.Name)
+	if peer.Kind != pki.Coordinator {
+		return nil
+	}
+	return c.takenOut(peer.Name, peer.Key())
+}
+
+// takenOut returns an error if the coordinator with the key was taken out of the fleet, as far as is known here.
+func (c *Coordinator) takenOut(name, key string) error {
+	if slices.Contains(c.tables.View().Fleet().Removed, key) {
+		return wire.Errorf(wire.Unauthorized, "coordinator %s was taken out of the fleet: it has to join again with a token", name)
 	}
 	return nil
 }

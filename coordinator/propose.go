@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -112,23 +113,32 @@ const (
 
 // catching remembers how far this coordinator has caught up.
 type catching struct {
-	turn chan struct{} // whoever holds it may use what follows
-	at   time.Time     // all that had been committed then is applied here
+	at atomic.Pointer[time.Time] // all that had been committed then is applied here; nil at first
+
+	turn chan struct{} // whoever holds it may try, and use what follows
 	last time.Time     // when it was tried last
 	err  error         // what came of that
 }
 
+func (k *catching) within(recent time.Duration) bool {
+	at := k.at.Load()
+	return at != nil && time.Since(*at) < recent
+}
+
 // catchUp returns when all that had been committed as long ago as recent is applied here. What came of the last time counts for caughtUpFor.
 func (c *Coordinator) catchUp(ctx context.Context, recent time.Duration) error {
+	k := &c.catching
+	if k.within(recent) { // whoever has enough does not wait for those who need more
+		return nil
+	}
 	select {
-	case c.catching.turn <- struct{}{}:
-		defer func() { <-c.catching.turn }()
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	k := &c.catching
 	switch {
-	case !k.at.IsZero() && time.Since(k.at) < recent:
+	case k.within(recent):
 		return nil
 	case k.err != nil && time.Since(k.last) < caughtUpFor:
 		return k.err
@@ -136,7 +146,7 @@ func (c *Coordinator) catchUp(ctx context.Context, recent time.Duration) error {
 	began := time.Now()
 	err := c.do(ctx, "coordinator "+c.cfg.Name, &proto.Tick{})
 	if err == nil {
-		k.at = began
+		k.at.Store(&began)
 	} else if ctx.Err() != nil {
 		return err // who asked has given up, which says nothing to the others
 	}

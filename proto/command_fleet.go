@@ -25,12 +25,13 @@ type IncarnationRaise struct {
 	Reason string `msgpack:"r"`
 }
 
-// CoordinatorPut states a coordinator of the Raft configuration.
+// CoordinatorPut states a coordinator of the Raft configuration. It is refused for one that was taken out, by its identity.
 type CoordinatorPut struct {
 	Coordinator Coordinator `msgpack:"c"`
 }
 
-// CoordinatorRemove forgets a coordinator. It is refused while it is the home of a host; as a standby it is struck out.
+// CoordinatorRemove forgets a coordinator. It is refused while it is the home of a host; as a standby it is struck out. Its identity is
+// refused from then on.
 type CoordinatorRemove struct {
 	Name string `msgpack:"n"`
 }

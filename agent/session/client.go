@@ -107,12 +107,13 @@ func (c *Client) serve(ctx context.Context, addr string) (served bool, home stri
 		return false, "", err
 	}
 	defer s.Close()
+	defer c.set(nil, false)
 	if reply.Home == "" || reply.Home == peer.Name {
+		c.set(s, true)
 		return true, addr, c.keep(ctx, s, peer.Name)
 	}
 	// From here on, since a home that has gone dark does not even refuse a connection.
 	c.set(s, false)
-	defer c.set(nil, false)
 	at, peer, again, err := c.open(ctx, reply.HomeAddr)
 	if err != nil {
 		return true, reply.HomeAddr, c.standIn(ctx, s, reply)
@@ -145,8 +146,6 @@ func (c *Client) open(ctx context.Context, addr string) (*wire.Session, wire.Pee
 
 // keep works with the home over s, until that ends or the home moves.
 func (c *Client) keep(ctx context.Context, s *wire.Session, name string) error {
-	c.set(s, true)
-	defer c.set(nil, false)
 	c.cfg.Log.Info("session with the home", "coordinator", name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -101,7 +101,7 @@ type local struct {
 	said <-chan tree.Result // its good result, as soon as it has said it; nil if it says none before it ends
 }
 
-// exchange carries data both ways between the local process and the one of the peer until both have ended and told each other how.
+// exchange carries data both ways between the local process and the one of the peer until both have told each other what came of them and the local one has ended.
 // It returns what the peer's found. On return nothing of it is left: no goroutine, no process.
 func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
