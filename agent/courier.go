@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,10 +33,13 @@ type courier struct {
 	watching sync.WaitGroup    // what puts finals away that have ended while they waited
 }
 
+// readyTime is how long the processes of a final round may take to start before it is run all the same.
+const readyTime = 15 * time.Second
+
 // final is a final round: when it is ready, connected, with its processes waiting at both ends for the word.
 type final struct {
 	token  fence.Token
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	ready  chan struct{} // closed when the following are set
 	rounds []*transfer.Armed
 	err    error
@@ -108,14 +112,14 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 		f = nil
 	}
 	if f != nil {
-		sum, err := f.run(ctx)
+		sum, err := c.run(ctx, f)
 		if err == nil || ctx.Err() != nil {
 			return sum, err
 		}
 		// What waited may have died while it did: a link that was cut, an agent that was started again.
 		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
 	}
-	return c.prepare(op, nil).run(ctx)
+	return c.run(ctx, c.prepare(op, nil))
 }
 
 // Arm begins to prepare the final round, unless one is waiting, so that clients don't wait for what can be done before. It
@@ -182,7 +186,7 @@ func (c *courier) take(migration string) *final {
 
 // prepare begins to connect every path's final round, once the one before is put away. What it returns must be run or dropped: both wait for it.
 func (c *courier) prepare(op proto.Operation, before *final) *final {
-	ctx, cancel := context.WithCancel(context.Background()) // it is for another operation than the one that begins it
+	ctx, cancel := context.WithCancelCause(context.Background()) // it is for another operation than the one that begins it
 	f := &final{token: tokenOf(op), cancel: cancel, ready: make(chan struct{}), ended: make(chan struct{})}
 	f.end = sync.OnceFunc(func() { close(f.ended) })
 	f.watching.Go(func() {
@@ -215,17 +219,32 @@ func (c *courier) connect(ctx context.Context, op proto.Operation, f *final) err
 			}
 			round := p.round(op, rate)
 			round.Final = true
-			f.rounds[i], err = c.sender.Arm(ctx, conn, round) // which lasts longer than the group
-			return err
+			if f.rounds[i], err = c.sender.Arm(ctx, conn, round); err != nil { // which lasts longer than the group
+				return err
+			}
+			waiting, cancel := context.WithTimeout(dialing, readyTime)
+			defer cancel()
+			f.rounds[i].Ready(waiting)
+			return nil
 		})
 	}
 	return group.Wait()
 }
 
-// run waits until the round is ready, gives all paths the word, and waits for their end. When ctx ends all is ended.
+// run carries a final round out. What went well is put away while others go on.
+func (c *courier) run(ctx context.Context, f *final) (proto.RoundResult, error) {
+	sum, err := f.run(ctx)
+	if err != nil {
+		f.put()
+		return sum, err
+	}
+	c.watching.Go(f.put)
+	return sum, nil
+}
+
+// run waits until the round is connected, gives all paths the word, and waits for what comes of them. When ctx ends all is ended.
 func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
-	defer f.put()
-	defer context.AfterFunc(ctx, f.cancel)()
+	defer context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })()
 	<-f.ready
 	if f.err != nil {
 		f.drop()
@@ -253,7 +272,7 @@ func (f *final) drop() {
 	if f == nil {
 		return
 	}
-	f.cancel()
+	f.cancel(transfer.ErrGivenUp)
 	<-f.ready
 	for _, r := range f.rounds {
 		if r != nil {
@@ -263,11 +282,11 @@ func (f *final) drop() {
 	f.put()
 }
 
-// put ends what is left of one whose rounds have ended.
+// put waits until nothing is left of one whose rounds are over.
 func (f *final) put() {
-	f.cancel()
-	f.end()
 	f.watching.Wait()
+	f.cancel(nil)
+	f.end()
 }
 
 // dataPath is a path that moves.

@@ -173,16 +173,20 @@ func TestTheNewestConnectionWins(t *testing.T) {
 	p.clean()
 }
 
-// slow is a runner that takes long to put an applying worker away.
+// slow is a runner that takes long to start workers, or to put them away.
 type slow struct {
 	Runner
-	release <-chan struct{}
+	start, end <-chan struct{} // nil: at once
 }
 
 func (s slow) Run(ctx context.Context, c Command) (int, error) {
+	working := c.Name == "sync-apply" || c.Name == "sync-send"
+	if working && s.start != nil {
+		<-s.start
+	}
 	status, err := s.Runner.Run(ctx, c)
-	if c.Name == "sync-apply" {
-		<-s.release
+	if working && s.end != nil {
+		<-s.end
 	}
 	return status, err
 }
@@ -190,7 +194,7 @@ func (s slow) Run(ctx context.Context, c Command) (int, error) {
 func TestTheSourceDoesNotWaitUntilTheTargetsWorkerIsPutAway(t *testing.T) {
 	p := newPair(t)
 	release := make(chan struct{})
-	p.receiver.env.Runner = slow{Exec{}, release}
+	p.receiver.env.Runner = slow{Runner: Exec{}, end: release}
 	write(t, filepath.Join(p.source, "data"), random(1<<20))
 	r := p.round(Blocks)
 	r.Final = true
@@ -211,6 +215,74 @@ func TestTheSourceDoesNotWaitUntilTheTargetsWorkerIsPutAway(t *testing.T) {
 	p.clean()
 }
 
+func TestWhatCameOfARoundIsKnownBeforeItsWorkersArePutAway(t *testing.T) {
+	p := newPair(t)
+	release := make(chan struct{})
+	p.sender.env.Runner = slow{Runner: Exec{}, end: release}
+	p.receiver.env.Runner = slow{Runner: Exec{}, end: release}
+	write(t, filepath.Join(p.source, "data"), random(1<<20))
+	r := p.round(Blocks)
+	r.Final = true
+	a, err := p.sender.Arm(t.Context(), p.dial(t.Context(), "host-a"), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := a.Run(); err != nil || res.Digest == "" {
+		t.Fatal(res, err)
+	}
+	p.same()
+	select {
+	case <-a.Done():
+		t.Error("it is said to be over while its worker is being put away")
+	default:
+	}
+	close(release)
+	<-a.Done()
+	p.serving.Wait()
+	if p.served != nil {
+		t.Error(p.served)
+	}
+	p.clean()
+}
+
+func TestARoundIsReadyWhenTheWorkersOfBothSidesAre(t *testing.T) {
+	for _, side := range []string{"source", "target"} {
+		t.Run(side, func(t *testing.T) {
+			p := newPair(t)
+			start := make(chan struct{})
+			late := slow{Runner: Exec{}, start: start}
+			if side == "source" {
+				p.sender.env.Runner = late
+			} else {
+				p.receiver.env.Runner = late
+			}
+			write(t, filepath.Join(p.source, "data"), random(1<<20))
+			a, err := p.sender.Arm(t.Context(), p.dial(t.Context(), "host-a"), p.round(Blocks))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ready := make(chan struct{})
+			go func() {
+				defer close(ready)
+				a.Ready(t.Context())
+			}()
+			select {
+			case <-ready:
+				t.Errorf("ready before the worker of the %s has started", side)
+			case <-time.After(100 * time.Millisecond):
+			}
+			close(start)
+			<-ready
+			if _, err := a.Run(); err != nil {
+				t.Error(err)
+			}
+			<-a.Done()
+			p.serving.Wait()
+			p.same()
+		})
+	}
+}
+
 func TestAnArmedRoundCanBeCancelled(t *testing.T) {
 	p := newPair(t)
 	write(t, filepath.Join(p.source, "data"), random(1<<20))
@@ -220,6 +292,9 @@ func TestAnArmedRoundCanBeCancelled(t *testing.T) {
 	}
 	a.Cancel()
 	p.serving.Wait()
+	if !errors.Is(p.served, ErrGivenUp) {
+		t.Errorf("the target was told: %v", p.served)
+	}
 	p.clean()
 }
 

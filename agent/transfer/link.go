@@ -99,6 +99,10 @@ type local struct {
 	run func(context.Context) (tree.Result, error)
 
 	said <-chan tree.Result // its good result, as soon as it has said it; nil if it says none before it ends
+
+	ready     <-chan struct{}             // closed when it waits for data, or never will; nil: the peer is not told
+	peerReady func()                      // called when the peer's does, perhaps more than once; may be nil
+	agreed    func(own, peer tree.Result) // called when both sides know that all went well, and only putting away is left; may be nil
 }
 
 // exchange carries data both ways between the local process and the one of the peer until both have told each other what came of them and the local one has ended.
@@ -119,7 +123,7 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	parts.Go(func() {
 		defer close(heard)
 		var err error
-		if peerEnd, err = l.receive(ctx, p.in); err == nil {
+		if peerEnd, err = l.receive(ctx, p); err == nil {
 			err = peerEnd.err(l.peer)
 		}
 		if err != nil {
@@ -135,7 +139,10 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	sent := make(chan struct{})
 	parts.Go(func() {
 		defer close(sent)
-		err := l.send(ctx, p.out)
+		err := l.tellReady(ctx, p.ready)
+		if err == nil {
+			err = l.send(ctx, p.out)
+		}
 		if err == nil {
 			return
 		}
@@ -164,6 +171,9 @@ func (l *link) exchange(ctx context.Context, p local) (own, peer tree.Result, er
 	}
 	select {
 	case <-heard:
+		if said && word.Cause == "" && ctx.Err() == nil && p.agreed != nil {
+			p.agreed(word.Result, peerEnd.Result)
+		}
 	case <-ctx.Done():
 	}
 	<-ended
@@ -227,6 +237,19 @@ func (l *link) move() {
 	}
 }
 
+// tellReady tells the peer when the local process is ready.
+func (l *link) tellReady(ctx context.Context, ready <-chan struct{}) error {
+	if ready == nil {
+		return nil
+	}
+	select {
+	case <-ready:
+		return l.write(frameReady, nil)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // send carries what the local process says.
 func (l *link) send(ctx context.Context, out io.ReadCloser) error {
 	defer out.Close()
@@ -253,26 +276,31 @@ func (l *link) send(ctx context.Context, out io.ReadCloser) error {
 }
 
 // receive carries what the peer says until it says that it has ended.
-func (l *link) receive(ctx context.Context, in io.WriteCloser) (end, error) {
+func (l *link) receive(ctx context.Context, p local) (end, error) {
+	in := p.in
 	defer in.Close()
 	var broken bool // the local process hears no more: it has ended, and says why itself
 	for {
-		kind, p, err := l.next()
+		kind, data, err := l.next()
 		if err != nil {
 			return end{}, err
 		}
 		switch kind {
+		case frameReady:
+			if p.peerReady != nil {
+				p.peerReady()
+			}
 		case frameData:
-			if l.limit > 0 && l.received.Load()+int64(len(p)) > l.limit {
+			if l.limit > 0 && l.received.Load()+int64(len(data)) > l.limit {
 				return end{}, fmt.Errorf("%w: more than %d bytes from the %s", ErrQuota, l.limit, l.peer)
 			}
-			l.received.Add(int64(len(p)))
+			l.received.Add(int64(len(data)))
 			l.move()
-			if err := l.rate.wait(ctx, len(p)); err != nil {
+			if err := l.rate.wait(ctx, len(data)); err != nil {
 				return end{}, err
 			}
 			if !broken {
-				_, err := in.Write(p)
+				_, err := in.Write(data)
 				broken = err != nil
 			}
 		case frameFin:
@@ -280,10 +308,10 @@ func (l *link) receive(ctx context.Context, in io.WriteCloser) (end, error) {
 			broken = true
 		case frameEnd:
 			var e end
-			if len(p) > maxMessage {
-				return end{}, fmt.Errorf("%w: an end of %d bytes", ErrProtocol, len(p))
+			if len(data) > maxMessage {
+				return end{}, fmt.Errorf("%w: an end of %d bytes", ErrProtocol, len(data))
 			}
-			if err := proto.Unmarshal(p, &e); err != nil {
+			if err := proto.Unmarshal(data, &e); err != nil {
 				return end{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 			}
 			return e, nil

@@ -57,20 +57,23 @@ func (s *Sender) Round(ctx context.Context, conn net.Conn, r Round) (proto.Round
 	if err != nil {
 		return proto.RoundResult{}, err
 	}
+	defer func() { <-a.done }()
 	return a.Run()
 }
 
-// Armed is a round that is connected, with its processes at both ends waiting for the word.
+// Armed is a round that is connected, with its processes at both ends about to wait for the word.
 type Armed struct {
 	round  Round
 	link   *link
 	begin  chan struct{}
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	since  time.Time
 
-	done      chan struct{} // closed when the following are set
-	own, peer tree.Result
-	err       error
+	ready, peerReady <-chan struct{} // closed when the process here waits, and the one there
+	known            chan struct{}   // closed when the following are set
+	own, peer        tree.Result
+	err              error
+	done             chan struct{} // closed when nothing of it is left, after known
 }
 
 // Arm does everything of a round that can be done before the source is frozen: the target's index is fetched if what is here is not of use, and the
@@ -105,36 +108,64 @@ func (s *Sender) Arm(ctx context.Context, conn net.Conn, r Round) (_ *Armed, err
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	a := &Armed{round: r, link: l, begin: begin, cancel: cancel, since: begun, done: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	peerReady := make(chan struct{})
+	p.peerReady = sync.OnceFunc(func() { close(peerReady) })
+	a := &Armed{
+		round: r, link: l, begin: begin, cancel: cancel, since: begun,
+		ready: p.ready, peerReady: peerReady, known: make(chan struct{}), done: make(chan struct{}),
+	}
+	var once sync.Once
+	know := func(own, peer tree.Result, err error) {
+		once.Do(func() {
+			a.own, a.peer, a.err = own, peer, s.explain(r, err)
+			if own.Dropped > 0 {
+				s.env.Log.Warn("the target takes no devices or set-id files", "migration", r.Migration, "path", r.Root, "entries", own.Dropped)
+			}
+			if r.Kind == Index && err == nil {
+				s.keep(k, ok.Index)
+			}
+			close(a.known)
+		})
+	}
+	p.agreed = func(own, peer tree.Result) { know(own, peer, nil) }
 	go func() {
 		defer close(a.done)
+		defer cancel(nil)
 		defer conn.Close()
-		a.own, a.peer, a.err = l.exchange(ctx, p)
-		if a.own.Dropped > 0 {
-			s.env.Log.Warn("the target takes no devices or set-id files", "migration", r.Migration, "path", r.Root, "entries", a.own.Dropped)
-		}
-		if r.Kind == Index && a.err == nil {
-			s.keep(k, ok.Index)
-		}
-		a.err = s.explain(r, a.err)
+		know(l.exchange(ctx, p))
 	}()
 	return a, nil
 }
 
-// Run gives the word and returns when the round is over.
+// Ready returns when the processes at both ends wait for the word, when they never will, or when ctx ends. Only rounds by content are waited for.
+func (a *Armed) Ready(ctx context.Context) {
+	if a.ready == nil {
+		return
+	}
+	for _, is := range []<-chan struct{}{a.ready, a.peerReady} {
+		select {
+		case <-is:
+		case <-a.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Run gives the word and returns when it is known at both ends what came of the round. When that is good, their processes may still be
+// ending, which have nothing left to do: until then, Done is not closed.
 func (a *Armed) Run() (proto.RoundResult, error) {
 	select {
-	case <-a.done: // it failed while it waited
+	case <-a.known: // it failed while it waited
 	default:
 		if a.round.Kind == Blocks || a.round.Kind == Config {
 			a.since = time.Now()
 		}
 		close(a.begin)
 	}
-	<-a.done
-	a.cancel()
+	<-a.known
 	if a.err != nil {
+		<-a.done
 		return proto.RoundResult{}, a.err
 	}
 	res := proto.RoundResult{
@@ -149,12 +180,12 @@ func (a *Armed) Run() (proto.RoundResult, error) {
 	return res, nil
 }
 
-// Done is closed when the round has ended, by its own failing as long as neither Run nor Cancel was called.
+// Done is closed when nothing is left of the round, by its own failing as long as neither Run nor Cancel was called.
 func (a *Armed) Done() <-chan struct{} { return a.done }
 
 // Cancel ends an armed round that will not run.
 func (a *Armed) Cancel() {
-	a.cancel()
+	a.cancel(ErrGivenUp)
 	<-a.done
 }
 

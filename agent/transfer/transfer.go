@@ -17,6 +17,7 @@ var (
 	ErrStale    = errors.New("a newer decision is known")
 	ErrStalled  = errors.New("the transfer does not move")
 	ErrReplaced = errors.New("a newer connection took over")
+	ErrGivenUp  = errors.New("the round is not wanted any more") // an armed one that will not run: nothing is wrong
 	ErrPeer     = errors.New("the other side failed")
 	ErrNoSpace  = tree.ErrNoSpace
 	ErrQuota    = tree.ErrQuota
@@ -31,7 +32,7 @@ var (
 func causes() []cause {
 	return []cause{
 		{"no-space", ErrNoSpace}, {"quota", ErrQuota}, {"policy", ErrPolicy}, {"no-name", ErrNoName}, {"changed", ErrChanged},
-		{"digest", ErrDigest}, {"refused", ErrRefused}, {"stale", ErrStale}, {"stalled", ErrStalled}, {"replaced", ErrReplaced}, {"protocol", ErrProtocol},
+		{"digest", ErrDigest}, {"refused", ErrRefused}, {"stale", ErrStale}, {"stalled", ErrStalled}, {"replaced", ErrReplaced}, {"given-up", ErrGivenUp}, {"protocol", ErrProtocol},
 	}
 }
 
@@ -101,6 +102,7 @@ const (
 const (
 	frameHello  = 'h' // source: hello
 	frameAccept = 'a' // target: accept
+	frameReady  = 'y' // the process of this side waits for data; before any
 	frameData   = 'd'
 	frameFin    = 'f' // no more data from this side
 	frameEnd    = 'e' // end, the last frame of this side in an exchange

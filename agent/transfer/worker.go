@@ -28,7 +28,7 @@ const (
 const (
 	frameJob    = 'j' // agent: job
 	frameGo     = 'g' // agent: begin to send
-	frameResult = 'r' // worker: end; frameData before it
+	frameResult = 'r' // worker: end; frameReady and frameData before it
 )
 
 // job tells a worker what to do.
@@ -79,6 +79,9 @@ func (j job) do(ctx context.Context, in *frame.Reader, out *dataWriter) (tree.Re
 		return tree.Result{}, err
 	}
 	defer index.Close()
+	if err := out.frame(frameReady, nil); err != nil {
+		return tree.Result{}, err
+	}
 	switch j.Work {
 	case workSend:
 		if kind, _, err := in.Next(); err != nil || kind != frameGo {
@@ -114,12 +117,16 @@ type dataWriter struct {
 	w  io.Writer
 }
 
-func (d *dataWriter) Write(p []byte) (int, error) {
+func (d *dataWriter) frame(kind byte, p []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return frame.Write(d.w, kind, p)
+}
+
+func (d *dataWriter) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n := min(len(p)-done, maxData)
-		if err := frame.Write(d.w, frameData, p[done:done+n]); err != nil {
+		if err := d.frame(frameData, p[done:done+n]); err != nil {
 			return done, err
 		}
 		done += n
@@ -160,14 +167,16 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 	if tee == nil {
 		tee = io.Discard
 	}
-	result := make(chan tree.Result, 1)
+	result, ready := make(chan tree.Result, 1), make(chan struct{})
 	run := func(ctx context.Context) (tree.Result, error) {
 		var parts sync.WaitGroup
 		var said end
 		var sayErr error
 		parts.Go(func() {
 			defer stdoutR.Close()
-			said, sayErr = fromWorker(stdoutR, io.MultiWriter(tee, outW))
+			isReady := sync.OnceFunc(func() { close(ready) })
+			said, sayErr = fromWorker(stdoutR, io.MultiWriter(tee, outW), isReady)
+			isReady() // or never will be
 			if sayErr == nil && said.Cause == "" {
 				result <- said.Result
 			}
@@ -212,11 +221,14 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 	if j.Work != workApply {
 		l.in = discard{}
 	}
+	if j.Work == workSend || j.Work == workApply {
+		l.ready = ready
+	}
 	return l, nil
 }
 
-// fromWorker passes on what a worker says until it says its result.
-func fromWorker(r io.Reader, to io.Writer) (end, error) {
+// fromWorker passes on what a worker says until it says its result, and calls ready when it says that it is.
+func fromWorker(r io.Reader, to io.Writer, ready func()) (end, error) {
 	in := frame.NewReader(r, frame.Max)
 	var lost error // nobody listens any more; what the worker says of itself still counts
 	for {
@@ -228,6 +240,8 @@ func fromWorker(r io.Reader, to io.Writer) (end, error) {
 			return end{}, err
 		}
 		switch kind {
+		case frameReady:
+			ready()
 		case frameData:
 			if lost == nil {
 				_, lost = to.Write(p)
