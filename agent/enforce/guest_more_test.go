@@ -118,6 +118,15 @@ func TestGuestCommandsRunConfinedAsTheirUser(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(dir, "x")); err != nil || string(text) != "hello\n" {
 		t.Errorf("%q %v", text, err)
 	}
+	// bash reaches for a port where nobody listens: with a network it is refused, without one there is no such socket.
+	lonely := systemd.RunSpec{Command: []string{"/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9"}, User: "nobody"}
+	if r := run(lonely); r.OK() || !strings.Contains(r.Output, "refused") {
+		t.Errorf("with a network: %+v", r)
+	}
+	lonely.NoNetwork = true
+	if r := run(lonely); r.OK() || !strings.Contains(r.Output, "not supported") {
+		t.Errorf("without a network: %+v", r)
+	}
 	slow := sh("nobody", "sleep 60")
 	slow.Timeout = 300 * time.Millisecond
 	if r := run(slow); r.OK() || r.Why != "timeout" {
@@ -163,6 +172,30 @@ func TestGuestACommandEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := b.bus.Unit(t.Context(), spec.Unit); !errors.Is(err, systemd.ErrNoUnit) {
 		t.Errorf("the unit remains: %v", err)
+	}
+}
+
+func TestGuestACommandGoesOnByItself(t *testing.T) {
+	b := newBench(t)
+	spec := systemd.RunSpec{Unit: "glidepath_test-run.service", User: "nobody", Command: []string{"/bin/sleep", "600"}}
+	for range 2 { // the second finds it there
+		if err := b.bus.StartTransient(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.eventually("it runs", 30*time.Second, func() bool {
+		u, err := b.bus.Unit(t.Context(), spec.Unit)
+		return err == nil && u.ActiveState == "active"
+	})
+	if err := b.bus.Kill(t.Context(), spec.Unit); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("it is gone, though it failed", 30*time.Second, func() bool {
+		_, err := b.bus.Unit(t.Context(), spec.Unit)
+		return errors.Is(err, systemd.ErrNoUnit)
+	})
+	if err := b.bus.Kill(t.Context(), spec.Unit); err != nil {
+		t.Errorf("kill what is not there: %v", err)
 	}
 }
 

@@ -104,11 +104,12 @@ func (b *Bus) Restart(ctx context.Context, unit string) error {
 
 // refused tells whether a start that systemd calls done was none. systemd may have forgotten by now why a unit does not run.
 func (b *Bus) refused(ctx context.Context, unit string) error {
-	u, err := b.Brief(ctx, unit)
-	if err != nil || u.ActiveState != "inactive" {
+	running, err := b.Running(ctx, []string{unit}) // is had quickly
+	if err != nil || running[unit] {
 		return err
 	}
-	if u, err = b.Unit(ctx, unit); err != nil {
+	u, err := b.Unit(ctx, unit)
+	if err != nil {
 		return err
 	}
 	if u.ActiveState == "inactive" && (u.Result == "exec-condition" || isService(unit) && u.Type != "oneshot") {

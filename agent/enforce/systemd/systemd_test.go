@@ -74,7 +74,7 @@ func TestRunSpecIsRefusedWithoutAUserOrAnAbsolutePath(t *testing.T) {
 func TestACommandKeepsOnlyTheCapabilitiesThatAreNamed(t *testing.T) {
 	find := func(s RunSpec, name string) any {
 		t.Helper()
-		for _, p := range s.properties(os.Stderr) {
+		for _, p := range s.properties() {
 			if p.Name == name {
 				return p.Value.Value()
 			}

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // RunSpec is a command that runs to its end in a unit of its own, as its own user, confined: the file system is read-only
@@ -26,7 +28,7 @@ type RunSpec struct {
 	Writable    []string      // paths that it may write
 	Hidden      []string      // paths that it may not even see
 	Caps        []uintptr     // unix.CAP_…: what it keeps; none by default
-	NoNetwork   bool          // without any network but a loopback of its own
+	NoNetwork   bool          // it can open no sockets but those of this host
 	Timeout     time.Duration // it is stopped then; none if 0
 	MemoryMax   int64         // bytes; no limit if 0
 	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
@@ -73,7 +75,10 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	done := make(chan string, 1)
 	// Not cut short by ctx: systemd would run the command all the same, and nobody would know.
 	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
-	_, err = conn.StartTransientUnitContext(starting, spec.Unit, "fail", spec.properties(in), done)
+	captured := spec
+	captured.Stdout, captured.Stderr = cmp.Or(spec.Stdout, in), cmp.Or(spec.Stderr, in)
+	// A oneshot's start job ends with its process: its result is the command's.
+	_, err = conn.StartTransientUnitContext(starting, spec.Unit, "fail", append(captured.properties(), dbus.PropType("oneshot")), done)
 	late := starting.Err() != nil
 	cancel()
 	_ = in.Close()
@@ -103,6 +108,39 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 		result.Output = <-tail
 	}
 	return result, err
+}
+
+// StartTransient starts a command in a unit of its own, which goes on by itself, and after the caller's own end. What it writes goes to the journal.
+// One that runs already is left alone. No unit remains of one that has ended.
+func (b *Bus) StartTransient(ctx context.Context, spec RunSpec) error {
+	if err := spec.valid(); err != nil {
+		return err
+	}
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return err
+	}
+	properties := append(spec.properties(), dbus.PropType("exec"), prop("CollectMode", "inactive-or-failed"))
+	var e godbus.Error
+	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", properties, nil)
+	if err != nil && !(errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.UnitExists") {
+		return fmt.Errorf("start %s: %w", spec.Unit, err)
+	}
+	return nil
+}
+
+// Kill kills all processes of a unit at once. One that does not run has none.
+func (b *Bus) Kill(ctx context.Context, unit string) error {
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return err
+	}
+	var e godbus.Error
+	err = conn.KillUnitWithTarget(ctx, unit, dbus.All, int32(unix.SIGKILL))
+	if err != nil && !(errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.systemd1.NoSuchProcess")) {
+		return fmt.Errorf("kill %s: %w", unit, err)
+	}
+	return nil
 }
 
 // autopsy reads how a command failed, and lets systemd forget the unit, also when nobody waits for the answer any more.
@@ -177,23 +215,14 @@ func (s RunSpec) valid() error {
 	return nil
 }
 
-// properties puts the spec into systemd's words. A oneshot's start job ends with its process: its result is the command's.
-func (s RunSpec) properties(output *os.File) []dbus.Property {
+// properties puts the spec into systemd's words.
+func (s RunSpec) properties() []dbus.Property {
 	var caps uint64
 	for _, c := range s.Caps {
 		caps |= 1 << c
 	}
-	stdout := s.Stdout
-	if stdout == nil {
-		stdout = output
-	}
-	stderr := s.Stderr
-	if stderr == nil {
-		stderr = output
-	}
 	p := []dbus.Property{
 		dbus.PropDescription(s.Description),
-		dbus.PropType("oneshot"),
 		dbus.PropExecStart(s.Command, false), // false: a failure counts; the library's name for it says the opposite
 		prop("User", s.User),
 		prop("Environment", s.Env),
@@ -212,14 +241,17 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 		prop("ProtectKernelTunables", true),
 		prop("RestrictRealtime", true),
 		prop("LockPersonality", true),
-		prop("PrivateNetwork", s.NoNetwork),
 		prop("ReadWritePaths", s.Writable),
 		prop("InaccessiblePaths", s.Hidden),
-		prop("StandardOutputFileDescriptor", godbus.UnixFD(stdout.Fd())),
-		prop("StandardErrorFileDescriptor", godbus.UnixFD(stderr.Fd())),
 	}
-	if s.Stdin != nil {
-		p = append(p, prop("StandardInputFileDescriptor", godbus.UnixFD(s.Stdin.Fd())))
+	for name, file := range map[string]*os.File{"StandardInput": s.Stdin, "StandardOutput": s.Stdout, "StandardError": s.Stderr} {
+		if file != nil {
+			p = append(p, prop(name+"FileDescriptor", godbus.UnixFD(file.Fd())))
+		}
+	}
+	if s.NoNetwork {
+		// Not PrivateNetwork: to make and remove a namespace takes the kernel's one lock of all interfaces and addresses, and a move of an address waits for it.
+		p = append(p, prop("RestrictAddressFamilies", allowList{true, []string{"AF_UNIX"}}), prop("SystemCallArchitectures", []string{"native"}))
 	}
 	if s.Dir != "" {
 		p = append(p, prop("WorkingDirectory", s.Dir))
@@ -237,6 +269,12 @@ func (s RunSpec) properties(output *os.File) []dbus.Property {
 		p = append(p, dbus.PropSlice(s.Slice))
 	}
 	return p
+}
+
+// allowList is systemd's form of a set, (bas): what it allows, or, if not Allow, forbids.
+type allowList struct {
+	Allow bool
+	Names []string
 }
 
 func prop(name string, value any) dbus.Property {

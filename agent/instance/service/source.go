@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,10 +152,8 @@ func (j *job) freeze(ctx context.Context) error {
 	if err := j.step("record", func() (err error) { r, err = j.change(fence.Record.Freeze); return err }); err != nil {
 		return err
 	}
-	if err := j.still(ctx, r); err != nil {
-		return err
-	}
-	return j.step("flush data", func() error { return flush(r.Spec.Service.Data) })
+	// What the kernel still holds of its data needs no disk yet: the final round reads it, and so does a thaw.
+	return j.still(ctx, r)
 }
 
 // still takes the address off this host and stops the unit with all that could start it.
@@ -178,11 +177,14 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	return j.step("stop", func() error { return j.stopIn(ctx, unit(r), u.ControlGroup) })
 }
 
-// flush writes what the kernel still holds of the data's file systems to their disks.
+// flush writes what the kernel still holds of the data's file systems to their disks. Data that are not there any more are passed over.
 func flush(paths []string) error {
 	done := map[uint64]bool{}
 	for _, path := range paths {
 		dev, err := device(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("flush data: %w", err)
 		}
@@ -255,7 +257,12 @@ func (j *job) retire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.step("retain data", func() error { return j.retain(r, &s) }); err != nil {
+	if err := j.step("retain data", func() error {
+		if err := flush(r.Spec.Service.Data); err != nil {
+			return err
+		}
+		return j.retain(r, &s)
+	}); err != nil {
 		return err
 	}
 	return j.step("give up limits", func() error {

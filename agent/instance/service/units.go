@@ -114,6 +114,11 @@ func (d *Driver) stopIn(ctx context.Context, name, group string) error {
 	if err := d.Systemd.Stop(ctx, name); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return err
 	}
+	if group != "" {
+		if populated, err := d.populated(group); err != nil || !populated {
+			return err
+		}
+	}
 	running, err := d.Systemd.Running(ctx, []string{name})
 	if err != nil {
 		return err
