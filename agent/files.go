@@ -98,10 +98,10 @@ func credentials(dir pki.Dir) (*pki.Credentials, error) {
 	return creds, nil
 }
 
-// mayRunCommand is what a unit's drop-in asks. It names the directory, so that it needs no configuration to answer.
-func mayRunCommand(self string, cfg Config) string {
+// ownCommand is a command of this program that needs no configuration: may-run, which a unit's drop-in asks, and guard. It names the directory.
+func ownCommand(self, name string, cfg Config) []string {
 	if cfg.DataDir == DefaultDataDir {
-		return self + " may-run"
+		return []string{self, name}
 	}
-	return self + " may-run --data-dir " + cfg.DataDir
+	return []string{self, name, "--data-dir", cfg.DataDir}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/glidepath/glidepath/agent/enforce"
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
@@ -42,7 +43,7 @@ func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	limits := enforce.Default()
-	limits.MayRun = mayRunCommand(self, cfg)
+	limits.MayRun = strings.Join(ownCommand(self, "may-run", cfg), " ")
 	enforcer := enforce.Open(limits, bus)
 	defer enforcer.Close()
 	for _, r := range records {

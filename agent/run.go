@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -108,7 +109,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	limits.MayRun, limits.Device = mayRunCommand(self, cfg), iface
+	limits.MayRun, limits.Device = strings.Join(ownCommand(self, "may-run", cfg), " "), iface
 	enforcer := enforce.Open(limits, bus)
 	closers.add(enforcer.Close)
 	if _, here.missing, err = enforcer.Probe(); err != nil {
@@ -119,6 +120,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	client := &lateCaller{}
 	driver := service.New(service.Config{
 		Host: name, DataDir: cfg.path(driverDir), KeepDir: cfg.keepDir(), Root: "/", CgroupRoot: limits.CgroupRoot, Interface: iface,
+		Guard: ownCommand(self, "guard", cfg),
 		Files: durable.OS{}, Fence: fences, Allow: allowed, Systemd: service.Host{Bus: bus}, Limits: enforcer,
 		Addresses: address.New(iface, cfg.RunDir), Permits: permits{client}, Log: log.With("component", "service"),
 	})
@@ -232,7 +234,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		if peer.Kind != pki.Agent {
 			return fmt.Errorf("%s sends no instances' data", peer.Identity)
 		}
-		return receiver.Serve(ctx, conn, peer.Name)
+		err := receiver.Serve(ctx, conn, peer.Name)
+		if errors.Is(err, transfer.ErrGivenUp) {
+			log.Debug("a final round that was prepared is not run", "error", err)
+			return nil
+		}
+		return err
 	})
 	refuser := &refuser{refused: driver.Refused, source: gate.Source, close: gate.Close, log: log.With("component", "direct")}
 	server.Handle(wire.RPC, wire.Mutual, refuser.serve)

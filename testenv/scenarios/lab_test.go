@@ -315,7 +315,7 @@ func (tr *trial) footprint(host string) []string {
 		find /var/lib/redis -mindepth 0 -maxdepth 1 -printf '%p %u:%g %m\n' 2>/dev/null | sort || true
 		ip -oneline address | grep -o 'inet 10.77.0.60/[0-9]*' || true
 		find /sys/fs/bpf -mindepth 1 2>/dev/null | sort || true
-		systemctl list-units --plain --no-legend 'glidepath-*' | cut -d' ' -f1 | grep -v glidepath-agent || true
+		systemctl list-units --plain --no-legend 'glidepath[-_]*' | cut -d' ' -f1 | grep -v glidepath-agent || true
 		for cgroup in /sys/fs/cgroup/system.slice/redis-server.service; do test -e $cgroup && echo $cgroup; done || true
 		pgrep -a redis-server | cut -d' ' -f2- || true`)
 	must(tr.T, err)
@@ -352,12 +352,12 @@ func (tr *trial) moved() {
 	tr.Helper()
 	for _, line := range tr.footprint(tr.source) {
 		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") ||
-			strings.HasPrefix(line, "glidepath-") {
+			strings.HasPrefix(line, "glidepath") {
 			tr.Errorf("%s, which gave the instance away, still has: %s", tr.source, line)
 		}
 	}
 	for _, line := range tr.footprint(tr.target) {
-		if strings.HasPrefix(line, "glidepath-") {
+		if strings.HasPrefix(line, "glidepath") {
 			tr.Errorf("%s, which has the instance now, still has: %s", tr.target, line)
 		}
 	}

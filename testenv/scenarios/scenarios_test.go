@@ -37,6 +37,7 @@ func TestScenarios(t *testing.T) {
 		{"the target is cut off while data are copied", cutWhen("copying", copying)},
 		{"the target is cut off between freeze and commit", cutWhen("frozen", decided(proto.DecideFreeze))},
 		{"the target is cut off while it starts the instance", cutWhen("committed", decided(proto.DecideCommit))},
+		{"the target's agent hangs while the instance starts", agentHangs},
 		{"the leader is killed while data are copied", leaderKilled("copying", copying)},
 		{"the leader is killed during the switch", leaderKilled("frozen", decided(proto.DecideFreeze))},
 		{"all coordinators are away for a minute", coordinatorsAway},
@@ -151,14 +152,24 @@ func (tr *trial) kernelFollowsTheDocument() {
 	tr.Logf("scheduled cpu=%dm memory=%d, in the kernel cpu=%dm memory=%d", said[resource.CPU], said[resource.Memory], held[resource.CPU], held[resource.Memory])
 }
 
-// unhealthy: aborted, the source serves again, nothing is left on the target.
-func unhealthy(tr *trial) {
+// breakHealth makes the unit listen where nobody looks for it, on the target, and returns what takes that back.
+func (tr *trial) breakHealth() (mend func()) {
+	tr.Helper()
 	const folder = "/run/systemd/system/redis-server.service.d"
 	host := tr.f.Host(tr.target)
 	_, err := host.Shell(tr.ctx, "mkdir -p "+folder+" && printf '[Service]\\nExecStart=\\n"+
 		"ExecStart=/usr/bin/redis-server /etc/redis/redis.conf --port 6380 --supervised systemd --daemonize no\\n' >"+folder+"/90-broken.conf && systemctl daemon-reload")
 	must(tr.T, err)
 	tr.prints[tr.target] = tr.footprint(tr.target)
+	return func() {
+		_, err := host.Shell(tr.ctx, "rm "+folder+"/90-broken.conf && systemctl daemon-reload")
+		must(tr.T, err)
+	}
+}
+
+// unhealthy: aborted, the source serves again, nothing is left on the target.
+func unhealthy(tr *trial) {
+	defer tr.breakHealth()()
 	m := tr.when(tr.migrate().ID, "ended", ended)
 	failed := slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
 		return o.Kind == proto.OpStart && o.Result != nil && o.Result.Error != nil && o.Result.Error.Code == proto.FaultUnhealthy
@@ -170,8 +181,33 @@ func unhealthy(tr *trial) {
 		tr.Errorf("it serves on %s", host)
 	}
 	tr.nothingLeft()
-	_, err = host.Shell(tr.ctx, "rm "+folder+"/90-broken.conf && systemctl daemon-reload")
-	must(tr.T, err)
+}
+
+// agentHangs: when its permit has run out the instance is ended on the target, though its agent does nothing, before the source gets it back.
+func agentHangs(tr *trial) {
+	defer tr.breakHealth()() // it goes on starting
+	host := tr.f.Host(tr.target)
+	running := func() (bool, error) {
+		out, err := host.Shell(tr.ctx, "pgrep -x redis-server || true")
+		return strings.TrimSpace(out) != "", err
+	}
+	m := tr.migrate()
+	tr.wait("the instance starts on the target", moveWithin, running)
+	signal := func(name string) {
+		_, err := host.Exec(tr.ctx, "systemctl", "kill", "--signal="+name, "--kill-whom=main", "glidepath-agent.service")
+		must(tr.T, err)
+	}
+	signal("STOP")
+	defer signal("CONT") // also of a test that fails
+	tr.wait("its guard ends it", 30*time.Second, func() (bool, error) {
+		is, err := running()
+		return !is, err
+	})
+	if host := tr.serves(serveWithin); host != tr.source {
+		tr.Errorf("it serves on %s", host)
+	}
+	signal("CONT")
+	tr.settled(m.ID)
 }
 
 // settled waits for the end of a move that met with a fault, and checks that all is in order on either side.

@@ -106,6 +106,23 @@ func mayRunCommand() *cobra.Command {
 	return cmd
 }
 
+func guardCommand(stderr io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "guard INSTANCE", Short: "end an instance that outlives its permit", Args: usage(cobra.ExactArgs(1)), Hidden: true,
+		Long: "Waits while an instance is starting on this host, and ends it when its permit has run out and the agent does not. The\n" +
+			"agent begins one in a unit of its own for each instance that starts.",
+	}
+	dir := cmd.Flags().String("data-dir", agent.DefaultDataDir, "the agent's data `directory`")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ended, err := agent.Guard(cmd.Context(), agent.Config{DataDir: *dir}, args[0])
+		for _, unit := range ended {
+			fmt.Fprintf(stderr, "%s was stopped: the permit of instance %s had run out, and the agent did not stop it: see journalctl -u glidepath-agent\n", unit, args[0])
+		}
+		return err
+	}
+	return cmd
+}
+
 func liftCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "lift", Short: "take all limits off this host's instances", Args: usage(cobra.NoArgs), Hidden: true,

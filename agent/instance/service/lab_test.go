@@ -316,6 +316,8 @@ func (s labSystemd) RunTransient(context.Context, systemd.RunSpec) (systemd.RunR
 	return systemd.RunResult{}, errors.New("nothing is run here")
 }
 
+func (s labSystemd) StartTransient(context.Context, systemd.RunSpec) error { return nil }
+
 type labLimits struct{ h *labHost }
 
 func (l labLimits) Attach(_ context.Context, t enforce.Target) (enforce.Attached, error) {

@@ -34,6 +34,7 @@ type Systemd interface {
 	Enable(ctx context.Context, unit string) error
 	Disable(ctx context.Context, unit string) error
 	RunTransient(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error)
+	StartTransient(ctx context.Context, spec systemd.RunSpec) error
 }
 
 // Limits writes and removes the drop-in that asks may-run, and limits with it. *enforce.Enforcer is the real one.
@@ -66,6 +67,8 @@ type Config struct {
 	Root       string // where the host's configuration is looked for; / but in tests
 	CgroupRoot string // the cgroup v2 hierarchy
 	Interface  string // where addresses are announced, for words to people
+
+	Guard []string // the command that guards an instance's permit; the instance is its last argument
 
 	Files     durable.FS
 	Fence     *fence.Store

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/proto"
 	"golang.org/x/sync/errgroup"
@@ -199,6 +201,12 @@ func (d *Driver) keepPermits(ctx context.Context, group *errgroup.Group) {
 // keepPermit renews an instance's permit until it is no longer starting. When that does not succeed in time, or is refused, the instance is
 // ended for good: it may be running elsewhere by then.
 func (d *Driver) keepPermit(ctx context.Context, instance string) {
+	if err := d.Systemd.StartTransient(ctx, systemd.RunSpec{
+		Unit: "glidepath_guard-" + instance + ".service", Description: "Glidepath: ends " + instance + " if it outlives its permit",
+		Command: append(slices.Clone(d.Guard), instance), User: "root",
+	}); err != nil {
+		d.Log.Warn("nothing ends an instance that is starting if this agent does not", "instance", instance, "error", err)
+	}
 	wait := permitEvery
 	for {
 		now, err := fence.Now()
