@@ -111,7 +111,7 @@ func getMigration(c *call) (any, error) {
 	return m, err
 }
 
-// abortMigration gives a migration up. It is refused once the target has served clients.
+// abortMigration gives a migration up. Once the target has served clients that is refused, unless their loss is accepted.
 func abortMigration(c *call) (any, error) {
 	m, err := c.migration()
 	if err != nil {
@@ -127,7 +127,11 @@ func abortMigration(c *call) (any, error) {
 		in.Reason = "by the word of " + c.who.Actor()
 	}
 	i, _ := c.view.Instance(m.Instance)
-	if _, err := c.propose(&proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}); err != nil {
+	var decision proto.Body = &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
+	if in.AcceptLoss {
+		decision = &proto.AcceptLoss{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
+	}
+	if _, err := c.propose(decision); err != nil {
 		return nil, err
 	}
 	m, _ = c.view.Migration(m.ID)

@@ -128,9 +128,11 @@ type PlanRequest struct {
 	Fence    uint64 `json:"fence,omitempty"`  // of the instance, as a plan that was looked at had it: refused if another decision came since; 0: any
 }
 
-// AbortRequest gives up a migration that is not confirmed.
+// AbortRequest gives up a migration: one that is not confirmed, at no loss; or, if AcceptLoss is set, one that is, whose target died for
+// good. Then the source goes on with the data that it kept, and what was acknowledged on the target is lost.
 type AbortRequest struct {
-	Reason string `json:"reason,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	AcceptLoss bool   `json:"accept_loss,omitempty"`
 }
 
 // MigrationStatus is how a migration is, without its plan and its operations.

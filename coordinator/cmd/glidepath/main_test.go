@@ -155,7 +155,7 @@ func untilWatched(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// drive complete|abort walks migrations of cache-1 to their end, as an executor does.
+// drive complete|abort|serve walks migrations of cache-1 to their end, or until the target serves, as an executor does.
 func drive(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*apitest.Fleet)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -167,7 +167,7 @@ func drive(ts *testscript.TestScript, _ bool, args []string) {
 		defer close(stopped)
 		for {
 			changed := f.Changed()
-			if next := step(f, args[0] == "abort"); next != nil {
+			if next := step(f, args[0]); next != nil {
 				f.Must(next)
 				continue
 			}
@@ -178,10 +178,19 @@ func drive(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 	}()
+	for args[0] == "serve" {
+		changed := f.Changed()
+		if i, _ := f.View().Instance("cache-1"); i.Migration != "" {
+			if m, _ := f.View().Migration(i.Migration); m.Phase == proto.PhaseSettle {
+				return
+			}
+		}
+		<-changed
+	}
 }
 
 // step returns the next decision on the one migration that is going on.
-func step(f *apitest.Fleet, abort bool) proto.Body {
+func step(f *apitest.Fleet, how string) proto.Body {
 	view := f.View()
 	i, _ := view.Instance("cache-1")
 	m, ok := view.Migration(i.Migration)
@@ -189,11 +198,13 @@ func step(f *apitest.Fleet, abort bool) proto.Body {
 		return nil
 	}
 	switch {
+	case i.State == proto.InstanceThawing:
+		return &proto.MigrationThaw{Migration: m.ID, Fence: i.Fence}
 	case m.Phase == proto.PhaseUndo:
 		return &proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted}
 	case m.Phase == proto.PhasePrepare:
 		return &proto.MigrationAdvance{Migration: m.ID, From: proto.PhasePrepare, To: proto.PhaseCopy}
-	case m.Phase == proto.PhaseCopy && abort:
+	case m.Phase == proto.PhaseCopy && how == "abort":
 		return &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: "the health check did not pass"}
 	case m.Phase == proto.PhaseCopy:
 		return &proto.MigrationFreeze{Migration: m.ID, Fence: i.Fence}
@@ -203,7 +214,7 @@ func step(f *apitest.Fleet, abort bool) proto.Body {
 		return &proto.MigrationConfirm{Migration: m.ID, Fence: i.Fence, Until: timeline.Of(time.Now().Add(time.Hour))}
 	case m.Phase == proto.PhaseWarm:
 		return &proto.MigrationAdvance{Migration: m.ID, From: proto.PhaseWarm, To: proto.PhaseSettle}
-	case m.Phase == proto.PhaseSettle:
+	case m.Phase == proto.PhaseSettle && how != "serve":
 		return &proto.MigrationComplete{Migration: m.ID, Fence: i.Fence}
 	}
 	return nil

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -50,7 +53,7 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 
 func migrationCommand(a *app) *cobra.Command {
 	var instance, reason string
-	var active bool
+	var active, loss, yes bool
 	list := &cobra.Command{
 		Use: "list", Short: "List migrations", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,15 +81,54 @@ func migrationCommand(a *app) *cobra.Command {
 	}
 	abort := &cobra.Command{
 		Use: "abort MIGRATION", Short: "Give a migration up before its target serves: at no loss", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		Long: "Gives a migration up. As long as its target has served nobody, the source goes on, and nothing is lost.\n\n" +
+			"Once the target serves, only it has what clients wrote since. If it died for good, --accept-loss gives that up: the\n" +
+			"source goes on with the data it kept. Without --yes it says how old those are, and changes nothing. Should the target\n" +
+			"come back, it is made to give the instance away, and what was written there goes to its retention folder.",
+		Example: "  glidepath migration abort 01JD8Z4QK3\n  glidepath migration abort 01JD8Z4QK3 --accept-loss\n  glidepath migration abort 01JD8Z4QK3 --accept-loss --yes --reason 'host-b burnt down'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd.Context(), a, "POST", path("migrations", args[0], "abort"), v1.AbortRequest{Reason: reason}, func(m v1.MigrationStatus) error {
+			if yes && !loss {
+				return usagef("--yes goes with --accept-loss")
+			}
+			if loss && !yes {
+				return a.explainLoss(cmd.Context(), args[0])
+			}
+			return show(cmd.Context(), a, "POST", path("migrations", args[0], "abort"), v1.AbortRequest{Reason: reason, AcceptLoss: loss}, func(m v1.MigrationStatus) error {
 				a.say("Migration %s is being undone: %s goes on on %s", m.ID, m.Instance, m.Source)
 				return nil
 			})
 		},
 	}
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	abort.Flags().BoolVar(&loss, "accept-loss", false, "go back to the source although the target has served: what was written there is lost")
+	abort.Flags().BoolVar(&yes, "yes", false, "with --accept-loss: do it")
 	return group("migration", "Migrations: moves of instances", list, one, watch, abort)
+}
+
+// explainLoss says what would be lost by going back to the source of a migration whose target has served, and how to do it all the same.
+func (a *app) explainLoss(ctx context.Context, id string) error {
+	m, err := ask[proto.Migration](ctx, a, "GET", path("migrations", id), nil)
+	if err != nil {
+		return err
+	}
+	if !m.Active() || !m.Confirmed() {
+		return &v1.Error{
+			Code: v1.CodeRefused, Message: fmt.Sprintf("there is no loss to accept: migration %s is in phase %s, and %s has served nobody in it, or it has ended", m.ID, m.Phase, m.Target),
+			Remedy: "see `glidepath migration show " + m.ID + "`; abort it without --accept-loss, or migrate the instance back",
+		}
+	}
+	var frozen timeline.Time
+	for _, d := range m.Decisions {
+		if d.Kind == proto.DecideFreeze {
+			frozen = d.At
+		}
+	}
+	return &v1.Error{
+		Code: v1.CodeRefused,
+		Message: fmt.Sprintf("%s has served clients of %s. The data that %s kept are from %s, %s ago: all that was written since is on %s alone, and would be lost", m.Target, m.Instance, m.Source,
+			frozen.Std().Format(time.DateTime+" UTC"), timeline.Of(time.Now()).Sub(frozen).Round(time.Second), m.Target),
+		Remedy: fmt.Sprintf("bring %s back if it can be; if it is lost for good: glidepath migration abort %s --accept-loss --yes", m.Target, m.ID),
+	}
 }
 
 func (a *app) printMigrations(l v1.List[v1.MigrationStatus]) error {
