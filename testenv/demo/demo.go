@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		Name: Name, Debs: o.Debs, GridStep: gridStep, Probation: probation, Keep: o.Keep, Progress: d.screen.wait,
 	})
 	if err != nil {
-		return err
+		return cut(ctx, err)
 	}
 	kept := false
 	defer func() {
@@ -95,10 +95,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	if err := d.show(ctx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err() // whatever it was that was cut short
-		}
-		return err
+		return cut(ctx, err)
 	}
 	d.report.Took = time.Since(began).Milliseconds()
 	if err := d.writeReport(); err != nil {
@@ -113,6 +110,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.screen.wait("")
 	d.screen.say("Done in %s.", time.Since(began).Round(time.Second))
 	return nil
+}
+
+// cut is the error of what ctx may have cut short, whatever failed by it.
+func cut(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // show runs the steps. Whatever it starts has ended when it returns.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/glidepath/glidepath/testenv/demo"
@@ -23,12 +24,26 @@ func main() {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "glidepath-demo: interrupted; everything is removed")
+		stop() // a second Ctrl-C is not held up by what looks after the first
+		interrupted(context.WithoutCancel(ctx))
 		os.Exit(exitInterrupted)
 	default:
 		fmt.Fprintln(os.Stderr, "glidepath-demo:", err)
 		os.Exit(1)
 	}
+}
+
+// interrupted says what is left.
+func interrupted(ctx context.Context) {
+	fleets, err := vm.List(ctx)
+	if slices.ContainsFunc(fleets, func(f vm.FleetInfo) bool { return f.Name == demo.Name }) {
+		err = errors.Join(err, fmt.Errorf("something is left: %s -down removes it", os.Args[0]))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "glidepath-demo: interrupted:", err)
+		return
+	}
+	fmt.Fprintln(os.Stderr, "glidepath-demo: interrupted; everything is removed")
 }
 
 func run(ctx context.Context, args []string) error {
