@@ -1,9 +1,11 @@
 package durable
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // FS is the part of a file system that this package writes through. OS is the real one; crashfs.FS loses power on demand.
@@ -48,7 +50,7 @@ func (OS) Create(name string, perm fs.FileMode) (File, error) {
 // Open implements FS.
 func (OS) Open(name string) (File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if os.IsPermission(err) {
+	if os.IsPermission(err) || errors.Is(err, syscall.EROFS) {
 		f, err = os.Open(name)
 	}
 	return wrap(f, err)
