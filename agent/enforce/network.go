@@ -1,7 +1,13 @@
 package enforce
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 
 	"github.com/glidepath/glidepath/agent/enforce/netlimit"
 )
@@ -25,12 +31,29 @@ type network interface {
 	unpace(device string) error
 }
 
-// pinned keeps the programs of each instance in a folder of the BPF file system.
-type pinned struct{ dir string }
+// pinned keeps the programs of each instance in a folder of the BPF file system, which goes with the last of them.
+type pinned struct {
+	dir string
+	mu  sync.Mutex // one comes while another goes
+}
 
-func (p pinned) open(instance string) (pacer, error) {
+func (p *pinned) open(instance string) (pacer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return netlimit.Open(filepath.Join(p.dir, instance))
 }
-func (p pinned) remove(instance string) error { return netlimit.Remove(filepath.Join(p.dir, instance)) }
-func (p pinned) pace(device string) error     { return netlimit.Pace(device) }
-func (p pinned) unpace(device string) error   { return netlimit.Unpace(device) }
+
+func (p *pinned) remove(instance string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := netlimit.Remove(filepath.Join(p.dir, instance)); err != nil {
+		return err
+	}
+	if err := os.Remove(p.dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the folder for pinned programs: %w", err)
+	}
+	return nil
+}
+
+func (p *pinned) pace(device string) error   { return netlimit.Pace(device) }
+func (p *pinned) unpace(device string) error { return netlimit.Unpace(device) }
