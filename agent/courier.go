@@ -33,17 +33,18 @@ type courier struct {
 	watching sync.WaitGroup    // what puts finals away that have ended while they waited
 }
 
-// readyTime is how long the processes of a final round may take to start before it is run all the same.
-const readyTime = 15 * time.Second
+// readyTime is how long an early round waits for the processes of its final one.
+const readyTime = 5 * time.Second
 
-// final is a final round: when it is ready, connected, with its processes waiting at both ends for the word.
+// final is a final round. It may be run when it is connected; it is ready when its processes at both ends wait for the word.
 type final struct {
-	token  fence.Token
-	cancel context.CancelCauseFunc
-	ready  chan struct{} // closed when the following are set
-	rounds []*transfer.Armed
-	err    error
+	token     fence.Token
+	cancel    context.CancelCauseFunc
+	connected chan struct{} // closed when the following are set
+	rounds    []*transfer.Armed
+	err       error
 
+	ready    chan struct{} // closed when nothing more is to be gained by waiting
 	ended    chan struct{} // closed when it could not be made ready, when a round of it has ended, and when it has run or was dropped
 	end      func()        // closes it
 	watching sync.WaitGroup
@@ -187,17 +188,24 @@ func (c *courier) take(migration string) *final {
 // prepare begins to connect every path's final round, once the one before is put away. What it returns must be run or dropped: both wait for it.
 func (c *courier) prepare(op proto.Operation, before *final) *final {
 	ctx, cancel := context.WithCancelCause(context.Background()) // it is for another operation than the one that begins it
-	f := &final{token: tokenOf(op), cancel: cancel, ready: make(chan struct{}), ended: make(chan struct{})}
+	f := &final{token: tokenOf(op), cancel: cancel, connected: make(chan struct{}), ready: make(chan struct{}), ended: make(chan struct{})}
 	f.end = sync.OnceFunc(func() { close(f.ended) })
 	f.watching.Go(func() {
 		defer close(f.ready)
 		before.drop()
-		if f.err = c.connect(ctx, op, f); f.err != nil {
+		f.err = c.connect(ctx, op, f)
+		close(f.connected)
+		if f.err != nil {
 			f.end()
 			return
 		}
 		for _, r := range f.rounds {
 			f.watching.Go(func() { <-r.Done(); f.end() })
+		}
+		waiting, cancel := context.WithTimeout(ctx, readyTime)
+		defer cancel()
+		for _, r := range f.rounds {
+			r.Ready(waiting)
 		}
 	})
 	return f
@@ -219,13 +227,8 @@ func (c *courier) connect(ctx context.Context, op proto.Operation, f *final) err
 			}
 			round := p.round(op, rate)
 			round.Final = true
-			if f.rounds[i], err = c.sender.Arm(ctx, conn, round); err != nil { // which lasts longer than the group
-				return err
-			}
-			waiting, cancel := context.WithTimeout(dialing, readyTime)
-			defer cancel()
-			f.rounds[i].Ready(waiting)
-			return nil
+			f.rounds[i], err = c.sender.Arm(ctx, conn, round) // which lasts longer than the group
+			return err
 		})
 	}
 	return group.Wait()
@@ -245,7 +248,7 @@ func (c *courier) run(ctx context.Context, f *final) (proto.RoundResult, error) 
 // run waits until the round is connected, gives all paths the word, and waits for what comes of them. When ctx ends all is ended.
 func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
 	defer context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })()
-	<-f.ready
+	<-f.connected
 	if f.err != nil {
 		f.drop()
 		return proto.RoundResult{}, f.err
@@ -273,7 +276,7 @@ func (f *final) drop() {
 		return
 	}
 	f.cancel(transfer.ErrGivenUp)
-	<-f.ready
+	<-f.connected
 	for _, r := range f.rounds {
 		if r != nil {
 			r.Cancel()

@@ -9,8 +9,8 @@ import (
 	"github.com/glidepath/glidepath/internal/durable"
 )
 
-// Guard waits while an instance is starting on this host, and ends it when it outlives its permit: the running agent does so itself, unless it
-// is dead or hangs. It returns the units that it has stopped.
+// Guard waits while this host is the target of an instance's move, and ends the instance when it outlives its permit: the running agent does so
+// itself, unless it is dead or hangs. It returns the units that it has stopped.
 func Guard(ctx context.Context, cfg Config, instance string) (stopped []string, err error) {
 	units, err := fence.Guard(ctx, durable.OS{}, cfg.FenceDir(), instance, fence.Now)
 	if err != nil || len(units) == 0 {
@@ -31,5 +31,12 @@ func Guard(ctx context.Context, cfg Config, instance string) (stopped []string, 
 			stopped = append(stopped, unit)
 		}
 	}
-	return stopped, err
+	// An agent that was only slow may have made it the owner in time, and its record may have come late: then it is to run.
+	if owner, failed := fence.Owns(durable.OS{}, cfg.FenceDir(), instance); failed != nil || !owner {
+		return stopped, errors.Join(err, failed)
+	}
+	for _, unit := range stopped {
+		err = errors.Join(err, bus.Start(ctx, unit))
+	}
+	return nil, err
 }

@@ -68,7 +68,7 @@ func (u *unitRunner) spec(c transfer.Command) (systemd.RunSpec, error) {
 		Unit:        "glidepath-" + c.Name + "-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(u.number.Add(1), 10) + ".service",
 		Description: "Glidepath: " + c.Name,
 		Command:     append([]string{c.Path}, c.Args...), Env: c.Env, User: "root",
-		Writable: c.Write, Caps: caps, NoNetwork: true, FileSizeMax: c.FileSize,
+		Writable: c.Write, Hidden: []string{"-/run/dbus", "-/run/systemd/private"}, Caps: caps, NoNetwork: true, FileSizeMax: c.FileSize,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 	}, nil
 }

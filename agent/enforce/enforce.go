@@ -109,7 +109,9 @@ type target struct {
 }
 
 // Open returns an enforcer without targets. What an earlier one set stays as it is until Attach takes it over.
-func Open(cfg Config, bus Bus) *Enforcer { return open(cfg, bus, &pinned{dir: cfg.PinDir}, durable.OS{}) }
+func Open(cfg Config, bus Bus) *Enforcer {
+	return open(cfg, bus, &pinned{dir: cfg.PinDir}, durable.OS{})
+}
 
 func open(cfg Config, bus Bus, net network, files durable.FS) *Enforcer {
 	return &Enforcer{cfg: cfg, bus: bus, net: net, files: files, targets: map[string]*target{}}

@@ -19,8 +19,12 @@ const (
 	guardGrace = time.Second
 )
 
-// Guard waits while the record in dir says that an instance is starting. It returns the units that must not run any longer when the permit has run out and the record, a grace later, still says so:
-// the agent, which should have seen to it, is dead or hangs. Otherwise it returns none. It writes nothing. While a record can't be read the one read last counts.
+// guarded reports whether an instance that is in this state here has a guard: it is there before the instance can start.
+func guarded(s proto.FenceState) bool { return s == proto.FenceTarget || s == proto.FenceStarting }
+
+// Guard waits while the record in dir says that this host is the target of an instance's move, prepared or starting it. It returns the units that must not run any longer when the
+// permit has run out and the record, a grace later, still says starting: the agent, which should have seen to it, is dead or hangs. Otherwise it returns none. It writes
+// nothing. While a record can't be read the one read last counts.
 func Guard(ctx context.Context, fsys durable.FS, dir, instance string, clock func() (Moment, error)) ([]string, error) {
 	if err := CheckName(instance); err != nil {
 		return nil, err
@@ -35,7 +39,7 @@ func Guard(ctx context.Context, fsys durable.FS, dir, instance string, clock fun
 		case last.State == proto.FenceNone:
 			return nil, fmt.Errorf("guard %s: %w", instance, err)
 		}
-		if last.State != proto.FenceStarting {
+		if !guarded(last.State) {
 			return nil, nil
 		}
 		now, err := clock()
@@ -44,6 +48,8 @@ func Guard(ctx context.Context, fsys durable.FS, dir, instance string, clock fun
 		}
 		left := last.Permit.Remaining(now)
 		switch {
+		case last.State == proto.FenceTarget:
+			late, left = false, guardEvery
 		case left > 0:
 			late = false
 		case late:
@@ -59,4 +65,10 @@ func Guard(ctx context.Context, fsys durable.FS, dir, instance string, clock fun
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// Owns reports whether the record in dir says that this host owns an instance.
+func Owns(fsys durable.FS, dir, instance string) (bool, error) {
+	r, err := read(fsys, filepath.Join(dir, instance+suffix))
+	return err == nil && r.State == proto.FenceOwner, err
 }

@@ -19,14 +19,20 @@ func TestTheGuardEndsOnlyWhatOutlivesItsPermit(t *testing.T) {
 		then   func(*fence.Record) // may be nil
 		stops  bool
 		within time.Duration
+
+		prepared bool // it begins before the start
 	}{
-		"confirmed":              {5 * time.Second, func(r *fence.Record) { r.State = proto.FenceOwner }, false, 7 * time.Second},
-		"refused by its agent":   {permitLen, func(r *fence.Record) { r.State = proto.FenceRefused }, false, permitLen + 2*time.Second},
-		"not settled by anybody": {time.Hour, nil, true, permitLen + 2*time.Second},
-		"renewed once, and then no more": {5 * time.Second, func(r *fence.Record) {
+		"prepared long before": {after: time.Hour, then: func(r *fence.Record) {
+			r.State, r.Permit = proto.FenceStarting, fence.Permit{Boot: "b", ExpiresMilli: (time.Hour + permitLen).Milliseconds()}
+		}, stops: true, within: time.Hour + permitLen + 2*time.Second, prepared: true},
+		"given up while it was prepared": {after: time.Hour, then: func(r *fence.Record) { r.State = proto.FenceRefused }, within: time.Hour + time.Second, prepared: true},
+		"confirmed":                      {after: 5 * time.Second, then: func(r *fence.Record) { r.State = proto.FenceOwner }, within: 7 * time.Second},
+		"refused by its agent":           {after: permitLen, then: func(r *fence.Record) { r.State = proto.FenceRefused }, within: permitLen + 2*time.Second},
+		"not settled by anybody":         {after: time.Hour, stops: true, within: permitLen + 2*time.Second},
+		"renewed once, and then no more": {after: 5 * time.Second, then: func(r *fence.Record) {
 			r.Permit.ExpiresMilli += (5 * time.Second).Milliseconds()
-		}, true, permitLen + 7*time.Second},
-		"of an earlier boot": {time.Millisecond, func(r *fence.Record) { r.Permit.Boot = "another" }, true, 3 * time.Second},
+		}, stops: true, within: permitLen + 7*time.Second},
+		"of an earlier boot": {after: time.Millisecond, then: func(r *fence.Record) { r.Permit.Boot = "another" }, stops: true, within: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -53,6 +59,9 @@ func TestTheGuardEndsOnlyWhatOutlivesItsPermit(t *testing.T) {
 				})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
+				if c.prepared {
+					change(func(r *fence.Record) { r.State, r.Permit = proto.FenceTarget, fence.Permit{} })
+				}
 				if c.then != nil {
 					time.AfterFunc(c.after, func() { change(c.then) })
 				}
@@ -77,5 +86,27 @@ func TestTheGuardOfNothingEnds(t *testing.T) {
 	cancel()
 	if _, err := fence.Guard(ctx, crashfs.New(), dir, "../x", clock); err == nil || errors.Is(err, context.Canceled) {
 		panic(err)
+	}
+}
+
+func TestOwnsGoesByTheRecord(t *testing.T) {
+	disk := crashfs.New()
+	store, err := fence.Open(disk, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []proto.FenceState{proto.FenceStarting, proto.FenceOwner, proto.FenceRefused} {
+		if _, err := store.Change(instance, func(r fence.Record) (fence.Record, error) {
+			r.Version, r.Instance, r.State = 1, instance, state
+			return r, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if owns, err := fence.Owns(disk, dir, instance); err != nil || owns != (state == proto.FenceOwner) {
+			t.Errorf("%s: %v, %v", state, owns, err)
+		}
+	}
+	if _, err := fence.Owns(disk, dir, "unknown"); err == nil {
+		t.Error("a record that is not there was read")
 	}
 }

@@ -244,6 +244,9 @@ func (l *link) tellReady(ctx context.Context, ready <-chan struct{}) error {
 	}
 	select {
 	case <-ready:
+		if ctx.Err() != nil {
+			return nil // what was to be said last must still be heard
+		}
 		return l.write(frameReady, nil)
 	case <-ctx.Done():
 		return nil
@@ -280,6 +283,8 @@ func (l *link) receive(ctx context.Context, p local) (end, error) {
 	in := p.in
 	defer in.Close()
 	var broken bool // the local process hears no more: it has ended, and says why itself
+	var ready bool
+	before := l.received.Load()
 	for {
 		kind, data, err := l.next()
 		if err != nil {
@@ -287,6 +292,10 @@ func (l *link) receive(ctx context.Context, p local) (end, error) {
 		}
 		switch kind {
 		case frameReady:
+			if ready || len(data) > 0 || l.received.Load() > before {
+				return end{}, fmt.Errorf("%w: the %s is ready again, or after it has sent data", ErrProtocol, l.peer)
+			}
+			ready = true
 			if p.peerReady != nil {
 				p.peerReady()
 			}

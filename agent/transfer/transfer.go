@@ -90,7 +90,7 @@ type Round struct {
 }
 
 const (
-	protocolVersion = 1
+	protocolVersion = 2
 	handshakeTime   = 10 * time.Second
 	// DefaultStall is how long a transfer may stand still.
 	DefaultStall = 30 * time.Second

@@ -28,7 +28,7 @@ type RunSpec struct {
 	Writable    []string      // paths that it may write
 	Hidden      []string      // paths that it may not even see
 	Caps        []uintptr     // unix.CAP_…: what it keeps; none by default
-	NoNetwork   bool          // it can open no sockets but those of this host
+	NoNetwork   bool          // it can open no sockets but those of this host, and no io_uring
 	Timeout     time.Duration // it is stopped then; none if 0
 	MemoryMax   int64         // bytes; no limit if 0
 	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
@@ -110,8 +110,8 @@ func (b *Bus) RunTransient(ctx context.Context, spec RunSpec) (RunResult, error)
 	return result, err
 }
 
-// StartTransient starts a command in a unit of its own, which goes on by itself, and after the caller's own end. What it writes goes to the journal.
-// One that runs already is left alone. No unit remains of one that has ended.
+// StartTransient starts a command in a unit of its own, which goes on by itself, and after the caller's own end: it is started again if it fails, and
+// as hard to starve and to kill as the agent. What it writes goes to the journal. One that runs already is left alone. No unit remains of one that has ended.
 func (b *Bus) StartTransient(ctx context.Context, spec RunSpec) error {
 	if err := spec.valid(); err != nil {
 		return err
@@ -120,7 +120,8 @@ func (b *Bus) StartTransient(ctx context.Context, spec RunSpec) error {
 	if err != nil {
 		return err
 	}
-	properties := append(spec.properties(), dbus.PropType("exec"), prop("CollectMode", "inactive-or-failed"))
+	properties := append(spec.properties(), dbus.PropType("exec"), prop("CollectMode", "inactive-or-failed"),
+		prop("Restart", "on-failure"), prop("RestartUSec", uint64(time.Second/time.Microsecond)), prop("OOMScoreAdjust", int32(-900)), prop("CPUWeight", uint64(1000)))
 	var e godbus.Error
 	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", properties, nil)
 	if err != nil && !(errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.UnitExists") {
@@ -250,8 +251,10 @@ func (s RunSpec) properties() []dbus.Property {
 		}
 	}
 	if s.NoNetwork {
-		// Not PrivateNetwork: to make and remove a namespace takes the kernel's one lock of all interfaces and addresses, and a move of an address waits for it.
-		p = append(p, prop("RestrictAddressFamilies", allowList{true, []string{"AF_UNIX"}}), prop("SystemCallArchitectures", []string{"native"}))
+		// Not PrivateNetwork: to make and remove a namespace takes the kernel's one lock of all interfaces and addresses, and a move of an address waits
+		// for it. io_uring can make sockets that no filter of system calls sees.
+		p = append(p, prop("RestrictAddressFamilies", allowList{true, []string{"AF_UNIX"}}), prop("SystemCallArchitectures", []string{"native"}),
+			prop("SystemCallFilter", allowList{false, []string{"io_uring_setup", "io_uring_enter", "io_uring_register"}}))
 	}
 	if s.Dir != "" {
 		p = append(p, prop("WorkingDirectory", s.Dir))

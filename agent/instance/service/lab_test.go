@@ -45,6 +45,8 @@ type lab struct {
 	crashAt []int // ascending
 	broken  []string
 	permit  int64 // milliseconds that a permit lasts
+
+	unguarded bool // no guard can be started
 }
 
 // labHost is a host whose systemd, kernel and disk outlive its agent.
@@ -55,6 +57,7 @@ type labHost struct {
 	units   map[string]*systemd.Unit
 	dropIns map[string]bool
 	place   address.Place
+	guard   string // unit of the guard that runs
 
 	driver *Driver
 }
@@ -147,7 +150,7 @@ func (h *labHost) boot() {
 	h.lab.must(err)
 	h.driver = New(Config{
 		Host: h.name, DataDir: filepath.Join(h.dir, "own"), KeepDir: filepath.Join(h.dir, "keep"), Root: h.dir, CgroupRoot: h.dir, Interface: "eth0",
-		Files: labFiles{durable.OS{}, h}, Fence: store, Allow: list, Systemd: labSystemd{h}, Limits: labLimits{h}, Addresses: labAddresses{h}, Permits: labPermits{h.lab},
+		Files: labFiles{durable.OS{}, h}, Fence: store, Allow: list, Systemd: labSystemd{h}, Limits: labLimits{h}, Addresses: labAddresses{h}, Permits: labPermits{h},
 		Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -293,6 +296,10 @@ func (s labSystemd) Start(_ context.Context, n string) error {
 func (s labSystemd) Stop(_ context.Context, n string) error {
 	defer s.h.lab.lock()()
 	s.h.lab.point("stop")
+	if n == s.h.guard {
+		s.h.guard = ""
+		return nil
+	}
 	if s.h.units[n] == nil {
 		return systemd.ErrNoUnit
 	}
@@ -316,7 +323,14 @@ func (s labSystemd) RunTransient(context.Context, systemd.RunSpec) (systemd.RunR
 	return systemd.RunResult{}, errors.New("nothing is run here")
 }
 
-func (s labSystemd) StartTransient(context.Context, systemd.RunSpec) error { return nil }
+func (s labSystemd) StartTransient(_ context.Context, spec systemd.RunSpec) error {
+	defer s.h.lab.lock()()
+	if s.h.lab.unguarded {
+		return errors.New("no")
+	}
+	s.h.guard = spec.Unit
+	return nil
+}
 
 type labLimits struct{ h *labHost }
 
@@ -383,10 +397,14 @@ func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() er
 	return a.set("take", address.Announced)
 }
 
-type labPermits struct{ l *lab }
+type labPermits struct{ h *labHost }
 
-func (p labPermits) Ask(context.Context, proto.PermitRequest) (proto.PermitReply, error) {
-	return proto.PermitReply{Milliseconds: p.l.permit, Reason: "no"}, nil
+func (p labPermits) Ask(_ context.Context, q proto.PermitRequest) (proto.PermitReply, error) {
+	defer p.h.lab.lock()()
+	if p.h.guard != guardUnit(q.Instance) {
+		p.h.lab.t.Errorf("%s asks for a permit with guard %q", p.h.name, p.h.guard)
+	}
+	return proto.PermitReply{Milliseconds: p.h.lab.permit, Reason: "no"}, nil
 }
 
 // labFiles is the real file system with points around what changes names.

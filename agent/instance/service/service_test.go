@@ -389,6 +389,40 @@ func TestRefusedPermitStartsNothing(t *testing.T) {
 	})
 }
 
+func TestNothingStartsWithoutAGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		b := l.hosts[1]
+		b.guard, l.unguarded = "", true // somebody has ended it, and it can't be had again
+		refusedFor(t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultFailed, "guards")
+		if b.units[unitName].ActiveState != "inactive" {
+			t.Error("it runs")
+		}
+		l.unguarded = false
+		l.done(1, proto.OpStart, 3, m1, nil)
+		l.done(1, proto.OpRefuse, 4, m1, nil)
+		l.done(1, proto.OpCleanTarget, 4, m1, nil)
+		if b.guard != "" {
+			t.Errorf("%s is left", b.guard)
+		}
+	})
+}
+
+// A permit may run out while the record of the confirmation is on its way to the disk.
+func TestWhatItsGuardEndedTooLateRunsOnceItIsConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.done(1, proto.OpStart, 3, m1, nil)
+		l.hosts[1].units[unitName].ActiveState = "inactive"
+		l.done(1, proto.OpConfirm, 3, m1, nil)
+		l.expectRunning(l.hosts[1])
+	})
+}
+
 func TestThawIsRefusedWhileSomebodyAnswersForTheAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

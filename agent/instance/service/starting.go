@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/proto"
 	"golang.org/x/sync/errgroup"
@@ -36,6 +34,8 @@ func (j *job) start(ctx context.Context) error {
 		if r, err = r.Start(j.request(), fence.Permit{}, now); err != nil {
 			return err
 		}
+	} else if err = j.step("guard", func() error { return j.guard(ctx, r.Instance) }); err != nil { // there since it was prepared, unless somebody ended it
+		return err
 	} else if err = j.step("permit", func() (err error) { r, err = j.permitted(ctx, r); return err }); err != nil {
 		return err
 	}
@@ -135,7 +135,10 @@ func (j *job) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.step("companions", func() error { return j.startCompanions(ctx, s.Companions, false) }); err != nil {
+	if err := j.step("companions", func() error {
+		// A guard that saw the permit run out while this record was on its way to the disk may have ended the instance: it runs from now on.
+		return errors.Join(j.Systemd.Start(ctx, unit(r)), j.startCompanions(ctx, s.Companions, false))
+	}); err != nil {
 		return err
 	}
 	return j.step("enable at boot", func() error {
@@ -201,12 +204,6 @@ func (d *Driver) keepPermits(ctx context.Context, group *errgroup.Group) {
 // keepPermit renews an instance's permit until it is no longer starting. When that does not succeed in time, or is refused, the instance is
 // ended for good: it may be running elsewhere by then.
 func (d *Driver) keepPermit(ctx context.Context, instance string) {
-	if err := d.Systemd.StartTransient(ctx, systemd.RunSpec{
-		Unit: "glidepath_guard-" + instance + ".service", Description: "Glidepath: ends " + instance + " if it outlives its permit",
-		Command: append(slices.Clone(d.Guard), instance), User: "root",
-	}); err != nil {
-		d.Log.Warn("nothing ends an instance that is starting if this agent does not", "instance", instance, "error", err)
-	}
 	wait := permitEvery
 	for {
 		now, err := fence.Now()

@@ -231,7 +231,7 @@ func (j *job) prepare(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return j.step("set aside", func() error {
+	if err := j.step("set aside", func() error {
 		for _, m := range s.Moved {
 			if err := m.run(j.Files); err != nil {
 				return fmt.Errorf("set %s aside: %w", m.From, err)
@@ -243,7 +243,10 @@ func (j *job) prepare(ctx context.Context) error {
 			}
 		}
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
+	return j.step("guard", func() error { return j.guard(ctx, r.Instance) }) // now, so that clients don't wait for it
 }
 
 // survey notes what is on the target before anything changes, so that it can be put back.
@@ -329,7 +332,7 @@ func (j *job) clean(ctx context.Context) error {
 		return err
 	}
 	if r.State == proto.FenceRefused && known && s.Migration == j.op.Migration {
-		if err := j.step("stop", func() error { return j.end(ctx, r) }); err != nil {
+		if err := j.step("stop", func() error { return errors.Join(j.end(ctx, r), j.unguard(ctx, r.Instance)) }); err != nil {
 			return err
 		}
 		if err := j.step("remove data", func() error { return j.putBack(s) }); err != nil {

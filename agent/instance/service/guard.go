@@ -1,0 +1,43 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// guardTime is how long systemd may take to start a guard.
+const guardTime = 10 * time.Second
+
+// guardUnit is the unit of an instance's guard. Units that begin with glidepath- are put away when the agent starts; this one has to outlive it.
+func guardUnit(instance string) string { return "glidepath_guard-" + instance + ".service" }
+
+// guard makes sure that an instance for which this host is the target ends with its permit, whatever becomes of this agent. A guard that is there stays.
+func (d *Driver) guard(ctx context.Context, instance string) error {
+	ctx, cancel := context.WithTimeout(ctx, guardTime)
+	defer cancel()
+	err := d.Systemd.StartTransient(ctx, systemd.RunSpec{
+		Unit: guardUnit(instance), Description: "Glidepath: ends " + instance + " if it outlives its permit",
+		Command: literal(append(slices.Clone(d.Guard), instance)), User: "root",
+	})
+	if err != nil {
+		return &proto.Fault{
+			Code: proto.FaultFailed, What: fmt.Sprintf("host %s can't start what guards instance %s while it starts: %v", d.Host, instance, err),
+			Remedy: "see journalctl -u " + guardUnit(instance) + " there",
+		}
+	}
+	return nil
+}
+
+// unguard ends a guard, which ends by itself a second after its record says that there is nothing to guard.
+func (d *Driver) unguard(ctx context.Context, instance string) error {
+	if err := d.Systemd.Stop(ctx, guardUnit(instance)); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
+		return err
+	}
+	return nil
+}
