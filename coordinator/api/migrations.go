@@ -127,6 +127,12 @@ func abortMigration(c *call) (any, error) {
 		in.Reason = "by the word of " + c.who.Actor()
 	}
 	i, _ := c.view.Instance(m.Instance)
+	if in.Fence != 0 && in.Fence != i.Fence {
+		return nil, &v1.Error{
+			Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for fence %d of instance %s, which has fence %d now", in.Fence, m.Instance, i.Fence),
+			Remedy: "see `glidepath migration show " + m.ID + "` and decide again",
+		}
+	}
 	var decision proto.Body = &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
 	if in.AcceptLoss {
 		decision = &proto.AcceptLoss{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}

@@ -317,7 +317,7 @@ func (w *walker) retire(ctx context.Context, s scene, o order) (done bool, err e
 	return false, w.persist(ctx, s, o, err)
 }
 
-// finish does what is left of a migration that has ended: the source's part, if it was not there when it was asked.
+// finish does what is left of a migration that has ended: the part of the one that gives the instance away, if it was not there when it was asked.
 func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 	r, open := leftover(s.m)
 	if _, known := s.view.Host(r.Host); !open || !known {
@@ -341,7 +341,8 @@ func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 // leftover returns the operation of an ended migration that its host has still to hear of.
 func leftover(m proto.Migration) (proto.OperationRecord, bool) {
 	for _, o := range m.Operations {
-		if m.Outcome == proto.OutcomeCompleted && o.Kind == proto.OpRetire && o.Result == nil {
+		ended := m.Outcome == proto.OutcomeCompleted || m.Outcome == proto.OutcomeReturned && m.Loss
+		if ended && o.Kind == proto.OpRetire && o.Result == nil {
 			return o, true
 		}
 	}

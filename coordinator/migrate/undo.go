@@ -15,7 +15,6 @@ const (
 	thawLimit   = 150 * time.Second // until the unit is active, beside the time that its health check has
 	thawTries   = 3                 // after which a source that runs but is not healthy is left as it is
 	cleanTries  = 100               // after which a target that can't be cleaned is left to its operator
-	lostAgain   = 5 * time.Second
 )
 
 // undo puts the source back, then leaves nothing on the target.
@@ -174,14 +173,17 @@ func (w *walker) standDown(ctx context.Context, s scene) (proto.FenceState, erro
 	return h.State, nil
 }
 
-// standsStill waits for a target that was given up and does not stand down, or is not there. One that has been stopped
-// and can't put its data away is left to its operator in the end.
+// standsStill ends what was given up with a target that does not stand down. One that is not there hears of it when it is back: that is on record, and
+// nothing else waits for it. One that has been stopped and can't put its data away is left to its operator in the end.
 func (w *walker) standsStill(ctx context.Context, s scene, err error) error {
 	var fault *proto.Fault
 	if !errors.As(err, &fault) {
-		w.trouble(err)
-		sleep(ctx, lostAgain)
-		return context.Cause(ctx)
+		var unheard *unheardError
+		if _, err = w.perform(ctx, s, retirement(s, "")); !errors.As(err, &unheard) {
+			return err
+		}
+		w.log.Warn("the target that was given up does not answer; it gives the instance away when it is back", "host", s.m.Target, "error", err)
+		return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeAborted})
 	}
 	if n, _ := failures(s.m, retirement(s, ""), s.i.Fence); n+1 < cleanTries {
 		return w.persist(ctx, s, retirement(s, ""), err)

@@ -163,6 +163,8 @@ func (x *tx) acceptLoss(b *proto.AcceptLoss) proto.Result {
 		return refused("migration %s is not confirmed: nothing is lost by aborting it", m.ID)
 	case m.Phase == proto.PhaseUndo:
 		return stale("migration %s is being undone already", m.ID)
+	case givenAway(m, m.Source) || returning && givenAway(back, m.Source):
+		return refused("%s has given the instance away for good, or is about to, since migration %s had served its time on probation: there is nothing to go back to; its data are in %s's retention folder", m.Source, m.ID, m.Source)
 	case returning && back.Confirmed():
 		return refused("migration %s is on its source already, by migration %s", m.ID, back.ID)
 	}
@@ -184,6 +186,11 @@ func (x *tx) acceptLoss(b *proto.AcceptLoss) proto.Result {
 	x.putInstance(i)
 	x.putMigration(x.decided(x.enter(m, proto.PhaseUndo), proto.DecideAcceptLoss, i.Fence, b.Reason))
 	return fenced(i.Fence)
+}
+
+// givenAway reports whether a host was told, in a migration, to put the instance's data away. It is on record before the host hears of it.
+func givenAway(m proto.Migration, host string) bool {
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool { return o.Kind == proto.OpRetire && o.Host == host })
 }
 
 func (x *tx) migrationThaw(b *proto.MigrationThaw) proto.Result {

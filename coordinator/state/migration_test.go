@@ -237,6 +237,20 @@ func TestLossIsAcceptedOnlyAfterConfirmedAndAlsoDuringAReturn(t *testing.T) {
 	}
 }
 
+func TestThereIsNoWayBackToASourceThatWasToldToPutItsDataAway(t *testing.T) {
+	for _, by := range []string{"m", "back"} {
+		w := newWorld(t)
+		w.adopt("i", "a", 40)
+		w.settled("m", "i", "b", 70)
+		if by == "back" {
+			w.must(returning(w))
+		}
+		f := w.fence("i")
+		w.must(&proto.MigrationRecord{Migration: by, Operation: proto.OperationRecord{ID: "o", Kind: proto.OpRetire, Host: "a", Fence: f}})
+		w.want(proto.ResultRefused, &proto.AcceptLoss{Migration: "m", Fence: f, Reason: "b burnt down"})
+	}
+}
+
 func TestOperationsAreRecordedUnderTheFenceThatHolds(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)

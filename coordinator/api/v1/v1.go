@@ -133,6 +133,7 @@ type PlanRequest struct {
 type AbortRequest struct {
 	Reason     string `json:"reason,omitempty"`
 	AcceptLoss bool   `json:"accept_loss,omitempty"`
+	Fence      uint64 `json:"fence,omitempty"` // of the instance as whoever decides saw it: after another decision it is a conflict. 0: whatever it is
 }
 
 // MigrationStatus is how a migration is, without its plan and its operations.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -68,7 +69,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "watched": untilWatched, "interrupt": interrupt, "left": left,
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupt, "left": left,
 		},
 	})
 }
@@ -125,6 +126,12 @@ func latest(ts *testscript.TestScript, _ bool, args []string) {
 	for m := range ts.Value(fleetKey{}).(*apitest.Fleet).View().Migrations() {
 		ts.Setenv(args[0], m.ID)
 	}
+}
+
+// fence NAME puts the fence of cache-1 into the environment.
+func fence(ts *testscript.TestScript, _ bool, args []string) {
+	i, _ := ts.Value(fleetKey{}).(*apitest.Fleet).View().Instance("cache-1")
+	ts.Setenv(args[0], strconv.FormatUint(i.Fence, 10))
 }
 
 // interrupt interrupts what runs in the background, once a migration is watched. Wait for it, then see left.

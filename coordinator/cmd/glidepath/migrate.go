@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +53,9 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 }
 
 func migrationCommand(a *app) *cobra.Command {
-	var instance, reason string
-	var active, loss, yes bool
+	const explain = "explain"
+	var instance, reason, loss string
+	var active bool
 	list := &cobra.Command{
 		Use: "list", Short: "List migrations", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,28 +82,35 @@ func migrationCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0]) },
 	}
 	abort := &cobra.Command{
-		Use: "abort MIGRATION", Short: "Give a migration up before its target serves: at no loss", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		Use: "abort MIGRATION", Short: "Give a migration up: at no loss, as long as its target has served nobody", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
 		Long: "Gives a migration up. As long as its target has served nobody, the source goes on, and nothing is lost.\n\n" +
-			"Once the target serves, only it has what clients wrote since. If it died for good, --accept-loss gives that up: the\n" +
-			"source goes on with the data it kept. Without --yes it says how old those are, and changes nothing. Should the target\n" +
-			"come back, it is made to give the instance away, and what was written there goes to its retention folder.",
-		Example: "  glidepath migration abort 01JD8Z4QK3\n  glidepath migration abort 01JD8Z4QK3 --accept-loss\n  glidepath migration abort 01JD8Z4QK3 --accept-loss --yes --reason 'host-b burnt down'",
+			"Once the target serves, only it has what clients wrote since. If it died for good before the end of probation, --accept-loss\n" +
+			"gives that up: the source goes on with the data it kept. Without a value it says how old those are and which value to\n" +
+			"give, and changes nothing. Should the target come back, it is made to give the instance away, and what was written there\n" +
+			"goes to its retention folder.",
+		Example: "  glidepath migration abort 01JD8Z4QK3\n  glidepath migration abort 01JD8Z4QK3 --accept-loss\n  glidepath migration abort 01JD8Z4QK3 --accept-loss=34 --reason 'host-b burnt down'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if yes && !loss {
-				return usagef("--yes goes with --accept-loss")
-			}
-			if loss && !yes {
+			in := v1.AbortRequest{Reason: reason}
+			switch loss {
+			case "":
+			case explain:
 				return a.explainLoss(cmd.Context(), args[0])
+			default:
+				var err error
+				if in.Fence, err = strconv.ParseUint(loss, 10, 64); err != nil || in.Fence == 0 {
+					return usagef("--accept-loss=%s: give the fence that --accept-loss alone shows", loss)
+				}
+				in.AcceptLoss = true
 			}
-			return show(cmd.Context(), a, "POST", path("migrations", args[0], "abort"), v1.AbortRequest{Reason: reason, AcceptLoss: loss}, func(m v1.MigrationStatus) error {
+			return show(cmd.Context(), a, "POST", path("migrations", args[0], "abort"), in, func(m v1.MigrationStatus) error {
 				a.say("Migration %s is being undone: %s goes on on %s", m.ID, m.Instance, m.Source)
 				return nil
 			})
 		},
 	}
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	abort.Flags().BoolVar(&loss, "accept-loss", false, "go back to the source although the target has served: what was written there is lost")
-	abort.Flags().BoolVar(&yes, "yes", false, "with --accept-loss: do it")
+	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost")
+	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
 	return group("migration", "Migrations: moves of instances", list, one, watch, abort)
 }
 
@@ -111,11 +120,15 @@ func (a *app) explainLoss(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if !m.Active() || !m.Confirmed() {
+	if !m.Active() || !m.Confirmed() || m.Phase == proto.PhaseUndo {
 		return &v1.Error{
-			Code: v1.CodeRefused, Message: fmt.Sprintf("there is no loss to accept: migration %s is in phase %s, and %s has served nobody in it, or it has ended", m.ID, m.Phase, m.Target),
+			Code: v1.CodeRefused, Message: fmt.Sprintf("there is no loss to accept: migration %s has ended, is being undone, or %s has served nobody in it yet", m.ID, m.Target),
 			Remedy: "see `glidepath migration show " + m.ID + "`; abort it without --accept-loss, or migrate the instance back",
 		}
+	}
+	i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", m.Instance), nil)
+	if err != nil {
+		return err
 	}
 	var frozen timeline.Time
 	for _, d := range m.Decisions {
@@ -127,7 +140,7 @@ func (a *app) explainLoss(ctx context.Context, id string) error {
 		Code: v1.CodeRefused,
 		Message: fmt.Sprintf("%s has served clients of %s. The data that %s kept are from %s, %s ago: all that was written since is on %s alone, and would be lost", m.Target, m.Instance, m.Source,
 			frozen.Std().Format(time.DateTime+" UTC"), timeline.Of(time.Now()).Sub(frozen).Round(time.Second), m.Target),
-		Remedy: fmt.Sprintf("bring %s back if it can be; if it is lost for good: glidepath migration abort %s --accept-loss --yes", m.Target, m.ID),
+		Remedy: fmt.Sprintf("bring %s back if it can be; if it is lost for good: glidepath migration abort %s --accept-loss=%d", m.Target, m.ID, i.Fence),
 	}
 }
 
