@@ -25,7 +25,7 @@ func main() {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		stop() // a second Ctrl-C is not held up by what looks after the first
-		interrupted(context.WithoutCancel(ctx))
+		interrupted(context.WithoutCancel(ctx), err)
 		os.Exit(exitInterrupted)
 	default:
 		fmt.Fprintln(os.Stderr, "glidepath-demo:", err)
@@ -34,13 +34,10 @@ func main() {
 }
 
 // interrupted says what is left.
-func interrupted(ctx context.Context) {
+func interrupted(ctx context.Context, why error) {
 	fleets, err := vm.List(ctx)
-	if slices.ContainsFunc(fleets, func(f vm.FleetInfo) bool { return f.Name == demo.Name }) {
-		err = errors.Join(err, fmt.Errorf("something is left: %s -down removes it", os.Args[0]))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "glidepath-demo: interrupted:", err)
+	if err != nil || slices.ContainsFunc(fleets, func(f vm.FleetInfo) bool { return f.Name == demo.Name }) {
+		fmt.Fprintf(os.Stderr, "glidepath-demo: interrupted, and something may be left, which %s -down removes: %v\n", os.Args[0], errors.Join(why, err))
 		return
 	}
 	fmt.Fprintln(os.Stderr, "glidepath-demo: interrupted; everything is removed")
