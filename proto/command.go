@@ -113,6 +113,12 @@ func (c Command) Decode() (Body, error) {
 	if len(c.Body) > MaxCommand {
 		return nil, fmt.Errorf("%w: the body of %s has %d bytes, at most %d are taken", ErrMalformed, c.Type, len(c.Body), MaxCommand)
 	}
+	if change, ok := body.(*ReservationChange); ok {
+		if change.readPlain(c.Body) {
+			return change, nil
+		}
+		*change = ReservationChange{}
+	}
 	if err := Unmarshal(c.Body, body); err != nil {
 		if errors.Is(err, ErrMalformed) {
 			return nil, err

@@ -121,7 +121,8 @@ func (e Envelope) Valid(c Class) error {
 	if len(e) > MaxSegments {
 		return fmt.Errorf("the envelope has %d segments: use at most %d", len(e), MaxSegments)
 	}
-	for i, s := range e {
+	for i := range e {
+		s := &e[i]
 		if s.Empty() {
 			return fmt.Errorf("segment %d %s is empty", i, s.Span)
 		}
@@ -138,11 +139,11 @@ func (e Envelope) Valid(c Class) error {
 	return nil
 }
 
-func (s Segment) valid(c Class) error {
-	for _, part := range []struct {
+func (s *Segment) valid(c Class) error {
+	for _, part := range [...]struct {
 		name   string
-		amount resource.Vector
-	}{{"firm", s.Firm}, {"mean", s.Mean}, {"own deviation", s.Own}, {"common deviation", s.Common}} {
+		amount *resource.Vector
+	}{{"firm", &s.Firm}, {"mean", &s.Mean}, {"own deviation", &s.Own}, {"common deviation", &s.Common}} {
 		if err := part.amount.Valid(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}

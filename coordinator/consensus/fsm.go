@@ -54,8 +54,8 @@ func (f *fsm) Apply(l *raft.Log) any {
 	if l.Type != raft.LogCommand {
 		return nil
 	}
-	var cmd proto.Command
-	if err := proto.Unmarshal(l.Data, &cmd); err != nil {
+	cmd, err := proto.DecodeCommand(l.Data)
+	if err != nil {
 		err = fmt.Errorf("log entry %d: %w", l.Index, err)
 		f.fail(err)
 		return err
