@@ -42,18 +42,11 @@ type host struct {
 	owner    *owner
 	capacity Capacity
 	layout   layout
-	sum      [resource.Kinds][maxSteps]int64 // Σ firm + Σ mean
-	pool     [resource.Kinds]*pool           // nil where nothing is pooled
-	flat     resource.Vector                 // limit where nothing is reduced
-	limits   *[resource.Kinds][maxSteps]int64
-	held     []*proto.Reservation // sorted by ID
-	short    *proto.Shortfall     // a fact took what was promised
-}
-
-// pool sums the deviations of one resource in each step.
-type pool struct {
-	own    [maxSteps]wide   // Σ σ_own²
-	common [maxSteps]uint64 // Σ σ_common
+	sums
+	flat   resource.Vector // limit where nothing is reduced
+	limits *[resource.Kinds][maxSteps]int64
+	held   []*proto.Reservation // sorted by ID
+	short  *proto.Shortfall     // a fact took what was promised
 }
 
 // newHost returns the host with the reservations, computed from nothing.
@@ -61,7 +54,7 @@ func newHost(c Capacity, l layout, held []*proto.Reservation) *host {
 	h := &host{capacity: c, layout: l, held: held}
 	h.setLimits()
 	for _, r := range held {
-		h.add(r.Envelope, 0, l.steps())
+		h.add(l, r.Envelope, 0, l.steps())
 	}
 	return h
 }
@@ -84,12 +77,7 @@ func (h *host) setLimits() {
 func (h *host) clone() *host {
 	c := *h
 	c.held = slices.Clone(h.held)
-	for k, p := range h.pool {
-		if p != nil {
-			q := *p
-			c.pool[k] = &q
-		}
-	}
+	c.sums = h.sums.clone()
 	return &c
 }
 
@@ -110,12 +98,12 @@ func (h *host) needed(z int64, k, i int) int64 {
 	return n
 }
 
-// worse returns the first step, and in it the first resource, where h needs more than its limit and more than base
-// did; nil where there is none. With a nil base every step above its limit counts.
-func (h *host) worse(z int64, base *host) *proto.Shortfall {
-	end, kind := h.layout.steps(), -1
+// worse returns the first step in [from, to), and in it the first resource, where h needs more than its limit and more than
+// base did; nil where there is none. With a nil base every step above its limit counts.
+func (h *host) worse(z int64, base *host, from, to int) *proto.Shortfall {
+	end, kind := to, -1
 	for k := range h.sum {
-		if i := h.worseStep(z, base, k, end); i < end {
+		if i := h.worseStep(z, base, k, from, end); i < end {
 			end, kind = i, k
 		}
 	}
@@ -125,15 +113,26 @@ func (h *host) worse(z int64, base *host) *proto.Shortfall {
 	return h.shortfall(kind, end, h.needed(z, kind, end))
 }
 
-// worseStep returns the first step before end that is worse in one resource; end where there is none.
-func (h *host) worseStep(z int64, base *host, k, end int) int {
-	if h.limits == nil && h.flat[k] >= resource.Unlimited {
-		return end
-	}
+// shortage returns the first step, of all, where h needs more than its limit.
+func (h *host) shortage(z int64) *proto.Shortfall { return h.worse(z, nil, 0, h.layout.steps()) }
+
+// worseStep returns the first step in [from, end) that is worse in one resource; end where there is none.
+func (h *host) worseStep(z int64, base *host, k, from, end int) int {
 	p := h.pool[k]
-	for i, n := range h.sum[k][:end] {
-		limit := h.limit(k, i)
-		if p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own[i], p.common[i]) || limit >= resource.Unlimited {
+	if h.limits == nil {
+		limit := h.flat[k]
+		if limit >= resource.Unlimited {
+			return end
+		}
+		if p == nil { // most hosts and resources: nothing but comparisons
+			for from < end && h.sum[k][from] <= limit {
+				from++
+			}
+		}
+	}
+	for i := from; i < end; i++ {
+		limit, n := h.limit(k, i), h.sum[k][i]
+		if limit >= resource.Unlimited || p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own[i], p.common[i]) {
 			continue
 		}
 		if base == nil || h.needed(z, k, i) > base.needed(z, k, i) {
@@ -151,66 +150,21 @@ func (h *host) shortfall(k, i int, needed int64) *proto.Shortfall {
 	}
 }
 
-// insert adds a reservation that is not there.
-func (h *host) insert(r *proto.Reservation) {
-	i, _ := h.find(r.ID)
+// insert adds a reservation that is not there, at place i of those that are.
+func (h *host) insert(i int, r *proto.Reservation) {
 	h.held = slices.Insert(h.held, i, r)
-	h.add(r.Envelope, 0, h.layout.steps())
+	h.add(h.layout, r.Envelope, 0, h.layout.steps())
 }
 
-// remove takes a reservation out that is there.
-func (h *host) remove(r *proto.Reservation) {
-	i, _ := h.find(r.ID)
+// remove takes out the reservation at place i.
+func (h *host) remove(i int) {
+	h.subtract(h.layout, h.held[i].Envelope, 0, h.layout.steps())
 	h.held = slices.Delete(h.held, i, i+1)
-	h.subtract(r.Envelope)
 }
 
-func (h *host) find(id string) (int, bool) {
+// find returns the place of the reservation with the identifier, or where it would be.
+func (h *host) find(id string) (i int, there bool) {
 	return slices.BinarySearchFunc(h.held, id, func(r *proto.Reservation, id string) int { return strings.Compare(r.ID, id) })
-}
-
-// add adds what the envelope holds in the steps [from, to).
-func (h *host) add(e proto.Envelope, from, to int) {
-	h.layout.runs(e, from, to, func(from, to int, a *amounts) {
-		for k := range resource.Kinds {
-			if n := a.sum[k]; n != 0 {
-				cells := h.sum[k][from:to]
-				for i := range cells {
-					cells[i] += n
-				}
-			}
-			if a.own[k] == 0 && a.common[k] == 0 {
-				continue
-			}
-			if h.pool[k] == nil {
-				h.pool[k] = new(pool)
-			}
-			p, sq := h.pool[k], square(uint64(a.own[k]))
-			for i := from; i < to; i++ {
-				p.own[i] = p.own[i].add(sq)
-				p.common[i] += uint64(a.common[k])
-			}
-		}
-	})
-}
-
-// subtract takes away what add added in all steps.
-func (h *host) subtract(e proto.Envelope) {
-	h.layout.runs(e, 0, h.layout.steps(), func(from, to int, a *amounts) {
-		for k := range resource.Kinds {
-			for i := from; i < to; i++ {
-				h.sum[k][i] -= a.sum[k]
-			}
-			if a.own[k] == 0 && a.common[k] == 0 {
-				continue
-			}
-			p, sq := h.pool[k], square(uint64(a.own[k]))
-			for i := from; i < to; i++ {
-				p.own[i] = p.own[i].sub(sq)
-				p.common[i] -= uint64(a.common[k])
-			}
-		}
-	})
 }
 
 // rolled returns the host on a later layout. Steps that are in both keep their sums; those that came nearer and were
@@ -240,8 +194,8 @@ func (h *host) rolled(l layout) *host {
 		c.pool[k] = q
 	}
 	for _, r := range c.held {
-		c.add(r.Envelope, keepFine, l.fine)
-		c.add(r.Envelope, l.fine+keepCoarse, l.steps())
+		c.add(l, r.Envelope, keepFine, l.fine)
+		c.add(l, r.Envelope, l.fine+keepCoarse, l.steps())
 	}
 	return c
 }

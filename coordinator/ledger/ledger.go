@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -41,11 +40,17 @@ type Ledger struct {
 	layout layout
 	hosts  *btree.BTreeG[place]
 	owner  *owner // of the hosts that no clone shares
-	held   *btree.BTreeG[*proto.Reservation]
+	held   *btree.BTreeG[entry]
 }
 
 // owner stands for a ledger since its last Clone. Its hosts may be changed themselves, instead of copies of them.
 type owner struct{ _ byte }
+
+// entry is a reservation under its identifier.
+type entry struct {
+	id          string
+	reservation *proto.Reservation
+}
 
 // place is a host under its name. A host itself is big, and would have to be made to look for one.
 type place struct {
@@ -67,7 +72,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 	return &Ledger{
 		grid: g, z: z, layout: g.at(now), owner: new(owner),
 		hosts: btree.NewG(degree, func(a, b place) bool { return a.name < b.name }),
-		held:  btree.NewG(degree, func(a, b *proto.Reservation) bool { return a.ID < b.ID }),
+		held:  btree.NewG(degree, func(a, b entry) bool { return a.id < b.id }),
 	}, nil
 }
 
@@ -104,7 +109,7 @@ func (l *Ledger) SetHost(c Capacity) error {
 		held = slices.Clone(old.held)
 	}
 	h := newHost(c, l.layout, held)
-	h.short = h.worse(l.z, nil)
+	h.short = h.shortage(l.z)
 	l.put(h)
 	return nil
 }
@@ -149,7 +154,7 @@ func (l *Ledger) replaceHosts(f func(*host) *host) {
 	next := make([]*host, 0, l.hosts.Len())
 	l.hosts.Ascend(func(p place) bool {
 		h := f(p.host)
-		h.short = h.worse(l.z, nil)
+		h.short = h.shortage(l.z)
 		next = append(next, h)
 		return true
 	})
@@ -162,8 +167,8 @@ func (l *Ledger) replaceHosts(f func(*host) *host) {
 func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []proto.Reservation {
 	var gone []proto.Reservation
 	var change Change
-	l.held.Ascend(func(r *proto.Reservation) bool {
-		if r.End() <= now && !keep(*r) {
+	l.held.Ascend(func(e entry) bool {
+		if r := e.reservation; r.End() <= now && !keep(*r) {
 			gone = append(gone, *r)
 			change.Release = append(change.Release, r.ID)
 		}
@@ -177,17 +182,22 @@ func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []
 
 // Reservation returns the reservation with the identifier.
 func (l *Ledger) Reservation(id string) (proto.Reservation, bool) {
-	r, ok := l.held.Get(&proto.Reservation{ID: id})
+	r, ok := l.get(id)
 	if !ok {
 		return proto.Reservation{}, false
 	}
 	return *r, true
 }
 
+func (l *Ledger) get(id string) (*proto.Reservation, bool) {
+	e, ok := l.held.Get(entry{id: id})
+	return e.reservation, ok
+}
+
 // Reservations returns all reservations, sorted by ID.
 func (l *Ledger) Reservations() iter.Seq[proto.Reservation] {
 	return func(yield func(proto.Reservation) bool) {
-		l.held.Ascend(func(r *proto.Reservation) bool { return yield(*r) })
+		l.held.Ascend(func(e entry) bool { return yield(*e.reservation) })
 	}
 }
 
@@ -257,14 +267,4 @@ func (l *Ledger) Hosts() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		l.hosts.Ascend(func(p place) bool { return yield(p.name) })
 	}
-}
-
-// names returns the keys of m, sorted: what is done to several hosts is done in one order everywhere.
-func names(m map[string]*host) []string {
-	out := make([]string, 0, len(m))
-	for name := range m {
-		out = append(out, name)
-	}
-	slices.SortFunc(out, strings.Compare)
-	return out
 }

@@ -256,7 +256,6 @@ func TestClonesShareNothingThatChanges(t *testing.T) {
 	if err := l.Hold(r); err != nil {
 		t.Fatal(err)
 	}
-	r.Envelope[0].Firm = resource.Uniform(99) // the caller's slice is the caller's
 	c := l.Clone()
 	before := snapshot(c)
 	if err := l.Hold(hold("y", "b", 10, now, timeline.Forever)); err != nil {

@@ -7,37 +7,19 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// demand is what one envelope holds, spread over the grid once so that many hosts can be asked.
-type demand struct {
-	sum, own, common [resource.Kinds][maxSteps]int64
-	pooled           [resource.Kinds]bool
-}
-
-func (l layout) demand(e proto.Envelope) *demand {
-	d := new(demand)
-	l.runs(e, 0, l.steps(), func(from, to int, a *amounts) {
-		for k := range resource.Kinds {
-			d.pooled[k] = d.pooled[k] || a.own[k] != 0 || a.common[k] != 0
-			for i := from; i < to; i++ {
-				d.sum[k][i], d.own[k][i], d.common[k][i] = a.sum[k], a.own[k], a.common[k]
-			}
-		}
-	})
-	return d
-}
-
 // Scan asks every host, in order of names, whether the envelope could be held there now. It yields the shortfall, or nil
 // where it fits. Shortfalls are those that Hold would answer.
 func (l *Ledger) Scan(e proto.Envelope) iter.Seq2[string, *proto.Shortfall] {
 	return func(yield func(string, *proto.Shortfall) bool) {
-		d := l.layout.demand(e)
+		d := new(sums) // spread over the grid once
+		d.add(l.layout, e, 0, l.layout.steps())
 		l.hosts.Ascend(func(p place) bool { return yield(p.name, p.host.shortWith(l.z, d)) })
 	}
 }
 
 // shortWith returns the first step, and in it the first resource, where h with d on top would need more than it may and
 // more than it does.
-func (h *host) shortWith(z int64, d *demand) *proto.Shortfall {
+func (h *host) shortWith(z int64, d *sums) *proto.Shortfall {
 	end, kind := h.layout.steps(), -1
 	for k := range resource.Kinds {
 		if i := h.shortStep(z, d, k, end); i < end {
@@ -51,12 +33,12 @@ func (h *host) shortWith(z int64, d *demand) *proto.Shortfall {
 }
 
 // shortStep returns the first step before end that d does not fit in one resource; end where there is none.
-func (h *host) shortStep(z int64, d *demand, k, end int) int {
+func (h *host) shortStep(z int64, d *sums, k, end int) int {
 	if h.limits == nil {
 		if h.flat[k] >= resource.Unlimited {
 			return end
 		}
-		if h.pool[k] == nil && !d.pooled[k] { // most hosts and resources: additions and comparisons, nothing else
+		if h.pool[k] == nil && d.pool[k] == nil { // most hosts and resources: additions and comparisons, nothing else
 			limit, sum, more := h.flat[k], h.sum[k][:end], d.sum[k][:end]
 			for i, n := range sum {
 				if n+more[i] > limit && more[i] > 0 {
@@ -80,16 +62,17 @@ func (h *host) shortStep(z int64, d *demand, k, end int) int {
 }
 
 // neededWith returns what a step needs with d on top.
-func (h *host) neededWith(z int64, d *demand, k, i int) int64 {
+func (h *host) neededWith(z int64, d *sums, k, i int) int64 {
 	own, common := h.deviations(d, k, i)
 	return h.sum[k][i] + d.sum[k][i] + margin(z, own, common)
 }
 
 // deviations returns the sums of a step's deviations with d on top.
-func (h *host) deviations(d *demand, k, i int) (own wide, common uint64) {
-	own, common = square(uint64(d.own[k][i])), uint64(d.common[k][i])
-	if p := h.pool[k]; p != nil {
-		own, common = own.add(p.own[i]), common+p.common[i]
+func (h *host) deviations(d *sums, k, i int) (own wide, common uint64) {
+	for _, p := range [...]*pool{h.pool[k], d.pool[k]} {
+		if p != nil {
+			own, common = own.add(p.own[i]), common+p.common[i]
+		}
 	}
 	return own, common
 }
