@@ -94,7 +94,11 @@ func (v *View) Export(w io.Writer) error {
 	exportAll(e, proto.TableEvents, v.Events())
 	exportAll(e, proto.TableTokens, v.Tokens())
 	exportAll(e, tableRecent, func(yield func(remembered) bool) {
-		v.recent.bySequence.Ascend(func(r *remembered) bool { return yield(*r) })
+		for _, r := range v.recent.order {
+			if !yield(*r) {
+				return
+			}
+		}
 	})
 	e.frame(frame{Table: tableEnd})
 	if e.err == nil {

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"slices"
-
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -159,9 +157,8 @@ func (x *tx) hostSystem(b *proto.HostSystem) proto.Result {
 	return x.reserve(ledger.Change{Hold: []proto.Reservation{r}})
 }
 
-// reserve applies a change to the ledger, with the time and revision of each reservation set.
+// reserve applies a change to the ledger, with the time and revision of each reservation set: in c itself, which is the ledger's from then on.
 func (x *tx) reserve(c ledger.Change) proto.Result {
-	c.Hold, c.Revise = slices.Clone(c.Hold), slices.Clone(c.Revise)
 	for i := range c.Hold {
 		c.Hold[i].Revision, c.Hold[i].CreatedAt, c.Hold[i].ChangedAt = 1, x.now, x.now
 		if _, ok := x.ledger.Reservation(c.Hold[i].ID); ok {
@@ -175,8 +172,10 @@ func (x *tx) reserve(c ledger.Change) proto.Result {
 	if err := x.ledger.Apply(c); err != nil {
 		return refusal(err)
 	}
-	for _, r := range slices.Concat(c.Hold, c.Revise) {
-		x.changed(proto.TableReservations, r.ID)
+	for _, list := range [...][]proto.Reservation{c.Hold, c.Revise} {
+		for i := range list {
+			x.changed(proto.TableReservations, list[i].ID)
+		}
 	}
 	for _, id := range c.Release {
 		x.changed(proto.TableReservations, id)

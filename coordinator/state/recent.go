@@ -1,9 +1,6 @@
 package state
 
-import (
-	"github.com/glidepath/glidepath/proto"
-	"github.com/google/btree"
-)
+import "github.com/glidepath/glidepath/proto"
 
 // maxRecent is how many requests are remembered, so that one that is sent again is not applied again. A request is
 // repeated within seconds; at a hundred commands a second this is most of a minute.
@@ -16,22 +13,18 @@ type remembered struct {
 	Result   proto.Result `msgpack:"r"`
 }
 
-// recent remembers the last requests.
+// recent remembers the last requests. What a clone shares with it never changes: order is only appended to.
 type recent struct {
-	byID, bySequence *btree.BTreeG[*remembered]
+	order []*remembered          // by sequence
+	byID  map[string]*remembered // nil in a clone, which is for reading only
 }
 
-func newRecent() recent {
-	return recent{
-		byID:       btree.NewG(degree, func(a, b *remembered) bool { return a.ID < b.ID }),
-		bySequence: btree.NewG(degree, func(a, b *remembered) bool { return a.Sequence < b.Sequence }),
-	}
-}
+func newRecent() recent { return recent{byID: map[string]*remembered{}} }
 
-func (r recent) clone() recent { return recent{r.byID.Clone(), r.bySequence.Clone()} }
+func (r *recent) clone() recent { return recent{order: r.order} }
 
-func (r recent) get(id string) (proto.Result, bool) {
-	e, ok := r.byID.Get(&remembered{ID: id})
+func (r *recent) get(id string) (proto.Result, bool) {
+	e, ok := r.byID[id]
 	if !ok {
 		return proto.Result{}, false
 	}
@@ -39,11 +32,11 @@ func (r recent) get(id string) (proto.Result, bool) {
 }
 
 // add remembers a request and forgets the oldest beyond maxRecent. Sequences rise.
-func (r recent) add(e remembered) {
-	r.byID.ReplaceOrInsert(&e)
-	r.bySequence.ReplaceOrInsert(&e)
-	for r.bySequence.Len() > maxRecent {
-		old, _ := r.bySequence.DeleteMin()
-		r.byID.Delete(old)
+func (r *recent) add(e remembered) {
+	r.order = append(r.order, &e)
+	r.byID[e.ID] = &e
+	if len(r.order) > maxRecent {
+		delete(r.byID, r.order[0].ID)
+		r.order = r.order[1:]
 	}
 }

@@ -11,13 +11,12 @@ import (
 // reservationChange changes reservations by the rule of one author per envelope: migrate for what moves, replan for the
 // rest, an operator or replan for holds.
 func (x *tx) reservationChange(b *proto.ReservationChange) proto.Result {
-	var c ledger.Change
+	c := ledger.Change{Hold: b.Hold, Release: b.Release}
 	extra := map[string]proto.Migration{} // migrations whose list of extra reservations changes
-	for _, r := range b.Hold {
-		if res := x.mayHold(b.Author, &r, extra); !res.OK() {
+	for i := range b.Hold {
+		if res := x.mayHold(b.Author, &b.Hold[i], extra); !res.OK() {
 			return res
 		}
-		c.Hold = append(c.Hold, r)
 	}
 	for _, v := range b.Revise {
 		r, res := x.revised(b.Author, v)
@@ -30,7 +29,6 @@ func (x *tx) reservationChange(b *proto.ReservationChange) proto.Result {
 		if res := x.mayRelease(b.Author, id, extra); !res.OK() {
 			return res
 		}
-		c.Release = append(c.Release, id)
 	}
 	if res := x.reserve(c); !res.OK() {
 		return res

@@ -38,7 +38,7 @@ func TestRememberedRequestsAreBounded(t *testing.T) {
 	for range maxRecent {
 		w.s.Apply(w.command(&proto.Tick{}))
 	}
-	if n := w.s.view.recent.bySequence.Len(); n != maxRecent || w.s.view.recent.byID.Len() != n {
+	if n := len(w.s.view.recent.order); n != maxRecent || len(w.s.view.recent.byID) != n {
 		t.Fatalf("%d requests remembered, want %d", n, maxRecent)
 	}
 	if r, _ := w.s.Apply(first); r.Repeated {
@@ -184,9 +184,12 @@ func FuzzApply(f *testing.F) {
 	for _, c := range w.log {
 		f.Add(uint8(c.Type), c.Version, int64(c.At), c.Body)
 	}
-	base := w.s.View()
+	base := export(f, w.s.View())
 	f.Fuzz(func(t *testing.T, kind, version uint8, at int64, body []byte) {
-		s := &State{base.clone()}
+		s, err := Import(bytes.NewReader(base))
+		if err != nil {
+			t.Fatal(err)
+		}
 		before := s.View()
 		s.Apply(proto.Command{Type: proto.CommandType(kind), Version: version, ID: "fuzz", At: timeline.Time(at), Body: body})
 		after := s.View()
