@@ -200,8 +200,13 @@ func TestPoolsOnRealSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range pools {
-		if n := len(p.Members()); n != 2 {
-			t.Errorf("%d members", n)
+		// The one that was joined may still be taking in what it was told.
+		for late := time.After(10 * time.Second); len(p.Members()) != 2; time.Sleep(time.Millisecond) {
+			select {
+			case <-late:
+				t.Fatalf("%d members", len(p.Members()))
+			default:
+			}
 		}
 	}
 }
