@@ -36,6 +36,13 @@ const instanceType = `name: bench
 max: {cpu: 1, memory: 384MiB}
 `
 
+// A script limits nothing; what Glidepath knows of Redis is that a start takes a whole core, for as long as it reads its data.
+const applicationFile = `name: redis
+class: critical
+startup: {cpu: 1, memory: 64MiB}
+decay: 5s
+`
+
 const instanceFile = `name: cache-1
 driver: service
 service: {unit: redis-server.service, data: [/var/lib/redis], config: [/etc/redis]}
@@ -44,6 +51,7 @@ address: 10.77.0.60/24
 health: {tcp: 6379}
 type: bench
 class: critical
+application: redis
 mode: enforce
 `
 
@@ -124,7 +132,7 @@ func (m *mover) adopt(ctx context.Context) error {
 	if err := load.Fill(ctx, m.fleet.DialHost(fleet.HostA), "data", silenceData); err != nil {
 		return err
 	}
-	for _, f := range []struct{ kind, text string }{{"type", instanceType}, {"instance", instanceFile}} {
+	for _, f := range []struct{ kind, text string }{{"type", instanceType}, {"app", applicationFile}, {"instance", instanceFile}} {
 		path := filepath.Join(m.fleet.VM.Dir(), f.kind+".yaml")
 		if err := os.WriteFile(path, []byte(f.text), 0o600); err != nil {
 			return err
