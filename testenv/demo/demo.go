@@ -45,8 +45,8 @@ const (
 	dataBytes      = 8 << 20
 	clientRate     = 5.0 // records per second of each of the four clients
 	campaignCores  = .6
-	campaignMemory = 12 << 20
-	campaignLength = 30 * time.Second
+	campaignMemory = 8 << 20
+	campaignLength = 20 * time.Second
 	campaignLead   = 85 * time.Second // from registering it until it begins
 	campaignNotice = 40 * time.Second // the least from the move until it begins: what was granted for the start is given back by then
 	gridStep       = 10 * time.Second
