@@ -101,7 +101,7 @@ type local struct {
 	said <-chan tree.Result // its good result, as soon as it has said it; nil if it says none before it ends
 
 	ready     <-chan struct{}             // closed when it waits for data, or never will; nil: the peer is not told
-	peerReady func()                      // called when the peer's does, perhaps more than once; may be nil
+	peerReady func()                      // called when the peer's does; may be nil
 	agreed    func(own, peer tree.Result) // called when both sides know that all went well, and only putting away is left; may be nil
 }
 

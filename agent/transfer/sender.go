@@ -110,7 +110,7 @@ func (s *Sender) Arm(ctx context.Context, conn net.Conn, r Round) (_ *Armed, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	peerReady := make(chan struct{})
-	p.peerReady = sync.OnceFunc(func() { close(peerReady) })
+	p.peerReady = func() { close(peerReady) } // an exchange hears it once
 	a := &Armed{
 		round: r, link: l, begin: begin, cancel: cancel, since: begun,
 		ready: p.ready, peerReady: peerReady, known: make(chan struct{}), done: make(chan struct{}),

@@ -122,9 +122,8 @@ func (b *Bus) StartTransient(ctx context.Context, spec RunSpec) error {
 	}
 	properties := append(spec.properties(), dbus.PropType("exec"), prop("CollectMode", "inactive-or-failed"),
 		prop("Restart", "on-failure"), prop("RestartUSec", uint64(time.Second/time.Microsecond)), prop("OOMScoreAdjust", int32(-900)), prop("CPUWeight", uint64(1000)))
-	var e godbus.Error
 	_, err = conn.StartTransientUnitContext(ctx, spec.Unit, "fail", properties, nil)
-	if err != nil && !(errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.UnitExists") {
+	if err != nil && !says(err, "UnitExists") {
 		return fmt.Errorf("start %s: %w", spec.Unit, err)
 	}
 	return nil
@@ -136,9 +135,8 @@ func (b *Bus) Kill(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
-	var e godbus.Error
 	err = conn.KillUnitWithTarget(ctx, unit, dbus.All, int32(unix.SIGKILL))
-	if err != nil && !(errors.As(err, &e) && (e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.systemd1.NoSuchProcess")) {
+	if err != nil && !says(err, "NoSuchUnit") && !says(err, "NoSuchProcess") {
 		return fmt.Errorf("kill %s: %w", unit, err)
 	}
 	return nil
@@ -253,8 +251,8 @@ func (s RunSpec) properties() []dbus.Property {
 	if s.NoNetwork {
 		// Not PrivateNetwork: to make and remove a namespace takes the kernel's one lock of all interfaces and addresses, and a move of an address waits
 		// for it. io_uring can make sockets that no filter of system calls sees.
-		p = append(p, prop("RestrictAddressFamilies", allowList{true, []string{"AF_UNIX"}}), prop("SystemCallArchitectures", []string{"native"}),
-			prop("SystemCallFilter", allowList{false, []string{"io_uring_setup", "io_uring_enter", "io_uring_register"}}))
+		p = append(p, prop("RestrictAddressFamilies", filter{true, []string{"AF_UNIX"}}), prop("SystemCallArchitectures", []string{"native"}),
+			prop("SystemCallFilter", filter{false, []string{"io_uring_setup", "io_uring_enter", "io_uring_register"}}))
 	}
 	if s.Dir != "" {
 		p = append(p, prop("WorkingDirectory", s.Dir))
@@ -274,8 +272,8 @@ func (s RunSpec) properties() []dbus.Property {
 	return p
 }
 
-// allowList is systemd's form of a set, (bas): what it allows, or, if not Allow, forbids.
-type allowList struct {
+// filter is systemd's (bas): what is let through, or, if not Allow, what is not.
+type filter struct {
 	Allow bool
 	Names []string
 }

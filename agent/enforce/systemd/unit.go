@@ -173,9 +173,14 @@ func get[T any](p map[string]any, key string) T {
 
 // named turns the bus's word for a missing unit into ErrNoUnit.
 func named(err error) error {
-	var e godbus.Error
-	if errors.As(err, &e) && e.Name == "org.freedesktop.systemd1.NoSuchUnit" {
+	if says(err, "NoSuchUnit") {
 		return fmt.Errorf("%w: %w", ErrNoUnit, err)
 	}
 	return err
+}
+
+// says reports whether err is systemd's own of that name.
+func says(err error, name string) bool {
+	var e godbus.Error
+	return errors.As(err, &e) && e.Name == "org.freedesktop.systemd1."+name
 }
