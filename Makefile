@@ -79,7 +79,7 @@ guests: deb ## the tests on real guests, one fleet at a time (root, apt)
 demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP=1 leaves the fleet up
 	@$(ENSURE) go vm host
 	@$(GO) build -trimpath -o bin/ ./testenv/demo/cmd/glidepath-demo
-	@bin/glidepath-demo -version $(VERSION) $(if $(KEEP),-keep)
+	@$(CURDIR)/bin/glidepath-demo -version $(VERSION) $(if $(KEEP),-keep)
 
 # Without guests their figures are skipped, with the reason.
 .PHONY: bench
