@@ -270,31 +270,24 @@ func (m *mover) took(ctx context.Context, host, from, to string) (float64, error
 	return float64(max(a, b)-min(a, b)) / 1e6, nil
 }
 
-// byGlidepath moves the instance as an operator does.
+// byGlidepath moves the instance as an operator does who follows it.
 func (m *mover) byGlidepath(ctx context.Context, from, to string) (stop float64, err error) {
 	begun, err := fleet.Ask[proto.Migration](ctx, m.fleet, "migrate", instance, "--to", to)
 	if err != nil {
 		return 0, err
 	}
-	return stop, m.until(ctx, "the migration has completed", func() (bool, error) {
-		now, err := m.fleet.Migration(ctx, begun.ID)
-		if err != nil {
-			return false, err
-		}
-		if stop == 0 && now.Confirmed() {
-			if stop, err = m.stopped(ctx, from); err != nil {
-				return true, err
-			}
-		}
-		switch {
-		case now.Active():
-			return false, fmt.Errorf("it is in phase %s: %s", now.Phase, steps(now))
-		case now.Outcome != proto.OutcomeCompleted:
-			return true, fmt.Errorf("migration %s was %s: %s", now.ID, now.Outcome, now.Reason)
-		}
-		m.say(steps(now))
-		return true, nil
-	})
+	ctx, cancel := context.WithTimeout(ctx, moveWithin)
+	defer cancel()
+	_, failed := m.fleet.CLI(ctx, "migration", "watch", begun.ID)
+	now, err := m.fleet.Migration(context.WithoutCancel(ctx), begun.ID)
+	if err != nil {
+		return 0, errors.Join(failed, err)
+	}
+	if failed != nil {
+		return 0, fmt.Errorf("%w: in phase %s, %s", failed, now.Phase, steps(now))
+	}
+	m.say(steps(now))
+	return m.stopped(ctx, from)
 }
 
 // steps says what took how long, above all while the clients waited.
