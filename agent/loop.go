@@ -13,7 +13,6 @@ import (
 	"github.com/glidepath/glidepath/agent/demand"
 	"github.com/glidepath/glidepath/agent/enforce"
 	"github.com/glidepath/glidepath/agent/enforce/limit"
-	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -52,7 +51,7 @@ type loopConfig struct {
 	changed  <-chan struct{} // a document was stored
 	poked    <-chan struct{} // an operation has ended
 	record   func(instance string) fence.Record
-	unit     func(ctx context.Context, name string) (systemd.Unit, error)
+	cgroup   func(ctx context.Context, unit string) (string, error)
 	host     func() (capacity, allocatable resource.Vector)
 	limits   limiter
 	sampler  sampler

@@ -173,9 +173,7 @@ func (b *bench) start() (stop func()) {
 			b.edit(func() { r = fence.Record{Instance: i, State: b.states[i]} })
 			return r
 		},
-		unit: func(_ context.Context, name string) (systemd.Unit, error) {
-			return systemd.Unit{Name: name, ControlGroup: "/system.slice/" + name}, nil
-		},
+		cgroup: func(_ context.Context, unit string) (string, error) { return "/system.slice/" + unit, nil },
 		host:   func() (capacity, allocatable resource.Vector) { all := full(4000, 4<<30); return all, all },
 		limits: b.k, sampler: b.m, board: b.board, meter: b.metrics, log: slog.New(slog.DiscardHandler),
 		put: func(_ timeline.Time, w []proto.Window) error {

@@ -218,7 +218,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	renewer := &pki.Renewer{Credentials: creds, Renew: renewal(link, creds, dial, cfg.knownCoordinators), Save: identity.SaveCert, Log: log.With("component", "pki")}
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
-		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, unit: bus.Unit,
+		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
 		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})

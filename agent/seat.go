@@ -156,11 +156,11 @@ func (l *loop) track(ctx context.Context) {
 	for _, s := range l.seats {
 		if !s.running && time.Since(s.looked) >= lookAgain {
 			s.looked = time.Now()
-			u, err := l.unit(ctx, s.target.Unit)
+			group, err := l.cgroup(ctx, s.target.Unit)
 			if err != nil && !errors.Is(err, systemd.ErrNoUnit) && ctx.Err() == nil {
 				l.log.Warn("a unit can't be looked up", "instance", s.instance, "unit", s.target.Unit, "error", err)
 			}
-			if path := strings.TrimPrefix(u.ControlGroup, "/"); path != "" {
+			if path := strings.TrimPrefix(group, "/"); path != "" {
 				s.cgroup = path
 			}
 		}

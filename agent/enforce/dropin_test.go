@@ -7,13 +7,10 @@ import (
 	"testing"
 
 	"github.com/glidepath/glidepath/agent/enforce/limit"
-	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/internal/resource"
 )
 
 func changes(c ...limit.Change) []limit.Change { return c }
-
-func unitIn(cgroup string) systemd.Unit { return systemd.Unit{ControlGroup: cgroup} }
 
 func TestDropInHoldsTheEnvelopeOnWholeDisks(t *testing.T) {
 	target := cache()

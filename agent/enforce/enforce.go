@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/glidepath/glidepath/agent/enforce/netlimit"
-	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -79,7 +78,8 @@ func (t Target) paced() bool {
 
 // Bus is what enforce needs of systemd. systemd.Bus is the real one.
 type Bus interface {
-	Unit(ctx context.Context, name string) (systemd.Unit, error)
+	// ControlGroup returns systemd.ErrNoUnit for a unit that does not exist, and "" for one without a cgroup.
+	ControlGroup(ctx context.Context, unit string) (string, error)
 	Reload(ctx context.Context) error
 }
 
@@ -276,11 +276,11 @@ func (e *Enforcer) locate(ctx context.Context, t *target) error {
 		if t.cg != "" && t.cg.has("cgroup.procs") {
 			return nil
 		}
-		u, err := e.bus.Unit(ctx, t.Unit)
-		if err != nil {
+		var err error
+		if path, err = e.bus.ControlGroup(ctx, t.Unit); err != nil {
 			return err
 		}
-		if path = u.ControlGroup; path == "" {
+		if path == "" {
 			return fmt.Errorf("%s: %w", t.Unit, ErrNotRunning)
 		}
 		if err := e.outside(t.Instance, path); err != nil {

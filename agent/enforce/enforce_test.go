@@ -99,9 +99,7 @@ func TestReconcileSetsAgainWhatADaemonReloadReset(t *testing.T) {
 
 func TestAUnitThatDoesNotRunIsNoEventAndGetsItsLimitsWhenItDoes(t *testing.T) {
 	h, e := newFakeHost(t)
-	u := h.units[fakeUnit]
-	u.ControlGroup = ""
-	h.units[fakeUnit] = u
+	h.units[fakeUnit] = ""
 	if err := os.RemoveAll(filepath.Join(h.cfg.CgroupRoot, "system.slice", fakeUnit)); err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +114,7 @@ func TestAUnitThatDoesNotRunIsNoEventAndGetsItsLimitsWhenItDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.addCgroup("/system.slice/" + fakeUnit)
-	u.ControlGroup = "/system.slice/" + fakeUnit
-	h.units[fakeUnit] = u
+	h.units[fakeUnit] = "/system.slice/" + fakeUnit
 	e.Reconcile(t.Context())
 	h.holds(map[string]string{"cpu.max": "70000 100000", "cpu.weight": "400"})
 }
@@ -164,7 +161,7 @@ func TestMemoryLowIsLeftOutWhileTheSliceProtectsNothing(t *testing.T) {
 
 func TestAnInstanceOutsideTheAgentsCgroupOnly(t *testing.T) {
 	h, e := newFakeHost(t)
-	h.units["inner.service"] = unitIn("/system.slice/glidepath-agent.service/inner")
+	h.units["inner.service"] = "/system.slice/glidepath-agent.service/inner"
 	for _, target := range []Target{
 		{Instance: "a", Cgroup: "/system.slice/glidepath-agent.service/a"},
 		{Instance: "a", Cgroup: "/system.slice/glidepath-agent.service"},

@@ -23,7 +23,7 @@ type fakeHost struct {
 	cfg       Config
 	reloading error // what a reload comes to
 	reloads   int
-	units     map[string]systemd.Unit
+	units     map[string]string // their cgroups
 	pacers    map[string]*fakePacer
 	paced     map[string]bool
 	foreign   bool
@@ -40,7 +40,7 @@ var freshCgroup = map[string]string{
 func newFakeHost(t *testing.T) (*fakeHost, *Enforcer) {
 	dir := t.TempDir()
 	h := &fakeHost{
-		t: t, units: map[string]systemd.Unit{}, pacers: map[string]*fakePacer{}, paced: map[string]bool{},
+		t: t, units: map[string]string{}, pacers: map[string]*fakePacer{}, paced: map[string]bool{},
 		cfg: Config{
 			CgroupRoot: filepath.Join(dir, "cgroup"), SysDir: "/sys", PinDir: "/pins", UnitDir: filepath.Join(dir, "etc"),
 			RunUnitDir: filepath.Join(dir, "run"), OwnCgroup: "/system.slice/glidepath-agent.service", Device: "eth0",
@@ -51,7 +51,7 @@ func newFakeHost(t *testing.T) (*fakeHost, *Enforcer) {
 	h.mkdir(h.cfg.RunUnitDir)
 	h.addCgroup("/system.slice")
 	h.addCgroup("/system.slice/" + fakeUnit)
-	h.units[fakeUnit] = systemd.Unit{Name: fakeUnit, ControlGroup: "/system.slice/" + fakeUnit}
+	h.units[fakeUnit] = "/system.slice/" + fakeUnit
 	e := open(h.cfg, h, h, durable.OS{})
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
@@ -106,12 +106,12 @@ func (h *fakeHost) dropIns() (all []string) {
 	return all
 }
 
-func (h *fakeHost) Unit(_ context.Context, name string) (systemd.Unit, error) {
-	u, ok := h.units[name]
+func (h *fakeHost) ControlGroup(_ context.Context, unit string) (string, error) {
+	group, ok := h.units[unit]
 	if !ok {
-		return u, systemd.ErrNoUnit
+		return "", systemd.ErrNoUnit
 	}
-	return u, nil
+	return group, nil
 }
 
 func (h *fakeHost) Reload(context.Context) error { h.reloads++; return h.reloading }

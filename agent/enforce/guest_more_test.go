@@ -240,6 +240,14 @@ func TestGuestSystemdTellsWhatAUnitIs(t *testing.T) {
 	if _, err := b.bus.Unit(t.Context(), "glidepath-no-such.service"); !errors.Is(err, systemd.ErrNoUnit) {
 		t.Errorf("%v", err)
 	}
+	if group, err := b.bus.ControlGroup(t.Context(), "glidepath-no-such.service"); !errors.Is(err, systemd.ErrNoUnit) {
+		t.Errorf("%q, %v", group, err)
+	}
+	for name, want := range map[string]string{unit: u.ControlGroup, "system.slice": "/system.slice", "basic.target": ""} {
+		if group, err := b.bus.ControlGroup(t.Context(), name); err != nil || group != want {
+			t.Errorf("%s: %q, %v, want %q", name, group, err, want)
+		}
+	}
 	if err := b.bus.Start(t.Context(), "glidepath-no-such.service"); !errors.Is(err, systemd.ErrNoUnit) {
 		t.Errorf("%v", err)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
+	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 )
 
@@ -69,20 +71,9 @@ func (b *Bus) Running(ctx context.Context, names []string) (map[string]bool, err
 
 // Brief returns of a unit what is had quickly, its name, load, active and sub state and invocation: all of its properties take a busy manager a while.
 func (b *Bus) Brief(ctx context.Context, name string) (Unit, error) {
-	conn, err := b.connected(ctx)
+	conn, u, err := b.state(ctx, name)
 	if err != nil {
-		return Unit{}, err
-	}
-	all, err := conn.ListUnitsByNamesContext(ctx, []string{name})
-	if err != nil {
-		return Unit{}, fmt.Errorf("state of %s: %w", name, named(err))
-	}
-	if len(all) != 1 {
-		return Unit{}, fmt.Errorf("state of %s: systemd told of %d units", name, len(all))
-	}
-	u := Unit{Name: all[0].Name, LoadState: all[0].LoadState, ActiveState: all[0].ActiveState, SubState: all[0].SubState}
-	if u.LoadState == "not-found" && !u.Running() {
-		return u, fmt.Errorf("%s: %w: install it, or correct the name", name, ErrNoUnit)
+		return u, err
 	}
 	p, err := conn.GetUnitPropertyContext(ctx, name, "InvocationID")
 	if err != nil {
@@ -91,6 +82,47 @@ func (b *Bus) Brief(ctx context.Context, name string) (Unit, error) {
 	id, _ := p.Value.Value().([]byte)
 	u.InvocationID = fmt.Sprintf("%x", id)
 	return u, nil
+}
+
+// ControlGroup returns the unit's cgroup below the cgroup root, "" while it has none. It is had quickly, as Brief is.
+func (b *Bus) ControlGroup(ctx context.Context, name string) (string, error) {
+	conn, _, err := b.state(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	kind, ok := groupKinds[path.Ext(name)]
+	if !ok {
+		return "", nil
+	}
+	p, err := conn.GetUnitTypePropertyContext(ctx, name, kind, "ControlGroup")
+	if err != nil {
+		return "", fmt.Errorf("cgroup of %s: %w", name, named(err))
+	}
+	group, _ := p.Value.Value().(string)
+	return group, nil
+}
+
+// groupKinds are the kinds of units that have a cgroup, as the bus calls them.
+var groupKinds = map[string]string{".service": "Service", ".scope": "Scope", ".slice": "Slice", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
+
+// state returns the states of a unit. One that has no file and does not run is ErrNoUnit.
+func (b *Bus) state(ctx context.Context, name string) (*dbus.Conn, Unit, error) {
+	conn, err := b.connected(ctx)
+	if err != nil {
+		return nil, Unit{}, err
+	}
+	all, err := conn.ListUnitsByNamesContext(ctx, []string{name})
+	if err != nil {
+		return nil, Unit{}, fmt.Errorf("state of %s: %w", name, named(err))
+	}
+	if len(all) != 1 {
+		return nil, Unit{}, fmt.Errorf("state of %s: systemd told of %d units", name, len(all))
+	}
+	u := Unit{Name: all[0].Name, LoadState: all[0].LoadState, ActiveState: all[0].ActiveState, SubState: all[0].SubState}
+	if u.LoadState == "not-found" && !u.Running() {
+		return nil, u, fmt.Errorf("%s: %w: install it, or correct the name", name, ErrNoUnit)
+	}
+	return conn, u, nil
 }
 
 // Asking reports whether the unit is only asking its conditions whether it may start: nothing of the instance runs yet.
@@ -106,7 +138,7 @@ func (u Unit) Template() string {
 	return prefix + "@" + rest[dot:]
 }
 
-// Unit returns what systemd says of a unit, loading it where needed. A unit that has no file and does not run is ErrNoUnit.
+// Unit returns all that systemd says of a unit, loading it where needed: some 300 properties, so not what is asked again and again, nor while clients wait. A unit that has no file and does not run is ErrNoUnit.
 func (b *Bus) Unit(ctx context.Context, name string) (Unit, error) {
 	conn, err := b.connected(ctx)
 	if err != nil {

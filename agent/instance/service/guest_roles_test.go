@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/glidepath/glidepath/agent"
 	"github.com/glidepath/glidepath/agent/address"
 	"github.com/glidepath/glidepath/agent/allow"
 	"github.com/glidepath/glidepath/agent/enforce"
@@ -25,7 +26,8 @@ import (
 const (
 	roleEnv   = "GLIDEPATH_TEST_ROLE"
 	guestPath = "/opt/service.test"
-	fenceDir  = "/var/lib/glidepath/agent/fence"
+	agentDir  = "/var/lib/glidepath/agent"
+	fenceDir  = agentDir + "/fence"
 	guestEth  = "eth0"
 )
 
@@ -49,6 +51,9 @@ func play(role string) error {
 			return errors.New(why)
 		}
 		return nil
+	case "guard":
+		_, err := agent.Guard(ctx, agent.Config{DataDir: agentDir}, os.Args[1])
+		return err
 	case "operate":
 		driver, err := guestDriver(ctx, 15_000)
 		if err != nil {
@@ -106,7 +111,8 @@ func guestDriver(ctx context.Context, permit int64) (*service.Driver, error) {
 	limits := enforce.Default()
 	limits.MayRun = "/usr/bin/env " + roleEnv + "=may-run " + guestPath
 	d := service.New(service.Config{
-		Host: name, DataDir: "/var/lib/glidepath/agent", KeepDir: "/var/lib/glidepath", Root: "/", CgroupRoot: "/sys/fs/cgroup", Interface: guestEth,
+		Host: name, DataDir: agentDir, KeepDir: "/var/lib/glidepath", Root: "/", CgroupRoot: "/sys/fs/cgroup", Interface: guestEth,
+		Guard: []string{"/usr/bin/env", roleEnv + "=guard", guestPath},
 		Files: durable.OS{}, Fence: store, Allow: list, Systemd: service.Host{Bus: bus}, Limits: enforce.Open(limits, bus),
 		Addresses: address.New(guestEth, "/run/glidepath"), Permits: permits(permit), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})

@@ -261,6 +261,11 @@ func (s labSystemd) Unit(_ context.Context, n string) (systemd.Unit, error) {
 	return *u, nil
 }
 
+func (s labSystemd) ControlGroup(ctx context.Context, n string) (string, error) {
+	u, err := s.Unit(ctx, n)
+	return u.ControlGroup, err
+}
+
 func (s labSystemd) Brief(ctx context.Context, n string) (systemd.Unit, error) { return s.Unit(ctx, n) }
 
 func (s labSystemd) Running(ctx context.Context, names []string) (map[string]bool, error) {

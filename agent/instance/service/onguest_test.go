@@ -118,7 +118,7 @@ func (s *site) transfer() {
 	if err := errors.Join(s.a.CopyFrom(s.t.Context(), "/root/all.tar", local), s.b.CopyTo(s.t.Context(), local, "/root/all.tar")); err != nil {
 		s.t.Fatal(err)
 	}
-	s.sh(s.b, "tar --extract --file=/root/all.tar --directory=/")
+	s.sh(s.b, "tar --extract --file=/root/all.tar --directory=/ && sync") // durable, as a transfer's end is
 }
 
 // ping asks the instance at its address as a client does.

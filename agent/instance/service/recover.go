@@ -63,7 +63,7 @@ func (d *Driver) settleOne(ctx context.Context, instance string) error {
 			}
 		}
 	}
-	u, err := d.Systemd.Unit(ctx, unit(r))
+	u, err := d.Systemd.Brief(ctx, unit(r))
 	if errors.Is(err, systemd.ErrNoUnit) {
 		return nil
 	}

@@ -26,6 +26,8 @@ type Systemd interface {
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
 	// Brief returns the unit's states and invocation alone, quickly.
 	Brief(ctx context.Context, name string) (systemd.Unit, error)
+	// ControlGroup returns the unit's cgroup, "" while it has none, quickly.
+	ControlGroup(ctx context.Context, name string) (string, error)
 	// Running returns which of the units run.
 	Running(ctx context.Context, units []string) (map[string]bool, error)
 	// Start returns systemd.ErrRefused when the unit's own condition refused it.

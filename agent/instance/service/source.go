@@ -162,7 +162,7 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	if err != nil {
 		return err
 	}
-	u, err := j.Systemd.Unit(ctx, unit(r)) // while clients are still served
+	group, err := j.Systemd.ControlGroup(ctx, unit(r)) // while clients are still served
 	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return err
 	}
@@ -174,7 +174,7 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	if err := j.step("stop companions", func() error { return j.stopCompanions(ctx, s.Companions) }); err != nil {
 		return err
 	}
-	return j.step("stop", func() error { return j.stopIn(ctx, unit(r), u.ControlGroup) })
+	return j.step("stop", func() error { return j.stopIn(ctx, unit(r), group) })
 }
 
 // flush writes what the kernel still holds of the data's file systems to their disks. Data that are not there any more are passed over.

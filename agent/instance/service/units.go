@@ -99,14 +99,14 @@ func (d *Driver) startCompanions(ctx context.Context, names []string, sockets bo
 // stop stops a unit and makes sure that none of its processes is left. A unit that leaves some behind (KillMode=process or none)
 // has them killed: they could still write to the data.
 func (d *Driver) stop(ctx context.Context, name string) error {
-	u, err := d.Systemd.Unit(ctx, name)
+	group, err := d.Systemd.ControlGroup(ctx, name)
 	if errors.Is(err, systemd.ErrNoUnit) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return d.stopIn(ctx, name, u.ControlGroup)
+	return d.stopIn(ctx, name, group)
 }
 
 // stopIn is stop for a unit whose cgroup is known.
@@ -187,14 +187,14 @@ func (d *Driver) killAll(group string) error {
 
 // stopNow ends a unit that may not run a moment longer. Nobody has been served by it, so nothing is lost by killing it.
 func (d *Driver) stopNow(ctx context.Context, name string) error {
-	u, err := d.Systemd.Unit(ctx, name)
+	group, err := d.Systemd.ControlGroup(ctx, name)
 	if errors.Is(err, systemd.ErrNoUnit) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := d.killAll(u.ControlGroup); err != nil {
+	if err := d.killAll(group); err != nil {
 		d.Log.Warn("processes could not be killed at once; the unit is stopped", "unit", name, "error", err)
 	}
 	return d.stop(ctx, name)
