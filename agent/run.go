@@ -129,7 +129,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	work := &activity{}
 	moving := transfer.Environment{
 		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
-		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Log: log.With("component", "transfer"),
+		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Linger: transfer.DefaultLinger, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)
 	if err != nil {

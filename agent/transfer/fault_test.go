@@ -245,6 +245,46 @@ func TestWhatCameOfARoundIsKnownBeforeItsWorkersArePutAway(t *testing.T) {
 	p.clean()
 }
 
+// The target starts the instance as soon as all has come, and closes the migration before.
+func TestAFinalRoundIsOverAlthoughItsWorkersLinger(t *testing.T) {
+	p := newPair(t)
+	p.sender.env.Linger, p.receiver.env.Linger = time.Hour, time.Hour
+	write(t, filepath.Join(p.source, "data"), random(1<<20))
+	r := p.round(Blocks)
+	r.Final = true
+	ctx, cancel := context.WithCancel(t.Context())
+	a, err := p.sender.Arm(ctx, p.dial(ctx, "host-a"), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := a.Run(); err != nil || res.Digest == "" {
+		t.Fatal(res, err)
+	}
+	for busy := 1; busy > 0; time.Sleep(time.Millisecond) { // the source may know a little earlier
+		p.receiver.mu.Lock()
+		busy = len(p.receiver.busy)
+		p.receiver.mu.Unlock()
+	}
+	if err := p.receiver.Close("m-1"); err != nil {
+		t.Fatal(err)
+	}
+	for who, done := range map[string]<-chan struct{}{"source": a.Done(), "target": p.done} {
+		select {
+		case <-done:
+			t.Errorf("the %s's worker does not linger", who)
+		default:
+		}
+	}
+	cancel() // as the agents' own ends do
+	<-a.Done()
+	p.serving.Wait()
+	if p.served != nil {
+		t.Error(p.served)
+	}
+	p.same()
+	p.clean()
+}
+
 func TestARoundIsReadyWhenTheWorkersOfBothSidesAre(t *testing.T) {
 	for _, side := range []string{"source", "target"} {
 		t.Run(side, func(t *testing.T) {

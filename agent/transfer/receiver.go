@@ -27,7 +27,15 @@ type Environment struct {
 	Rsync    string   // rsync's path
 	StateDir string   // a directory for this package alone, mode 0700
 	Stall    time.Duration
+	Linger   time.Duration // how long a final round's worker stays when it has nothing left to do: the end of a process is work for the host, too
 	Log      *slog.Logger
+}
+
+func (e Environment) linger(final bool) time.Duration {
+	if final {
+		return e.Linger
+	}
+	return 0
 }
 
 // Receiver serves what other agents send. It is safe for concurrent use.
@@ -168,20 +176,23 @@ func (r *Receiver) Serve(ctx context.Context, conn net.Conn, peer string) error 
 	if err != nil {
 		return r.refuse(ctx, l, err)
 	}
-	defer a.serving.Done()
+	served := sync.OnceFunc(a.serving.Done)
+	defer served()
 	k := indexKey{h.Migration, h.Kind == Config, h.Path}
-	ctx, finish, err := r.takeOver(ctx, k)
+	ctx, s, err := r.takeOver(ctx, k)
 	if err != nil {
 		return r.refuse(ctx, l, err)
 	}
-	defer finish()
+	defer s.cancel(nil)
+	over := sync.OnceFunc(func() { r.over(k, s); served() })
+	defer over()
 	adm := r.current(a)
 	root := adm.root(h)
 	l.rate = adm.Rate
 	if adm.Policy.MaxBytes > 0 {
 		l.limit = 2*adm.Policy.MaxBytes + 64<<20 // retransmitted parts and the protocols' own; what lands is counted by content
 	}
-	if err := r.round(ctx, l, h, k, root, adm.Policy); err != nil {
+	if err := r.round(ctx, l, h, k, root, adm.Policy, over); err != nil {
 		return fmt.Errorf("round %d (%s) of migration %s from host %s to %s: %w", h.Round, h.Kind, h.Migration, peer, root, err)
 	}
 	return nil
@@ -230,8 +241,8 @@ func (a *Admission) root(h hello) string {
 	return paths[h.Path]
 }
 
-// takeOver makes this round the only one at k: the source's newest connection wins, since an older one may hang on a link that is gone.
-func (r *Receiver) takeOver(ctx context.Context, k indexKey) (context.Context, func(), error) {
+// takeOver makes this round the only one at k, until over is called: the source's newest connection wins, since an older one may hang on a link that is gone.
+func (r *Receiver) takeOver(ctx context.Context, k indexKey) (context.Context, *serving, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &serving{cancel, make(chan struct{})}
 	for {
@@ -241,18 +252,12 @@ func (r *Receiver) takeOver(ctx context.Context, k indexKey) (context.Context, f
 			r.busy[k] = s
 			closed := r.open[k.migration] == nil
 			r.mu.Unlock()
-			finish := func() {
-				r.mu.Lock()
-				delete(r.busy, k)
-				r.mu.Unlock()
-				close(s.done)
-				cancel(nil)
-			}
 			if closed {
-				finish()
+				r.over(k, s)
+				cancel(nil)
 				return ctx, nil, fmt.Errorf("%w: migration %s was closed on the target", ErrRefused, k.migration)
 			}
-			return ctx, finish, nil
+			return ctx, s, nil
 		}
 		r.mu.Unlock()
 		old.cancel(ErrReplaced)
@@ -265,8 +270,16 @@ func (r *Receiver) takeOver(ctx context.Context, k indexKey) (context.Context, f
 	}
 }
 
-// round does what h asks for at root.
-func (r *Receiver) round(ctx context.Context, l *link, h hello, k indexKey, root string, policy tree.Policy) error {
+// over notes that nothing more is written at k by the round that took it over.
+func (r *Receiver) over(k indexKey, s *serving) {
+	r.mu.Lock()
+	delete(r.busy, k)
+	r.mu.Unlock()
+	close(s.done)
+}
+
+// round does what h asks for at root. It calls over when nothing more will be written, if that is before it returns.
+func (r *Receiver) round(ctx context.Context, l *link, h hello, k indexKey, root string, policy tree.Policy, over func()) error {
 	if h.Kind == Rsync {
 		return r.rsync(ctx, l, k, root, policy)
 	}
@@ -290,11 +303,15 @@ func (r *Receiver) round(ctx context.Context, l *link, h hello, k indexKey, root
 		r.index[k] = id
 		return nil
 	}
-	w, err := r.workers().local(job{Work: workApply, Root: root, Index: r.indexPath(k), Policy: policy}, writable(root), nil, nil)
+	w, err := r.workers().local(job{Work: workApply, Root: root, Index: r.indexPath(k), Policy: policy, Linger: r.env.linger(h.Final)}, writable(root), nil, nil)
 	if err != nil {
 		return err
 	}
-	_, _, err = l.exchange(ctx, w)
+	agreed := false
+	w.agreed = func(tree.Result, tree.Result) { agreed = true; over() }
+	if _, _, err = l.exchange(ctx, w); agreed {
+		return nil // it is the source's, whatever becomes of a worker that has nothing left to do
+	}
 	return err
 }
 

@@ -339,5 +339,5 @@ func (s *Sender) blocks(ctx context.Context, l *link, r Round, k indexKey, ok ac
 		}
 	}
 	w := workers{s.env.Runner, s.env.Program, s.env.Worker}
-	return w.local(job{Work: workSend, Root: r.Root, Index: s.indexPath(k), Final: r.Final, Policy: ok.Policy}, nil, nil, begin)
+	return w.local(job{Work: workSend, Root: r.Root, Index: s.indexPath(k), Final: r.Final, Policy: ok.Policy, Linger: s.env.linger(r.Final)}, nil, nil, begin)
 }

@@ -94,6 +94,8 @@ const (
 	handshakeTime   = 10 * time.Second
 	// DefaultStall is how long a transfer may stand still.
 	DefaultStall = 30 * time.Second
+	// DefaultLinger is longer than clients are likely to wait once the last data have come.
+	DefaultLinger = 5 * time.Second
 	// armedTime is how long a round may wait, connected and ready, for the source to be frozen.
 	armedTime = 10 * time.Minute
 )

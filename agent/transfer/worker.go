@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,11 +34,12 @@ const (
 
 // job tells a worker what to do.
 type job struct {
-	Work   string      `msgpack:"w"`
-	Root   string      `msgpack:"r"`
-	Index  string      `msgpack:"x"` // file that holds the target's index
-	Final  bool        `msgpack:"f"`
-	Policy tree.Policy `msgpack:"p"`
+	Work   string        `msgpack:"w"`
+	Root   string        `msgpack:"r"`
+	Index  string        `msgpack:"x"` // file that holds the target's index
+	Final  bool          `msgpack:"f"`
+	Policy tree.Policy   `msgpack:"p"`
+	Linger time.Duration `msgpack:"l"` // how long it stays when it has said its result
 }
 
 // Worker is the process that reads or writes an instance's files for a round by content, as root but confined, so that the agent itself needs no
@@ -61,7 +63,14 @@ func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if encodeErr != nil {
 		return encodeErr
 	}
-	return frame.Write(stdout, frameResult, b)
+	if err := frame.Write(stdout, frameResult, b); err != nil || j.Linger <= 0 {
+		return err
+	}
+	select {
+	case <-time.After(j.Linger):
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 func (j job) do(ctx context.Context, in *frame.Reader, out *dataWriter) (tree.Result, error) {

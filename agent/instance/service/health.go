@@ -18,7 +18,7 @@ import (
 // How an instance is judged to serve. Clients of a move wait for two of these intervals: longer ones were most of what it
 // adds to the instance's own stop and start.
 const (
-	healthEvery  = 50 * time.Millisecond
+	healthEvery  = 25 * time.Millisecond
 	healthPasses = 3
 	attemptTime  = 5 * time.Second
 )
