@@ -42,7 +42,7 @@ type Application struct {
 	Name        string          `msgpack:"n" json:"name"`
 	Class       Class           `msgpack:"c" json:"class,omitzero"`            // for instances that name none
 	Startup     resource.Vector `msgpack:"su" json:"startup,omitzero"`         // demand on top of the forecast right after a start
-	Decay       int64           `msgpack:"dc" json:"decay_s,omitzero"`         // seconds in which Startup falls to 1/e
+	Decay       int64           `msgpack:"dc" json:"decay_s,omitzero"`         // seconds in which Startup falls to 1/e; 0: not said
 	MemoryFloor int64           `msgpack:"mf" json:"memory_floor,omitzero"`    // bytes
 	Floor       resource.Vector `msgpack:"fl" json:"floor,omitzero"`           // the least that an instance of it ever gets
 	Downtime    int64           `msgpack:"dt" json:"max_downtime_ms,omitzero"` // objective; 0 for none

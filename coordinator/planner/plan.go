@@ -234,13 +234,22 @@ func extra(plan proto.Plan, id string, span timeline.Span) []proto.Reservation {
 	}
 }
 
+// decay returns in how many seconds the application's start-up demand falls to 1/e: where nobody has said so, it is all but gone after a minute.
+func (p *planning) decay() int64 {
+	if p.app.Decay > 0 {
+		return p.app.Decay
+	}
+	return defaultDecay
+}
+
+const defaultDecay = 20
+
 // startup returns what the application takes on top of its forecast at the time since its start.
 func (p *planning) startup(since time.Duration) resource.Vector {
 	if p.app.Startup.IsZero() || since < 0 {
 		return resource.Vector{}
 	}
-	decay := max(p.app.Decay, 1)
-	share := math.Exp(-since.Seconds() / float64(decay))
+	share := math.Exp(-since.Seconds() / float64(p.decay()))
 	if share < .01 {
 		return resource.Vector{}
 	}

@@ -346,3 +346,19 @@ func TestRoundsShrinkUntilTheRestIsSmallOrGiveUp(t *testing.T) {
 		t.Errorf("%+v", hopeless)
 	}
 }
+
+func TestStartUpDemandWithoutADecayIsGoneAfterAMinute(t *testing.T) {
+	demand := resource.Vector{resource.CPU: 1000}
+	for _, c := range []struct {
+		decay       int64
+		since       time.Duration
+		least, most int64
+	}{
+		{0, 0, 1000, 1000}, {0, time.Minute, 1, 60}, {0, 2 * time.Minute, 0, 0}, {60, time.Minute, 360, 370},
+	} {
+		p := planning{app: proto.Application{Startup: demand, Decay: c.decay}}
+		if got := p.startup(c.since)[resource.CPU]; got < c.least || got > c.most {
+			t.Errorf("decay %d, after %v: %d, want %d to %d", c.decay, c.since, got, c.least, c.most)
+		}
+	}
+}

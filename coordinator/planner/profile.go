@@ -127,7 +127,7 @@ func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []strin
 		out = append(out, p.Forecast.Reasons...)
 	}
 	if !p.app.Startup.IsZero() {
-		out = append(out, fmt.Sprintf("application %s takes %s more after a start, fading within about %d s", p.app.Name, p.app.Startup, 3*p.app.Decay))
+		out = append(out, fmt.Sprintf("application %s takes %s more after a start, fading within about %d s", p.app.Name, p.app.Startup, 3*p.decay()))
 	}
 	data := "the size of its data is not known yet"
 	if p.Data > 0 {

@@ -77,7 +77,7 @@ type appFile struct {
 	Name         string          `yaml:"name"`
 	Class        proto.Class     `yaml:"class"`         // of instances that name none
 	Startup      config.Amounts  `yaml:"startup"`       // demand on top of the forecast right after a start
-	Decay        config.Duration `yaml:"decay"`         // in which it falls to 1/e
+	Decay        config.Duration `yaml:"decay"`         // in which it falls to 1/e; 20s where it is not said
 	MemoryFloor  bytesAmount     `yaml:"memory_floor"`  // the least memory an instance ever gets
 	Floor        config.Amounts  `yaml:"floor"`         // the least of everything
 	MaxDowntime  config.Duration `yaml:"max_downtime"`  // objective
