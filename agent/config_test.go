@@ -1,6 +1,10 @@
 package agent
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,5 +28,20 @@ func TestTheDefaultIsValidOnceNamed(t *testing.T) {
 	c.Name = "host-a"
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestADropInAsksTheSmallProgramWhereThePackageHasIt(t *testing.T) {
+	dir := t.TempDir()
+	self, cfg := filepath.Join(dir, "bin/glidepath-agent"), Config{DataDir: filepath.Join(dir, "data")}
+	if got, want := mayRun(self, cfg), []string{self, "may-run", "--data-dir", cfg.DataDir}; !slices.Equal(got, want) {
+		t.Errorf("without it: %q, want %q", got, want)
+	}
+	small := filepath.Join(dir, "libexec/glidepath/may-run")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(small), 0o755), os.WriteFile(small, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := mayRun(self, cfg), []string{small, filepath.Join(cfg.DataDir, "fence")}; !slices.Equal(got, want) {
+		t.Errorf("with it: %q, want %q", got, want)
 	}
 }

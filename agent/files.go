@@ -98,7 +98,16 @@ func credentials(dir pki.Dir) (*pki.Credentials, error) {
 	return creds, nil
 }
 
-// ownCommand is a command of this program that needs no configuration: may-run, which a unit's drop-in asks, and guard. It names the directory.
+// mayRun is the command that a unit's drop-in asks: the small program of the package, or this one where there is none.
+func mayRun(self string, cfg Config) []string {
+	small := filepath.Join(filepath.Dir(self), "../libexec/glidepath/may-run")
+	if st, err := os.Stat(small); err == nil && st.Mode().IsRegular() {
+		return []string{small, cfg.FenceDir()}
+	}
+	return ownCommand(self, "may-run", cfg)
+}
+
+// ownCommand is a command of this program that needs no configuration: may-run and guard. It names the directory.
 func ownCommand(self, name string, cfg Config) []string {
 	if cfg.DataDir == DefaultDataDir {
 		return []string{self, name}

@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	limits.MayRun, limits.Device = strings.Join(ownCommand(self, "may-run", cfg), " "), iface
+	limits.MayRun, limits.Device = strings.Join(mayRun(self, cfg), " "), iface
 	enforcer := enforce.Open(limits, bus)
 	closers.add(enforcer.Close)
 	if _, here.missing, err = enforcer.Probe(); err != nil {
