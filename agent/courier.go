@@ -29,8 +29,9 @@ type courier struct {
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	armed    map[string]*final // by migration
-	watching sync.WaitGroup    // what puts finals away that have ended while they waited
+	armed    map[string]*final   // by migration
+	leaving  map[*final]struct{} // those that have run, whose processes may linger
+	watching sync.WaitGroup      // what puts finals away that have run, or ended while they waited
 }
 
 // readyTime is how long an early round waits for the processes of its final one.
@@ -173,6 +174,11 @@ func (c *courier) Close() error {
 	for _, f := range armed {
 		f.drop()
 	}
+	c.mu.Lock()
+	for f := range c.leaving {
+		f.cancel(transfer.ErrGivenUp)
+	}
+	c.mu.Unlock()
 	c.watching.Wait()
 	return nil
 }
@@ -238,10 +244,19 @@ func (c *courier) connect(ctx context.Context, op proto.Operation, f *final) err
 func (c *courier) run(ctx context.Context, f *final) (proto.RoundResult, error) {
 	sum, err := f.run(ctx)
 	if err != nil {
+		f.cancel(transfer.ErrGivenUp) // also those of its paths that went well
 		f.put()
 		return sum, err
 	}
-	c.watching.Go(f.put)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving[f] = struct{}{}
+	c.watching.Go(func() {
+		f.put()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.leaving, f)
+	})
 	return sum, nil
 }
 

@@ -59,7 +59,7 @@ func newMove(t *testing.T) *move {
 	m.source, m.target = m.record("a", proto.FenceOwner, 1), m.record("b", proto.FenceTarget, 1)
 	m.env = transfer.Environment{
 		Runner: transfer.Exec{Unconfined: true}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: rsync,
-		Stall: transfer.DefaultStall, Log: slog.New(slog.DiscardHandler),
+		Stall: transfer.DefaultStall, Linger: time.Hour, Log: slog.New(slog.DiscardHandler),
 	}
 	m.restartTarget()
 
@@ -74,7 +74,7 @@ func newMove(t *testing.T) *move {
 		t.Fatal(err)
 	}
 	m.courier = &courier{
-		sender: sender, armed: map[string]*final{}, log: slog.New(slog.DiscardHandler),
+		sender: sender, armed: map[string]*final{}, leaving: map[*final]struct{}{}, log: slog.New(slog.DiscardHandler),
 		record: func(string) fence.Record { return m.source }, allow: func(string) error { return nil },
 		dial: func(ctx context.Context, to proto.Peer) (net.Conn, error) {
 			m.dials.Add(1)

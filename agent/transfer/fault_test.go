@@ -275,7 +275,7 @@ func TestAFinalRoundIsOverAlthoughItsWorkersLinger(t *testing.T) {
 		default:
 		}
 	}
-	cancel() // as the agents' own ends do
+	cancel() // as the agents do when they end
 	<-a.Done()
 	p.serving.Wait()
 	if p.served != nil {
@@ -283,6 +283,38 @@ func TestAFinalRoundIsOverAlthoughItsWorkersLinger(t *testing.T) {
 	}
 	p.same()
 	p.clean()
+}
+
+func TestAFinalRoundThatFailsIsToldAtOnce(t *testing.T) {
+	for side, spoil := range map[string]func(*pair){
+		"target": func(p *pair) {
+			p.admission.Policy = tree.Policy{MaxBytes: 1 << 20}
+			if err := p.receiver.Open(p.admission); err != nil {
+				p.t.Fatal(err)
+			}
+		},
+		"source": func(p *pair) {
+			if err := os.RemoveAll(p.source); err != nil {
+				p.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(side, func(t *testing.T) {
+			p := newPair(t)
+			p.sender.env.Linger, p.receiver.env.Linger = time.Hour, time.Hour
+			write(t, filepath.Join(p.source, "data"), random(4<<20))
+			spoil(p)
+			r := p.round(Blocks)
+			r.Final = true
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errors.New("its worker lingered"))
+			defer cancel()
+			_, err := p.sender.Round(ctx, p.dial(ctx, "host-a"), r)
+			if p.serving.Wait(); err == nil || ctx.Err() != nil {
+				t.Errorf("%v, %v", err, context.Cause(ctx))
+			}
+			p.clean()
+		})
+	}
 }
 
 func TestARoundIsReadyWhenTheWorkersOfBothSidesAre(t *testing.T) {

@@ -39,7 +39,7 @@ type job struct {
 	Index  string        `msgpack:"x"` // file that holds the target's index
 	Final  bool          `msgpack:"f"`
 	Policy tree.Policy   `msgpack:"p"`
-	Linger time.Duration `msgpack:"l"` // how long it stays when it has said its result
+	Linger time.Duration `msgpack:"l"` // how long it stays when it has said a good result
 }
 
 // Worker is the process that reads or writes an instance's files for a round by content, as root but confined, so that the agent itself needs no
@@ -58,12 +58,12 @@ func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	out := &dataWriter{w: stdout}
-	res, err := j.do(ctx, in, out)
-	b, encodeErr := proto.Marshal(endOf(res, err))
-	if encodeErr != nil {
-		return encodeErr
+	res, failed := j.do(ctx, in, out)
+	b, err := proto.Marshal(endOf(res, failed))
+	if err == nil {
+		err = frame.Write(stdout, frameResult, b)
 	}
-	if err := frame.Write(stdout, frameResult, b); err != nil || j.Linger <= 0 {
+	if err != nil || failed != nil || j.Linger <= 0 { // a failure is known when the worker has ended
 		return err
 	}
 	select {

@@ -16,7 +16,7 @@ const warmLeast = 30 * time.Second
 func (p *planning) phases(t Transfer) []proto.PlanPhase {
 	warm := warmLeast
 	if !p.app.Startup.IsZero() {
-		warm = max(warm, 3*time.Duration(p.app.Decay)*time.Second) // by then a twentieth of the start-up demand is left
+		warm = max(warm, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
 	}
 	probation := time.Duration(p.View.Fleet().Policy.Probation) * time.Millisecond
 	at := p.Now

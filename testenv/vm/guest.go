@@ -92,12 +92,17 @@ func (g *Guest) Boot(ctx context.Context) error {
 	return g.WriteFile(ctx, "/etc/hosts", 0o644, g.fleet.hostsFile())
 }
 
+// bootTime bounds a boot, which takes half a minute on two busy cores: an emulated processor may hang for good.
+const bootTime = 5 * time.Minute
+
 // awaitBoot waits until a boot other than earlier is complete.
 func (g *Guest) awaitBoot(ctx context.Context, earlier string) error {
 	process, err := g.process()
 	if err != nil {
 		return g.wrap(err)
 	}
+	ctx, late := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("it is not up after %v", bootTime))
+	defer late()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watching := make(chan struct{})
