@@ -32,7 +32,7 @@ build: ## build the programs into bin/
 PACKAGES              ?= glidepath-agent glidepath-coordinator
 glidepath-agent       := agent/cmd/glidepath-agent
 glidepath-coordinator := coordinator/cmd/glidepathd coordinator/cmd/glidepath
-HELPERS               := agent/cmd/may-run
+MAYRUN                := agent/cmd/may-run
 ARCH                  := $(shell $(GO) env GOARCH)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 
@@ -41,7 +41,7 @@ deb: ## build the Debian packages into dist/
 	@$(ENSURE) go
 	@mkdir -p bin dist/man
 	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
-	@$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./$(HELPERS)
+	@$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./$(MAYRUN)
 	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
 		man=dist/man/$$(basename $$d); rm -rf $$man; mkdir -p $$man; \

@@ -215,21 +215,34 @@ func TestTheSourceDoesNotWaitUntilTheTargetsWorkerIsPutAway(t *testing.T) {
 	p.clean()
 }
 
+// finalRound sends some data, and returns when the source knows that they have come; over is closed when the target has nothing more to write.
+func (p *pair) finalRound(ctx context.Context) (a *Armed, over <-chan struct{}) {
+	p.t.Helper()
+	write(p.t, filepath.Join(p.source, "data"), random(1<<20))
+	r := p.round(Blocks)
+	r.Final = true
+	a, err := p.sender.Arm(ctx, p.dial(ctx, "host-a"), r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	a.Ready(ctx) // so that the target is at it
+	p.receiver.mu.Lock()
+	for _, s := range p.receiver.busy {
+		over = s.done
+	}
+	p.receiver.mu.Unlock()
+	if res, err := a.Run(); err != nil || res.Digest == "" {
+		p.t.Fatal(res, err)
+	}
+	return a, over
+}
+
 func TestWhatCameOfARoundIsKnownBeforeItsWorkersArePutAway(t *testing.T) {
 	p := newPair(t)
 	release := make(chan struct{})
 	p.sender.env.Runner = slow{Runner: Exec{}, end: release}
 	p.receiver.env.Runner = slow{Runner: Exec{}, end: release}
-	write(t, filepath.Join(p.source, "data"), random(1<<20))
-	r := p.round(Blocks)
-	r.Final = true
-	a, err := p.sender.Arm(t.Context(), p.dial(t.Context(), "host-a"), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if res, err := a.Run(); err != nil || res.Digest == "" {
-		t.Fatal(res, err)
-	}
+	a, _ := p.finalRound(t.Context())
 	p.same()
 	select {
 	case <-a.Done():
@@ -249,22 +262,9 @@ func TestWhatCameOfARoundIsKnownBeforeItsWorkersArePutAway(t *testing.T) {
 func TestAFinalRoundIsOverAlthoughItsWorkersLinger(t *testing.T) {
 	p := newPair(t)
 	p.sender.env.Linger, p.receiver.env.Linger = time.Hour, time.Hour
-	write(t, filepath.Join(p.source, "data"), random(1<<20))
-	r := p.round(Blocks)
-	r.Final = true
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := p.sender.Arm(ctx, p.dial(ctx, "host-a"), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if res, err := a.Run(); err != nil || res.Digest == "" {
-		t.Fatal(res, err)
-	}
-	for busy := 1; busy > 0; time.Sleep(time.Millisecond) { // the source may know a little earlier
-		p.receiver.mu.Lock()
-		busy = len(p.receiver.busy)
-		p.receiver.mu.Unlock()
-	}
+	a, over := p.finalRound(ctx)
+	<-over // the source may know a little earlier
 	if err := p.receiver.Close("m-1"); err != nil {
 		t.Fatal(err)
 	}

@@ -362,3 +362,19 @@ func TestStartUpDemandWithoutADecayIsGoneAfterAMinute(t *testing.T) {
 		}
 	}
 }
+
+func TestTheWarmPhaseLastsAsLongAsStartUpDemand(t *testing.T) {
+	for decay, want := range map[int64]time.Duration{0: time.Minute, 60: 3 * time.Minute, 5: warmLeast} {
+		w := newWorld(t)
+		w.must(&proto.AppPut{Application: proto.Application{Name: "redis", Startup: resource.Vector{resource.CPU: 300}, Decay: decay}})
+		r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ph := range r.Plan.Phases {
+			if got := ph.End.Sub(ph.Start); ph.Phase == proto.PhaseWarm && got != want {
+				t.Errorf("decay %d: it is warm for %v, want %v", decay, got, want)
+			}
+		}
+	}
+}

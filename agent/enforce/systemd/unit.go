@@ -138,7 +138,8 @@ func (u Unit) Template() string {
 	return prefix + "@" + rest[dot:]
 }
 
-// Unit returns all that systemd says of a unit, loading it where needed: some 300 properties, so not what is asked again and again, nor while clients wait. A unit that has no file and does not run is ErrNoUnit.
+// Unit returns all that systemd says of a unit, loading it where needed: some 300 properties, so it is not for what is asked again and again, nor while
+// clients wait. A unit that has no file and does not run is ErrNoUnit.
 func (b *Bus) Unit(ctx context.Context, name string) (Unit, error) {
 	conn, err := b.connected(ctx)
 	if err != nil {

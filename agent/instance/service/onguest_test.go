@@ -114,11 +114,11 @@ func (s *site) done(g *vm.Guest, kind proto.OperationKind, fence uint64, facts *
 func (s *site) transfer() {
 	s.t.Helper()
 	local := s.t.TempDir() + "/all.tar"
-	s.sh(s.a, "tar --create --file=/root/all.tar --directory=/ var/lib/redis etc/redis")
-	if err := errors.Join(s.a.CopyFrom(s.t.Context(), "/root/all.tar", local), s.b.CopyTo(s.t.Context(), local, "/root/all.tar")); err != nil {
+	s.sh(s.a, "tar --create --file=/var/tmp/all.tar --directory=/ var/lib/redis etc/redis")
+	if err := errors.Join(s.a.CopyFrom(s.t.Context(), "/var/tmp/all.tar", local), s.b.CopyTo(s.t.Context(), local, "/var/tmp/all.tar")); err != nil {
 		s.t.Fatal(err)
 	}
-	s.sh(s.b, "tar --extract --file=/root/all.tar --directory=/ && sync") // durable, as a transfer's end is
+	s.sh(s.b, "tar --extract --file=/var/tmp/all.tar --directory=/ && sync") // durable, as a transfer's end is
 }
 
 // ping asks the instance at its address as a client does.
