@@ -2,16 +2,11 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,46 +25,15 @@ type courier struct {
 
 	mu       sync.Mutex
 	armed    map[string]*final   // by migration
+	begun    map[string]*begun   // by migration: no longer armed
 	leaving  map[*final]struct{} // those that have run, whose processes may linger
 	watching sync.WaitGroup      // what puts finals away that have run, or ended while they waited
-}
-
-// readyTime is how long an early round waits for the processes of its final one.
-const readyTime = 5 * time.Second
-
-// final is a final round. It may be run when it is connected; it is ready when its processes at both ends wait for the word.
-type final struct {
-	token     fence.Token
-	cancel    context.CancelCauseFunc
-	connected chan struct{} // closed when the following are set
-	rounds    []*transfer.Armed
-	err       error
-
-	ready    chan struct{} // closed when nothing more is to be gained by waiting
-	ended    chan struct{} // closed when it could not be made ready, when a round of it has ended, and when it has run or was dropped
-	end      func()        // closes it
-	watching sync.WaitGroup
-}
-
-// fits reports whether a final round that waits may serve an operation: it was made ready for the same move, before the freeze or after it.
-func (f *final) fits(op proto.Operation) bool {
-	return f.token.Incarnation == op.Incarnation && f.token.Fence <= op.Fence
-}
-
-// over reports whether a final round can't be used any more: it could not be made ready, or has ended while it waited.
-func (f *final) over() bool {
-	select {
-	case <-f.ended:
-		return true
-	default:
-		return false
-	}
 }
 
 // Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
 // has, and the final round is made ready in case this was the last early one: clients would wait for all of that.
 func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) {
-	c.take(op.Migration).drop() // its index is about to be wrong
+	c.end(op.Migration) // its index is about to be wrong
 	paths, err := c.paths(op)
 	if err != nil {
 		return proto.RoundResult{}, err
@@ -106,27 +70,65 @@ func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(p
 	return sum, nil
 }
 
-// Final carries out the last round, of a source that is frozen: by content, every path proved equal on both sides.
+// Final carries out the last round, of a source that is frozen: by content, every path proved equal on both sides. One that has begun is waited for.
 func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error) {
-	f := c.take(op.Migration)
-	if f != nil && !f.fits(op) {
-		f.drop()
-		f = nil
+	c.mu.Lock()
+	b, f := c.begun[op.Migration], c.armed[op.Migration]
+	delete(c.begun, op.Migration)
+	delete(c.armed, op.Migration)
+	c.mu.Unlock()
+	if b != nil && !b.final.fits(op) {
+		b.drop()
+		b = nil
 	}
-	if f != nil {
-		sum, err := c.run(ctx, f)
+	if b == nil && f != nil && f.fits(op) {
+		b, f = c.begin(f), nil
+	}
+	f.drop()
+	if b != nil {
+		sum, err := b.wait(ctx)
 		if err == nil || ctx.Err() != nil {
 			return sum, err
 		}
-		// What waited may have died while it did: a link that was cut, an agent that was started again.
+		// It may have died while it waited: a link that was cut, an agent that was started again.
 		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
 	}
-	return c.run(ctx, c.prepare(op, nil))
+	return c.begin(c.prepare(op, nil)).wait(ctx)
 }
 
-// Arm begins to prepare the final round, unless one is waiting, so that clients don't wait for what can be done before. It
+// Begin has the final round that waits run, of a source that has just been frozen, so that clients don't wait until a coordinator asks for it: Final
+// hears what comes of it. It returns at once, and is a help and no promise, like Arm.
+func (c *courier) Begin(op proto.Operation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.armed[op.Migration]; f != nil && f.fits(op) && c.begun[op.Migration] == nil {
+		delete(c.armed, op.Migration)
+		c.begun[op.Migration] = c.begin(f)
+	}
+}
+
+// begin has a final round run that is no longer armed.
+func (c *courier) begin(f *final) *begun {
+	b := &begun{final: f, ended: make(chan struct{})}
+	var ctx context.Context
+	ctx, b.cancel = context.WithCancelCause(context.Background())
+	c.watching.Go(func() {
+		defer close(b.ended)
+		b.sum, b.err = c.run(ctx, f)
+	})
+	return b
+}
+
+// Arm begins to prepare the final round, unless one waits or has begun, so that clients don't wait for what can be done before. It
 // returns at once. It is a help and no promise: without it, or when it fails, the final round does all by itself.
-func (c *courier) Arm(op proto.Operation) { c.arm(op) }
+func (c *courier) Arm(op proto.Operation) {
+	c.mu.Lock()
+	b := c.begun[op.Migration]
+	c.mu.Unlock()
+	if b == nil {
+		c.arm(op)
+	}
+}
 
 func (c *courier) arm(op proto.Operation) *final {
 	c.mu.Lock()
@@ -161,16 +163,29 @@ func (c *courier) expire(migration string, f *final) {
 
 // Forget ends what is prepared for a migration, and removes what was kept for it.
 func (c *courier) Forget(migration string) error {
-	c.take(migration).drop()
+	c.end(migration)
 	return c.sender.Forget(migration)
+}
+
+// end ends the final round of a migration, whether it waits or has begun.
+func (c *courier) end(migration string) {
+	c.mu.Lock()
+	b := c.begun[migration]
+	delete(c.begun, migration)
+	c.mu.Unlock()
+	b.drop()
+	c.take(migration).drop()
 }
 
 // Close ends all that is prepared.
 func (c *courier) Close() error {
 	c.mu.Lock()
-	armed := c.armed
-	c.armed = map[string]*final{}
+	armed, running := c.armed, c.begun
+	c.armed, c.begun = map[string]*final{}, map[string]*begun{}
 	c.mu.Unlock()
+	for _, b := range running {
+		b.drop()
+	}
 	for _, f := range armed {
 		f.drop()
 	}
@@ -258,53 +273,6 @@ func (c *courier) run(ctx context.Context, f *final) (proto.RoundResult, error) 
 		delete(c.leaving, f)
 	})
 	return sum, nil
-}
-
-// run waits until the round is connected, gives all paths the word, and waits for what comes of them. When ctx ends all is ended.
-func (f *final) run(ctx context.Context) (proto.RoundResult, error) {
-	defer context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })()
-	<-f.connected
-	if f.err != nil {
-		f.drop()
-		return proto.RoundResult{}, f.err
-	}
-	results := make([]proto.RoundResult, len(f.rounds))
-	errs := make([]error, len(f.rounds))
-	var all sync.WaitGroup
-	for i, r := range f.rounds {
-		all.Go(func() { results[i], errs[i] = r.Run() })
-	}
-	all.Wait()
-	var sum proto.RoundResult
-	digest := sha256.New()
-	for _, r := range results {
-		add(&sum, r)
-		_, _ = io.WriteString(digest, r.Digest+"\n") // a hash takes everything
-	}
-	sum.Digest = hex.EncodeToString(digest.Sum(nil))
-	return sum, errors.Join(errs...)
-}
-
-// drop ends a final round that will not run. Dropping it again does nothing.
-func (f *final) drop() {
-	if f == nil {
-		return
-	}
-	f.cancel(transfer.ErrGivenUp)
-	<-f.connected
-	for _, r := range f.rounds {
-		if r != nil {
-			r.Cancel()
-		}
-	}
-	f.put()
-}
-
-// put waits until nothing is left of one whose rounds are over.
-func (f *final) put() {
-	f.watching.Wait()
-	f.cancel(nil)
-	f.end()
 }
 
 // dataPath is a path that moves.

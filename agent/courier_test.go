@@ -74,7 +74,7 @@ func newMove(t *testing.T) *move {
 		t.Fatal(err)
 	}
 	m.courier = &courier{
-		sender: sender, armed: map[string]*final{}, leaving: map[*final]struct{}{}, log: slog.New(slog.DiscardHandler),
+		sender: sender, armed: map[string]*final{}, begun: map[string]*begun{}, leaving: map[*final]struct{}{}, log: slog.New(slog.DiscardHandler),
 		record: func(string) fence.Record { return m.source }, allow: func(string) error { return nil },
 		dial: func(ctx context.Context, to proto.Peer) (net.Conn, error) {
 			m.dials.Add(1)
@@ -209,12 +209,17 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 	m.write("a/data/aof", strings.Repeat("set k w\n", 100_000)) // of the same size
 	m.write("a/redis.conf", "appendonly no\n")
 	m.source = m.record("a", proto.FenceFrozen, 2)
+	m.courier.Begin(m.op)
+	<-m.courier.begun["m-1"].ended
+	m.same("data/aof")  // before anybody has asked for it
+	m.courier.Arm(m.op) // as when the freeze is asked for again
+	m.courier.Begin(m.op)
 	m.op.Kind = proto.OpFinalSync
 	last, err := m.courier.Final(t.Context(), m.op)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.Digest == "" || last.Changed < 800_000 || len(m.courier.armed) != 0 || m.dials.Load() != dials {
+	if last.Digest == "" || len(m.courier.begun) != 0 || last.Changed < 800_000 || len(m.courier.armed) != 0 || m.dials.Load() != dials {
 		t.Errorf("last round %+v, %d connections made for it", last, m.dials.Load()-dials)
 	}
 	m.same("data/aof")
@@ -231,6 +236,21 @@ func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSam
 			f := m.courier.armed["m-1"]
 			<-f.ready
 			f.rounds[0].Cancel()
+		},
+		"it died after it had begun": func(m *move) {
+			m.courier.Arm(m.op)
+			m.courier.Begin(m.op)
+			b := m.courier.begun["m-1"]
+			b.drop()
+			if b.err == nil {
+				m.Error("it did not die")
+			}
+		},
+		"begun under an older fence": func(m *move) { m.op.Fence = 1; m.courier.Arm(m.op); m.courier.Begin(m.op); m.op.Fence = 2 },
+		"begun for an earlier incarnation": func(m *move) {
+			m.courier.Arm(m.op)
+			m.courier.Begin(m.op)
+			m.courier.begun["m-1"].final.token.Incarnation = 0
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,6 +284,31 @@ func TestNothingIsLeftOfALastRoundWhoseMigrationIsGivenUp(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(m.dir, "state/source/send/*"))
 	if err != nil || len(left) > 0 || len(m.courier.armed) > 0 {
 		t.Errorf("%d rounds wait, files %q, %v", len(m.courier.armed), left, err)
+	}
+}
+
+func TestAFinalRoundThatHasBegunEndsWithItsMigration(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.early(); err != nil {
+		t.Fatal(err)
+	}
+	m.source = m.record("a", proto.FenceFrozen, 2)
+	m.courier.Begin(m.op)
+	b := m.courier.begun["m-1"]
+	if err := m.courier.Forget("m-1"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-b.ended:
+	default:
+		t.Error("it goes on")
+	}
+	left, err := filepath.Glob(filepath.Join(m.dir, "state/source/send/*"))
+	if err != nil || len(left) > 0 || len(m.courier.begun) > 0 {
+		t.Errorf("%d rounds have begun, files %q, %v", len(m.courier.begun), left, err)
 	}
 }
 

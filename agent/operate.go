@@ -17,6 +17,7 @@ import (
 type source interface {
 	Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) // progress is called concurrently
 	Arm(op proto.Operation)                                                                                  // returns at once
+	Begin(op proto.Operation)                                                                                // returns at once
 	Final(ctx context.Context, op proto.Operation) (proto.RoundResult, error)
 	Forget(migration string) error
 }
@@ -68,9 +69,15 @@ func (o *operator) carryOut(ctx context.Context, op proto.Operation, progress fu
 	case proto.OpFinalSync:
 		return o.round(op, proto.FenceFrozen, func() (proto.RoundResult, error) { return o.source.Final(ctx, op) })
 	case proto.OpFreeze:
-		if op.Peer.SyncAddr != "" && !o.stale(op) {
+		sends := op.Peer.SyncAddr != "" && !o.stale(op)
+		if sends {
 			o.source.Arm(op) // the final round gets ready while the source is being stopped
 		}
+		result := o.drive(ctx, op)
+		if sends && result.Error == nil {
+			o.source.Begin(op) // and runs while the coordinators hear that it is
+		}
+		return result
 	case proto.OpPrepareTarget:
 		result := o.drive(ctx, op)
 		if result.Error == nil {

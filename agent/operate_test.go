@@ -53,6 +53,7 @@ func (s *stage) Final(context.Context, proto.Operation) (proto.RoundResult, erro
 	return proto.RoundResult{Digest: "d"}, s.ask("final round")
 }
 func (s *stage) Arm(proto.Operation)           { s.asked = append(s.asked, "arm") }
+func (s *stage) Begin(proto.Operation)         { s.asked = append(s.asked, "begin") }
 func (s *stage) Forget(migration string) error { return s.ask("forget %s", migration) }
 func (s *stage) Open(op proto.Operation) error { return s.ask("open %s", op.Migration) }
 func (s *stage) Close(migration string) error  { return s.ask("close %s", migration) }
@@ -90,7 +91,7 @@ func TestEachOperationAsksWhoItConcernsInOrder(t *testing.T) {
 		proto.OpVerifySource:  {proto.FenceOwner, []string{"drive verify-source"}},
 		proto.OpPrepareTarget: {proto.FenceNone, []string{"drive prepare-target", "open m-1"}},
 		proto.OpSyncRound:     {proto.FenceOwner, []string{"early round 1"}},
-		proto.OpFreeze:        {proto.FenceOwner, []string{"arm", "drive freeze"}},
+		proto.OpFreeze:        {proto.FenceOwner, []string{"arm", "drive freeze", "begin"}},
 		proto.OpFinalSync:     {proto.FenceFrozen, []string{"final round"}},
 		proto.OpStart:         {proto.FenceTarget, []string{"close m-1", "drive start"}},
 		proto.OpConfirm:       {proto.FenceStarting, []string{"drive confirm"}},

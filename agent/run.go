@@ -141,7 +141,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	}
 	gate := &gate{receiver: receiver, dir: cfg.path(admittedDir), record: fences.Get, log: log.With("component", "transfer")}
 	courier := &courier{
-		sender: sender, record: fences.Get, allow: allowed.Path, armed: map[string]*final{}, leaving: map[*final]struct{}{}, log: log.With("component", "transfer"),
+		sender: sender, record: fences.Get, allow: allowed.Path, armed: map[string]*final{}, begun: map[string]*begun{}, leaving: map[*final]struct{}{}, log: log.With("component", "transfer"),
 		dial: func(ctx context.Context, to proto.Peer) (net.Conn, error) {
 			conn, _, err := wire.Dial(ctx, to.SyncAddr, wire.Sync, creds, pki.Want{Kind: pki.Agent, Name: to.Host})
 			if err != nil {
