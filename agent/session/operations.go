@@ -20,14 +20,14 @@ const keptResults = 256
 // time, possibly for one that an earlier life of the agent had begun.
 type Handler func(ctx context.Context, op proto.Operation, progress func(proto.Progress)) proto.OperationResult
 
-// entry is what the journal says of an operation: first the operation, later the result.
+// entry is what the journal says of an operation: first the operation, if it would have to be finished, later the result.
 type entry struct {
 	Operation *proto.Operation       `msgpack:"o,omitempty"`
 	Result    *proto.OperationResult `msgpack:"r,omitempty"`
 }
 
-// Operations carries out operations once each. An operation is in the journal before anything of it is done, and its
-// result before anybody hears of it. Its methods may be called concurrently.
+// Operations carries out operations once each. One that leads towards less running is in the journal before anything of it is done, and the result
+// of any before anybody hears of it. Its methods may be called concurrently.
 type Operations struct {
 	handle  Handler
 	journal *durable.Journal
@@ -98,8 +98,6 @@ func OpenOperations(fsys durable.FS, path string, handle Handler, log *slog.Logg
 		}
 		if lessRunning(op.Kind) {
 			resume = append(resume, op)
-		} else {
-			log.Warn("an operation was interrupted; it is begun again if a coordinator still wants it", "operation", id, "kind", op.Kind, "instance", op.Instance)
 		}
 		delete(begun, id)
 	}
@@ -149,8 +147,10 @@ func (o *Operations) begin(op proto.Operation) (*active, proto.OperationResult, 
 	if o.ctx.Err() != nil {
 		return nil, proto.OperationResult{}, wire.Errorf(wire.Unavailable, "the agent is stopping")
 	}
-	if err := o.write(entry{Operation: &op}); err != nil {
-		return nil, proto.OperationResult{}, fmt.Errorf("operation %s: %w", op.ID, err)
+	if lessRunning(op.Kind) { // of the others nothing would come of it but a write that clients wait for
+		if err := o.write(entry{Operation: &op}); err != nil {
+			return nil, proto.OperationResult{}, fmt.Errorf("operation %s: %w", op.ID, err)
+		}
 	}
 	turn := o.turns[op.Instance]
 	if turn == nil {
@@ -220,6 +220,9 @@ func (o *Operations) write(e entry) error {
 		}
 	}
 	for _, a := range o.active {
+		if !lessRunning(a.op.Kind) {
+			continue
+		}
 		if b, err := proto.Marshal(entry{Operation: &a.op}); err == nil {
 			keep = append(keep, b)
 		}
