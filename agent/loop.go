@@ -112,8 +112,9 @@ func (l *loop) round(ctx context.Context) {
 // systemd, which is told of new envelopes; until it is, the old ones bound what is granted.
 func (l *loop) steer(ctx context.Context) {
 	l.decide(ctx, false)
-	l.seat(ctx)
-	l.decide(ctx, false)
+	if l.seat(ctx) {
+		l.decide(ctx, false)
+	}
 }
 
 // measure takes the samples of this second.
@@ -274,7 +275,8 @@ func (l *loop) fold(samples []collect.Sample) {
 
 // readBack learns what the kernel holds for an instance now.
 func (l *loop) readBack(ctx context.Context, s *seat) {
-	if s.held.known = false; !s.attached {
+	s.held.known = false
+	if !s.attached || l.record(s.instance).State == proto.FenceTarget { // which has not been started
 		return
 	}
 	held, err := l.limits.ReadBack(ctx, s.instance)

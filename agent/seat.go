@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +65,9 @@ func (s *seat) fault(text string) {
 	}
 }
 
-// seat brings the seats in line with the document and the ownership records: which instances are measured and limited here.
-func (l *loop) seat(ctx context.Context) {
+// seat brings the seats in line with the document and the ownership records: which instances are measured and limited here. It reports whether
+// that is other than before.
+func (l *loop) seat(ctx context.Context) (changed bool) {
 	document, _ := l.document()
 	var next []*seat
 	for i := range document.Instances {
@@ -77,11 +79,13 @@ func (l *loop) seat(ctx context.Context) {
 		if s == nil {
 			s = &seat{instance: schedule.Instance}
 		}
+		was := *s
 		s.driver, s.mode = schedule.Spec.Driver, schedule.Spec.Mode
 		s.target = enforce.Target{
 			Instance: schedule.Instance, Unit: schedule.Spec.Service.Unit, Data: schedule.Spec.Service.Data, Class: schedule.Spec.Class,
 			Limited: schedule.Limited && !document.Paused, Envelope: schedule.Max,
 		}
+		changed = changed || !s.attached || s.mode != was.mode || !reflect.DeepEqual(s.target, was.target)
 		next = append(next, s)
 	}
 	slices.SortFunc(next, func(a, b *seat) int { return strings.Compare(a.instance, b.instance) })
@@ -92,10 +96,12 @@ func (l *loop) seat(ctx context.Context) {
 	}
 	for _, s := range before {
 		if !slices.Contains(next, s) {
+			changed = true
 			l.leave(ctx, s)
 		}
 	}
 	l.track(ctx)
+	return changed
 }
 
 // seated reports whether an instance in this state is limited here. A target that is being prepared has nothing running
