@@ -33,6 +33,7 @@ type RunSpec struct {
 	MemoryMax   int64         // bytes; no limit if 0
 	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
 	Slice       string        // system.slice if empty
+	Before      []string      // units whose start waits for this one's. As long as this one runs systemd does not forget them
 
 	Stdin  *os.File // nothing if nil. The caller closes its ends
 	Stdout *os.File // kept in RunResult.Output if nil
@@ -222,6 +223,7 @@ func (s RunSpec) properties() []dbus.Property {
 	}
 	p := []dbus.Property{
 		dbus.PropDescription(s.Description),
+		dbus.PropBefore(s.Before...),
 		dbus.PropExecStart(s.Command, false), // false: a failure counts; the library's name for it says the opposite
 		prop("User", s.User),
 		prop("Environment", s.Env),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
+	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -18,12 +19,14 @@ const guardTime = 10 * time.Second
 func guardUnit(instance string) string { return "glidepath_guard-" + instance + ".service" }
 
 // guard makes sure that an instance for which this host is the target ends with its permit, whatever becomes of this agent. A guard that is there stays.
-func (d *Driver) guard(ctx context.Context, instance string) error {
+// While it does, systemd keeps the instance's unit loaded: nothing else wants it here yet, and it would read the unit's files again whenever it is asked for it.
+func (d *Driver) guard(ctx context.Context, r fence.Record) error {
+	instance := r.Instance
 	ctx, cancel := context.WithTimeout(ctx, guardTime)
 	defer cancel()
 	err := d.Systemd.StartTransient(ctx, systemd.RunSpec{
 		Unit: guardUnit(instance), Description: "Glidepath: ends " + instance + " if it outlives its permit",
-		Command: literal(append(slices.Clone(d.Guard), instance)), User: "root",
+		Command: literal(append(slices.Clone(d.Guard), instance)), User: "root", Before: []string{unit(r)},
 	})
 	if err != nil {
 		return &proto.Fault{

@@ -292,6 +292,9 @@ func (s labSystemd) Start(_ context.Context, n string) error {
 			return fmt.Errorf("start %s: %w: %s", n, systemd.ErrRefused, why)
 		}
 	}
+	if s.h.driver.Fence.Get(name).State == proto.FenceStarting && s.h.guard != guardUnit(name) {
+		s.h.lab.t.Errorf("%s starts %s with guard %q", s.h.name, n, s.h.guard)
+	}
 	u.ActiveState = "active"
 	u.InvocationID = fmt.Sprint(s.h.lab.points)
 	s.h.lab.point("started")
@@ -404,11 +407,8 @@ func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() er
 
 type labPermits struct{ h *labHost }
 
-func (p labPermits) Ask(_ context.Context, q proto.PermitRequest) (proto.PermitReply, error) {
+func (p labPermits) Ask(context.Context, proto.PermitRequest) (proto.PermitReply, error) {
 	defer p.h.lab.lock()()
-	if p.h.guard != guardUnit(q.Instance) {
-		p.h.lab.t.Errorf("%s asks for a permit with guard %q", p.h.name, p.h.guard)
-	}
 	return proto.PermitReply{Milliseconds: p.h.lab.permit, Reason: "no"}, nil
 }
 

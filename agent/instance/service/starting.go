@@ -25,6 +25,13 @@ const (
 func (j *job) start(ctx context.Context) error {
 	began := time.Now()
 	r := j.Fence.Get(j.op.Instance)
+	p, floats := floating(r.Spec)
+	silence := func() error {
+		if !floats || r.State == proto.FenceOwner {
+			return nil
+		}
+		return j.step("address held silently", func() error { return j.Addresses.Hold(p) })
+	}
 	var err error
 	if r.State == proto.FenceStarting || r.State == proto.FenceOwner {
 		now, err := fence.Now()
@@ -34,9 +41,10 @@ func (j *job) start(ctx context.Context) error {
 		if r, err = r.Start(j.request(), fence.Permit{}, now); err != nil {
 			return err
 		}
-	} else if err = j.step("guard", func() error { return j.guard(ctx, r.Instance) }); err != nil { // there since it was prepared, unless somebody ended it
-		return err
-	} else if err = j.step("permit", func() (err error) { r, err = j.permitted(ctx, r); return err }); err != nil {
+		if err := silence(); err != nil {
+			return err
+		}
+	} else if r, err = j.permitted(ctx, r, silence); err != nil {
 		return err
 	}
 	s, _, err := j.load(r.Instance)
@@ -44,10 +52,7 @@ func (j *job) start(ctx context.Context) error {
 		return err
 	}
 	var asking errgroup.Group // whether another host has the address, while the unit starts
-	if p, ok := floating(r.Spec); ok && r.State == proto.FenceStarting {
-		if err := j.step("address held silently", func() error { return j.Addresses.Hold(p) }); err != nil {
-			return err
-		}
+	if floats && r.State == proto.FenceStarting {
 		asking.Go(func() error { return j.Addresses.Probe(ctx, p) })
 	}
 	result := &proto.StartResult{}
@@ -69,8 +74,9 @@ func (j *job) start(ctx context.Context) error {
 	return nil
 }
 
-// permitted asks for the first permit and makes it durable. The permit counts from before the question.
-func (j *job) permitted(ctx context.Context, r fence.Record) (fence.Record, error) {
+// permitted asks for the first permit and makes it durable. While the question is on its way the guard is looked after, which is there since the
+// instance was prepared unless somebody ended it, and silence holds the address. The permit counts from before the question.
+func (j *job) permitted(ctx context.Context, r fence.Record, silence func() error) (fence.Record, error) {
 	asked, err := fence.Now()
 	if err != nil {
 		return r, err
@@ -79,19 +85,31 @@ func (j *job) permitted(ctx context.Context, r fence.Record) (fence.Record, erro
 	if _, err := r.Start(j.request(), fence.NewPermit(asked, time.Second), asked); err != nil {
 		return r, err
 	}
-	reply, err := j.ask(ctx, j.request())
-	if err != nil {
-		return r, &proto.Fault{Code: proto.FaultFailed, What: fmt.Sprintf("host %s got no permit to start instance %s: %v", j.Host, r.Instance, err), Remedy: "look for a broken link between it and the coordinators"}
+	var reply proto.PermitReply
+	var asking errgroup.Group
+	asking.Go(func() (err error) { reply, err = j.ask(ctx, j.request()); return err })
+	err = j.step("guard", func() error { return j.guard(ctx, r) })
+	if err == nil {
+		err = silence()
 	}
-	if reply.Milliseconds <= 0 {
+	failed := asking.Wait()
+	switch {
+	case err != nil:
+		return r, err
+	case failed != nil:
+		return r, &proto.Fault{Code: proto.FaultFailed, What: fmt.Sprintf("host %s got no permit to start instance %s: %v", j.Host, r.Instance, failed), Remedy: "look for a broken link between it and the coordinators"}
+	case reply.Milliseconds <= 0:
 		return r, errors.Join(j.refusal(fmt.Sprintf("it may not start instance %s: %s", r.Instance, reply.Reason), "see `glidepath migration show "+j.op.Migration+"`"), j.refuse(ctx))
 	}
-	r, err = j.change(func(r fence.Record, q fence.Request) (fence.Record, error) {
-		now, err := fence.Now()
-		if err != nil {
-			return r, err
-		}
-		return r.Start(q, fence.NewPermit(asked, time.Duration(reply.Milliseconds)*time.Millisecond), now)
+	err = j.step("permit", func() (err error) {
+		r, err = j.change(func(r fence.Record, q fence.Request) (fence.Record, error) {
+			now, err := fence.Now()
+			if err != nil {
+				return r, err
+			}
+			return r.Start(q, fence.NewPermit(asked, time.Duration(reply.Milliseconds)*time.Millisecond), now)
+		})
+		return err
 	})
 	if err == nil {
 		select {

@@ -246,7 +246,7 @@ func (j *job) prepare(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return j.step("guard", func() error { return j.guard(ctx, r.Instance) }) // now, so that clients don't wait for it
+	return j.step("guard", func() error { return j.guard(ctx, r) }) // now, so that clients don't wait for it
 }
 
 // survey notes what is on the target before anything changes, so that it can be put back.
