@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,6 +101,9 @@ func credentials(dir pki.Dir) (*pki.Credentials, error) {
 	return creds, nil
 }
 
+// refused is the exit code by which may-run says no.
+const refused = 3
+
 // mayRun is the command that a unit's drop-in asks: the small program of the package, or this one where there is none.
 func mayRun(self string, cfg Config) []string {
 	small := filepath.Join(filepath.Dir(self), "../libexec/glidepath/may-run")
@@ -105,6 +111,22 @@ func mayRun(self string, cfg Config) []string {
 		return []string{small, cfg.FenceDir()}
 	}
 	return ownCommand(self, "may-run", cfg)
+}
+
+// asks returns what asks as systemd does before it starts a unit.
+func asks(command []string) func(ctx context.Context, unit string) (bool, error) {
+	return func(ctx context.Context, unit string) (bool, error) {
+		words := append(slices.Clone(command[1:]), unit)
+		said, err := exec.CommandContext(ctx, command[0], words...).CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			return true, nil
+		case errors.As(err, &exit) && exit.ExitCode() == refused:
+			return false, nil
+		}
+		return false, fmt.Errorf("%s %s: %w: %s", command[0], strings.Join(words, " "), err, bytes.TrimSpace(said))
+	}
 }
 
 // ownCommand is a command of this program that needs no configuration: may-run and guard. It names the directory.

@@ -109,7 +109,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	limits.MayRun, limits.Device = strings.Join(mayRun(self, cfg), " "), iface
+	asked := mayRun(self, cfg)
+	limits.MayRun, limits.Device = strings.Join(asked, " "), iface
 	enforcer := enforce.Open(limits, bus)
 	closers.add(enforcer.Close)
 	if _, here.missing, err = enforcer.Probe(); err != nil {
@@ -120,7 +121,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	client := &lateCaller{}
 	driver := service.New(service.Config{
 		Host: name, DataDir: cfg.path(driverDir), KeepDir: cfg.keepDir(), Root: "/", CgroupRoot: limits.CgroupRoot, Interface: iface,
-		Guard: ownCommand(self, "guard", cfg),
+		Guard: ownCommand(self, "guard", cfg), MayRun: asks(asked),
 		Files: durable.OS{}, Fence: fences, Allow: allowed, Systemd: service.Host{Bus: bus}, Limits: enforcer,
 		Addresses: address.New(iface, cfg.RunDir), Permits: permits{client}, Log: log.With("component", "service"),
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,6 +23,10 @@ func guardUnit(instance string) string { return "glidepath_guard-" + instance + 
 // While it does, systemd keeps the instance's unit loaded: nothing else wants it here yet, and it would read the unit's files again whenever it is asked for it.
 func (d *Driver) guard(ctx context.Context, r fence.Record) error {
 	instance := r.Instance
+	// systemd is asked only where it has to do something: clients wait.
+	if guarded, err := d.populated(filepath.Join("system.slice", guardUnit(instance))); guarded || err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, guardTime)
 	defer cancel()
 	err := d.Systemd.StartTransient(ctx, systemd.RunSpec{

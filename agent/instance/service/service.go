@@ -70,7 +70,8 @@ type Config struct {
 	CgroupRoot string // the cgroup v2 hierarchy
 	Interface  string // where addresses are announced, for words to people
 
-	Guard []string // the command that guards an instance's permit; the instance is its last argument
+	Guard  []string                                             // the command that guards an instance's permit; the instance is its last argument
+	MayRun func(ctx context.Context, unit string) (bool, error) // asks what systemd asks before it starts the unit of an instance
 
 	Files     durable.FS
 	Fence     *fence.Store

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -385,6 +386,21 @@ func TestRefusedPermitStartsNothing(t *testing.T) {
 		refusedFor(t, l.do(1, proto.OpStart, 3, m1, nil), proto.FaultStale, "durably refused")
 		if l.hosts[1].units[unitName].ActiveState != "inactive" {
 			t.Error("it runs")
+		}
+	})
+}
+
+func TestNoTargetIsPreparedWhoseFenceDoesNotHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared := func() proto.OperationResult { return l.do(1, proto.OpPrepareTarget, 1, m1, nil) }
+		l.lax = true
+		refusedFor(t, prepared(), proto.FaultFailed, "may run")
+		l.lax, l.unfenced = false, errors.New("exec format error")
+		refusedFor(t, prepared(), proto.FaultFailed, "exec format error")
+		l.unfenced = nil
+		if r := prepared(); r.Error != nil {
+			t.Error(r.Error)
 		}
 	})
 }

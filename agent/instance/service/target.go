@@ -246,7 +246,25 @@ func (j *job) prepare(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if err := j.step("fence", func() error { return j.fenced(ctx, r) }); err != nil {
+		return err
+	}
 	return j.step("guard", func() error { return j.guard(ctx, r) }) // now, so that clients don't wait for it
+}
+
+// fenced makes sure that what keeps the unit from running here works, and says no, before anything depends on it. When clients wait for its yes it is in memory.
+func (j *job) fenced(ctx context.Context, r fence.Record) error {
+	runs, err := j.MayRun(ctx, unit(r))
+	if err == nil && runs {
+		err = errors.New("it was told that the unit may run")
+	}
+	if err != nil {
+		return &proto.Fault{
+			Code: proto.FaultFailed, What: fmt.Sprintf("host %s can't keep instance %s from running before its time: %v", j.Host, r.Instance, err),
+			Remedy: "reinstall the package glidepath-agent there",
+		}
+	}
+	return nil
 }
 
 // survey notes what is on the target before anything changes, so that it can be put back.
