@@ -285,3 +285,36 @@ func TestAWatchTellsHowTheInstanceFaresWhereItRuns(t *testing.T) {
 		}
 	}
 }
+
+func TestAWatchAsksAgentsEachSecondAndNotAtEachChange(t *testing.T) {
+	asked := 0
+	w := newWorld(t, func(f *apitest.Fleet) {
+		f.Config.CallAgent = func(context.Context, string, string, []byte) ([]byte, error) {
+			m := slices.Collect(f.View().ActiveMigrations())[0]
+			i, _ := f.View().Instance(m.Instance)
+			if asked++; asked == 1 {
+				f.Must(&proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: "enough"})
+			} else {
+				f.Must(&proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted})
+			}
+			return proto.Marshal(proto.ReadBack{Granted: resource.Vector{resource.CPU: 250}})
+		}
+	})
+	w.adopt("cache-1")
+	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c"})
+	lines := strings.Split(strings.TrimSpace(w.ask(proto.RoleViewer, "GET /v1/migrations/"+m.ID+"/watch", nil).Body.String()), "\n")
+	var updates []v1.MigrationUpdate
+	for _, line := range lines {
+		var u v1.MigrationUpdate
+		if err := json.Unmarshal([]byte(line), &u); err != nil {
+			t.Fatal(err)
+		}
+		updates = append(updates, u)
+	}
+	if len(updates) != 4 || asked != 2 {
+		t.Fatalf("asked %d times for %d lines: %v", asked, len(updates), lines)
+	}
+	if changed := updates[1]; changed.Migration.Phase == updates[0].Migration.Phase || !cmp.Equal(changed.Running, updates[0].Running) {
+		t.Errorf("the change was told as %+v, after %+v", changed, updates[0])
+	}
+}

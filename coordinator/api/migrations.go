@@ -163,6 +163,7 @@ func watchMigration(c *call) (any, error) {
 		tick := time.NewTicker(watchEvery)
 		defer tick.Stop()
 		var last []byte
+		var update v1.MigrationUpdate
 		for due := true; ; {
 			changed := c.cfg.Changed()
 			c.view, c.now = c.cfg.View(), timeline.Of(time.Now())
@@ -176,7 +177,8 @@ func watchMigration(c *call) (any, error) {
 			}
 			if due || !bytes.Equal(state, last) {
 				last = state
-				line, err := json.Marshal(c.update(m))
+				update = c.update(m, due, update)
+				line, err := json.Marshal(update)
 				if err != nil {
 					return err
 				}
@@ -206,15 +208,26 @@ func watchMigration(c *call) (any, error) {
 	}), nil
 }
 
-// update returns what a watcher is told of a migration now.
-func (c *call) update(m proto.Migration) v1.MigrationUpdate {
+// update returns what a watcher is told of a migration now, after the one before. Agents are asked only where it is due: while a migration switches, its changes
+// follow each other within milliseconds, and clients would wait for the answers.
+func (c *call) update(m proto.Migration, due bool, before v1.MigrationUpdate) v1.MigrationUpdate {
 	out := v1.MigrationUpdate{At: c.now, Migration: v1.StatusOf(m)}
 	for _, o := range m.Operations {
 		if o.Result == nil {
 			out.Operation = string(o.Kind)
 		}
 	}
-	if !m.Active() {
+	i, ok := c.view.Instance(m.Instance)
+	switch {
+	case !m.Active():
+		return out
+	case !due:
+		if before.Running != nil && before.Running.Host == i.Owner {
+			out.Running = before.Running
+		}
+		if before.Operation == out.Operation {
+			out.Progress = before.Progress
+		}
 		return out
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, watchAsk)
@@ -224,7 +237,7 @@ func (c *call) update(m proto.Migration) v1.MigrationUpdate {
 			out.Progress = text
 		}
 	}
-	if i, ok := c.view.Instance(m.Instance); ok {
+	if ok {
 		// The owner's agent is asked, by way of its home: what it has of this second is fresher than the windows of 10 s that the
 		// home keeps, and nothing of it goes through Raft.
 		if held, err := c.readBack(ctx, i); err == nil {
