@@ -45,3 +45,18 @@ func TestADropInAsksTheSmallProgramWhereThePackageHasIt(t *testing.T) {
 		t.Errorf("with it: %q, want %q", got, want)
 	}
 }
+
+func TestWhatSystemdAsksIsAskedBeforeItDoes(t *testing.T) {
+	for code, want := range map[string]struct {
+		runs bool
+		say  string
+	}{"0": {runs: true}, "3": {}, "1": {say: "exit status 1: because"}} {
+		runs, err := asks([]string{"/bin/sh", "-c", "echo because; exit " + code})(t.Context(), "redis.service")
+		if runs != want.runs || (err == nil) != (want.say == "") || err != nil && !strings.Contains(err.Error(), want.say) {
+			t.Errorf("exit code %s: %v, %v", code, runs, err)
+		}
+	}
+	if _, err := asks([]string{"/nowhere/may-run"})(t.Context(), "redis.service"); err == nil {
+		t.Error("a command that is not there answers")
+	}
+}

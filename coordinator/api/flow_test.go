@@ -318,3 +318,57 @@ func TestAWatchAsksAgentsEachSecondAndNotAtEachChange(t *testing.T) {
 		t.Errorf("the change was told as %+v, after %+v", changed, updates[0])
 	}
 }
+
+// confirmed takes a migration to where its target serves clients.
+func (w *world) confirmed(m proto.Migration) {
+	w.t.Helper()
+	i, _ := w.View().Instance(m.Instance)
+	w.Must(&proto.MigrationAdvance{Migration: m.ID, From: proto.PhasePrepare, To: proto.PhaseCopy})
+	fence := w.Must(&proto.MigrationFreeze{Migration: m.ID, Fence: i.Fence}).Fence
+	fence = w.Must(&proto.MigrationCommit{Migration: m.ID, Fence: fence}).Fence
+	w.Must(&proto.MigrationConfirm{Migration: m.ID, Fence: fence, Until: timeline.Of(time.Now().Add(time.Hour))})
+}
+
+func TestAMigrationIsReturnedDuringProbationAndNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c", Type: "m.large"})
+	giveBack := func(id string) string { return "POST /v1/migrations/" + id + "/return" }
+	no := func(id, word string) {
+		t.Helper()
+		if e := w.fails(v1.CodeRefused, 422, giveBack(id), nil); !strings.Contains(e.Message+e.Remedy, word) {
+			t.Errorf("%s; %s: does not say %q", e.Message, e.Remedy, word)
+		}
+	}
+	no(m.ID, "glidepath migration abort "+m.ID)
+	w.confirmed(m)
+	w.fails(v1.CodeConflict, 409, giveBack(m.ID), v1.ReturnRequest{Fence: 1})
+	w.Must(&proto.HostSet{Host: "host-a", Cordoned: true}) // it was to be drained: what comes back is not new
+	back := ok[proto.Migration](w, giveBack(m.ID), v1.ReturnRequest{Reason: "slower than before"})
+	if back.Source != "host-c" || back.Target != "host-a" || back.ToType != m.FromType || back.FromType != m.ToType || back.Returns != m.ID || len(back.Extra) != 2 {
+		t.Errorf("%+v", back)
+	}
+	was, _ := w.View().Migration(m.ID)
+	if d := was.Decisions[len(was.Decisions)-1]; was.Returning != back.ID || d.Kind != proto.DecideReturn || d.Reason != "slower than before" {
+		t.Errorf("%q, %+v", was.Returning, d)
+	}
+	no(m.ID, "glidepath migration watch "+back.ID)
+	no(back.ID, "way back of migration "+m.ID)
+	w.confirmed(back)
+	i, _ := w.View().Instance("cache-1")
+	w.Must(&proto.MigrationAdvance{Migration: back.ID, From: proto.PhaseWarm, To: proto.PhaseSettle})
+	w.Must(&proto.MigrationComplete{Migration: back.ID, Fence: i.Fence})
+	no(m.ID, "glidepath migrate cache-1 --to host-a --type "+m.FromType)
+}
+
+func TestThereIsAWayBackAlsoWhereTheTransferCantBeReserved(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c"})
+	w.confirmed(m)
+	w.Must(&proto.HostSet{Host: "host-a", Override: resource.Vector{resource.NetRx: 2_000_000}}) // its link has next to nothing left
+	back := ok[proto.Migration](w, "POST /v1/migrations/"+m.ID+"/return", nil)
+	if len(back.Extra) != 0 || !slices.ContainsFunc(back.Plan.Warnings, func(s string) bool { return strings.Contains(s, "not reserved") }) {
+		t.Errorf("%v, %q", back.Extra, back.Plan.Warnings)
+	}
+}

@@ -14,12 +14,17 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// plan answers how a migration would go by the fleet as it is now.
+// plan answers how the migration that is asked for would go by the fleet as it is now.
 func (c *call) plan() (planner.Result, error) {
 	var in v1.PlanRequest
 	if err := c.read(&in); err != nil {
 		return planner.Result{}, err
 	}
+	return c.planned(in, "")
+}
+
+// planned plans a migration, or the way back of the one that returns names.
+func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error) {
 	i, ok := c.view.Instance(in.Instance)
 	if !ok {
 		return planner.Result{}, missing("instance", in.Instance, "instance list")
@@ -42,7 +47,7 @@ func (c *call) plan() (planner.Result, error) {
 	}
 	data, dataErr := c.cfg.DataBytes(c.ctx, in.Instance)
 	result, err := planner.Make(planner.Input{
-		Request: planner.Request{Instance: in.Instance, Target: in.Target, Type: in.Type},
+		Request: planner.Request{Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns},
 		View:    c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs,
 	})
 	if err != nil {
@@ -142,6 +147,59 @@ func abortMigration(c *call) (any, error) {
 	}
 	m, _ = c.view.Migration(m.ID)
 	return v1.StatusOf(m), nil
+}
+
+// returnMigration begins the way back of a migration that is on probation: the instance moves to where it came from, with what was written since.
+func returnMigration(c *call) (any, error) {
+	if m, ok := c.view.Migration(c.key); ok {
+		return m, nil // the request is a repeated one
+	}
+	m, err := c.migration()
+	if err != nil {
+		return nil, err
+	}
+	in := v1.ReturnRequest{}
+	if c.r.ContentLength != 0 {
+		if err := c.read(&in); err != nil {
+			return nil, err
+		}
+	}
+	if in.Reason == "" {
+		in.Reason = "by the word of " + c.who.Actor()
+	}
+	if no := noReturn(m); no != nil {
+		return nil, no
+	}
+	result, err := c.planned(v1.PlanRequest{Instance: m.Instance, Target: m.Source, Type: m.FromType, Fence: in.Fence}, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.propose(&proto.MigrationReturn{ID: c.key, Returns: m.ID, Fence: result.Plan.Fence, Plan: result.Plan, Extra: result.Extra, Reason: in.Reason})
+	if err != nil {
+		return nil, err
+	}
+	back, _ := c.view.Migration(c.key)
+	return back, nil
+}
+
+// noReturn says why a migration can't be returned as it is, and what can be done instead; nil if it can.
+func noReturn(m proto.Migration) *v1.Error {
+	no := func(remedy, format string, args ...any) *v1.Error {
+		return &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("migration %s can't be returned: ", m.ID) + fmt.Sprintf(format, args...), Remedy: remedy}
+	}
+	switch {
+	case m.Returns != "":
+		return no("wait for its end, then migrate the instance to where it should be", "it is itself the way back of migration %s", m.Returns)
+	case m.Returning != "":
+		return no("follow that one: glidepath migration watch "+m.Returning, "migration %s takes it back already", m.Returning)
+	case !m.Active():
+		return no(fmt.Sprintf("move it back: glidepath migrate %s --to %s --type %s", m.Instance, m.Source, m.FromType), "it was %s, and %s keeps nothing for it any more", m.Outcome, m.Source)
+	case m.Phase == proto.PhaseUndo:
+		return no("wait for its end", "it is being undone")
+	case !m.Confirmed():
+		return no("abort it, at no loss: glidepath migration abort "+m.ID, "%s has served nobody yet", m.Target)
+	}
+	return nil
 }
 
 // How often a watched migration is told of when nothing is decided about it, how long a line may take to be written, and how

@@ -46,6 +46,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/migrations/{id}", role: viewer, answer: getMigration},
 		{pattern: "GET /v1/migrations/{id}/watch", role: viewer, time: -1, answer: watchMigration},
 		{pattern: "POST /v1/migrations/{id}/abort", role: operator, changes: true, answer: abortMigration},
+		{pattern: "POST /v1/migrations/{id}/return", role: operator, changes: true, answer: returnMigration},
 
 		{pattern: "GET /v1/tokens", role: admin, answer: listTokens},
 		{pattern: "POST /v1/tokens", role: admin, changes: true, answer: createToken},

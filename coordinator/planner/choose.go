@@ -40,7 +40,7 @@ func (p *planning) candidates() ([]proto.Host, error) {
 func (p *planning) excluded(host proto.Host) string {
 	f := host.Facts
 	switch {
-	case host.Cordoned:
+	case host.Cordoned && !p.back(): // what comes back is not new
 		return "it is cordoned: nothing new is placed there"
 	case host.Incarnation != p.View.Fleet().Incarnation:
 		return "its agent has not reported what it runs yet"
@@ -63,7 +63,11 @@ func (p *planning) excluded(host proto.Host) string {
 // its scarcest resource keeps free at its fullest step, in thousandths.
 func (p *planning) judge(host proto.Host, r Result) (score int64, no error) {
 	l := p.View.Ledger()
-	if err := l.Fits(ledger.Change{Hold: append([]proto.Reservation{r.Reservation}, r.Extra...)}); err != nil {
+	hold := r.Extra
+	if !p.back() {
+		hold = append([]proto.Reservation{r.Reservation}, hold...)
+	}
+	if err := l.Fits(ledger.Change{Hold: hold}); err != nil {
 		return 0, err
 	}
 	need := r.Reservation.Envelope.Expected()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -18,6 +19,8 @@ type Request struct {
 	Instance string
 	Target   string // host; "" lets the planner choose
 	Type     string // instance type on the target; "" keeps it
+
+	Returns string // the migration that is undone: Target is its source, Type what it came from, and the capacity is what was kept there
 }
 
 // Input is what a plan follows from.
@@ -119,7 +122,7 @@ func prepare(in Input) (*planning, error) {
 	if p.instance, ok = in.View.Instance(in.Request.Instance); !ok {
 		return nil, refusal("there is no instance %s: see them with glidepath instance list", in.Request.Instance)
 	}
-	if m := p.instance.Migration; m != "" {
+	if m := p.instance.Migration; m != in.Request.Returns {
 		return nil, refusal("instance %s is being moved by migration %s: wait for its end, or abort it", p.instance.Name(), m)
 	}
 	if p.instance.State != proto.InstanceRunning {
@@ -149,6 +152,9 @@ func prepare(in Input) (*planning, error) {
 	return p, nil
 }
 
+// back reports whether the way back of a migration is planned.
+func (p *planning) back() bool { return p.Request.Returns != "" }
+
 func refusal(format string, args ...any) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf(format, args...)}
 }
@@ -167,7 +173,9 @@ func (p *planning) to(host proto.Host) Result {
 		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
 	}
 	plan.Profile = p.profile(phases)
-	plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
+	if !p.back() { // which goes into the slot as it was kept
+		plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
+	}
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
@@ -179,6 +187,13 @@ func (p *planning) to(host proto.Host) Result {
 		Purpose: proto.PurposeMigration, Envelope: plan.Envelope, Floor: p.sizing.Floor, Until: until,
 	}}
 	r.Extra = extra(plan, id, p.busy(phases))
+	if p.back() {
+		// There is always a way back: what is missing makes it slower, or others.
+		if err := p.View.Ledger().Fits(ledger.Change{Hold: r.Extra}); err != nil {
+			r.Extra = nil
+			r.Plan.Warnings = append(slices.Clone(r.Plan.Warnings), fmt.Sprintf("what the transfer itself takes is not reserved: %s", err))
+		}
+	}
 	return r
 }
 
@@ -190,6 +205,10 @@ const leastRate = 8_000_000
 func (p *planning) rate(target proto.Host) int64 {
 	rate := p.Costs.Rate
 	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
+	comes := p.wanted
+	if p.back() { // it is held there already
+		comes = nil
+	}
 	for before := int64(0); before != rate; {
 		before = rate
 		end := p.busy(p.phases(p.Costs.transfer(p.Data, p.dirty(), rate))).End
@@ -197,7 +216,7 @@ func (p *planning) rate(target proto.Host) int64 {
 			steps []ledger.Step
 			kind  resource.Kind
 			comes timeline.Profile // what is to be held there, too
-		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, p.wanted}} {
+		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, comes}} {
 			for _, step := range side.steps {
 				if left := step.Headroom()[side.kind]; step.Start < end && left < resource.Unlimited/2 {
 					left -= finite(side.comes.MaxOver(step.Span))[side.kind]

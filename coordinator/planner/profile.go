@@ -115,7 +115,10 @@ func (p *planning) allocate(span timeline.Span, started timeline.Time) (resource
 // reasons explains a plan in the order of what weighs most.
 func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []string {
 	var out []string
-	if p.Request.Target != "" {
+	switch {
+	case p.back():
+		out = append(out, fmt.Sprintf("%s kept its capacity and its data since migration %s", host.Facts.Name, p.Request.Returns))
+	case p.Request.Target != "":
 		out = append(out, fmt.Sprintf("%s was named as the target", host.Facts.Name))
 	}
 	switch {

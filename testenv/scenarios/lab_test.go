@@ -346,23 +346,24 @@ func (tr *trial) nothingLeft() {
 	}
 }
 
-// moved checks that a host that has given the instance away does not run, announce or hold it any more, and that nothing
+// livesOn checks that the other host, which has given the instance away, does not run, announce or hold it any more, and that nothing
 // but the owner's reservations is left.
-func (tr *trial) moved() {
+func (tr *trial) livesOn(owner string) {
 	tr.Helper()
-	for _, line := range tr.footprint(tr.source) {
+	other := fleet.Other(owner)
+	for _, line := range tr.footprint(other) {
 		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") ||
 			strings.HasPrefix(line, "glidepath") {
-			tr.Errorf("%s, which gave the instance away, still has: %s", tr.source, line)
+			tr.Errorf("%s, which gave the instance away, still has: %s", other, line)
 		}
 	}
-	for _, line := range tr.footprint(tr.target) {
+	for _, line := range tr.footprint(owner) {
 		if strings.HasPrefix(line, "glidepath") {
-			tr.Errorf("%s, which has the instance now, still has: %s", tr.target, line)
+			tr.Errorf("%s, which has the instance now, still has: %s", owner, line)
 		}
 	}
 	for _, r := range tr.reservations() {
-		if strings.HasPrefix(r, instance+" on ") && !strings.HasPrefix(r, instance+" on "+tr.target+" ") {
+		if strings.HasPrefix(r, instance+" on ") && !strings.HasPrefix(r, instance+" on "+owner+" ") {
 			tr.Errorf("still promised: %s", r)
 		}
 	}

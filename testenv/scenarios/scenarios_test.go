@@ -32,6 +32,7 @@ func TestScenarios(t *testing.T) {
 	}{
 		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
 		{"a live Redis moves and loses nothing", moves},
+		{"a move on probation is taken back with what was written since", returned},
 		{"a target that does not become healthy aborts the move", unhealthy},
 		{"the target's agent is killed while data are copied", agentKilled},
 		{"the target is cut off while data are copied", cutWhen("copying", copying)},
@@ -115,7 +116,7 @@ func moves(tr *trial) {
 	if host := tr.serves(serveWithin); host != tr.target {
 		tr.Errorf("it serves on %s", host)
 	}
-	tr.moved()
+	tr.livesOn(tr.target)
 	actual := time.Duration(0)
 	for _, p := range done.Phases {
 		if p.Phase == proto.PhaseSettle {
@@ -150,6 +151,30 @@ func (tr *trial) kernelFollowsTheDocument() {
 		return held[resource.CPU] == said[resource.CPU] && said[resource.Memory]-held[resource.Memory] < 4096 && held[resource.Memory] <= said[resource.Memory], err
 	})
 	tr.Logf("scheduled cpu=%dm memory=%d, in the kernel cpu=%dm memory=%d", said[resource.CPU], said[resource.Memory], held[resource.CPU], held[resource.Memory])
+}
+
+// returned: the way back begins when the target has just begun to serve, and brings along what clients write there all the while.
+func returned(tr *trial) {
+	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target, "--type", "m.large")
+	must(tr.T, err)
+	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm })
+	before := tr.clients.Stats(time.Now()).Acknowledged
+	tr.wait("clients have written on the target", time.Minute, func() (bool, error) { return tr.clients.Stats(time.Now()).Acknowledged > before+10, nil })
+	back, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migration", "return", m.ID, "--reason", "slower than before")
+	must(tr.T, err)
+	if done := tr.when(back.ID, "ended", ended); done.Outcome != proto.OutcomeCompleted {
+		tr.Fatalf("the way back was %s: %s", done.Outcome, done.Reason)
+	}
+	if m := tr.when(m.ID, "ended", ended); m.Outcome != proto.OutcomeReturned {
+		tr.Errorf("the move was %s: %s", m.Outcome, m.Reason)
+	}
+	if host := tr.serves(serveWithin); host != tr.source {
+		tr.Errorf("it serves on %s", host)
+	}
+	if i := tr.instance(); i.Owner != tr.source || i.Spec.Type != m.FromType {
+		tr.Errorf("it is of type %s on %s", i.Spec.Type, i.Owner)
+	}
+	tr.livesOn(tr.source)
 }
 
 // breakHealth makes the unit listen where nobody looks for it, on the target, and returns what takes that back.
@@ -221,7 +246,7 @@ func (tr *trial) settled(id string) {
 		if host != tr.target {
 			tr.Errorf("completed, and it serves on %s", host)
 		}
-		tr.moved()
+		tr.livesOn(tr.target)
 	case proto.OutcomeAborted:
 		if host != tr.source {
 			tr.Errorf("aborted, and it serves on %s", host)
@@ -274,7 +299,7 @@ func leaderKilled(what string, is func(proto.Migration) bool) func(*trial) {
 		if host := tr.serves(serveWithin); host != tr.target {
 			tr.Errorf("it serves on %s", host)
 		}
-		tr.moved()
+		tr.livesOn(tr.target)
 	}
 }
 

@@ -128,6 +128,12 @@ type PlanRequest struct {
 	Fence    uint64 `json:"fence,omitempty"`  // of the instance, as a plan that was looked at had it: refused if another decision came since; 0: any
 }
 
+// ReturnRequest takes a migration back that is on probation: its instance moves to where it came from, with what was written since.
+type ReturnRequest struct {
+	Reason string `json:"reason,omitempty"`
+	Fence  uint64 `json:"fence,omitempty"` // the instance's fence as the operator saw it; 0: as it is
+}
+
 // AbortRequest gives up a migration: one that is not confirmed, at no loss; or, if AcceptLoss is set, one that is, whose target died for
 // good. Then the source goes on with the data that it kept, and what was acknowledged on the target is lost.
 type AbortRequest struct {

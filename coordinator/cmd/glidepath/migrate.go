@@ -34,20 +34,7 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 		if err != nil {
 			return err
 		}
-		var m proto.Migration
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return err
-		}
-		if a.json && !watch {
-			return a.printJSON(raw)
-		}
-		a.say("Migration %s of %s from %s to %s has begun: about %s, with clients waiting for about %s", m.ID, m.Instance, m.Source, m.Target,
-			took(m.Plan.Duration), took(m.Plan.Downtime))
-		if !watch {
-			a.say("Follow it:  glidepath migration watch %s\nStop it:    glidepath migration abort %s", m.ID, m.ID)
-			return nil
-		}
-		return a.watch(cmd.Context(), m.ID)
+		return a.begun(cmd.Context(), raw, watch)
 	}
 	return cmd
 }
@@ -108,10 +95,55 @@ func migrationCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+	back := returnCommand(a)
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost")
 	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
-	return group("migration", "Migrations: moves of instances", list, one, watch, abort)
+	return group("migration", "Migrations: moves of instances", list, one, watch, abort, back)
+}
+
+func returnCommand(a *app) *cobra.Command {
+	var in v1.ReturnRequest
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "return MIGRATION", Short: "Take a migration back that is on probation, with all that was written since", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		Long: "Moves the instance back to the host and the type that it came from. What clients have written since comes along: it is a migration in\n" +
+			"the other direction, into the capacity that the source has kept, and the data that the source kept stay in its retention folder.\n\n" +
+			"That is possible from the moment when the target serves clients until the end of probation. Before it, a migration is aborted; after it, the\n" +
+			"instance is migrated like any other. If the target died for good, see glidepath migration abort --accept-loss.",
+		Example: "  glidepath migration return 01JD8Z4QK3 --watch\n  glidepath migration return 01JD8Z4QK3 --reason 'slower than before'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := ask[json.RawMessage](cmd.Context(), a, "POST", path("migrations", args[0], "return"), in)
+			if err != nil && cmd.Context().Err() != nil {
+				fmt.Fprintf(a.stderr, "It is not known whether the way back has begun. See:  glidepath migration show %s\n", args[0])
+			}
+			if err != nil {
+				return err
+			}
+			return a.begun(cmd.Context(), raw, watch)
+		},
+	}
+	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, for the record")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end; Ctrl-C leaves it running")
+	return cmd
+}
+
+// begun says that a migration has begun, and follows it if it is to be watched.
+func (a *app) begun(ctx context.Context, raw json.RawMessage, watch bool) error {
+	var m proto.Migration
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return err
+	}
+	if a.json && !watch {
+		return a.printJSON(raw)
+	}
+	a.say("Migration %s of %s from %s to %s has begun: about %s, with clients waiting for about %s", m.ID, m.Instance, m.Source, m.Target,
+		took(m.Plan.Duration), took(m.Plan.Downtime))
+	if !watch {
+		a.say("Follow it:  glidepath migration watch %s\nStop it:    glidepath migration abort %s", m.ID, m.ID)
+		return nil
+	}
+	return a.watch(ctx, m.ID)
 }
 
 // explainLoss says what would be lost by going back to the source of a migration whose target has served, and how to do it all the same.
@@ -170,6 +202,8 @@ func (a *app) printMigration(m proto.Migration) error {
 	}
 	if m.Returning != "" {
 		a.say("is being returned by migration %s", m.Returning)
+	} else if m.Returns == "" && (m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle) {
+		a.say("can be taken back until the end of probation: glidepath migration return %s", m.ID)
 	}
 	a.say("started by %s\n", m.StartedBy)
 	planned := map[proto.Phase]proto.PlanPhase{}

@@ -34,7 +34,11 @@ func (a *app) watch(ctx context.Context, id string) error {
 	}
 	last, err := c.Watch(ctx, id, see)
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintf(a.stderr, "\nThe migration goes on. Come back:  glidepath migration watch %s\nStop it:     glidepath migration abort %s\n", id, id)
+		undo := "Stop it:     glidepath migration abort "
+		if last.Phase == proto.PhaseWarm || last.Phase == proto.PhaseSettle {
+			undo = "Take it back:  glidepath migration return "
+		}
+		fmt.Fprintf(a.stderr, "\nThe migration goes on. Come back:  glidepath migration watch %s\n%s%s\n", id, undo, id)
 		return &endedError{text: "interrupted", code: exitInterrupted, told: true}
 	}
 	if err != nil {
