@@ -23,7 +23,7 @@ import (
 
 const (
 	silenceData  = 60 << 20
-	silenceMoves = 2 // of either kind, there and back
+	silenceMoves = 3 // of either kind, there and back and there, of which the median counts: one may meet a busy machine
 	silenceBar   = .4
 	probation    = 3 * time.Second
 	moveWithin   = 8 * time.Minute
@@ -88,7 +88,7 @@ func measureSilence(ctx context.Context, b *bench) (rows []Row, err error) {
 	}
 	const peer = "rsync ×3; stop; rsync; start"
 	row := func(what string, of func(silence) float64, bar *Bar) Row {
-		return Row{What: what, Value: mean(ours, of), Unit: "s", Peer: peer, Of: mean(script, of), Bar: bar}
+		return Row{What: what, Value: middle(ours, of), Unit: "s", Peer: peer, Of: middle(script, of), Bar: bar}
 	}
 	return []Row{
 		row("clients' silence − the unit's stop − its start", silence.own, atMost(silenceBar)),
@@ -98,12 +98,12 @@ func measureSilence(ctx context.Context, b *bench) (rows []Row, err error) {
 	}, nil
 }
 
-func mean(all []silence, of func(silence) float64) float64 {
-	sum := 0.0
-	for _, s := range all {
-		sum += of(s)
+func middle(all []silence, of func(silence) float64) float64 {
+	values := make([]float64, len(all))
+	for i, s := range all {
+		values[i] = of(s)
 	}
-	return sum / float64(len(all))
+	return median(values)
 }
 
 // moveFunc moves from host to host, and returns how long the unit took to stop, in seconds.
@@ -178,9 +178,9 @@ const exitNotFound = 4
 // repeat moves there and back, while clients write.
 func (m *mover) repeat(ctx context.Context, how string, move moveFunc) ([]silence, error) {
 	var all []silence
-	for n := range silenceMoves {
+	for range silenceMoves {
 		from, to := fleet.HostA, fleet.HostB
-		if n%2 == 1 {
+		if m.moves%2 == 1 {
 			from, to = to, from
 		}
 		m.say(fmt.Sprintf("moving it from %s to %s %s", from, to, how))
