@@ -77,12 +77,12 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 	delete(c.begun, op.Migration)
 	delete(c.armed, op.Migration)
 	c.mu.Unlock()
-	if b != nil && !b.final.fits(op) {
+	if b != nil && b.token != tokenOf(op) {
 		b.drop()
 		b = nil
 	}
 	if b == nil && f != nil && f.fits(op) {
-		b, f = c.begin(f), nil
+		b, f = c.begin(op, f), nil
 	}
 	f.drop()
 	if b != nil {
@@ -93,7 +93,7 @@ func (c *courier) Final(ctx context.Context, op proto.Operation) (proto.RoundRes
 		// It may have died while it waited: a link that was cut, an agent that was started again.
 		c.log.Info("the prepared final round could not be used; another is begun", "migration", op.Migration, "error", err)
 	}
-	return c.begin(c.prepare(op, nil)).wait(ctx)
+	return c.begin(op, c.prepare(op, nil)).wait(ctx)
 }
 
 // Begin has the final round that waits run, of a source that has just been frozen, so that clients don't wait until a coordinator asks for it: Final
@@ -103,13 +103,13 @@ func (c *courier) Begin(op proto.Operation) {
 	defer c.mu.Unlock()
 	if f := c.armed[op.Migration]; f != nil && f.fits(op) && c.begun[op.Migration] == nil {
 		delete(c.armed, op.Migration)
-		c.begun[op.Migration] = c.begin(f)
+		c.begun[op.Migration] = c.begin(op, f)
 	}
 }
 
 // begin has a final round run that is no longer armed.
-func (c *courier) begin(f *final) *begun {
-	b := &begun{final: f, ended: make(chan struct{})}
+func (c *courier) begin(op proto.Operation, f *final) *begun {
+	b := &begun{token: tokenOf(op), ended: make(chan struct{})}
 	var ctx context.Context
 	ctx, b.cancel = context.WithCancelCause(context.Background())
 	c.watching.Go(func() {

@@ -246,12 +246,6 @@ func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSam
 				m.Error("it did not die")
 			}
 		},
-		"begun under an older fence": func(m *move) { m.op.Fence = 1; m.courier.Arm(m.op); m.courier.Begin(m.op); m.op.Fence = 2 },
-		"begun for an earlier incarnation": func(m *move) {
-			m.courier.Arm(m.op)
-			m.courier.Begin(m.op)
-			m.courier.begun["m-1"].final.token.Incarnation = 0
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMove(t)
@@ -285,6 +279,24 @@ func TestNothingIsLeftOfALastRoundWhoseMigrationIsGivenUp(t *testing.T) {
 	if err != nil || len(left) > 0 || len(m.courier.armed) > 0 {
 		t.Errorf("%d rounds wait, files %q, %v", len(m.courier.armed), left, err)
 	}
+}
+
+func TestAFinalRoundIsOfTheFreezeAfterWhichItBegan(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	m.source = m.record("a", proto.FenceFrozen, 2)
+	m.courier.Arm(m.op)
+	m.op.Fence = 2
+	m.courier.Begin(m.op) // of what was armed before the freeze
+	<-m.courier.begun["m-1"].ended
+	m.write("a/data/aof", strings.Repeat("set k x\n", 100_000))
+	m.op.Fence = 3 // thawed and frozen again
+	if _, err := m.courier.Final(t.Context(), m.op); err != nil {
+		t.Fatal(err)
+	}
+	m.same("data/aof")
 }
 
 func TestAFinalRoundThatHasBegunEndsWithItsMigration(t *testing.T) {

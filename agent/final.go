@@ -95,7 +95,7 @@ func (f *final) put() {
 
 // begun is a final round that runs, or has run.
 type begun struct {
-	final  *final
+	token  fence.Token // of the freeze that it follows, or of who asked for it: its data are those of no other
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when the following are set
 	sum    proto.RoundResult

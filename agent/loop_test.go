@@ -32,6 +32,7 @@ type kernel struct {
 	wanted     map[string]resource.Vector
 	stopped    map[string]bool // instances that do not run
 	refuse     error           // what attaching is answered
+	reads      int             // how often anything was read back
 	log        []string
 }
 
@@ -111,6 +112,7 @@ func (k *kernel) Reconcile(context.Context) (out []enforce.Outcome) {
 func (k *kernel) ReadBack(_ context.Context, instance string) (enforce.Held, error) {
 	k.Lock()
 	defer k.Unlock()
+	k.reads++
 	if _, ok := k.attached[instance]; !ok || k.stopped[instance] {
 		return enforce.Held{}, enforce.ErrNotRunning
 	}
@@ -253,6 +255,41 @@ func TestAPushedDocumentIsHeldAtOnceAndItsStepsOnTime(t *testing.T) {
 		b.holds("cache-1", resource.CPU, 500)
 		if shown, _ := b.board.of("cache-1"); len(shown.reasons) == 0 || !strings.Contains(shown.reasons[0], "run out") {
 			t.Errorf("reasons %q", shown.reasons)
+		}
+	})
+}
+
+func TestADocumentIsReadBackForAsOftenAsItChangesWhoIsLimitedAndHow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		defer b.start()()
+		synctest.Wait()
+		b.push(stepping(500, 900, time.Minute))
+		for _, c := range []struct {
+			what  string
+			doc   proto.Document
+			reads int
+		}{
+			{"another schedule", stepping(600, 900, time.Minute), 1},
+			{"another envelope", stepping(600, 1200, time.Minute), 2},
+			{"an end of all limits", func() proto.Document {
+				d := stepping(600, 1200, time.Minute)
+				d.Paused = true
+				return d
+			}(), 2},
+		} {
+			var before, after int
+			b.edit(func() { before = b.k.reads })
+			b.push(c.doc)
+			if b.edit(func() { after = b.k.reads }); after-before != c.reads {
+				t.Errorf("%s: read back %d times, want %d", c.what, after-before, c.reads)
+			}
+		}
+		b.edit(func() { b.states["cache-1"], b.k.reads = proto.FenceTarget, 0 }) // which has not been started
+		b.push(stepping(700, 1200, time.Minute))
+		if b.edit(func() {}); b.k.reads != 0 {
+			t.Errorf("what does not run yet is read back %d times", b.k.reads)
 		}
 	})
 }

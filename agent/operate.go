@@ -91,7 +91,18 @@ func (o *operator) carryOut(ctx context.Context, op proto.Operation, progress fu
 				return proto.OperationResult{Error: faultOf(err)}
 			}
 		}
-	case proto.OpRetire, proto.OpThaw:
+	case proto.OpThaw:
+		// First, or a final round that has begun would go on reading beside an instance whose clients wait.
+		var forgot error
+		if !o.stale(op) {
+			forgot = o.source.Forget(op.Migration)
+		}
+		result := o.drive(ctx, op)
+		if result.Error == nil {
+			result.Error = faultOf(forgot)
+		}
+		return result
+	case proto.OpRetire:
 		result := o.drive(ctx, op)
 		if result.Error == nil {
 			result.Error = faultOf(o.source.Forget(op.Migration))

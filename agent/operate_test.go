@@ -98,7 +98,7 @@ func TestEachOperationAsksWhoItConcernsInOrder(t *testing.T) {
 		proto.OpRefuse:        {proto.FenceTarget, []string{"close m-1", "drive refuse"}},
 		proto.OpCleanTarget:   {proto.FenceRefused, []string{"close m-1", "drive clean-target"}},
 		proto.OpRetire:        {proto.FenceFrozen, []string{"drive retire", "forget m-1"}},
-		proto.OpThaw:          {proto.FenceFrozen, []string{"drive thaw", "forget m-1"}},
+		proto.OpThaw:          {proto.FenceFrozen, []string{"forget m-1", "drive thaw"}},
 	} {
 		s := &stage{record: recordIn(want.state, 1)}
 		var ended []proto.OperationResult
@@ -106,6 +106,14 @@ func TestEachOperationAsksWhoItConcernsInOrder(t *testing.T) {
 		if diff := cmp.Diff(want.asks, s.asked); diff != "" || result.Error != nil || len(ended) != 1 {
 			t.Errorf("%s: %v, ended %d times\n%s", kind, result.Error, len(ended), diff)
 		}
+	}
+}
+
+func TestNothingIsSentOfAnInstanceThatCouldNotBeFrozen(t *testing.T) {
+	s := &stage{record: recordIn(proto.FenceOwner, 1), fail: map[string]error{"drive freeze": errors.New("it does not stop")}}
+	s.operator(new([]proto.OperationResult)).handle(t.Context(), operation(proto.OpFreeze, 1), func(proto.Progress) {})
+	if diff := cmp.Diff([]string{"arm", "drive freeze"}, s.asked); diff != "" {
+		t.Error(diff)
 	}
 }
 

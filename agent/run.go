@@ -248,7 +248,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		records: fences.List, silence: contact.silence, ask: asking(creds), log: log.With("component", "direct"),
 		thaw: func(ctx context.Context, instance, migration string, refused fence.Token) error {
 			defer poke()
-			return errors.Join(driver.ThawRefused(ctx, instance, migration, refused), courier.Forget(migration))
+			forgot := courier.Forget(migration)
+			return errors.Join(driver.ThawRefused(ctx, instance, migration, refused), forgot)
 		},
 	}
 

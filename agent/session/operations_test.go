@@ -147,6 +147,9 @@ func TestAfterACrashOnlyWhatLeadsToLessRunningIsFinished(t *testing.T) {
 		}
 		<-begun
 	}
+	if n := o.journal.Len(); n != 2 {
+		t.Errorf("%d operations are in the journal: what leads towards more would not be finished", n)
+	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}

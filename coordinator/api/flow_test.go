@@ -342,7 +342,9 @@ func TestAMigrationIsReturnedDuringProbationAndNoOther(t *testing.T) {
 	}
 	no(m.ID, "glidepath migration abort "+m.ID)
 	w.confirmed(m)
-	w.fails(v1.CodeConflict, 409, giveBack(m.ID), v1.ReturnRequest{Fence: 1})
+	if e := w.fails(v1.CodeConflict, 409, giveBack(m.ID), v1.ReturnRequest{Fence: 1}); !strings.Contains(e.Message, "decision") {
+		t.Error(e.Message)
+	}
 	w.Must(&proto.HostSet{Host: "host-a", Cordoned: true}) // it was to be drained: what comes back is not new
 	back := ok[proto.Migration](w, giveBack(m.ID), v1.ReturnRequest{Reason: "slower than before"})
 	if back.Source != "host-c" || back.Target != "host-a" || back.ToType != m.FromType || back.FromType != m.ToType || back.Returns != m.ID || len(back.Extra) != 2 {
@@ -358,7 +360,8 @@ func TestAMigrationIsReturnedDuringProbationAndNoOther(t *testing.T) {
 	i, _ := w.View().Instance("cache-1")
 	w.Must(&proto.MigrationAdvance{Migration: back.ID, From: proto.PhaseWarm, To: proto.PhaseSettle})
 	w.Must(&proto.MigrationComplete{Migration: back.ID, Fence: i.Fence})
-	no(m.ID, "glidepath migrate cache-1 --to host-a --type "+m.FromType)
+	no(m.ID, "glidepath instance show cache-1") // it was returned
+	no(back.ID, "glidepath migrate cache-1 --to host-c --type "+m.ToType)
 }
 
 func TestThereIsAWayBackAlsoWhereTheTransferCantBeReserved(t *testing.T) {

@@ -133,10 +133,7 @@ func abortMigration(c *call) (any, error) {
 	}
 	i, _ := c.view.Instance(m.Instance)
 	if in.Fence != 0 && in.Fence != i.Fence {
-		return nil, &v1.Error{
-			Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for fence %d of instance %s, which has fence %d now", in.Fence, m.Instance, i.Fence),
-			Remedy: "see `glidepath migration show " + m.ID + "` and decide again",
-		}
+		return nil, decidedSince(in.Fence, m, i)
 	}
 	var decision proto.Body = &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
 	if in.AcceptLoss {
@@ -147,6 +144,14 @@ func abortMigration(c *call) (any, error) {
 	}
 	m, _ = c.view.Migration(m.ID)
 	return v1.StatusOf(m), nil
+}
+
+// decidedSince refuses a decision that was taken before another one.
+func decidedSince(fence uint64, m proto.Migration, i proto.Instance) *v1.Error {
+	return &v1.Error{
+		Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for fence %d of instance %s, which has fence %d now", fence, m.Instance, i.Fence),
+		Remedy: "see `glidepath migration show " + m.ID + "` and decide again",
+	}
 }
 
 // returnMigration begins the way back of a migration that is on probation: the instance moves to where it came from, with what was written since.
@@ -167,10 +172,14 @@ func returnMigration(c *call) (any, error) {
 	if in.Reason == "" {
 		in.Reason = "by the word of " + c.who.Actor()
 	}
-	if no := noReturn(m); no != nil {
+	i, _ := c.view.Instance(m.Instance)
+	if in.Fence != 0 && in.Fence != i.Fence {
+		return nil, decidedSince(in.Fence, m, i)
+	}
+	if no := noReturn(m, i); no != nil {
 		return nil, no
 	}
-	result, err := c.planned(v1.PlanRequest{Instance: m.Instance, Target: m.Source, Type: m.FromType, Fence: in.Fence}, m.ID)
+	result, err := c.planned(v1.PlanRequest{Instance: m.Instance, Target: m.Source, Type: m.FromType}, m.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -183,17 +192,19 @@ func returnMigration(c *call) (any, error) {
 }
 
 // noReturn says why a migration can't be returned as it is, and what can be done instead; nil if it can.
-func noReturn(m proto.Migration) *v1.Error {
+func noReturn(m proto.Migration, i proto.Instance) *v1.Error {
 	no := func(remedy, format string, args ...any) *v1.Error {
 		return &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("migration %s can't be returned: ", m.ID) + fmt.Sprintf(format, args...), Remedy: remedy}
 	}
 	switch {
+	case !m.Active() && i.Owner == m.Target:
+		return no(fmt.Sprintf("move it back: glidepath migrate %s --to %s --type %s", m.Instance, m.Source, m.FromType), "it was %s, and %s keeps nothing for it any more", m.Outcome, m.Source)
+	case !m.Active():
+		return no("see where the instance is: glidepath instance show "+m.Instance, "it was %s, and %s is not where it led to", m.Outcome, m.Instance)
 	case m.Returns != "":
 		return no("wait for its end, then migrate the instance to where it should be", "it is itself the way back of migration %s", m.Returns)
 	case m.Returning != "":
 		return no("follow that one: glidepath migration watch "+m.Returning, "migration %s takes it back already", m.Returning)
-	case !m.Active():
-		return no(fmt.Sprintf("move it back: glidepath migrate %s --to %s --type %s", m.Instance, m.Source, m.FromType), "it was %s, and %s keeps nothing for it any more", m.Outcome, m.Source)
 	case m.Phase == proto.PhaseUndo:
 		return no("wait for its end", "it is being undone")
 	case !m.Confirmed():

@@ -128,7 +128,11 @@ func (x *tx) migrationAbort(b *proto.MigrationAbort) proto.Result {
 	case m.Phase == proto.PhaseUndo:
 		return stale("migration %s is being undone already", m.ID)
 	case confirmed && !refusedByTarget(m, i.Fence):
-		return refused("migration %s is confirmed: its target has served clients. Migrate the instance back once it has ended; if the target died for good, see `glidepath migration abort %s --accept-loss`", m.ID, m.ID)
+		remedy := "Take it back with `glidepath migration return " + m.ID + "`"
+		if m.Returns != "" {
+			remedy = "Migrate the instance once it has ended"
+		}
+		return refused("migration %s is confirmed: its target has served clients. %s; if the target died for good, see `glidepath migration abort %s --accept-loss`", m.ID, remedy, m.ID)
 	case confirmed:
 		if r := x.settleOn(m.SourceReservation, m.TargetReservation, cmp.Or(m.Returns, m.ID), x.until(m.SourceReservation)); !r.OK() {
 			return r

@@ -24,8 +24,8 @@ func guardUnit(instance string) string { return "glidepath_guard-" + instance + 
 func (d *Driver) guard(ctx context.Context, r fence.Record) error {
 	instance := r.Instance
 	// systemd is asked only where it has to do something: clients wait.
-	if guarded, err := d.populated(filepath.Join("system.slice", guardUnit(instance))); guarded || err != nil {
-		return err
+	if guarded, err := d.populated(filepath.Join("system.slice", guardUnit(instance))); err == nil && guarded {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, guardTime)
 	defer cancel()

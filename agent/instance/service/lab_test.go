@@ -413,8 +413,11 @@ func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() er
 
 type labPermits struct{ h *labHost }
 
-func (p labPermits) Ask(context.Context, proto.PermitRequest) (proto.PermitReply, error) {
+func (p labPermits) Ask(_ context.Context, q proto.PermitRequest) (proto.PermitReply, error) {
 	defer p.h.lab.lock()()
+	if p.h.guard != guardUnit(q.Instance) {
+		p.h.lab.t.Errorf("%s asks for a permit with guard %q", p.h.name, p.h.guard)
+	}
 	return proto.PermitReply{Milliseconds: p.h.lab.permit, Reason: "no"}, nil
 }
 

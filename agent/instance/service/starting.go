@@ -45,6 +45,9 @@ func (j *job) start(ctx context.Context) error {
 			return err
 		}
 	} else if r, err = j.permitted(ctx, r, silence); err != nil {
+		if floats {
+			err = errors.Join(err, j.Addresses.Remove(p))
+		}
 		return err
 	}
 	s, _, err := j.load(r.Instance)
@@ -74,9 +77,12 @@ func (j *job) start(ctx context.Context) error {
 	return nil
 }
 
-// permitted asks for the first permit and makes it durable. While the question is on its way the guard is looked after, which is there since the
-// instance was prepared unless somebody ended it, and silence holds the address. The permit counts from before the question.
+// permitted asks for the first permit and makes it durable. The guard is there since the instance was prepared, unless somebody ended it. While
+// the question is on its way silence holds the address. The permit counts from before the question.
 func (j *job) permitted(ctx context.Context, r fence.Record, silence func() error) (fence.Record, error) {
+	if err := j.step("guard", func() error { return j.guard(ctx, r) }); err != nil {
+		return r, err
+	}
 	asked, err := fence.Now()
 	if err != nil {
 		return r, err
@@ -88,11 +94,8 @@ func (j *job) permitted(ctx context.Context, r fence.Record, silence func() erro
 	var reply proto.PermitReply
 	var asking errgroup.Group
 	asking.Go(func() (err error) { reply, err = j.ask(ctx, j.request()); return err })
-	err = j.step("guard", func() error { return j.guard(ctx, r) })
-	if err == nil {
-		err = silence()
-	}
-	failed := asking.Wait()
+	err = silence()
+	failed := j.step("permit", asking.Wait)
 	switch {
 	case err != nil:
 		return r, err
@@ -101,7 +104,7 @@ func (j *job) permitted(ctx context.Context, r fence.Record, silence func() erro
 	case reply.Milliseconds <= 0:
 		return r, errors.Join(j.refusal(fmt.Sprintf("it may not start instance %s: %s", r.Instance, reply.Reason), "see `glidepath migration show "+j.op.Migration+"`"), j.refuse(ctx))
 	}
-	err = j.step("permit", func() (err error) {
+	err = j.step("record", func() (err error) {
 		r, err = j.change(func(r fence.Record, q fence.Request) (fence.Record, error) {
 			now, err := fence.Now()
 			if err != nil {

@@ -252,7 +252,8 @@ func (j *job) prepare(ctx context.Context) error {
 	return j.step("guard", func() error { return j.guard(ctx, r) }) // now, so that clients don't wait for it
 }
 
-// fenced makes sure that what keeps the unit from running here works, and says no, before anything depends on it. When clients wait for its yes it is in memory.
+// fenced makes sure that what systemd asks before it starts the unit is there, runs and says no, before anything depends on it. When clients wait for its yes
+// it is in memory.
 func (j *job) fenced(ctx context.Context, r fence.Record) error {
 	runs, err := j.MayRun(ctx, unit(r))
 	if err == nil && runs {

@@ -156,6 +156,8 @@ type MigrationStatus struct {
 	StartedBy string        `json:"started_by,omitzero"`
 	CreatedAt timeline.Time `json:"created_at"`
 	EndedAt   timeline.Time `json:"ended_at,omitzero"`
+	Returns   string        `json:"returns,omitzero"`    // the migration that this one undoes
+	Returning string        `json:"returning,omitzero"`  // the migration that undoes this one
 	Expected  timeline.Time `json:"expected_settled_at"` // by the plan: when it serves on the target, all warm
 }
 
@@ -164,6 +166,7 @@ func StatusOf(m proto.Migration) MigrationStatus {
 	return MigrationStatus{
 		ID: m.ID, Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType,
 		Phase: m.Phase, Outcome: m.Outcome, Reason: m.Reason, StartedBy: m.StartedBy, CreatedAt: m.CreatedAt, EndedAt: m.EndedAt,
+		Returns: m.Returns, Returning: m.Returning,
 		Expected: m.Plan.Start + timeline.Time(m.Plan.Duration),
 	}
 }

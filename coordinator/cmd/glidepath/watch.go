@@ -35,7 +35,7 @@ func (a *app) watch(ctx context.Context, id string) error {
 	last, err := c.Watch(ctx, id, see)
 	if err != nil && ctx.Err() != nil {
 		undo := "Stop it:     glidepath migration abort "
-		if last.Phase == proto.PhaseWarm || last.Phase == proto.PhaseSettle {
+		if (last.Phase == proto.PhaseWarm || last.Phase == proto.PhaseSettle) && last.Returns == "" && last.Returning == "" {
 			undo = "Take it back:  glidepath migration return "
 		}
 		fmt.Fprintf(a.stderr, "\nThe migration goes on. Come back:  glidepath migration watch %s\n%s%s\n", id, undo, id)
