@@ -347,8 +347,16 @@ func TestAMigrationIsReturnedDuringProbationAndNoOther(t *testing.T) {
 	}
 	w.Must(&proto.HostSet{Host: "host-a", Cordoned: true}) // it was to be drained: what comes back is not new
 	back := ok[proto.Migration](w, giveBack(m.ID), v1.ReturnRequest{Reason: "slower than before"})
-	if back.Source != "host-c" || back.Target != "host-a" || back.ToType != m.FromType || back.FromType != m.ToType || back.Returns != m.ID || len(back.Extra) != 2 {
-		t.Errorf("%+v", back)
+	if back.Source != "host-c" || back.Target != "host-a" || back.ToType != m.FromType || back.FromType != m.ToType || back.Returns != m.ID || len(back.Extra) != 2 || len(m.Extra) != 2 {
+		t.Fatalf("%+v", back)
+	}
+	for i, id := range m.Extra {
+		if _, held := w.View().Ledger().Reservation(id); held {
+			t.Errorf("%s is held, although the transfer that it was for is over", id)
+		}
+		if _, held := w.View().Ledger().Reservation(back.Extra[i]); !held {
+			t.Errorf("%s is not held", back.Extra[i])
+		}
 	}
 	was, _ := w.View().Migration(m.ID)
 	if d := was.Decisions[len(was.Decisions)-1]; was.Returning != back.ID || d.Kind != proto.DecideReturn || d.Reason != "slower than before" {

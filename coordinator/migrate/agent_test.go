@@ -34,6 +34,7 @@ type agent struct {
 	active map[string]*action
 	turn   chan struct{}
 
+	full   bool                                   // has no room for a second copy of the data
 	faults map[proto.OperationKind][]*proto.Fault // that the next operations of a kind end in
 	slow   map[proto.OperationKind]time.Duration  // how long operations of a kind take
 	stuck  proto.OperationKind                    // a kind of transfer that does not move
@@ -272,6 +273,10 @@ func (a *agent) do(ctx context.Context, act *action) (r proto.OperationResult, f
 			}
 		}
 		return r, fault
+	}
+	if op.Kind == proto.OpRetire && op.Facts != nil && a.full && a.record.state == proto.FenceFrozen {
+		wait(length)
+		return r, &proto.Fault{Code: proto.FaultRefused, What: "it has no room for both"}
 	}
 	// The others make their record first. A fault that was asked for comes after it, in the middle of the work.
 	next, no := a.record.change(op, time.Now())

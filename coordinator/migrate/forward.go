@@ -42,14 +42,28 @@ const (
 // prepare has both sides checked and the target made ready. Nothing is promised to clients yet, and nothing moved.
 func (w *walker) prepare(ctx context.Context, s scene) error {
 	o := order{kind: proto.OpVerifySource, host: s.m.Source, limit: verifyLimit, silence: prepareQuiet, retry: prepareRetry}
+	var undone proto.Migration
 	if s.m.Returns != "" {
-		if done, err := w.makeWay(ctx, s); !done || err != nil {
+		var ok bool
+		if undone, ok = s.view.Migration(s.m.Returns); !ok {
+			return w.abort(ctx, s, fmt.Errorf("migration %s, which it would undo, is not known", s.m.Returns))
+		}
+		// The host that the instance is on must have heard that it was confirmed there.
+		c := order{kind: proto.OpConfirm, host: undone.Target, of: undone.ID, silence: prepareQuiet, retry: prepareRetry}
+		if done, err := w.carry(ctx, s, undone, c); !done || err != nil {
 			return err
 		}
 	}
 	facts, err := w.perform(ctx, s, o)
 	if err != nil {
 		return w.failed(ctx, s, o, err)
+	}
+	if s.m.Returns != "" {
+		// What the other kept of the migration that is undone goes where retired data go, if there is room for what comes beside it.
+		r := order{kind: proto.OpRetire, host: undone.Source, of: undone.ID, facts: facts.Source, silence: prepareQuiet, retry: prepareRetry}
+		if done, err := w.carry(ctx, s, undone, r); !done || err != nil {
+			return err
+		}
 	}
 	o = order{kind: proto.OpVerifyTarget, host: s.m.Target, facts: facts.Source, limit: verifyLimit, silence: prepareQuiet, retry: prepareRetry}
 	if _, err := w.perform(ctx, s, o); err != nil {
@@ -63,23 +77,11 @@ func (w *walker) prepare(ctx context.Context, s scene) error {
 	return w.decide(ctx, &proto.MigrationAdvance{Migration: s.m.ID, From: proto.PhasePrepare, To: proto.PhaseCopy})
 }
 
-// makeWay makes the host that a way back leads to able to receive: what it kept of the migration that is undone goes
-// where retired data go. Before that the host that the instance is on must have heard that it was confirmed there.
-func (w *walker) makeWay(ctx context.Context, s scene) (done bool, err error) {
-	undone, ok := s.view.Migration(s.m.Returns)
-	if !ok {
-		return false, w.abort(ctx, s, fmt.Errorf("migration %s, which it would undo, is not known", s.m.Returns))
-	}
-	if !carried(s, undone, proto.OpConfirm, undone.Target) {
-		o := order{kind: proto.OpConfirm, host: undone.Target, of: undone.ID, silence: prepareQuiet, retry: prepareRetry}
-		if _, err := w.perform(ctx, s, o); err != nil {
-			return false, w.failed(ctx, s, o, err)
-		}
-	}
-	if carried(s, undone, proto.OpRetire, undone.Source) {
+// carry has an operation of a migration that is undone carried out, unless it was.
+func (w *walker) carry(ctx context.Context, s scene, undone proto.Migration, o order) (done bool, err error) {
+	if carried(s, undone, o.kind, o.host) {
 		return true, nil
 	}
-	o := order{kind: proto.OpRetire, host: undone.Source, of: undone.ID, silence: prepareQuiet, retry: prepareRetry}
 	if _, err := w.perform(ctx, s, o); err != nil {
 		return false, w.failed(ctx, s, o, err)
 	}

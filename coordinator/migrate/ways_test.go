@@ -111,6 +111,25 @@ func TestAReturnThatIsAbortedCanBeTriedAgainOrLetBe(t *testing.T) {
 	}
 }
 
+func TestASourceWithoutRoomForTheWayBackKeepsWhatItHas(t *testing.T) {
+	story(t, func(t *testing.T, f *fleet) {
+		f.move("m", "b", "large")
+		f.inPhase("m", proto.PhaseSettle)
+		f.agents["a"].full = true
+		f.goBack("back", "m")
+		f.ended("back", 2*time.Minute)
+		f.outcome(t, "back", proto.OutcomeAborted)
+		i, _ := f.view().Instance("i")
+		f.must(&proto.AcceptLoss{Migration: "m", Fence: i.Fence, Reason: "b burnt down after all"}) // which is still possible
+		f.ended("m", 2*time.Minute)
+		f.outcome(t, "m", proto.OutcomeReturned)
+		time.Sleep(10 * time.Second)
+		if on := f.serving(); len(on) != 1 || on[0] != "a" {
+			t.Errorf("%v serve", on)
+		}
+	})
+}
+
 func TestALossThatIsAcceptedNeedsNoTarget(t *testing.T) {
 	for name, strike := range map[string]func(*fleet){
 		"dead":                    func(f *fleet) { f.agents["b"].kill(true, 24*time.Hour) },

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -63,11 +62,7 @@ func (p *planning) excluded(host proto.Host) string {
 // its scarcest resource keeps free at its fullest step, in thousandths.
 func (p *planning) judge(host proto.Host, r Result) (score int64, no error) {
 	l := p.View.Ledger()
-	hold := r.Extra
-	if !p.back() {
-		hold = append([]proto.Reservation{r.Reservation}, hold...)
-	}
-	if err := l.Fits(ledger.Change{Hold: hold}); err != nil {
+	if err := l.Fits(p.change(r)); err != nil {
 		return 0, err
 	}
 	need := r.Reservation.Envelope.Expected()

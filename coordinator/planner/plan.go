@@ -189,12 +189,27 @@ func (p *planning) to(host proto.Host) Result {
 	r.Extra = extra(plan, id, p.busy(phases))
 	if p.back() {
 		// There is always a way back: what is missing makes it slower, or others.
-		if err := p.View.Ledger().Fits(ledger.Change{Hold: r.Extra}); err != nil {
+		if err := p.View.Ledger().Fits(p.change(r)); err != nil {
 			r.Extra = nil
 			r.Plan.Warnings = append(slices.Clone(r.Plan.Warnings), fmt.Sprintf("what the transfer itself takes is not reserved: %s", err))
 		}
 	}
 	return r
+}
+
+// change returns what a plan does to the ledger when it begins.
+func (p *planning) change(r Result) ledger.Change {
+	if !p.back() {
+		return ledger.Change{Hold: append([]proto.Reservation{r.Reservation}, r.Extra...)}
+	}
+	c := ledger.Change{Hold: r.Extra}
+	undone, _ := p.View.Migration(p.Request.Returns)
+	for _, id := range undone.Extra { // the transfer that they were for is over
+		if _, held := p.View.Ledger().Reservation(id); held {
+			c.Release = append(c.Release, id)
+		}
+	}
+	return c
 }
 
 // leastRate is what a transfer is planned with where links have less left, in bits per second.

@@ -37,8 +37,8 @@ func (x *tx) migrationReturn(b *proto.MigrationReturn) proto.Result {
 	if !r.OK() {
 		return r
 	}
-	c := ledger.Change{Hold: extra}
-	if len(p.Envelope) > 0 { // none: the slot as it was kept, which always fits
+	c := ledger.Change{Hold: extra, Release: x.held(old.Extra)} // its transfer is over
+	if len(p.Envelope) > 0 {                                    // none: the slot as it was kept, which always fits
 		slot, _ := x.ledger.Reservation(old.SourceReservation)
 		slot.Envelope = p.Envelope
 		if !slot.Envelope.Open() {
@@ -57,7 +57,7 @@ func (x *tx) migrationReturn(b *proto.MigrationReturn) proto.Result {
 		Returns: old.ID, SourceReservation: old.TargetReservation, TargetReservation: old.SourceReservation, Extra: ids,
 		StartedBy: x.actor, CreatedAt: x.now,
 	}, proto.PhasePrepare)
-	old.Returning = m.ID
+	old.Returning, old.Extra = m.ID, nil
 	i.Fence++
 	i.Migration = m.ID
 	x.putInstance(i)
@@ -74,13 +74,18 @@ func (x *tx) until(id string) timeline.Time {
 
 // release ends reservations that a migration lived with.
 func (x *tx) release(ids []string) proto.Result {
+	return x.reserve(ledger.Change{Release: x.held(ids)})
+}
+
+// held returns which of the reservations are there: those that hold for a time lapse by themselves.
+func (x *tx) held(ids []string) []string {
 	var there []string
 	for _, id := range ids {
 		if _, ok := x.ledger.Reservation(id); ok && !slices.Contains(there, id) {
 			there = append(there, id)
 		}
 	}
-	return x.reserve(ledger.Change{Release: there})
+	return there
 }
 
 // end puts the migration as ended.

@@ -390,6 +390,24 @@ func TestRefusedPermitStartsNothing(t *testing.T) {
 	})
 }
 
+func TestWhatASourceKeptIsNotGivenUpWhereThereIsNoRoomForTheWayBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		prepared(l)
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		a := l.hosts[0]
+		before := a.tree()
+		refusedFor(t, l.do(0, proto.OpRetire, 3, m1, &proto.SourceFacts{DataBytes: 1 << 60}), proto.FaultRefused, "MiB free")
+		if d := cmp.Diff(before, a.tree()); d != "" {
+			t.Errorf("it was touched: %s", d)
+		}
+		if state := a.driver.Fence.Get(name).State; state != proto.FenceFrozen {
+			t.Errorf("it is %s", state)
+		}
+		l.done(0, proto.OpRetire, 3, m1, &proto.SourceFacts{DataBytes: 1})
+	})
+}
+
 func TestNoTargetIsPreparedWhoseFenceDoesNotHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -245,7 +245,16 @@ func (j *job) startAll(ctx context.Context, r fence.Record, s state) error {
 }
 
 // retire ends the source's part: its data go to the retention folder, its unit no longer starts at boot, and the drop-in stays as a fence.
+//
+// Where the instance is to come back here, the operation says how much comes: what this host kept is only given up where there is room for both.
 func (j *job) retire(ctx context.Context) error {
+	if before := j.Fence.Get(j.op.Instance); j.op.Facts != nil && before.State == proto.FenceFrozen {
+		for _, path := range before.Spec.Service.Data {
+			if err := j.room(path, *j.op.Facts); err != nil {
+				return err
+			}
+		}
+	}
 	r, err := j.change(fence.Record.Retire)
 	if err != nil {
 		return err

@@ -122,22 +122,30 @@ func (j *job) pathsFree(spec proto.InstanceSpec, facts proto.SourceFacts) error 
 		if !free {
 			return j.refusal(fmt.Sprintf("data path %s is not empty", path), "move away what lies there if it is not needed, or choose another target")
 		}
-		existing := path
-		if missing := missingParents(path); len(missing) > 0 {
-			existing = filepath.Dir(missing[0])
-		} else if !exists(path) {
-			existing = filepath.Dir(path)
+		if err := j.room(path, facts); err != nil {
+			return err
 		}
-		var fs unix.Statfs_t
-		if err := unix.Statfs(existing, &fs); err != nil {
-			return fmt.Errorf("free space of %s: %w", existing, err)
-		}
-		if free, need := int64(fs.Bavail)*fs.Bsize, facts.DataBytes+spareBytes; free < need {
-			return j.refusal(fmt.Sprintf("%s has %d MiB free, the data need %d MiB", existing, free>>20, need>>20), "free some space there, or choose another target")
-		}
-		if fs.Files > 0 && int64(fs.Ffree) < facts.DataFiles {
-			return j.refusal(fmt.Sprintf("%s has %d inodes free, the data need %d", existing, fs.Ffree, facts.DataFiles), "remove files there, or choose another target")
-		}
+	}
+	return nil
+}
+
+// room refuses a data path whose file system is too full for what comes.
+func (j *job) room(path string, facts proto.SourceFacts) error {
+	existing := path
+	if missing := missingParents(path); len(missing) > 0 {
+		existing = filepath.Dir(missing[0])
+	} else if !exists(path) {
+		existing = filepath.Dir(path)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(existing, &fs); err != nil {
+		return fmt.Errorf("free space of %s: %w", existing, err)
+	}
+	if free, need := int64(fs.Bavail)*fs.Bsize, facts.DataBytes+spareBytes; free < need {
+		return j.refusal(fmt.Sprintf("%s has %d MiB free, the data need %d MiB", existing, free>>20, need>>20), "free some space there, or choose another target")
+	}
+	if fs.Files > 0 && int64(fs.Ffree) < facts.DataFiles {
+		return j.refusal(fmt.Sprintf("%s has %d inodes free, the data need %d", existing, fs.Ffree, facts.DataFiles), "remove files there, or choose another target")
 	}
 	return nil
 }

@@ -108,8 +108,8 @@ func returnCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "return MIGRATION", Short: "Take a migration back that is on probation, with all that was written since", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
 		Long: "Moves the instance back to the host and the type that it came from. What clients have written since comes along: it is a migration in\n" +
-			"the other direction, into the capacity that the source has kept, and the data that the source kept go to its retention folder: it needs\n" +
-			"room for both. From then on they can't be gone back to by --accept-loss.\n\n" +
+			"the other direction, into the capacity that the source has kept, and the data that the source kept go to its retention folder. Where\n" +
+			"there is no room for both, the way back is given up and nothing has changed. Once they are there, --accept-loss can't go back to them.\n\n" +
 			"That is possible from the moment when the target serves clients until the end of probation. Before it, a migration is aborted; after it, the\n" +
 			"instance is migrated like any other. If the target died for good, see glidepath migration abort --accept-loss.",
 		Example: "  glidepath migration return 01JD8Z4QK3 --watch\n  glidepath migration return 01JD8Z4QK3 --reason 'slower than before'",
