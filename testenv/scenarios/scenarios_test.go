@@ -133,7 +133,7 @@ func moves(tr *trial) {
 func (tr *trial) kernelFollowsTheDocument() {
 	tr.Helper()
 	var said, held resource.Vector
-	tr.wait("the kernel holds what the document schedules", 4*time.Minute, func() (bool, error) {
+	tr.wait("the kernel holds what the document schedules", 7*time.Minute, func() (bool, error) {
 		r, err := fleet.Ask[proto.ReadBack](tr.ctx, tr.f, "schedule", "show", instance)
 		if err != nil {
 			return false, err
