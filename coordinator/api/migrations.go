@@ -116,24 +116,36 @@ func getMigration(c *call) (any, error) {
 	return m, err
 }
 
-// abortMigration gives a migration up. Once the target has served clients that is refused, unless their loss is accepted.
-func abortMigration(c *call) (any, error) {
-	m, err := c.migration()
-	if err != nil {
-		return nil, err
+// decision reads what an operator decides about the migration that the path names into in, of which reason and fence are parts. One that was
+// taken before another is a conflict.
+func (c *call) decision(in any, reason *string, fence *uint64) (m proto.Migration, i proto.Instance, err error) {
+	if m, err = c.migration(); err != nil {
+		return m, i, err
 	}
-	in := v1.AbortRequest{}
 	if c.r.ContentLength != 0 {
-		if err := c.read(&in); err != nil {
-			return nil, err
+		if err := c.read(in); err != nil {
+			return m, i, err
 		}
 	}
-	if in.Reason == "" {
-		in.Reason = "by the word of " + c.who.Actor()
+	if *reason == "" {
+		*reason = "by the word of " + c.who.Actor()
 	}
-	i, _ := c.view.Instance(m.Instance)
-	if in.Fence != 0 && in.Fence != i.Fence {
-		return nil, decidedSince(in.Fence, m, i)
+	i, _ = c.view.Instance(m.Instance)
+	if *fence != 0 && *fence != i.Fence {
+		return m, i, &v1.Error{
+			Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for fence %d of instance %s, which has fence %d now", *fence, m.Instance, i.Fence),
+			Remedy: "see `glidepath migration show " + m.ID + "` and decide again",
+		}
+	}
+	return m, i, nil
+}
+
+// abortMigration gives a migration up. Once the target has served clients that is refused, unless their loss is accepted.
+func abortMigration(c *call) (any, error) {
+	var in v1.AbortRequest
+	m, i, err := c.decision(&in, &in.Reason, &in.Fence)
+	if err != nil {
+		return nil, err
 	}
 	var decision proto.Body = &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
 	if in.AcceptLoss {
@@ -146,35 +158,15 @@ func abortMigration(c *call) (any, error) {
 	return v1.StatusOf(m), nil
 }
 
-// decidedSince refuses a decision that was taken before another one.
-func decidedSince(fence uint64, m proto.Migration, i proto.Instance) *v1.Error {
-	return &v1.Error{
-		Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for fence %d of instance %s, which has fence %d now", fence, m.Instance, i.Fence),
-		Remedy: "see `glidepath migration show " + m.ID + "` and decide again",
-	}
-}
-
 // returnMigration begins the way back of a migration that is on probation: the instance moves to where it came from, with what was written since.
 func returnMigration(c *call) (any, error) {
 	if m, ok := c.view.Migration(c.key); ok {
 		return m, nil // the request is a repeated one
 	}
-	m, err := c.migration()
+	var in v1.ReturnRequest
+	m, i, err := c.decision(&in, &in.Reason, &in.Fence)
 	if err != nil {
 		return nil, err
-	}
-	in := v1.ReturnRequest{}
-	if c.r.ContentLength != 0 {
-		if err := c.read(&in); err != nil {
-			return nil, err
-		}
-	}
-	if in.Reason == "" {
-		in.Reason = "by the word of " + c.who.Actor()
-	}
-	i, _ := c.view.Instance(m.Instance)
-	if in.Fence != 0 && in.Fence != i.Fence {
-		return nil, decidedSince(in.Fence, m, i)
 	}
 	if no := noReturn(m, i); no != nil {
 		return nil, no

@@ -27,14 +27,7 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end; Ctrl-C leaves it running")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
-		raw, err := ask[json.RawMessage](cmd.Context(), a, "POST", path("migrations"), request)
-		if err != nil && cmd.Context().Err() != nil {
-			fmt.Fprintf(a.stderr, "It is not known whether the migration has begun. See:  glidepath migration list --active --instance %s\n", request.Instance)
-		}
-		if err != nil {
-			return err
-		}
-		return a.begun(cmd.Context(), raw, watch)
+		return a.begin(cmd.Context(), path("migrations"), request, watch, "glidepath migration list --active --instance "+request.Instance)
 	}
 	return cmd
 }
@@ -114,14 +107,7 @@ func returnCommand(a *app) *cobra.Command {
 			"instance is migrated like any other. If the target died for good, see glidepath migration abort --accept-loss.",
 		Example: "  glidepath migration return 01JD8Z4QK3 --watch\n  glidepath migration return 01JD8Z4QK3 --reason 'slower than before'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := ask[json.RawMessage](cmd.Context(), a, "POST", path("migrations", args[0], "return"), in)
-			if err != nil && cmd.Context().Err() != nil {
-				fmt.Fprintf(a.stderr, "It is not known whether the way back has begun. See:  glidepath migration show %s\n", args[0])
-			}
-			if err != nil {
-				return err
-			}
-			return a.begun(cmd.Context(), raw, watch)
+			return a.begin(cmd.Context(), path("migrations", args[0], "return"), in, watch, "glidepath migration show "+args[0])
 		},
 	}
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, for the record")
@@ -129,8 +115,15 @@ func returnCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// begun says that a migration has begun, and follows it if it is to be watched.
-func (a *app) begun(ctx context.Context, raw json.RawMessage, watch bool) error {
+// begin asks for a migration, says that it has begun, and follows it if it is to be watched. Where that is not known in the end, see shows it.
+func (a *app) begin(ctx context.Context, at string, request any, watch bool, see string) error {
+	raw, err := ask[json.RawMessage](ctx, a, "POST", at, request)
+	if err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintf(a.stderr, "It is not known whether the migration has begun. See:  %s\n", see)
+		}
+		return err
+	}
 	var m proto.Migration
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return err
