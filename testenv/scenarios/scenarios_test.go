@@ -57,7 +57,7 @@ func tooSmall(tr *trial) {
 	spec.Start = timeline.Of(now).Floor(5 * time.Minute).Add(-spec.Length)
 	spec.Shapes[resource.CPU].Campaign = 5000
 	// Otherwise more than the clients of the scenarios make it take: what is granted then follows the forecast alone.
-	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 250, .1
+	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 400, .1
 	spec.Shapes[resource.Memory] = traces.Shape{Base: 4 * dataBytes, Swing: .05, Noise: .01}
 	for _, after := range []time.Duration{66 * time.Hour, 133 * time.Hour, 200 * time.Hour, 267 * time.Hour} {
 		spec.Campaigns = append(spec.Campaigns, traces.Campaign{Start: spec.Start.Add(after), Length: 2 * time.Hour})
@@ -133,7 +133,7 @@ func moves(tr *trial) {
 func (tr *trial) kernelFollowsTheDocument() {
 	tr.Helper()
 	var said, held resource.Vector
-	tr.wait("the kernel holds what the document schedules", 7*time.Minute, func() (bool, error) {
+	tr.wait("the kernel holds what the document schedules", 4*time.Minute, func() (bool, error) {
 		r, err := fleet.Ask[proto.ReadBack](tr.ctx, tr.f, "schedule", "show", instance)
 		if err != nil {
 			return false, err
