@@ -62,6 +62,7 @@ const (
 	CmdMigrationEnd      CommandType = 90
 	CmdAcceptLoss        CommandType = 91
 	CmdMigrationPrune    CommandType = 92
+	CmdProbationEnd      CommandType = 93
 )
 
 // Command is one entry of the replicated log. At and Actor are stamped by the leader before it is proposed.

@@ -92,6 +92,13 @@ type AcceptLoss struct {
 	Reason    string `msgpack:"r"`
 }
 
+// ProbationEnd ends the probation of a confirmed migration by an operator's word: it completes without waiting for the rest of it.
+type ProbationEnd struct {
+	Migration string `msgpack:"m"`
+	Fence     uint64 `msgpack:"fe"`
+	Reason    string `msgpack:"r"`
+}
+
 // MigrationPrune forgets migrations that ended before a time.
 type MigrationPrune struct {
 	Before timeline.Time `msgpack:"b"`

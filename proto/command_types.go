@@ -87,6 +87,8 @@ func newBody(t CommandType) Body {
 		return &AcceptLoss{}
 	case CmdMigrationPrune:
 		return &MigrationPrune{}
+	case CmdProbationEnd:
+		return &ProbationEnd{}
 	}
 	return nil
 }
@@ -176,6 +178,8 @@ func (t CommandType) String() string {
 		return "accept-loss"
 	case CmdMigrationPrune:
 		return "migration-prune"
+	case CmdProbationEnd:
+		return "probation-end"
 	}
 	return fmt.Sprintf("command(%d)", uint8(t))
 }
@@ -304,3 +308,6 @@ func (AcceptLoss) Command() CommandType { return CmdAcceptLoss }
 
 // Command returns CmdMigrationPrune.
 func (MigrationPrune) Command() CommandType { return CmdMigrationPrune }
+
+// Command returns CmdProbationEnd.
+func (ProbationEnd) Command() CommandType { return CmdProbationEnd }

@@ -38,7 +38,7 @@ func messages() []any {
 		HostRegister{}, HostHome{}, HostSet{}, HostDebt{}, HostForget{}, HostSystem{}, TypePut{}, TypeRemove{}, AppPut{}, AppRemove{}, EventPut{}, EventRemove{},
 		TokenCreate{}, TokenUse{}, TokenRevoke{}, InstanceApply{}, InstanceAdopted{}, InstanceMode{}, InstanceRelease{}, InstanceRemove{}, ReservationChange{},
 		MigrationStart{}, MigrationReturn{}, MigrationAdvance{}, MigrationRecord{}, MigrationFreeze{}, MigrationCommit{}, MigrationConfirm{}, MigrationAbort{},
-		MigrationThaw{}, MigrationComplete{}, MigrationEnd{}, AcceptLoss{}, MigrationPrune{},
+		MigrationThaw{}, MigrationComplete{}, MigrationEnd{}, AcceptLoss{}, MigrationPrune{}, ProbationEnd{},
 	}
 }
 

@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"slices"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -62,13 +64,13 @@ func (m Migration) Active() bool { return m.Phase != PhaseEnded }
 
 // Confirmed reports whether it was decided that the target serves clients: from then on there is no abort, unless the
 // target refused before it could.
-func (m Migration) Confirmed() bool {
-	for _, d := range m.Decisions {
-		if d.Kind == DecideConfirm {
-			return true
-		}
-	}
-	return false
+func (m Migration) Confirmed() bool { return m.was(DecideConfirm) }
+
+// Satisfied reports whether an operator ended probation.
+func (m Migration) Satisfied() bool { return m.was(DecideComplete) }
+
+func (m Migration) was(kind DecisionKind) bool {
+	return slices.ContainsFunc(m.Decisions, func(d Decision) bool { return d.Kind == kind })
 }
 
 // Operation returns the record of the operation with that identifier.
@@ -90,7 +92,7 @@ type PhaseEntry struct {
 // DecisionKind names a decision on who may run an instance.
 type DecisionKind string
 
-// The decisions. All but DecideConfirm and DecideThaw raise the fence.
+// The decisions. All but DecideConfirm, DecideThaw and DecideComplete raise the fence.
 const (
 	DecideFreeze     DecisionKind = "freeze"
 	DecideCommit     DecisionKind = "commit"
@@ -99,6 +101,7 @@ const (
 	DecideThaw       DecisionKind = "thaw"
 	DecideReturn     DecisionKind = "return"
 	DecideAcceptLoss DecisionKind = "accept-loss"
+	DecideComplete   DecisionKind = "complete" // probation ends by an operator's word
 )
 
 // Decision is one decision, and the fence that holds since then.

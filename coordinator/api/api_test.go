@@ -110,7 +110,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"DELETE /v1/applications/{name}": "operator", "POST /v1/events": "operator", "DELETE /v1/events/{id}": "operator",
 		"PUT /v1/instances/{name}": "operator", "POST /v1/instances/{name}/mode": "operator", "POST /v1/instances/{name}/release": "operator",
 		"POST /v1/instances/{name}/history": "operator", "POST /v1/migrations": "operator", "POST /v1/migrations/{id}/abort": "operator",
-		"POST /v1/migrations/{id}/return": "operator",
+		"POST /v1/migrations/{id}/return": "operator", "POST /v1/migrations/{id}/complete": "operator",
 
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
 	}

@@ -372,6 +372,23 @@ func TestAMigrationIsReturnedDuringProbationAndNoOther(t *testing.T) {
 	no(back.ID, "glidepath migrate cache-1 --to host-c --type "+m.ToType)
 }
 
+func TestProbationIsEndedByItsOperatorInHisName(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c"})
+	end := "POST /v1/migrations/" + m.ID + "/complete"
+	if e := w.fails(v1.CodeRefused, 422, end, nil); !strings.Contains(e.Message, "in phase prepare") {
+		t.Error(e.Message)
+	}
+	w.confirmed(m)
+	w.fails(v1.CodeConflict, 409, end, v1.CompleteRequest{Fence: 1})
+	ok[v1.MigrationStatus](w, end, nil)
+	now, _ := w.View().Migration(m.ID)
+	if d := now.Decisions[len(now.Decisions)-1]; !now.Satisfied() || d.By == "" || !strings.Contains(d.Reason, d.By) {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestThereIsAWayBackAlsoWhereTheTransferCantBeReserved(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("cache-1")

@@ -183,6 +183,20 @@ func returnMigration(c *call) (any, error) {
 	return back, nil
 }
 
+// completeMigration ends a migration's probation.
+func completeMigration(c *call) (any, error) {
+	var in v1.CompleteRequest
+	m, i, err := c.decision(&in, &in.Reason, &in.Fence)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.propose(&proto.ProbationEnd{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}); err != nil {
+		return nil, err
+	}
+	m, _ = c.view.Migration(m.ID)
+	return v1.StatusOf(m), nil
+}
+
 // noReturn says why a migration can't be returned as it is, and what can be done instead; nil if it can.
 func noReturn(m proto.Migration, i proto.Instance) *v1.Error {
 	no := func(remedy, format string, args ...any) *v1.Error {

@@ -47,6 +47,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/migrations/{id}/watch", role: viewer, time: -1, answer: watchMigration},
 		{pattern: "POST /v1/migrations/{id}/abort", role: operator, changes: true, answer: abortMigration},
 		{pattern: "POST /v1/migrations/{id}/return", role: operator, changes: true, answer: returnMigration},
+		{pattern: "POST /v1/migrations/{id}/complete", role: operator, changes: true, answer: completeMigration},
 
 		{pattern: "GET /v1/tokens", role: admin, answer: listTokens},
 		{pattern: "POST /v1/tokens", role: admin, changes: true, answer: createToken},

@@ -282,10 +282,10 @@ func (w *walker) warm(ctx context.Context, s scene) error {
 	return w.decide(ctx, &proto.MigrationAdvance{Migration: s.m.ID, From: proto.PhaseWarm, To: proto.PhaseSettle})
 }
 
-// settle keeps the source's data and slot for the time of probation, then has the source give the instance away.
+// settle keeps the source's data and slot for the time of probation, or until an operator ends it, then has the source give the instance away.
 func (w *walker) settle(ctx context.Context, s scene) error {
 	end := entered(s.m, proto.PhaseSettle).Add(probation(s))
-	if end > timeline.Of(time.Now()) {
+	if !s.m.Satisfied() && end > timeline.Of(time.Now()) {
 		return w.await(ctx, s, end)
 	}
 	if !carried(s, s.m, proto.OpRetire, s.m.Source) {

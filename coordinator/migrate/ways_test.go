@@ -73,6 +73,23 @@ func TestAReturnBringsAlongWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestProbationEndsByAnOperatorsWord(t *testing.T) {
+	for _, phase := range []proto.Phase{proto.PhaseWarm, proto.PhaseSettle} {
+		story(t, func(t *testing.T, f *fleet) {
+			p := f.view().Fleet().Policy
+			p.Probation = time.Hour.Milliseconds()
+			f.must(&proto.PolicyPut{Policy: p})
+			f.move("m", "b", "large")
+			f.inPhase("m", phase)
+			i, _ := f.view().Instance("i")
+			f.must(&proto.ProbationEnd{Migration: "m", Fence: i.Fence, Reason: "all is well"})
+			f.ended("m", time.Minute)
+			f.settled()
+			f.outcome(t, "m", proto.OutcomeCompleted)
+		})
+	}
+}
+
 func TestAReturnThatIsAskedForBeforeTheTargetHeardOfItsConfirmation(t *testing.T) {
 	story(t, func(t *testing.T, f *fleet) {
 		f.agents["b"].slow[proto.OpConfirm] = 3 * time.Second

@@ -126,6 +126,24 @@ func (x *tx) migrationComplete(b *proto.MigrationComplete) proto.Result {
 	return fenced(i.Fence)
 }
 
+// probationEnd ends probation by an operator's word. The executor completes the migration then.
+func (x *tx) probationEnd(b *proto.ProbationEnd) proto.Result {
+	m, i, r := x.decide(b.Migration, b.Fence)
+	if !r.OK() {
+		return r
+	}
+	if m.Phase != proto.PhaseWarm && m.Phase != proto.PhaseSettle {
+		return refused("migration %s is in phase %s: it is on probation when its target serves clients", m.ID, m.Phase)
+	}
+	if err := text("reason", b.Reason); err != nil {
+		return invalid("%s", err)
+	}
+	if !m.Satisfied() {
+		x.putMigration(x.decided(m, proto.DecideComplete, i.Fence, b.Reason))
+	}
+	return fenced(i.Fence)
+}
+
 // migrationEnd ends a migration that was given up. A way back that was given up leaves the migration that it would have
 // undone as it was.
 func (x *tx) migrationEnd(b *proto.MigrationEnd) proto.Result {

@@ -306,6 +306,30 @@ func TestAnEnvelopeHasOneAuthor(t *testing.T) {
 	w.want(proto.ResultRefused, &proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{"m/target"}})
 }
 
+func TestProbationEndsByAnOperatorsWordOnlyWhileItLasts(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("i", "a", 40)
+	w.copying("m", "i", "b", 60)
+	w.want(proto.ResultRefused, &proto.ProbationEnd{Migration: "m", Fence: w.fence("i")})
+	f := w.must(&proto.MigrationFreeze{Migration: "m", Fence: w.fence("i")}).Fence
+	f = w.must(&proto.MigrationCommit{Migration: "m", Fence: f}).Fence
+	w.must(&proto.MigrationConfirm{Migration: "m", Fence: f, Until: w.now + 1000})
+	w.want(proto.ResultStale, &proto.ProbationEnd{Migration: "m", Fence: f - 1})
+	if w.migration("m").Satisfied() {
+		t.Fatal("what was refused is on record")
+	}
+	end := &proto.ProbationEnd{Migration: "m", Fence: f, Reason: "all is well"}
+	w.must(end)
+	w.must(end) // again: it is on record once
+	m := w.migration("m")
+	if d := m.Decisions; !m.Satisfied() || len(d) != 4 || d[3].Kind != proto.DecideComplete || d[3].Reason != "all is well" || d[3].Fence != f {
+		t.Fatalf("%+v", d)
+	}
+	w.must(&proto.MigrationAdvance{Migration: "m", From: proto.PhaseWarm, To: proto.PhaseSettle})
+	w.must(&proto.MigrationComplete{Migration: "m", Fence: f})
+	w.want(proto.ResultStale, end)
+}
+
 func TestHoldsEndByThemselvesAndPromisesToInstancesDoNot(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)

@@ -129,7 +129,7 @@ func (f *fuzzyWorld) body() proto.Body {
 	v := f.s.View()
 	m := f.move()
 	switch rapid.SampledFrom([]string{
-		"adopt", "adopted", "mode", "release", "remove", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "end", "loss", "record",
+		"adopt", "adopted", "mode", "release", "remove", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "satisfied", "end", "loss", "record",
 		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity",
 	}).Draw(f.rt, "command") {
 	case "adopt":
@@ -166,6 +166,8 @@ func (f *fuzzyWorld) body() proto.Body {
 		return &proto.MigrationThaw{Migration: m.ID, Fence: f.fence(m.Instance)}
 	case "complete":
 		return &proto.MigrationComplete{Migration: m.ID, Fence: f.fence(m.Instance)}
+	case "satisfied":
+		return &proto.ProbationEnd{Migration: m.ID, Fence: f.fence(m.Instance), Reason: "drawn"}
 	case "end":
 		return &proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted}
 	case "loss":

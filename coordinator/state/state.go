@@ -181,6 +181,8 @@ func (x *tx) applyToInstances(body proto.Body) proto.Result {
 		return x.migrationStart(b)
 	case *proto.MigrationReturn:
 		return x.migrationReturn(b)
+	case *proto.ProbationEnd:
+		return x.probationEnd(b)
 	case *proto.MigrationAdvance:
 		return x.migrationAdvance(b)
 	case *proto.MigrationRecord:

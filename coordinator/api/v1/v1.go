@@ -134,6 +134,12 @@ type ReturnRequest struct {
 	Fence  uint64 `json:"fence,omitempty"` // the instance's fence as the operator saw it; 0: as it is
 }
 
+// CompleteRequest ends the probation of a migration: it completes without waiting for the rest of it, and can't be returned any more.
+type CompleteRequest struct {
+	Reason string `json:"reason,omitempty"`
+	Fence  uint64 `json:"fence,omitempty"` // the instance's fence as the operator saw it; 0: as it is
+}
+
 // AbortRequest gives up a migration: one that is not confirmed, at no loss; or, if AcceptLoss is set, one that is, whose target died for
 // good. Then the source goes on with the data that it kept, and what was acknowledged on the target is lost.
 type AbortRequest struct {

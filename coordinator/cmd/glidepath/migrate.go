@@ -16,18 +16,18 @@ import (
 )
 
 func migrateCommand(a *app) *cobra.Command {
-	var watch bool
+	var follow follow
 	cmd := &cobra.Command{
 		Use: "migrate INSTANCE", Short: "Move an instance to another host, another type, or both", Args: exactly("instance"),
 		Long: `Move an instance. The capacity that it will need is reserved on the target at every step before anything begins; if a step
 does not fit, the move is refused and nothing has changed. A failure before the target serves clients puts everything back.`,
-		Example: "  glidepath migrate cache-1 --to host-b --type m.large --watch",
+		Example: "  glidepath migrate cache-1 --to host-b --type m.large --watch\n  glidepath migrate cache-1 --to host-b --watch --until settle",
 	}
 	request := planFlags(cmd, a)
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end; Ctrl-C leaves it running")
+	follow.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
-		return a.begin(cmd.Context(), path("migrations"), request, watch, "glidepath migration list --active --instance "+request.Instance)
+		return a.begin(cmd.Context(), path("migrations"), request, follow, "glidepath migration list --active --instance "+request.Instance)
 	}
 	return cmd
 }
@@ -36,6 +36,7 @@ func migrationCommand(a *app) *cobra.Command {
 	const explain = "explain"
 	var instance, reason, loss string
 	var active bool
+	var until until
 	list := &cobra.Command{
 		Use: "list", Short: "List migrations", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,8 +60,10 @@ func migrationCommand(a *app) *cobra.Command {
 	}
 	watch := &cobra.Command{
 		Use: "watch MIGRATION", Short: "Follow a migration to its end; Ctrl-C leaves it running", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0]) },
+		Example: "  glidepath migration watch 01JD8Z4QK3\n  glidepath migration watch 01JD8Z4QK3 --until settle",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.watch(cmd.Context(), args[0], until) },
 	}
+	until.flag(watch)
 	abort := &cobra.Command{
 		Use: "abort MIGRATION", Short: "Give a migration up: at no loss, as long as its target has served nobody", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
 		Long: "Gives a migration up. As long as its target has served nobody, the source goes on, and nothing is lost.\n\n" +
@@ -92,31 +95,14 @@ func migrationCommand(a *app) *cobra.Command {
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost")
 	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
-	return group("migration", "Migrations: moves of instances", list, one, watch, abort, back)
-}
-
-func returnCommand(a *app) *cobra.Command {
-	var in v1.ReturnRequest
-	var watch bool
-	cmd := &cobra.Command{
-		Use: "return MIGRATION", Short: "Take a migration back that is on probation, with all that was written since", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
-		Long: "Moves the instance back to the host and the type that it came from. What clients have written since comes along: it is a migration in\n" +
-			"the other direction, into the capacity that the source has kept, and the data that the source kept go to its retention folder. Where\n" +
-			"there is no room for both, the way back is given up and nothing has changed. Once they are there, --accept-loss can't go back to them.\n\n" +
-			"That is possible from the moment when the target serves clients until the end of probation. Before it, a migration is aborted; after it, the\n" +
-			"instance is migrated like any other. If the target died for good, see glidepath migration abort --accept-loss.",
-		Example: "  glidepath migration return 01JD8Z4QK3 --watch\n  glidepath migration return 01JD8Z4QK3 --reason 'slower than before'",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.begin(cmd.Context(), path("migrations", args[0], "return"), in, watch, "glidepath migration show "+args[0])
-		},
-	}
-	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, for the record")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end; Ctrl-C leaves it running")
-	return cmd
+	return group("migration", "Migrations: moves of instances", list, one, watch, abort, back, completeCommand(a))
 }
 
 // begin asks for a migration, says that it has begun, and follows it if it is to be watched. Where that is not known in the end, see shows it.
-func (a *app) begin(ctx context.Context, at string, request any, watch bool, see string) error {
+func (a *app) begin(ctx context.Context, at string, request any, follow follow, see string) error {
+	if err := follow.check(); err != nil {
+		return err
+	}
 	raw, err := ask[json.RawMessage](ctx, a, "POST", at, request)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -128,16 +114,16 @@ func (a *app) begin(ctx context.Context, at string, request any, watch bool, see
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return err
 	}
-	if a.json && !watch {
+	if a.json && !follow.watch {
 		return a.printJSON(raw)
 	}
 	a.say("Migration %s of %s from %s to %s has begun: about %s, with clients waiting for about %s", m.ID, m.Instance, m.Source, m.Target,
 		took(m.Plan.Duration), took(m.Plan.Downtime))
-	if !watch {
+	if !follow.watch {
 		a.say("Follow it:  glidepath migration watch %s\nStop it:    glidepath migration abort %s", m.ID, m.ID)
 		return nil
 	}
-	return a.watch(ctx, m.ID)
+	return a.watch(ctx, m.ID, follow.until)
 }
 
 // explainLoss says what would be lost by going back to the source of a migration whose target has served, and how to do it all the same.
@@ -198,6 +184,9 @@ func (a *app) printMigration(m proto.Migration) error {
 		a.say("is being returned by migration %s", m.Returning)
 	} else if m.Returns == "" && (m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle) {
 		a.say("can be taken back until the end of probation: glidepath migration return %s", m.ID)
+		if !m.Satisfied() {
+			a.say("or is good as it is:                          glidepath migration complete %s", m.ID)
+		}
 	}
 	a.say("started by %s\n", m.StartedBy)
 	planned := map[proto.Phase]proto.PlanPhase{}

@@ -14,8 +14,11 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// watch follows a migration to its end: an error when that is not completed. Interrupting it leaves the migration alone.
-func (a *app) watch(ctx context.Context, id string) error {
+// watch follows a migration to its end, an error when that is not completed, or to a phase. Interrupting it leaves the migration alone.
+func (a *app) watch(ctx context.Context, id string, until until) error {
+	if err := until.check(); err != nil {
+		return err
+	}
 	c, err := a.client()
 	if err != nil {
 		return err
@@ -32,7 +35,18 @@ func (a *app) watch(ctx context.Context, id string) error {
 			}
 		}
 	}
-	last, err := c.Watch(ctx, id, see)
+	followed, enough := context.WithCancel(ctx)
+	defer enough()
+	last, err := c.Watch(followed, id, func(u v1.MigrationUpdate) {
+		see(u)
+		if until.reached(u.Migration) {
+			enough()
+		}
+	})
+	if err != nil && until.reached(last) {
+		a.say("Migration %s is in phase %s\nGo on:  glidepath migration watch %s", last.ID, last.Phase, last.ID)
+		return nil
+	}
 	if err != nil && ctx.Err() != nil {
 		undo := "Stop it:     glidepath migration abort "
 		if (last.Phase == proto.PhaseWarm || last.Phase == proto.PhaseSettle) && last.Returns == "" && last.Returning == "" {
