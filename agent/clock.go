@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -28,6 +29,22 @@ func (c *clock) now() timeline.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.offset.Correct(c.local(time.Now()))
+}
+
+// missing states that this host's clock can't be followed, if so.
+func (c *clock) missing() []proto.Missing {
+	ahead, trusted := c.ahead()
+	if trusted {
+		return nil
+	}
+	by, where := ahead, "behind"
+	if ahead < 0 {
+		by, where = -ahead, "ahead of"
+	}
+	return []proto.Missing{{
+		What:   proto.LacksClock,
+		Remedy: fmt.Sprintf("it is %s %s theirs: set it right, or theirs, and have chrony or systemd-timesyncd keep it (timedatectl says whether one does)", by.Round(time.Second), where),
+	}}
 }
 
 // own returns the time by this host's clock alone.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,24 @@ func TestAClockThatIsTooFarOffIsNotCorrected(t *testing.T) {
 		offBy(t, c, 0, 0)
 		if ahead, trusted := c.ahead(); trusted || ahead < 59*time.Minute {
 			t.Errorf("ahead %s, trusted %v", ahead, trusted)
+		}
+	})
+}
+
+func TestAHostStatesThatItsClockIsWrongFromTheAnswerOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for ahead, says := range map[time.Duration]string{0: "", 5 * time.Second: "", -5 * time.Second: "", 60 * time.Second: "it is 1m0s behind theirs", -60 * time.Second: "it is 1m0s ahead of theirs"} {
+			c := newClock()
+			if m := c.missing(); len(m) > 0 {
+				t.Errorf("before any answer: %v", m)
+			}
+			answer(c, ahead, 100*time.Millisecond)
+			switch m := c.missing(); {
+			case says == "" && len(m) > 0:
+				t.Errorf("%s: %v", ahead, m)
+			case says != "" && (len(m) != 1 || m[0].What != proto.LacksClock || !strings.Contains(m[0].Remedy, says)):
+				t.Errorf("%s: %v", ahead, m)
+			}
 		}
 	})
 }

@@ -199,14 +199,18 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 				return proto.Hello{}, err
 			}
 			holdings, err := driver.Holdings(ctx)
+			facts.Missing = append(facts.Missing, clock.missing()...)
 			document, _ := documents.Current()
 			return proto.Hello{Version: proto.Version, Facts: facts, Document: document.Version, Instances: holdings, SentAt: clock.own()}, err
 		},
-		Answer: func(r proto.HelloReply, sent time.Time, took time.Duration) {
+		Answer: func(r proto.HelloReply, sent time.Time, took time.Duration) (outdated bool) {
+			_, was := clock.ahead()
 			clock.answered(r, sent, took)
-			if ahead, trusted := clock.ahead(); !trusted {
+			ahead, trusted := clock.ahead()
+			if !trusted {
 				log.Warn("this host's clock is wrong, or the coordinators' is: no instance is moved from or to it until it is set right", "coordinators_ahead", ahead)
 			}
+			return was != trusted
 		},
 		Learn: func(addrs []string) {
 			if err := cfg.learnCoordinators(addrs); err != nil {

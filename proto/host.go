@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"slices"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -34,6 +36,18 @@ type HostFacts struct {
 type Missing struct {
 	What   string `msgpack:"w" json:"what"`
 	Remedy string `msgpack:"r" json:"remedy"`
+}
+
+// LacksClock is missing on a host whose clock is too far from the coordinators' to be corrected. It takes part in no move.
+const LacksClock = "a clock that agrees with the coordinators'"
+
+// Lacks returns what is missing by that name, if it is.
+func (f HostFacts) Lacks(what string) (Missing, bool) {
+	at := slices.IndexFunc(f.Missing, func(m Missing) bool { return m.What == what })
+	if at < 0 {
+		return Missing{}, false
+	}
+	return f.Missing[at], true
 }
 
 // Label is a name and a value by which hosts and instances are selected.

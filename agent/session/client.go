@@ -32,12 +32,14 @@ const (
 
 // ClientConfig is what a client needs.
 type ClientConfig struct {
-	Addrs  []string                                                            // of coordinators, until others are learned
-	Dial   func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) // authenticated
-	Hello  func(ctx context.Context) (proto.Hello, error)                      // made anew for each
-	Answer func(r proto.HelloReply, sent time.Time, took time.Duration)        // what came back, when it was asked for, and how long it took
-	Learn  func(addrs []string)                                                // the coordinators changed; sorted
-	Mux    *wire.Mux                                                           // what coordinators may call
+	Addrs []string                                                            // of coordinators, until others are learned
+	Dial  func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) // authenticated
+	Hello func(ctx context.Context) (proto.Hello, error)                      // made anew for each
+	// Answer is told what came back, when it was asked for, and how long it took. It reports whether what was stated is not so any more: then it is
+	// stated again, once.
+	Answer func(r proto.HelloReply, sent time.Time, took time.Duration) (outdated bool)
+	Learn  func(addrs []string) // the coordinators changed; sorted
+	Mux    *wire.Mux            // what coordinators may call
 	Buffer *Buffer
 	Host   string
 	Boot   string // of this life of the agent
@@ -199,16 +201,13 @@ func (c *Client) set(s *wire.Session, home bool) {
 func (c *Client) hello(ctx context.Context, s *wire.Session) (proto.HelloReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	h, err := c.cfg.Hello(ctx)
-	if err != nil {
-		return proto.HelloReply{}, err
+	reply, outdated, err := c.state(ctx, s)
+	if outdated && err == nil {
+		reply, _, err = c.state(ctx, s)
 	}
-	sent := time.Now()
-	reply, err := rpc.Call[proto.HelloReply](ctx, s, proto.MethodHello, h)
 	if err != nil {
 		return reply, err
 	}
-	c.cfg.Answer(reply, sent, time.Since(sent))
 	if len(reply.Coordinators) > 0 && !slices.Equal(reply.Coordinators, c.known()) {
 		c.mu.Lock()
 		c.addrs = slices.Clone(reply.Coordinators)
@@ -216,6 +215,20 @@ func (c *Client) hello(ctx context.Context, s *wire.Session) (proto.HelloReply, 
 		c.cfg.Learn(reply.Coordinators)
 	}
 	return reply, nil
+}
+
+// state states this host's facts once, and tells whether they are others since the answer.
+func (c *Client) state(ctx context.Context, s *wire.Session) (reply proto.HelloReply, outdated bool, err error) {
+	h, err := c.cfg.Hello(ctx)
+	if err != nil {
+		return reply, false, err
+	}
+	sent := time.Now()
+	reply, err = rpc.Call[proto.HelloReply](ctx, s, proto.MethodHello, h)
+	if err != nil {
+		return reply, false, err
+	}
+	return reply, c.cfg.Answer(reply, sent, time.Since(sent)), nil
 }
 
 // repeatHello keeps facts and offset fresh. It ends the session when the home has moved.

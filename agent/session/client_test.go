@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,7 +94,7 @@ func (c *coordinators) client(b *Buffer, learn func([]string)) *Client {
 	return NewClient(ClientConfig{
 		Addrs: c.all[:1], Dial: c.dial, Buffer: b, Log: slog.New(slog.DiscardHandler), Mux: wire.NewMux(),
 		Hello:  func(context.Context) (proto.Hello, error) { return proto.Hello{}, nil },
-		Answer: func(proto.HelloReply, time.Time, time.Duration) {},
+		Answer: func(proto.HelloReply, time.Time, time.Duration) bool { return false },
 		Learn:  learn,
 	})
 }
@@ -160,6 +161,32 @@ func TestAHomeThatTakesNoSamplesKeepsItsSession(t *testing.T) {
 		}
 		c.fail("c1")
 	})
+}
+
+func TestWhatIsOutdatedByTheAnswerIsStatedAgainOnce(t *testing.T) {
+	for outdated, want := range map[bool]int32{false: 1, true: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &coordinators{all: []string{"c1"}, home: "c1", down: map[string]bool{}}
+			client := c.client(openBuffer(t, t.TempDir(), 1<<20), func([]string) {})
+			var stated atomic.Int32
+			client.cfg.Hello = func(context.Context) (proto.Hello, error) {
+				stated.Add(1)
+				return proto.Hello{}, nil
+			}
+			client.cfg.Answer = func(proto.HelloReply, time.Time, time.Duration) bool { return outdated }
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- client.Run(ctx) }()
+			time.Sleep(helloEvery / 2)
+			synctest.Wait()
+			if n := stated.Load(); n != want {
+				t.Errorf("outdated %v: stated %d times, want %d", outdated, n, want)
+			}
+			cancel()
+			<-ended
+			c.fail("c1")
+		})
+	}
 }
 
 func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {

@@ -43,6 +43,8 @@ func (p *planning) excluded(host proto.Host) string {
 		return "it is cordoned: nothing new is placed there"
 	case host.Incarnation != p.View.Fleet().Incarnation:
 		return "its agent has not reported what it runs yet"
+	case clockOf(host) != "":
+		return clockOf(host)
 	case p.instance.Spec.Address != "" && f.Segment != p.source.Facts.Segment:
 		return fmt.Sprintf("the address %s belongs to segment %s, the host is on %s", p.instance.Spec.Address, p.source.Facts.Segment, f.Segment)
 	case f.SyncAddr == "":
@@ -56,6 +58,15 @@ func (p *planning) excluded(host proto.Host) string {
 		}
 	}
 	return ""
+}
+
+// clockOf says what is wrong with a host's clock, "" if nothing is.
+func clockOf(host proto.Host) string {
+	m, lacks := host.Facts.Lacks(proto.LacksClock)
+	if !lacks {
+		return ""
+	}
+	return "its clock does not agree with the coordinators': " + m.Remedy
 }
 
 // judge tries a plan's reservations against what is promised now, and scores how well the host suits: the share that

@@ -129,6 +129,9 @@ func prepare(in Input) (*planning, error) {
 		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}
 	p.source, _ = in.View.Host(p.instance.Owner)
+	if wrong := clockOf(p.source); wrong != "" {
+		return nil, refusal("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
+	}
 	name := in.Request.Type
 	if name == "" {
 		name = p.instance.Spec.Type

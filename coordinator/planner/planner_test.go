@@ -248,6 +248,20 @@ func TestWhatCantBeIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
+func TestAHostWhoseClockIsWrongTakesPartInNoMove(t *testing.T) {
+	for _, host := range []string{"host-a", "host-b"} {
+		w := newWorld(t)
+		f := facts(host, 2000)
+		f.Missing = []proto.Missing{{What: proto.LacksClock, Remedy: "set it"}}
+		w.must(&proto.HostRegister{Facts: f, Incarnation: w.state.View().Fleet().Incarnation})
+		_, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})
+		var no *Refusal
+		if !errors.As(err, &no) || !strings.Contains(no.Reason, host+": its clock does not agree with the coordinators': set it") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 func TestAForecastAboveTheTypeIsAWarningNotASilentClamp(t *testing.T) {
 	w := newWorld(t)
 	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b"}) // stays m.small: 250m
