@@ -93,8 +93,7 @@ func ownAddress(addrs []net.Addr, records []fence.Record) netip.Addr {
 			continue
 		}
 		floating := slices.ContainsFunc(records, func(r fence.Record) bool {
-			f, err := netip.ParsePrefix(r.Spec.Address)
-			return err == nil && f.Addr() == p.Addr()
+			return slices.ContainsFunc(r.Spec.Floating(), func(f netip.Prefix) bool { return f.Addr() == p.Addr() })
 		})
 		if !floating && (!own.IsValid() || own.Is6() && p.Addr().Is4()) {
 			own = p.Addr()

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -12,12 +13,37 @@ type InstanceSpec struct {
 	Service     *ServiceSpec `msgpack:"sv" json:"service,omitempty" yaml:"service,omitempty"`        // for driver service
 	Host        string       `msgpack:"h" json:"host" yaml:"host"`                                   // where it runs when it is adopted
 	Address     string       `msgpack:"a" json:"address,omitzero" yaml:"address,omitempty"`          // floating address with prefix length, 10.77.0.60/24
+	Addresses   []string     `msgpack:"as" json:"addresses,omitempty" yaml:"addresses,omitempty"`    // more of them, or all: see Floating
 	Health      HealthSpec   `msgpack:"hc" json:"health,omitzero" yaml:"health,omitempty"`           // how to tell that it serves
 	Type        string       `msgpack:"t" json:"type" yaml:"type"`                                   // instance type
 	Class       Class        `msgpack:"c" json:"class" yaml:"class"`                                 // critical, standard or besteffort
 	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"` // what the software is
 	Mode        Mode         `msgpack:"m" json:"mode" yaml:"mode,omitempty"`                         // observe by default
 	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
+}
+
+// MaxAddresses is how many floating addresses an instance can have.
+const MaxAddresses = 16
+
+// FloatingAddresses returns the instance's floating addresses as they are written: that of Address, then those of Addresses. They are
+// held, taken off and announced together; the health check asks at the first.
+func (s InstanceSpec) FloatingAddresses() []string {
+	if s.Address == "" {
+		return s.Addresses
+	}
+	return append([]string{s.Address}, s.Addresses...)
+}
+
+// Floating returns the instance's floating addresses in the order of FloatingAddresses. What is no address with a prefix length, which
+// nothing lets in, is left out.
+func (s InstanceSpec) Floating() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range s.FloatingAddresses() {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // ServiceSpec describes an instance that is a systemd service.

@@ -60,29 +60,42 @@ func (h *Holder) Place(p netip.Prefix) (Place, error) {
 	return at.place(), nil
 }
 
-// Probe asks the link whether another host has the address. An answer is a *TakenError. It takes 200 ms when there is none. An address
+// Probe asks the link whether another host has any of the addresses. An answer is a *TakenError. It takes 200 ms when there is none. An address
 // that this host itself announces is not asked for.
-func (h *Holder) Probe(ctx context.Context, p netip.Prefix) error {
+func (h *Holder) Probe(ctx context.Context, all ...netip.Prefix) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at, err := h.find(p.Addr())
-	if err != nil || at.place() == Announced {
-		return err
+	var questions []netip.Addr
+	for _, p := range all {
+		at, err := h.find(p.Addr())
+		if err != nil {
+			return err
+		}
+		if at.place() != Announced {
+			questions = append(questions, p.Addr())
+		}
+	}
+	return h.ask(ctx, questions)
+}
+
+// ask probes, and notes when nobody answered.
+func (h *Holder) ask(ctx context.Context, addrs []netip.Addr) error {
+	if len(addrs) == 0 {
+		return nil
 	}
 	link, err := h.link()
 	if err != nil {
 		return err
 	}
-	return h.ask(ctx, link, p.Addr())
-}
-
-// ask probes, and notes when nobody answered.
-func (h *Holder) ask(ctx context.Context, link net.Interface, addr netip.Addr) error {
-	delete(h.asked, addr)
-	if err := probe(ctx, link, addr); err != nil {
+	for _, addr := range addrs {
+		delete(h.asked, addr)
+	}
+	if err := probe(ctx, link, addrs); err != nil {
 		return err
 	}
-	h.asked[addr] = time.Now()
+	for _, addr := range addrs {
+		h.asked[addr] = time.Now()
+	}
 	return nil
 }
 
@@ -111,29 +124,53 @@ func (h *Holder) Hold(p netip.Prefix) error {
 	return nil
 }
 
-// Take probes for the address, unless it is held silently and Probe has just done so, and, when nobody answers, calls decide, which makes the decision durable; only then it puts the
-// address on the interface and announces it, several times. An answer to the probe is a *TakenError; an error of decide is returned as it is: in both
-// cases nothing has changed. An address that is on the interface already is announced again.
-func (h *Holder) Take(ctx context.Context, p netip.Prefix, decide func() error) error {
+// Take probes for the addresses, unless one is held silently and Probe has just done so, and, when nobody answers for any of them, calls decide, which
+// makes the decision durable; only then it puts them on the interface and announces them, several times. An answer to a probe is a *TakenError; an error of
+// decide is returned as it is: in both cases nothing has changed. An address that is on the interface already is announced again. Where there is none to take
+// it only calls decide.
+func (h *Holder) Take(ctx context.Context, all []netip.Prefix, decide func() error) error {
+	if len(all) == 0 {
+		return decide()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at, err := h.find(p.Addr())
-	if err != nil {
-		return err
+	places := make([]found, len(all))
+	var questions, addrs []netip.Addr
+	for i, p := range all {
+		var err error
+		if places[i], err = h.find(p.Addr()); err != nil {
+			return err
+		}
+		addrs = append(addrs, p.Addr())
+		asked := places[i].place() == Silent && time.Since(h.asked[p.Addr()]) < probeKeeps
+		if places[i].place() != Announced && !asked {
+			questions = append(questions, p.Addr())
+		}
 	}
 	link, err := h.link()
 	if err != nil {
 		return err
 	}
-	asked := at.place() == Silent && time.Since(h.asked[p.Addr()]) < probeKeeps
-	if at.place() != Announced && !asked {
-		if err := h.ask(ctx, link, p.Addr()); err != nil {
-			return err
-		}
+	if err := h.ask(ctx, questions); err != nil {
+		return err
 	}
 	if err := decide(); err != nil {
 		return err
 	}
+	for i, p := range all {
+		if err := h.announced(p, places[i]); err != nil {
+			return err
+		}
+	}
+	errs := []error{announce(ctx, link, addrs)}
+	for _, addr := range addrs {
+		errs = append(errs, h.quiet.remove(addr))
+	}
+	return errors.Join(errs...)
+}
+
+// announced puts an address on the interface.
+func (h *Holder) announced(p netip.Prefix, at found) error {
 	if at.place() != Announced {
 		if err := add(h.iface, p, unix.RT_SCOPE_UNIVERSE); err != nil {
 			return err
@@ -141,11 +178,9 @@ func (h *Holder) Take(ctx context.Context, p netip.Prefix, decide func() error) 
 	}
 	// Only now off the loopback: without a gap in which the address is nowhere, connections to it stay.
 	if at.silent != nil {
-		if err := remove(loopback, at.silent); err != nil {
-			return err
-		}
+		return remove(loopback, at.silent)
 	}
-	return errors.Join(announce(ctx, link, p.Addr()), h.quiet.remove(p.Addr()))
+	return nil
 }
 
 // Remove takes the address off the interface and the loopback, and makes sure that it is gone.

@@ -132,7 +132,7 @@ func (x *site) whoAnswers(p netip.Prefix) (mac string) {
 		if err != nil {
 			return err
 		}
-		err = probe(context.Background(), *ifi, p.Addr())
+		err = probe(context.Background(), *ifi, []netip.Addr{p.Addr()})
 		var taken *TakenError
 		if errors.As(err, &taken) {
 			mac = taken.By.String()
@@ -154,9 +154,9 @@ func (x *site) mac(host int) (mac string) {
 	return mac
 }
 
-func (x *site) take(host int, p netip.Prefix) error {
+func (x *site) take(host int, all ...netip.Prefix) error {
 	return x.hosts[host].try(func() error {
-		return x.holders[host].Take(context.Background(), p, func() error { return nil })
+		return x.holders[host].Take(context.Background(), all, func() error { return nil })
 	})
 }
 
@@ -318,7 +318,7 @@ func TestNothingIsAddedUnlessTheDecisionIsDurable(t *testing.T) {
 	p := families["IPv4"]
 	no := errors.New("disk full")
 	err := x.hosts[0].try(func() error {
-		return x.holders[0].Take(context.Background(), p, func() error { return no })
+		return x.holders[0].Take(context.Background(), []netip.Prefix{p}, func() error { return no })
 	})
 	if !errors.Is(err, no) || x.place(0, p) != Nowhere {
 		t.Errorf("%v, and it is %s", err, x.place(0, p))
@@ -334,6 +334,126 @@ func TestAddressOnAnotherInterfaceIsNamed(t *testing.T) {
 	if err := x.take(0, p); err == nil || !strings.Contains(err.Error(), "other0") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// several are addresses of one instance, of both families.
+var several = []netip.Prefix{netip.MustParsePrefix("10.77.0.60/24"), netip.MustParsePrefix("fd77::60/64"), netip.MustParsePrefix("10.77.0.61/24")}
+
+func (x *site) expect(host int, want ...Place) {
+	x.hosts[host].t.Helper()
+	for i, p := range several {
+		if got := x.place(host, p); got != want[i] {
+			x.hosts[host].t.Errorf("%s is %s on host %d, want %s", p, got, host, want[i])
+		}
+	}
+}
+
+func TestSeveralAddressesMoveTogether(t *testing.T) {
+	x := newSite(t)
+	before := settings(x)
+	if err := x.take(0, several...); err != nil {
+		t.Fatal(err)
+	}
+	x.expect(0, Announced, Announced, Announced)
+	x.hosts[0].do(func() error {
+		for _, p := range several {
+			if err := x.holders[0].Remove(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	x.hosts[1].do(func() error {
+		for _, p := range several {
+			if err := x.holders[1].Hold(p); err != nil {
+				return err
+			}
+		}
+		return x.holders[1].Probe(context.Background(), several...)
+	})
+	x.expect(1, Silent, Silent, Silent)
+	for _, p := range several {
+		if got := x.whoAnswers(p); got != "" {
+			t.Errorf("%s is held silently, but %s answers", p, got)
+		}
+	}
+	if err := x.take(1, several...); err != nil {
+		t.Fatal(err)
+	}
+	x.expect(1, Announced, Announced, Announced)
+	for _, p := range several {
+		if got := x.whoAnswers(p); got != x.mac(1) {
+			t.Errorf("%s is answered by %q, want host 1", p, got)
+		}
+	}
+	if got := settings(x); got != before {
+		t.Errorf("afterwards %q, before %q", got, before)
+	}
+}
+
+func TestNoneOfSeveralIsTakenWhereSomebodyAnswersForOne(t *testing.T) {
+	for i, theirs := range several {
+		t.Run(theirs.Addr().String(), func(t *testing.T) {
+			x := newSite(t)
+			if err := x.take(0, theirs); err != nil {
+				t.Fatal(err)
+			}
+			decided := false
+			err := x.hosts[1].try(func() error {
+				return x.holders[1].Take(context.Background(), several, func() error { decided = true; return nil })
+			})
+			var taken *TakenError
+			if !errors.As(err, &taken) || taken.Addr != theirs.Addr() || decided {
+				t.Errorf("number %d is somebody's: %v, decided %v", i, err, decided)
+			}
+			x.expect(1, Nowhere, Nowhere, Nowhere)
+		})
+	}
+}
+
+// A crash between two of the addresses leaves one on the interface, one on both, one on the loopback.
+func TestAHalfTakenSetIsTakenToItsEnd(t *testing.T) {
+	x := newSite(t)
+	before := settings(x)
+	x.hosts[1].do(func() error {
+		for _, p := range several {
+			if err := x.holders[1].Hold(p); err != nil {
+				return err
+			}
+		}
+		return errors.Join(add(eth, several[0], unix.RT_SCOPE_UNIVERSE), add(eth, several[1], unix.RT_SCOPE_UNIVERSE), x.loopbackOff(several[0]))
+	})
+	x.holders[1] = New(eth, strings.TrimSuffix(x.holders[1].quiet.path, "/quiet-eth0.json"))
+	for range 2 { // the second time changes nothing
+		if err := x.take(1, several...); err != nil {
+			t.Fatal(err)
+		}
+		x.expect(1, Announced, Announced, Announced)
+		if got := settings(x); got != before {
+			t.Errorf("afterwards %q, before %q", got, before)
+		}
+	}
+	x.hosts[1].do(func() error {
+		lo, err := netlink.LinkByName(loopback)
+		if err != nil {
+			return err
+		}
+		left, err := netlink.AddrList(lo, netlink.FAMILY_ALL)
+		for _, a := range left {
+			if !a.IP.IsLoopback() {
+				t.Errorf("%s is still on the loopback", a.IPNet)
+			}
+		}
+		return err
+	})
+}
+
+func (x *site) loopbackOff(p netip.Prefix) error {
+	lo, err := netlink.LinkByName(loopback)
+	if err != nil {
+		return err
+	}
+	return netlink.AddrDel(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))})
 }
 
 func TestTemporaryTellsALeaseFromAnAddressThatStays(t *testing.T) {

@@ -94,8 +94,8 @@ func (s *socket) send(packet []byte, to net.HardwareAddr) error {
 	return nil
 }
 
-// receive returns the next packet and who sent it, or nil when none comes until the deadline.
-func (s *socket) receive(deadline time.Time) ([]byte, net.HardwareAddr, error) {
+// receive returns a packet that has arrived and who sent it, or nil when none has.
+func (s *socket) receive() ([]byte, net.HardwareAddr, error) {
 	for {
 		n, from, err := unix.Recvfrom(s.fd, s.buf[:], 0)
 		switch {
@@ -107,84 +107,155 @@ func (s *socket) receive(deadline time.Time) ([]byte, net.HardwareAddr, error) {
 			return s.buf[:n], bytes.Clone(ll.Addr[:6]), nil
 		case errors.Is(err, unix.EINTR):
 			continue
-		case !errors.Is(err, unix.EAGAIN):
-			return nil, nil, fmt.Errorf("receive on %s: %w", s.link.Name, err)
-		}
-		left := time.Until(deadline)
-		if left <= 0 {
+		case errors.Is(err, unix.EAGAIN):
 			return nil, nil, nil
 		}
-		_, err = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return nil, nil, fmt.Errorf("receive on %s: %w", s.link.Name, err)
-		}
+		return nil, nil, fmt.Errorf("receive on %s: %w", s.link.Name, err)
 	}
 }
 
-// probe asks the link twice whether anybody has addr, by ARP (RFC 5227) or neighbour discovery (RFC 4862). An answer is a *TakenError.
-func probe(ctx context.Context, link net.Interface, addr netip.Addr) error {
-	proto := uint16(unix.ETH_P_ARP)
-	packet, dest := arpFrame(link.HardwareAddr, netip.IPv4Unspecified(), addr), broadcast
-	if addr.Is6() {
-		proto = unix.ETH_P_IPV6
-		packet, dest = solicitFrame(addr)
-	}
-	s, err := openSocket(link, proto)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	for range probes {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("probe %s: %w", addr, err)
-		}
-		if err := s.send(packet, dest); err != nil {
-			return err
-		}
-		holder, err := s.listen(addr, time.Now().Add(probeWait))
+// party is addresses of one family, and the socket by which they are asked for and announced.
+type party struct {
+	*socket
+	addrs []netip.Addr
+}
+
+// parties opens a socket for each family that there is among the addresses. The caller closes them.
+func parties(link net.Interface, addrs []netip.Addr) (out []party, err error) {
+	defer func() {
 		if err != nil {
-			return err
+			closeAll(out)
 		}
-		if holder != nil {
-			return &TakenError{Addr: addr, Interface: link.Name, By: holder}
+	}()
+	for proto, six := range map[uint16]bool{unix.ETH_P_ARP: false, unix.ETH_P_IPV6: true} {
+		var own []netip.Addr
+		for _, a := range addrs {
+			if a.Is6() == six {
+				own = append(own, a)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		s, err := openSocket(link, proto)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, party{s, own})
+	}
+	return out, nil
+}
+
+func closeAll(all []party) {
+	for _, p := range all {
+		_ = p.close()
+	}
+}
+
+// question returns what asks for an address by ARP (RFC 5227) or neighbour discovery (RFC 4862), and where it goes to.
+func (p party) question(addr netip.Addr) ([]byte, net.HardwareAddr) {
+	if addr.Is6() {
+		return solicitFrame(addr)
+	}
+	return arpFrame(p.link.HardwareAddr, netip.IPv4Unspecified(), addr), broadcast
+}
+
+// announcement returns what tells all neighbours that an address is at the socket's interface now, and where it goes to.
+func (p party) announcement(addr netip.Addr) ([]byte, net.HardwareAddr) {
+	if addr.Is6() {
+		return advertFrame(p.link.HardwareAddr, addr)
+	}
+	return arpFrame(p.link.HardwareAddr, addr, addr), broadcast
+}
+
+// sendAll sends a packet for each address.
+func sendAll(all []party, packet func(party, netip.Addr) ([]byte, net.HardwareAddr)) error {
+	for _, p := range all {
+		for _, addr := range p.addrs {
+			b, dest := packet(p, addr)
+			if err := p.send(b, dest); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// listen returns who else says until the deadline that it has addr.
-func (s *socket) listen(addr netip.Addr, deadline time.Time) (net.HardwareAddr, error) {
-	for time.Now().Before(deadline) {
-		packet, from, err := s.receive(deadline)
-		if err != nil {
-			return nil, err
+// probe asks the link twice whether anybody has one of the addresses. An answer is a *TakenError.
+func probe(ctx context.Context, link net.Interface, addrs []netip.Addr) error {
+	all, err := parties(link, addrs)
+	if err != nil {
+		return err
+	}
+	defer closeAll(all)
+	for range probes {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("probe %s: %w", addrs, err)
 		}
+		if err := sendAll(all, party.question); err != nil {
+			return err
+		}
+		if err := listen(all, time.Now().Add(probeWait)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen waits until the deadline for anybody who says that he has one of the addresses, who is a *TakenError.
+func listen(all []party, deadline time.Time) error {
+	for time.Now().Before(deadline) {
+		quiet := true
+		for _, p := range all {
+			packet, from, err := p.receive()
+			if err != nil {
+				return err
+			}
+			quiet = quiet && packet == nil
+			if err := p.claimed(packet, from); err != nil {
+				return err
+			}
+		}
+		if !quiet {
+			continue
+		}
+		fds := make([]unix.PollFd, 0, len(all))
+		for _, p := range all {
+			fds = append(fds, unix.PollFd{Fd: int32(p.fd), Events: unix.POLLIN})
+		}
+		if _, err := unix.Poll(fds, int(time.Until(deadline).Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("receive on %s: %w", all[0].link.Name, err)
+		}
+	}
+	return nil
+}
+
+// claimed returns a *TakenError if another host says with a packet that it has one of the addresses.
+func (p party) claimed(packet []byte, from net.HardwareAddr) error {
+	if packet == nil {
+		return nil
+	}
+	for _, addr := range p.addrs {
 		holder := from
-		if s.proto == unix.ETH_P_ARP {
+		if p.proto == unix.ETH_P_ARP {
 			holder = arpHolder(packet, addr)
 		} else if !advertises(packet, addr) {
 			holder = nil
 		}
-		if holder != nil && !bytes.Equal(holder, s.link.HardwareAddr) {
-			return holder, nil
+		if holder != nil && !bytes.Equal(holder, p.link.HardwareAddr) {
+			return &TakenError{Addr: addr, Interface: p.link.Name, By: holder}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// announce tells all neighbours that addr is at this interface now.
-func announce(ctx context.Context, link net.Interface, addr netip.Addr) error {
-	proto := uint16(unix.ETH_P_ARP)
-	packet, dest := arpFrame(link.HardwareAddr, addr, addr), broadcast
-	if addr.Is6() {
-		proto = unix.ETH_P_IPV6
-		packet, dest = advertFrame(link.HardwareAddr, addr)
-	}
-	s, err := openSocket(link, proto)
+// announce tells all neighbours that the addresses are at this interface now.
+func announce(ctx context.Context, link net.Interface, addrs []netip.Addr) error {
+	all, err := parties(link, addrs)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer closeAll(all)
 	tick := time.NewTicker(announceGap)
 	defer tick.Stop()
 	for i := range announcements {
@@ -192,10 +263,10 @@ func announce(ctx context.Context, link net.Interface, addr netip.Addr) error {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				return fmt.Errorf("announce %s: %w", addr, ctx.Err())
+				return fmt.Errorf("announce %s: %w", addrs, ctx.Err())
 			}
 		}
-		if err := s.send(packet, dest); err != nil {
+		if err := sendAll(all, party.announcement); err != nil {
 			return err
 		}
 	}

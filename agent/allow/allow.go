@@ -199,10 +199,10 @@ func (l *List) Instance(spec proto.InstanceSpec) error {
 			check(l.Path(p))
 		}
 	}
-	if spec.Address != "" {
-		prefix, err := netip.ParsePrefix(spec.Address)
+	for _, text := range spec.FloatingAddresses() {
+		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			check(&proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("address %q of instance %s has no prefix length", spec.Address, spec.Name), Remedy: "write it like 10.77.0.60/24"})
+			check(&proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("address %q of instance %s has no prefix length", text, spec.Name), Remedy: "write it like 10.77.0.60/24"})
 		} else {
 			check(l.Address(prefix.Addr()))
 		}

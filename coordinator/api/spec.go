@@ -32,11 +32,7 @@ func checkSpec(s proto.InstanceSpec) error {
 	if !slices.Contains([]proto.Mode{"", proto.Observe, proto.Enforce}, s.Mode) {
 		bad("mode: %q is neither observe nor enforce", s.Mode)
 	}
-	if s.Address != "" {
-		if err := checkAddress(s.Address); err != nil {
-			bad("address: %s", err)
-		}
-	}
+	problems = append(problems, checkAddresses(s)...)
 	switch {
 	case s.Driver != "service":
 		bad("driver: %q is not known: use service", s.Driver)
@@ -51,6 +47,32 @@ func checkSpec(s proto.InstanceSpec) error {
 	}
 	e := &v1.Error{Code: v1.CodeInvalid, Message: "instance " + s.Name + ": " + strings.Join(problems, "; ")}
 	return withDetail(e, v1.ErrorDetail{Problems: problems})
+}
+
+// checkAddresses checks the floating addresses, each of which is named once.
+func checkAddresses(s proto.InstanceSpec) (problems []string) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	all := s.FloatingAddresses()
+	if len(all) > proto.MaxAddresses {
+		return []string{fmt.Sprintf("addresses: there are %d: use at most %d", len(all), proto.MaxAddresses)}
+	}
+	seen := map[netip.Addr]bool{}
+	for i, text := range all {
+		field := "addresses"
+		if s.Address != "" && i == 0 {
+			field = "address"
+		}
+		if err := checkAddress(text); err != nil {
+			bad("%s: %s", field, err)
+			continue
+		}
+		addr := netip.MustParsePrefix(text).Addr()
+		if seen[addr] {
+			bad("addresses: %s is named twice", addr)
+		}
+		seen[addr] = true
+	}
+	return problems
 }
 
 func checkAddress(text string) error {
@@ -70,7 +92,8 @@ func checkAddress(text string) error {
 
 func checkService(s proto.ServiceSpec) (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if !unitName(s.Unit, ".service") {
+	switch {
+	case !unitName(s.Unit, ".service"):
 		bad("service.unit: %q is not the name of a service, like redis-server.service", s.Unit)
 	}
 	for _, u := range s.Companions {

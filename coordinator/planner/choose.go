@@ -45,8 +45,8 @@ func (p *planning) excluded(host proto.Host) string {
 		return "its agent has not reported what it runs yet"
 	case clockOf(host) != "":
 		return clockOf(host)
-	case p.instance.Spec.Address != "" && f.Segment != p.source.Facts.Segment:
-		return fmt.Sprintf("the address %s belongs to segment %s, the host is on %s", p.instance.Spec.Address, p.source.Facts.Segment, f.Segment)
+	case len(p.instance.Spec.FloatingAddresses()) > 0 && f.Segment != p.source.Facts.Segment:
+		return fmt.Sprintf("the address %s belongs to segment %s, the host is on %s", p.instance.Spec.FloatingAddresses()[0], p.source.Facts.Segment, f.Segment)
 	case f.SyncAddr == "":
 		return "its agent takes no bulk data"
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -22,14 +23,14 @@ func Check(v *View) []Violation {
 	for _, what := range v.ledger.Check() {
 		add("NoOversell", "%s", what)
 	}
-	addresses := map[string]string{}
+	addresses := map[netip.Addr]string{}
 	for i := range v.Instances() {
 		checkOwner(v, i, add)
-		if a := i.Spec.Address; a != "" {
-			if other, taken := addresses[a]; taken {
-				add("OneOwner", "%s and %s both have address %s", other, i.Name(), a)
+		for _, p := range i.Spec.Floating() {
+			if other, taken := addresses[p.Addr()]; taken {
+				add("OneOwner", "%s and %s both have address %s", other, i.Name(), p.Addr())
 			}
-			addresses[a] = i.Name()
+			addresses[p.Addr()] = i.Name()
 		}
 	}
 	for m := range v.ActiveMigrations() {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -78,7 +79,10 @@ func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {
 	if s.Application != "" && !x.applications.has(s.Application) {
 		return missing("application", s.Application)
 	}
-	for _, list := range [][]string{s.Service.Companions, s.Service.Data, s.Service.Config, s.Health.Exec} {
+	if n := len(s.FloatingAddresses()); n > proto.MaxAddresses {
+		return invalid("instance %s has %d addresses: use at most %d", s.Name, n, proto.MaxAddresses)
+	}
+	for _, list := range [][]string{s.Service.Companions, s.Service.Data, s.Service.Config, s.Health.Exec, s.Addresses} {
 		if len(list) > proto.MaxList {
 			return invalid("instance %s has a list of %d elements: use at most %d", s.Name, len(list), proto.MaxList)
 		}
@@ -94,14 +98,20 @@ func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {
 	return sortLabels("instance "+s.Name, &s.Labels)
 }
 
-// taken refuses a new instance whose unit or address another one has.
+// taken refuses a new instance whose unit or one of whose addresses another one has.
 func (x *tx) taken(s proto.InstanceSpec) proto.Result {
+	wanted := map[netip.Addr]bool{}
+	for _, p := range s.Floating() {
+		wanted[p.Addr()] = true
+	}
 	for i := range x.instances.all() {
 		if i.Owner == s.Host && i.Spec.Service.Unit == s.Service.Unit {
 			return conflict("unit %s on %s is instance %s already", s.Service.Unit, s.Host, i.Name())
 		}
-		if s.Address != "" && i.Spec.Address == s.Address {
-			return conflict("address %s is that of instance %s", s.Address, i.Name())
+		for _, p := range i.Spec.Floating() {
+			if wanted[p.Addr()] {
+				return conflict("address %s is that of instance %s", p.Addr(), i.Name())
+			}
 		}
 	}
 	return done()
@@ -121,8 +131,8 @@ func (x *tx) instanceChange(i proto.Instance, s proto.InstanceSpec, b *proto.Ins
 	if s.Type != i.Spec.Type {
 		return refused("instance %s is of type %s: change it with glidepath migrate --type", i.Name(), i.Spec.Type)
 	}
-	if s.Service.Unit != i.Spec.Service.Unit || s.Address != i.Spec.Address || !slices.Equal(s.Service.Companions, i.Spec.Service.Companions) {
-		return refused("the unit, companions and address of instance %s stay as they were adopted: release it and adopt it again", i.Name())
+	if s.Service.Unit != i.Spec.Service.Unit || !slices.Equal(s.FloatingAddresses(), i.Spec.FloatingAddresses()) || !slices.Equal(s.Service.Companions, i.Spec.Service.Companions) {
+		return refused("the unit, companions and addresses of instance %s stay as they were adopted: release it and adopt it again", i.Name())
 	}
 	s.Host = i.Spec.Host
 	if s.Mode == "" {

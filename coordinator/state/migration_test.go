@@ -375,6 +375,27 @@ func TestAnInstanceThatDoesNotFitIsObservedOnly(t *testing.T) {
 	w.want(proto.ResultConflict, &proto.InstanceApply{Spec: taken, Envelope: open(1)})
 }
 
+func TestEveryAddressBelongsToOneInstance(t *testing.T) {
+	w := newWorld(t)
+	apply := func(name, address string, more ...string) *proto.InstanceApply {
+		s := spec(name, "a")
+		s.Service = &proto.ServiceSpec{Unit: name + ".service"}
+		s.Address, s.Addresses = address, more
+		return &proto.InstanceApply{Spec: s, Envelope: open(1)}
+	}
+	w.must(apply("one", "10.0.0.1/24", "10.0.0.2/24", "fd00::1/64"))
+	w.want(proto.ResultConflict, apply("two", "10.0.0.2/24"))
+	w.want(proto.ResultConflict, apply("two", "10.0.0.3/24", "10.0.0.1/16"))
+	w.want(proto.ResultConflict, apply("two", "", "10.0.0.4/24", "fd00:0::1/48"))
+	w.want(proto.ResultInvalid, apply("two", "", make([]string, proto.MaxAddresses+1)...))
+	w.must(apply("two", "", "10.0.0.3/24", "10.0.0.4/24"))
+	for _, v := range Check(w.s.View()) {
+		t.Error(v)
+	}
+	// Whoever writes the same list another way changes nothing of it.
+	w.must(apply("two", "10.0.0.3/24", "10.0.0.4/24"))
+}
+
 func TestAnInstanceChangesOnlyWhatCanChangeWhereItIs(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)
@@ -389,6 +410,7 @@ func TestAnInstanceChangesOnlyWhatCanChangeWhereItIs(t *testing.T) {
 		"type":    func(s *proto.InstanceSpec) { s.Type = "large" },
 		"unit":    func(s *proto.InstanceSpec) { s.Service = &proto.ServiceSpec{Unit: "other.service"} },
 		"address": func(s *proto.InstanceSpec) { s.Address = "10.0.0.9/24" },
+		"another": func(s *proto.InstanceSpec) { s.Addresses = []string{"10.0.0.9/24"} },
 	} {
 		s := spec("i", "a")
 		change(&s)

@@ -98,8 +98,8 @@ func TestARefusalIsToldOnlyWhenNothingRunsAnyMore(t *testing.T) {
 		if token, _, err := l.asked(m1, 3); err != nil || token.Fence != 3 {
 			t.Errorf("refused %s, %v", token, err)
 		}
-		if b.units[unitName].ActiveState != "inactive" || b.place != address.Nowhere {
-			t.Errorf("it was told while the unit was %s and the address %s", b.units[unitName].ActiveState, b.place)
+		if b.units[unitName].ActiveState != "inactive" || b.places != both(address.Nowhere) {
+			t.Errorf("it was told while the unit was %s and the address %s", b.units[unitName].ActiveState, b.places)
 		}
 	})
 }

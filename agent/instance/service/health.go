@@ -93,13 +93,17 @@ func (d *Driver) unhealthy(spec proto.InstanceSpec, why error) error {
 	}
 }
 
-// attempt makes one check, at the instance's address where it has one.
+// attempt makes one check, at the instance's first address where it has any.
 func (d *Driver) attempt(ctx context.Context, spec proto.InstanceSpec) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	host := "127.0.0.1"
-	if p, ok := floating(spec); ok {
-		host = p.Addr().String()
+	var addresses []string
+	for _, p := range spec.Floating() {
+		addresses = append(addresses, p.Addr().String())
+	}
+	if len(addresses) > 0 {
+		host = addresses[0]
 	}
 	switch h := spec.Health; {
 	case h.TCP != 0:
@@ -115,7 +119,7 @@ func (d *Driver) attempt(ctx context.Context, spec proto.InstanceSpec) error {
 		res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
 			Unit: "glidepath-check-" + spec.Name + ".service", Description: "Glidepath: health of " + spec.Name,
 			Command: literal(h.Exec), User: h.ExecUser(), Timeout: attemptTime,
-			Env: []string{"GLIDEPATH_INSTANCE=" + spec.Name, "GLIDEPATH_ADDRESS=" + host},
+			Env: []string{"GLIDEPATH_INSTANCE=" + spec.Name, "GLIDEPATH_ADDRESS=" + host, "GLIDEPATH_ADDRESSES=" + strings.Join(addresses, " ")},
 		})
 		if err != nil {
 			return err

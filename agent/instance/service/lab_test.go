@@ -30,7 +30,8 @@ const (
 	timer    = "redis-server.timer"
 )
 
-var floatingAddr = netip.MustParsePrefix("10.77.0.60/24")
+// The addresses of the instance, which go from place to place one by one.
+var floatingAddrs = [2]netip.Prefix{netip.MustParsePrefix("10.77.0.60/24"), netip.MustParsePrefix("10.77.0.61/24")}
 
 // crash is what an agent dies of in these tests.
 type crash struct{ at int }
@@ -58,8 +59,8 @@ type labHost struct {
 	dir     string
 	units   map[string]*systemd.Unit
 	dropIns map[string]bool
-	place   address.Place
-	guard   string // unit of the guard that runs
+	places  [2]address.Place // of the addresses
+	guard   string           // unit of the guard that runs
 
 	driver *Driver
 }
@@ -92,7 +93,7 @@ func newLab(t *testing.T) *lab {
 	for _, u := range a.units {
 		u.ActiveState, u.UnitFileState, u.InvocationID = "active", "enabled", "first"
 	}
-	a.place = address.Announced
+	a.places = both(address.Announced)
 	l.must(os.MkdirAll(filepath.Join(a.dir, "lib/redis/sub"), 0o750))
 	l.must(os.WriteFile(filepath.Join(a.dir, "lib/redis/sub/data.aof"), []byte("precious"), 0o600))
 	for _, h := range l.hosts {
@@ -126,18 +127,17 @@ func (l *lab) must(err error) {
 // point is passed before and after every effect.
 func (l *lab) point(what string) {
 	l.points++
-	running := 0
-	announced := 0
+	running, announcing := 0, 0
 	for _, h := range l.hosts {
 		if h.units[unitName].ActiveState == "active" {
 			running++
 		}
-		if h.place == address.Announced {
-			announced++
+		if slices.Contains(h.places[:], address.Announced) {
+			announcing++
 		}
 	}
-	if running > 1 || announced > 1 {
-		l.broken = append(l.broken, fmt.Sprintf("at %s (point %d): %d run it, %d announce it", what, l.points, running, announced))
+	if running > 1 || announcing > 1 {
+		l.broken = append(l.broken, fmt.Sprintf("at %s (point %d): %d run it, %d announce an address", what, l.points, running, announcing))
 	}
 	if slices.Contains(l.crashAt, l.points) {
 		panic(crash{l.points})
@@ -208,7 +208,7 @@ func (l *lab) done(host int, kind proto.OperationKind, fenceNumber uint64, migra
 
 func (h *labHost) spec() proto.InstanceSpec {
 	return proto.InstanceSpec{
-		Name: name, Driver: "service", Address: floatingAddr.String(), Mode: proto.Enforce,
+		Name: name, Driver: "service", Address: floatingAddrs[0].String(), Addresses: []string{floatingAddrs[1].String()}, Mode: proto.Enforce,
 		Service: &proto.ServiceSpec{Unit: unitName, Data: []string{h.path("lib/redis")}, Config: []string{h.path("etc/redis")}},
 	}
 }
@@ -251,7 +251,7 @@ func (h *labHost) tree() map[string]string {
 	for n, u := range h.units {
 		out["unit "+n] = u.ActiveState + " " + u.UnitFileState
 	}
-	out["address"] = h.place.String()
+	out["addresses"] = fmt.Sprint(h.places)
 	out["drop-ins"] = fmt.Sprint(h.dropIns)
 	return out
 }
@@ -372,43 +372,56 @@ func (l labLimits) Release(_ context.Context, t enforce.Target) error {
 
 type labAddresses struct{ h *labHost }
 
-func (a labAddresses) Place(netip.Prefix) (address.Place, error) {
+// both returns the places of the addresses when they are the same.
+func both(p address.Place) [2]address.Place { return [2]address.Place{p, p} }
+
+func (a labAddresses) Place(p netip.Prefix) (address.Place, error) {
 	defer a.h.lab.lock()()
-	return a.h.place, nil
+	return a.h.places[slices.Index(floatingAddrs[:], p)], nil
 }
 
 func (a labAddresses) Temporary(netip.Prefix) (bool, error) { return false, nil }
-func (a labAddresses) set(what string, p address.Place) error {
+
+func (a labAddresses) set(what string, p netip.Prefix, place address.Place) error {
 	defer a.h.lab.lock()()
 	a.h.lab.point(what)
-	a.h.place = p
+	a.h.places[slices.Index(floatingAddrs[:], p)] = place
 	a.h.lab.point(what)
 	return nil
 }
 
-func (a labAddresses) Probe(_ context.Context, p netip.Prefix) error {
+func (a labAddresses) Probe(_ context.Context, all ...netip.Prefix) error {
 	defer a.h.lab.lock()()
-	for _, other := range a.h.lab.hosts {
-		if other != a.h && other.place == address.Announced {
-			return &address.TakenError{Addr: p.Addr(), Interface: "eth0"}
+	for _, p := range all {
+		for _, other := range a.h.lab.hosts {
+			if other != a.h && other.places[slices.Index(floatingAddrs[:], p)] == address.Announced {
+				return &address.TakenError{Addr: p.Addr(), Interface: "eth0"}
+			}
 		}
 	}
 	return nil
 }
 
-func (a labAddresses) Hold(netip.Prefix) error   { return a.set("hold", address.Silent) }
-func (a labAddresses) Remove(netip.Prefix) error { return a.set("remove", address.Nowhere) }
+func (a labAddresses) Hold(p netip.Prefix) error   { return a.set("hold", p, address.Silent) }
+func (a labAddresses) Remove(p netip.Prefix) error { return a.set("remove", p, address.Nowhere) }
 
-func (a labAddresses) Take(ctx context.Context, p netip.Prefix, decide func() error) error {
-	if place, _ := a.Place(p); place != address.Announced {
-		if err := a.Probe(ctx, p); err != nil {
-			return err
+func (a labAddresses) Take(ctx context.Context, all []netip.Prefix, decide func() error) error {
+	for _, p := range all {
+		if place, _ := a.Place(p); place != address.Announced {
+			if err := a.Probe(ctx, p); err != nil {
+				return err
+			}
 		}
 	}
 	if err := decide(); err != nil {
 		return err
 	}
-	return a.set("take", address.Announced)
+	for _, p := range all {
+		if err := a.set("take", p, address.Announced); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type labPermits struct{ h *labHost }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/glidepath/glidepath/agent/address"
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
@@ -51,7 +52,7 @@ func (d *Driver) settleOne(ctx context.Context, instance string) error {
 	case proto.FenceNone:
 		return nil
 	}
-	if p, ok := floating(r.Spec); ok {
+	for _, p := range r.Spec.Floating() {
 		at, err := d.Addresses.Place(p)
 		if err != nil {
 			return err
@@ -83,16 +84,22 @@ func (d *Driver) settleOne(ctx context.Context, instance string) error {
 	return nil
 }
 
-// announced puts the address of an instance that this host owns back, after a reboot above all.
+// announced puts the addresses of an instance that this host owns back, after a reboot above all.
 func (d *Driver) announced(ctx context.Context, r fence.Record) error {
-	p, ok := floating(r.Spec)
-	if !ok {
+	var missing []netip.Prefix
+	for _, p := range r.Spec.Floating() {
+		at, err := d.Addresses.Place(p)
+		if err != nil {
+			return err
+		}
+		if at != address.Announced {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
 		return nil
 	}
-	if at, err := d.Addresses.Place(p); err != nil || at == address.Announced {
-		return err
-	}
-	return d.Addresses.Take(ctx, p, func() error {
+	return d.Addresses.Take(ctx, missing, func() error {
 		if now := d.Fence.Get(r.Instance); now.State != proto.FenceOwner {
 			return fmt.Errorf("instance %s is %s meanwhile", r.Instance, now.State)
 		}

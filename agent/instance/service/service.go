@@ -49,10 +49,10 @@ type Limits interface {
 // Addresses holds floating addresses. *address.Holder is the real one.
 type Addresses interface {
 	Place(p netip.Prefix) (address.Place, error)
-	Probe(ctx context.Context, p netip.Prefix) error
+	Probe(ctx context.Context, all ...netip.Prefix) error
 	Temporary(p netip.Prefix) (bool, error)
 	Hold(p netip.Prefix) error
-	Take(ctx context.Context, p netip.Prefix, decide func() error) error
+	Take(ctx context.Context, all []netip.Prefix, decide func() error) error
 	Remove(p netip.Prefix) error
 }
 
@@ -210,10 +210,22 @@ func (d *Driver) checkSpec(op proto.Operation) error {
 	return d.Allow.Instance(op.Spec)
 }
 
-// floating returns the instance's floating address; false if it has none.
-func floating(spec proto.InstanceSpec) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(spec.Address)
-	return p, err == nil
+// takeAddresses calls decide as Take does, in a step of that name if the instance has floating addresses.
+func (j *job) takeAddresses(ctx context.Context, spec proto.InstanceSpec, name string, decide func() error) error {
+	all := spec.Floating()
+	if len(all) == 0 {
+		return decide()
+	}
+	return j.step(name, func() error { return j.Addresses.Take(ctx, all, decide) })
+}
+
+// removeAddresses takes all of an instance's floating addresses off this host. One that can't be taken off does not keep the others.
+func (d *Driver) removeAddresses(spec proto.InstanceSpec) error {
+	var errs []error
+	for _, p := range spec.Floating() {
+		errs = append(errs, d.Addresses.Remove(p))
+	}
+	return errors.Join(errs...)
 }
 
 // unit returns the name of the record's unit.

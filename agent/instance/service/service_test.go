@@ -157,8 +157,8 @@ func started(l *lab) map[string]string {
 	l.expectFrozen(l.hosts[0])
 	l.hosts[0].copyTo(l.hosts[1])
 	l.done(1, proto.OpStart, 3, m1, nil)
-	if b := l.hosts[1]; b.place != address.Silent || b.units[unitName].ActiveState != "active" || b.units[timer].ActiveState == "active" {
-		l.t.Errorf("starting: address %s, unit %s, timer %s", b.place, b.units[unitName].ActiveState, b.units[timer].ActiveState)
+	if b := l.hosts[1]; b.places != both(address.Silent) || b.units[unitName].ActiveState != "active" || b.units[timer].ActiveState == "active" {
+		l.t.Errorf("starting: addresses %s, unit %s, timer %s", b.places, b.units[unitName].ActiveState, b.units[timer].ActiveState)
 	}
 	return before
 }
@@ -180,8 +180,8 @@ func back(l *lab) {
 
 func (l *lab) expectRunning(h *labHost) {
 	l.t.Helper()
-	if h.place != address.Announced {
-		l.t.Errorf("%s: the address is %s", h.name, h.place)
+	if h.places != both(address.Announced) {
+		l.t.Errorf("%s: the addresses are %s", h.name, h.places)
 	}
 	for n, u := range h.units {
 		if u.ActiveState != "active" {
@@ -206,8 +206,8 @@ func (l *lab) expectFrozen(h *labHost) {
 			l.t.Errorf("frozen, but %s is %s", n, u.ActiveState)
 		}
 	}
-	if h.place != address.Nowhere {
-		l.t.Errorf("frozen, but the address is %s", h.place)
+	if h.places != both(address.Nowhere) {
+		l.t.Errorf("frozen, but the addresses are %s", h.places)
 	}
 	if ok, _ := fence.MayRun(h.path("fence"), unitName); ok || !h.dropIns[unitName] {
 		l.t.Errorf("frozen, but a start by hand would bring it up: may run %v, drop-ins %v", ok, h.dropIns)
@@ -305,8 +305,8 @@ func TestTargetsThatCannotTakeItSayWhyAndChangeNothing(t *testing.T) {
 		"controller": {func(l *lab, _ *proto.SourceFacts) {
 			l.must(os.WriteFile(l.hosts[1].path("cgroup.controllers"), []byte("cpu memory"), 0o644))
 		}, "controller io"},
-		"address there":   {func(l *lab, _ *proto.SourceFacts) { l.hosts[1].place = address.Silent }, "already"},
-		"another segment": {func(l *lab, _ *proto.SourceFacts) { l.hosts[0].place = address.Nowhere }, "L2 segment"},
+		"address there":   {func(l *lab, _ *proto.SourceFacts) { l.hosts[1].places[1] = address.Silent }, "already"},
+		"another segment": {func(l *lab, _ *proto.SourceFacts) { l.hosts[0].places[1] = address.Nowhere }, "L2 segment"},
 		"address in config": {func(l *lab, _ *proto.SourceFacts) {
 			l.must(os.MkdirAll(l.hosts[1].path("etc/network"), 0o755))
 			l.must(os.WriteFile(l.hosts[1].path("etc/network/interfaces"), []byte("address 10.77.0.60"), 0o644))
@@ -462,7 +462,7 @@ func TestThawIsRefusedWhileSomebodyAnswersForTheAddress(t *testing.T) {
 		l := newLab(t)
 		l.done(0, proto.OpAdopt, 1, "", nil)
 		l.done(0, proto.OpFreeze, 2, m1, nil)
-		l.hosts[1].place = address.Announced
+		l.hosts[1].places[1] = address.Announced
 		refusedFor(t, l.do(0, proto.OpThaw, 3, m1, nil), proto.FaultInDoubt, "in use")
 		l.expectFrozen(l.hosts[0])
 	})
@@ -520,8 +520,8 @@ func TestAnInstanceWithoutPermitIsStopped(t *testing.T) {
 				}
 			}
 			l.done(1, proto.OpRefuse, 3, m1, nil) // waits for nothing, but stands behind the keeper's stop
-			if b.units[unitName].ActiveState != "inactive" || b.place != address.Nowhere {
-				t.Errorf("unit %s, address %s", b.units[unitName].ActiveState, b.place)
+			if b.units[unitName].ActiveState != "inactive" || b.places != both(address.Nowhere) {
+				t.Errorf("unit %s, address %s", b.units[unitName].ActiveState, b.places)
 			}
 		})
 	}
@@ -548,18 +548,18 @@ func TestRecoverPutsTheOwnersAddressBackAndStopsWhatMayNotRun(t *testing.T) {
 	l := newLab(t)
 	a := l.hosts[0]
 	l.done(0, proto.OpAdopt, 1, "", nil)
-	a.place = address.Nowhere // a reboot
+	a.places = both(address.Nowhere) // a reboot
 	a.boot()
 	l.must(a.driver.Recover(context.Background()))
-	if a.place != address.Announced {
-		t.Errorf("the owner's address is %s", a.place)
+	if a.places != both(address.Announced) {
+		t.Errorf("the owner's addresses are %s", a.places)
 	}
 	l.done(0, proto.OpFreeze, 2, m1, nil)
-	a.place, a.units[unitName].ActiveState = address.Announced, "active" // somebody got past the fence
+	a.places, a.units[unitName].ActiveState = both(address.Announced), "active" // somebody got past the fence
 	a.boot()
 	l.must(a.driver.Recover(context.Background()))
-	if a.place != address.Nowhere || a.units[unitName].ActiveState != "inactive" {
-		t.Errorf("frozen, but address %s, unit %s", a.place, a.units[unitName].ActiveState)
+	if a.places != both(address.Nowhere) || a.units[unitName].ActiveState != "inactive" {
+		t.Errorf("frozen, but address %s, unit %s", a.places, a.units[unitName].ActiveState)
 	}
 }
 

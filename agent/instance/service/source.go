@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,8 +33,10 @@ func (j *job) adopt(ctx context.Context) error {
 	if err := j.unclaimed(u.Name); err != nil {
 		return err
 	}
-	if err := j.addressIsOurs(spec); err != nil {
-		return err
+	for _, p := range spec.Floating() {
+		if err := j.addressIsOurs(spec, p); err != nil {
+			return err
+		}
 	}
 	s, known, err := j.load(j.op.Instance)
 	if err != nil {
@@ -49,12 +52,7 @@ func (j *job) adopt(ctx context.Context) error {
 	take := func() error {
 		return j.step("record", func() error { _, err := j.change(fence.Record.Adopt); return err })
 	}
-	if p, ok := floating(spec); ok {
-		err = j.step("address", func() error { return j.Addresses.Take(ctx, p, take) })
-	} else {
-		err = take()
-	}
-	if err != nil {
+	if err := j.takeAddresses(ctx, spec, "address", take); err != nil {
 		return err
 	}
 	result := &proto.AdoptResult{Companions: s.Companions, DropIn: s.DropIn, Running: true}
@@ -93,11 +91,7 @@ func (j *job) unclaimed(name string) error {
 }
 
 // addressIsOurs refuses a floating address that would come up on this host by itself.
-func (j *job) addressIsOurs(spec proto.InstanceSpec) error {
-	p, ok := floating(spec)
-	if !ok {
-		return nil
-	}
+func (j *job) addressIsOurs(spec proto.InstanceSpec, p netip.Prefix) error {
 	where, err := address.Configured(j.Root, p.Addr())
 	if err != nil {
 		return err
@@ -156,7 +150,7 @@ func (j *job) freeze(ctx context.Context) error {
 	return j.still(ctx, r)
 }
 
-// still takes the address off this host and stops the unit with all that could start it.
+// still takes the addresses off this host and stops the unit with all that could start it.
 func (j *job) still(ctx context.Context, r fence.Record) error {
 	s, _, err := j.load(r.Instance)
 	if err != nil {
@@ -166,8 +160,8 @@ func (j *job) still(ctx context.Context, r fence.Record) error {
 	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return err
 	}
-	if p, ok := floating(r.Spec); ok {
-		if err := j.step("address off", func() error { return j.Addresses.Remove(p) }); err != nil {
+	if len(r.Spec.Floating()) > 0 {
+		if err := j.step("address off", func() error { return j.removeAddresses(r.Spec) }); err != nil {
 			return err
 		}
 	}
@@ -213,13 +207,8 @@ func (j *job) thaw(ctx context.Context, transition func(fence.Record, fence.Requ
 	grant := func() error {
 		return j.step("record", func() (err error) { r, err = j.change(transition); return err })
 	}
-	if p, ok := floating(r.Spec); ok {
-		// Somebody who still answers for the address may be running the instance: then nothing is granted.
-		err = j.step("address on", func() error { return j.Addresses.Take(ctx, p, grant) })
-	} else {
-		err = grant()
-	}
-	if err != nil {
+	// Somebody who still answers for an address may be running the instance: then nothing is granted.
+	if err := j.takeAddresses(ctx, r.Spec, "address on", grant); err != nil {
 		return err
 	}
 	if err := j.step("start", func() error { return j.startAll(ctx, r, s) }); err != nil {

@@ -25,12 +25,19 @@ const (
 func (j *job) start(ctx context.Context) error {
 	began := time.Now()
 	r := j.Fence.Get(j.op.Instance)
-	p, floats := floating(r.Spec)
+	addresses := r.Spec.Floating()
 	silence := func() error {
-		if !floats || r.State == proto.FenceOwner {
+		if len(addresses) == 0 || r.State == proto.FenceOwner {
 			return nil
 		}
-		return j.step("address held silently", func() error { return j.Addresses.Hold(p) })
+		return j.step("address held silently", func() error {
+			for _, p := range addresses {
+				if err := j.Addresses.Hold(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	var err error
 	if r.State == proto.FenceStarting || r.State == proto.FenceOwner {
@@ -45,18 +52,15 @@ func (j *job) start(ctx context.Context) error {
 			return err
 		}
 	} else if r, err = j.permitted(ctx, r, silence); err != nil {
-		if floats {
-			err = errors.Join(err, j.Addresses.Remove(p))
-		}
-		return err
+		return errors.Join(err, j.removeAddresses(r.Spec))
 	}
 	s, _, err := j.load(r.Instance)
 	if err != nil {
 		return err
 	}
-	var asking errgroup.Group // whether another host has the address, while the unit starts
-	if floats && r.State == proto.FenceStarting {
-		asking.Go(func() error { return j.Addresses.Probe(ctx, p) })
+	var asking errgroup.Group // whether another host has an address, while the unit starts
+	if len(addresses) > 0 && r.State == proto.FenceStarting {
+		asking.Go(func() error { return j.Addresses.Probe(ctx, addresses...) })
 	}
 	result := &proto.StartResult{}
 	if err := j.step("start", func() error {
@@ -78,7 +82,7 @@ func (j *job) start(ctx context.Context) error {
 }
 
 // permitted asks for the first permit and makes it durable. The guard is there since the instance was prepared, unless somebody ended it. While
-// the question is on its way silence holds the address. The permit counts from before the question.
+// the question is on its way silence holds the addresses. The permit counts from before the question.
 func (j *job) permitted(ctx context.Context, r fence.Record, silence func() error) (fence.Record, error) {
 	if err := j.step("guard", func() error { return j.guard(ctx, r) }); err != nil {
 		return r, err
@@ -129,7 +133,7 @@ func (d *Driver) ask(ctx context.Context, q fence.Request) (proto.PermitReply, e
 	return d.Permits.Ask(ctx, proto.PermitRequest{Instance: q.Instance, Migration: q.Migration, Incarnation: q.Token.Incarnation, Fence: q.Token.Fence})
 }
 
-// confirm makes this host the owner and announces the address.
+// confirm makes this host the owner and announces the addresses.
 func (j *job) confirm(ctx context.Context) error {
 	r := j.Fence.Get(j.op.Instance)
 	s, _, err := j.load(j.op.Instance)
@@ -148,12 +152,7 @@ func (j *job) confirm(ctx context.Context) error {
 			return err
 		})
 	}
-	if p, ok := floating(r.Spec); ok {
-		err = j.step("announce", func() error { return j.Addresses.Take(ctx, p, own) })
-	} else {
-		err = own()
-	}
-	if err != nil {
+	if err := j.takeAddresses(ctx, r.Spec, "announce", own); err != nil {
 		return err
 	}
 	if err := j.step("companions", func() error {

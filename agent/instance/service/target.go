@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -47,7 +48,7 @@ func (j *job) verifyTarget(ctx context.Context) error {
 		{"users", func() error { return j.namesThere(*facts) }},
 		{"paths", func() error { return j.pathsFree(spec, *facts) }},
 		{"controllers", j.controllers},
-		{"address", func() error { return j.addressReaches(ctx, spec) }},
+		{"address", func() error { return j.addressesReach(ctx, spec) }},
 	} {
 		if err := j.step(check.name, check.run); err != nil {
 			return err
@@ -170,14 +171,19 @@ func (j *job) controllers() error {
 // reachProbes is how often the owner of an address is asked for, two questions each time, before it is taken not to be on this link.
 const reachProbes = 15
 
-// addressReaches refuses a host on another link than the source: one that has the address already, that would bring it up by itself, or that gets no answer
+// addressesReach refuses a host on another link than the source: one that has an address already, that would bring it up by itself, or that gets no answer
 // when it asks for it, although the source announces it.
-func (j *job) addressReaches(ctx context.Context, spec proto.InstanceSpec) error {
-	p, ok := floating(spec)
-	if !ok {
-		return nil
+func (j *job) addressesReach(ctx context.Context, spec proto.InstanceSpec) error {
+	for _, p := range spec.Floating() {
+		if err := j.addressReaches(ctx, spec, p); err != nil {
+			return err
+		}
 	}
-	if err := j.addressIsOurs(spec); err != nil {
+	return nil
+}
+
+func (j *job) addressReaches(ctx context.Context, spec proto.InstanceSpec, p netip.Prefix) error {
+	if err := j.addressIsOurs(spec, p); err != nil {
 		return err
 	}
 	at, err := j.Addresses.Place(p)
@@ -324,7 +330,7 @@ func (j *job) refuse(ctx context.Context) error {
 	return j.end(ctx, r)
 }
 
-// end stops what was starting here and takes its address off.
+// end stops what was starting here and takes its addresses off.
 func (d *Driver) end(ctx context.Context, r fence.Record) error {
 	if unit(r) == "" {
 		return nil
@@ -333,11 +339,7 @@ func (d *Driver) end(ctx context.Context, r fence.Record) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(d.stopCompanions(ctx, s.Companions), d.stopNow(ctx, unit(r)))
-	if p, ok := floating(r.Spec); ok {
-		err = errors.Join(err, d.Addresses.Remove(p))
-	}
-	return err
+	return errors.Join(d.stopCompanions(ctx, s.Companions), d.stopNow(ctx, unit(r)), d.removeAddresses(r.Spec))
 }
 
 // clean leaves nothing of the migration behind on the target.

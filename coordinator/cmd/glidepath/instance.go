@@ -39,7 +39,7 @@ func instanceCommand(a *app) *cobra.Command {
 			return show(cmd.Context(), a, "GET", path("instances"), nil, func(l v1.List[proto.Instance]) error {
 				t := newTable(a.stdout, "INSTANCE", "HOST", "STATE", "MODE", "TYPE", "CLASS", "ADDRESS", "MIGRATION")
 				for _, i := range l.Items {
-					t.row(i.Name(), i.Owner, instanceState(i), i.Spec.Mode, i.Spec.Type, i.Spec.Class, i.Spec.Address, i.Migration)
+					t.row(i.Name(), i.Owner, instanceState(i), i.Spec.Mode, i.Spec.Type, i.Spec.Class, strings.Join(i.Spec.FloatingAddresses(), " "), i.Migration)
 				}
 				return t.flush()
 			})
@@ -92,7 +92,7 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 		t.row("data", strings.Join(s.Service.Data, " "))
 		t.row("config", strings.Join(s.Service.Config, " "))
 	}
-	t.row("address", s.Address)
+	t.row("address", strings.Join(s.FloatingAddresses(), " "))
 	t.row("health", health(s.Health))
 	t.row("fence", i.Fence)
 	t.row("migration", i.Migration)
