@@ -27,7 +27,7 @@ func messages() []any {
 		Window{}, Fold{}, Pressure{}, Samples{}, SamplesReply{},
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
-		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, RoundResult{}, StartResult{}, AdoptResult{},
+		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{},
 		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{}, MigrationRef{}, MigrationProgress{},
 		// records
 		Fleet{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, InstanceType{}, Application{}, Event{},

@@ -98,18 +98,27 @@ func (f *Fault) Error() string {
 // SourceFacts is what a target must match or have room for, as the source's agent states it.
 type SourceFacts struct {
 	Unit       string          `msgpack:"u" json:"unit"`
-	Fragment   string          `msgpack:"fr" json:"fragment"`   // path of the unit file
-	Executable string          `msgpack:"x" json:"executable"`  // first ExecStart
-	Package    string          `msgpack:"pk" json:"package"`    // that owns the executable, "" if none
-	Version    string          `msgpack:"v" json:"version"`     // of that package
-	Digest     string          `msgpack:"dg" json:"digest"`     // SHA-256 of the executable, hex
-	Users      []string        `msgpack:"us" json:"users"`      // names that own data or run the unit, sorted
-	Groups     []string        `msgpack:"gr" json:"groups"`     // sorted
-	DataBytes  int64           `msgpack:"db" json:"data_bytes"` // on disk, sparse files as they are
+	Fragment   string          `msgpack:"fr" json:"fragment"`       // path of the unit file
+	Executable string          `msgpack:"x" json:"executable"`      // first ExecStart
+	Package    string          `msgpack:"pk" json:"package"`        // that owns the executable, "" if none
+	Version    string          `msgpack:"v" json:"version"`         // of that package
+	Digest     string          `msgpack:"dg" json:"digest"`         // SHA-256 of the executable, hex
+	Main       *Program        `msgpack:"mp" json:"main,omitempty"` // what the main process runs where the executable only starts it
+	Users      []string        `msgpack:"us" json:"users"`          // names that own data or run the unit, sorted
+	Groups     []string        `msgpack:"gr" json:"groups"`         // sorted
+	DataBytes  int64           `msgpack:"db" json:"data_bytes"`     // on disk, sparse files as they are
 	DataFiles  int64           `msgpack:"df" json:"data_files"`
 	Companions []string        `msgpack:"co" json:"companions"`
 	Enabled    []string        `msgpack:"en" json:"enabled,omitempty"` // the unit and companions that start at boot, sorted
 	Usage      resource.Vector `msgpack:"us8" json:"usage"`            // now
+}
+
+// Program is a file that is run, and where it is from.
+type Program struct {
+	Path    string `msgpack:"p" json:"path"`
+	Package string `msgpack:"pk" json:"package,omitzero"` // that owns it, "" if none
+	Version string `msgpack:"v" json:"version,omitzero"`  // of that package
+	Digest  string `msgpack:"dg" json:"digest"`           // SHA-256, hex
 }
 
 // RoundResult is what one round of a transfer did.

@@ -136,7 +136,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 // and say which line would allow it.
 func (l *List) Unit(name string) error {
 	for _, pattern := range l.units {
-		if ok, err := path.Match(pattern, name); ok && err == nil {
+		// Also as it is written: in a pattern a backslash, as instances of templates have in their names, means something else.
+		if ok, err := path.Match(pattern, name); pattern == name || ok && err == nil {
 			return nil
 		}
 	}

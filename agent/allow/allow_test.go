@@ -168,6 +168,16 @@ func TestFileThatOthersCanChangeIsRefused(t *testing.T) {
 	}
 }
 
+func TestUnitsWithBackslashesAreNamedAsTheyAre(t *testing.T) {
+	l := must(t, `units: ['app@a\x2db.service', 'db@*.service']`)
+	for _, name := range []string{`app@a\x2db.service`, `db@a\x2db.service`, "db@15-main.service"} {
+		if err := l.Unit(name); err != nil {
+			t.Error(err)
+		}
+	}
+	notAllowed(t, l.Unit("app@b.service"), "units: [app@b.service]")
+}
+
 func TestInstanceNamesAllThatIsMissing(t *testing.T) {
 	l := must(t, example)
 	spec := proto.InstanceSpec{Name: "cache-1", Address: "10.77.0.60/24", Health: proto.HealthSpec{Exec: []string{"/bin/true"}},
@@ -177,8 +187,9 @@ func TestInstanceNamesAllThatIsMissing(t *testing.T) {
 	}
 	spec.Service = &proto.ServiceSpec{Unit: "other.service", Data: []string{"/srv"}}
 	spec.Health.User = "root"
+	spec.Addresses = []string{"10.77.0.61/24", "10.88.0.1/24", "10.88.0.2/24"}
 	err := l.Instance(spec)
-	for _, line := range []string{"units: [other.service]", "paths: [/srv]", "users: [root]"} {
+	for _, line := range []string{"units: [other.service]", "paths: [/srv]", "users: [root]", "addresses: [10.88.0.1]", "addresses: [10.88.0.2]"} {
 		notAllowed(t, err, line)
 	}
 	spec.Service.Data = []string{"/var/lib/redis"}

@@ -182,6 +182,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"data in data":        {put, spec(func(s *proto.InstanceSpec) { s.Service.Data = []string{"/a", "/a/b"} }), nil, v1.CodeInvalid, 400, "name it once"},
 		"config not clean":    {put, spec(func(s *proto.InstanceSpec) { s.Service.Config = []string{"/etc/../x"} }), nil, v1.CodeInvalid, 400, "service.config"},
 		"address alone":       {put, spec(func(s *proto.InstanceSpec) { s.Address = "10.77.0.60" }), nil, v1.CodeInvalid, 400, "prefix length"},
+		"a template":          {put, spec(func(s *proto.InstanceSpec) { s.Service.Unit = "postgresql@.service" }), nil, v1.CodeInvalid, 400, "like postgresql@15-main.service"},
 		"further address":     {put, spec(func(s *proto.InstanceSpec) { s.Addresses = []string{"10.77.0.61"} }), nil, v1.CodeInvalid, 400, "prefix length"},
 		"an address twice":    {put, spec(func(s *proto.InstanceSpec) { s.Addresses = []string{"10.77.0.60/16"} }), nil, v1.CodeInvalid, 400, "10.77.0.60 is named twice"},
 		"too many addresses":  {put, spec(func(s *proto.InstanceSpec) { s.Addresses = make([]string, 16) }), nil, v1.CodeInvalid, 400, "use at most 16"},

@@ -95,6 +95,8 @@ func checkService(s proto.ServiceSpec) (problems []string) {
 	switch {
 	case !unitName(s.Unit, ".service"):
 		bad("service.unit: %q is not the name of a service, like redis-server.service", s.Unit)
+	case strings.HasSuffix(s.Unit, "@.service"):
+		bad("service.unit: %q is a template: name one of its units, like %s", s.Unit, strings.Replace(s.Unit, "@.", "@15-main.", 1))
 	}
 	for _, u := range s.Companions {
 		if !slices.ContainsFunc(companionKinds, func(kind string) bool { return unitName(u, kind) }) {

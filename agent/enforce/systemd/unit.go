@@ -34,6 +34,7 @@ type Unit struct {
 	Triggers         []string // units that this one starts
 	TriggeredBy      []string // sockets, timers, paths that start this one
 	ConsistsOf       []string // units that stop and restart with this one
+	PartOf           []string // units with which this one stops and restarts
 	InvocationID     string   // hex; another one after each start
 }
 
@@ -184,7 +185,7 @@ func unitOf(p map[string]any) Unit {
 		Slice: get[string](p, "Slice"), MainPID: int(get[uint32](p, "MainPID")),
 		User: get[string](p, "User"), Group: get[string](p, "Group"), Type: get[string](p, "Type"), Result: get[string](p, "Result"),
 		ExitStatus: int(get[int32](p, "ExecMainStatus")), Triggers: get[[]string](p, "Triggers"),
-		TriggeredBy: get[[]string](p, "TriggeredBy"), ConsistsOf: get[[]string](p, "ConsistsOf"),
+		TriggeredBy: get[[]string](p, "TriggeredBy"), ConsistsOf: get[[]string](p, "ConsistsOf"), PartOf: get[[]string](p, "PartOf"),
 		InvocationID: fmt.Sprintf("%x", get[[]byte](p, "InvocationID")),
 	}
 	for _, command := range get[[][]any](p, "ExecStart") {

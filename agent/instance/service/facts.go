@@ -20,6 +20,7 @@ import (
 
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/proto"
+	"golang.org/x/sys/unix"
 )
 
 // verifySource answers what a target must match or have room for.
@@ -40,7 +41,12 @@ func (j *job) verifySource(ctx context.Context) error {
 		return j.refusal(fmt.Sprintf("unit %s is %s", u.Name, u.ActiveState), "start it, see journalctl -u "+u.Name)
 	}
 	var facts proto.SourceFacts
-	if err := j.step("identify", func() (err error) { facts, err = j.identify(ctx, u); return err }); err != nil {
+	if err := j.step("identify", func() (err error) {
+		if facts, err = j.identify(ctx, u); err == nil {
+			facts.Main, err = j.mainProgram(ctx, u)
+		}
+		return err
+	}); err != nil {
 		return err
 	}
 	facts.Companions, facts.Enabled = s.Companions, s.Enable
@@ -57,16 +63,57 @@ func (j *job) verifySource(ctx context.Context) error {
 // identify says what software a unit runs.
 func (d *Driver) identify(ctx context.Context, u systemd.Unit) (proto.SourceFacts, error) {
 	f := proto.SourceFacts{Unit: u.Name, Fragment: u.FragmentPath}
-	if len(u.ExecStart) == 0 || len(u.ExecStart[0]) == 0 {
-		return f, d.refusal(fmt.Sprintf("unit %s starts no program", u.Name), "name the service that does")
+	path, err := d.executable(u)
+	if err != nil {
+		return f, err
 	}
-	f.Executable = u.ExecStart[0][0]
-	var err error
-	if f.Digest, err = digest(f.Executable); err != nil {
-		return f, d.refusal(fmt.Sprintf("the program of unit %s can't be read: %v", u.Name, err), "install it")
-	}
-	f.Package, f.Version, err = d.packageOf(ctx, f.Executable)
+	own, err := d.program(ctx, u, path)
+	f.Executable, f.Package, f.Version, f.Digest = own.Path, own.Package, own.Version, own.Digest
 	return f, err
+}
+
+// executable returns the program that a unit starts.
+func (d *Driver) executable(u systemd.Unit) (string, error) {
+	if len(u.ExecStart) == 0 || len(u.ExecStart[0]) == 0 {
+		return "", d.refusal(fmt.Sprintf("unit %s starts no program", u.Name), "name the service that does")
+	}
+	return u.ExecStart[0][0], nil
+}
+
+// program says what a program of a unit is.
+func (d *Driver) program(ctx context.Context, u systemd.Unit, path string) (proto.Program, error) {
+	p := proto.Program{Path: path}
+	var err error
+	if p.Digest, err = digest(path); err != nil {
+		return p, d.refusal(fmt.Sprintf("the program of unit %s can't be read: %v", u.Name, err), "install it")
+	}
+	p.Package, p.Version, err = d.packageOf(ctx, path)
+	return p, err
+}
+
+// mainProgram says what the main process of a running unit runs, nil where that is what the unit starts, or can't be told. What starts a service may be a
+// script of another package than the service's own.
+func (d *Driver) mainProgram(ctx context.Context, u systemd.Unit) (*proto.Program, error) {
+	if u.MainPID == 0 {
+		return nil, nil
+	}
+	res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
+		Unit: "glidepath-query-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".service", Description: "Glidepath: ask what " + u.Name + " runs",
+		Command: []string{"/usr/bin/readlink", fmt.Sprintf("/proc/%d/exe", u.MainPID)}, User: "root", Caps: []uintptr{unix.CAP_SYS_PTRACE},
+		NoNetwork: true, Timeout: packageQueryTime,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask what %s runs: %w", u.Name, err)
+	}
+	path := strings.TrimSuffix(strings.TrimSpace(res.Output), " (deleted)") // a newer one lies there: that is what starts next
+	if !res.OK() || !filepath.IsAbs(path) || !exists(path) {
+		return nil, nil // it has ended meanwhile, or runs in a file system of its own
+	}
+	if started, err := filepath.EvalSymlinks(u.ExecStart[0][0]); err == nil && started == path {
+		return nil, nil
+	}
+	p, err := d.program(ctx, u, path)
+	return &p, err
 }
 
 // digest returns the SHA-256 of a program, in hex.

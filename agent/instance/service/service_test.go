@@ -298,10 +298,14 @@ func TestTargetsThatCannotTakeItSayWhyAndChangeNothing(t *testing.T) {
 		}, "is active"},
 		"no companion":    {func(l *lab, _ *proto.SourceFacts) { delete(l.hosts[1].units, timer) }, timer},
 		"another program": {func(_ *lab, f *proto.SourceFacts) { f.Digest = "other" }, "differs"},
-		"another path":    {func(_ *lab, f *proto.SourceFacts) { f.Executable = "/opt/redis" }, "/opt/redis"},
-		"no user":         {func(_ *lab, f *proto.SourceFacts) { f.Users = append(f.Users, "no-such-user") }, "no-such-user"},
-		"data there":      {func(l *lab, _ *proto.SourceFacts) { l.must(os.MkdirAll(l.hosts[1].path("lib/redis/x"), 0o755)) }, "not empty"},
-		"no space":        {func(_ *lab, f *proto.SourceFacts) { f.DataBytes = 1 << 60 }, "MiB free"},
+		"another program that it starts": {func(_ *lab, f *proto.SourceFacts) {
+			f.Main = &proto.Program{Path: "/bin/cat", Digest: "other"}
+		}, "program /bin/cat differs"},
+		"no program that it starts": {func(_ *lab, f *proto.SourceFacts) { f.Main = &proto.Program{Path: "/no/such"} }, "no /no/such"},
+		"another path":              {func(_ *lab, f *proto.SourceFacts) { f.Executable = "/opt/redis" }, "/opt/redis"},
+		"no user":                   {func(_ *lab, f *proto.SourceFacts) { f.Users = append(f.Users, "no-such-user") }, "no-such-user"},
+		"data there":                {func(l *lab, _ *proto.SourceFacts) { l.must(os.MkdirAll(l.hosts[1].path("lib/redis/x"), 0o755)) }, "not empty"},
+		"no space":                  {func(_ *lab, f *proto.SourceFacts) { f.DataBytes = 1 << 60 }, "MiB free"},
 		"controller": {func(l *lab, _ *proto.SourceFacts) {
 			l.must(os.WriteFile(l.hosts[1].path("cgroup.controllers"), []byte("cpu memory"), 0o644))
 		}, "controller io"},
@@ -338,7 +342,10 @@ func TestAdoptionRefusesWhatItCannotHold(t *testing.T) {
 		code  string
 		word  string
 	}{
-		"inactive":       {func(h *labHost, _ *proto.Operation) { h.units[unitName].ActiveState = "inactive" }, proto.FaultRefused, "systemctl start"},
+		"inactive": {func(h *labHost, _ *proto.Operation) { h.units[unitName].ActiveState = "inactive" }, proto.FaultRefused, "systemctl start"},
+		"a template's wrapper": {func(h *labHost, _ *proto.Operation) {
+			h.units[unitName].Type, h.units[unitName].ConsistsOf = "oneshot", []string{"redis@a.service", "redis.slice"}
+		}, proto.FaultRefused, "runs: redis@a.service"},
 		"alias":          {func(h *labHost, _ *proto.Operation) { h.units[unitName].Name = "real.service" }, proto.FaultRefused, "real.service"},
 		"not allowed":    {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Unit = "ssh.service" }, proto.FaultNotAllowed, "units: [ssh.service]"},
 		"path":           {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Data = []string{"/etc"} }, proto.FaultNotAllowed, "paths: [/etc]"},
@@ -355,6 +362,54 @@ func TestAdoptionRefusesWhatItCannotHold(t *testing.T) {
 				t.Error("something was adopted")
 			}
 		})
+	}
+}
+
+// What a unit starts may only be a wrapper: then what its main process runs has to be the same on both hosts, too.
+func TestWhatAWrapperRunsIsPartOfTheSourcesFacts(t *testing.T) {
+	own, err := filepath.EvalSymlinks("/bin/sh") // what the unit starts
+	other, err2 := filepath.EvalSymlinks("/bin/cat")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	for runs, want := range map[string]string{other: other, other + " (deleted)": other, own: "", "/no/such": "", "": ""} {
+		l := newLab(t)
+		a := l.hosts[0]
+		l.done(0, proto.OpAdopt, 1, "", nil)
+		a.runs, a.units[unitName].MainPID = runs, 77
+		facts := l.done(0, proto.OpVerifySource, 1, m1, nil).Source
+		if got := facts.Main; (got != nil) != (want != "") || got != nil && (got.Path != want || got.Digest == "") {
+			t.Errorf("it runs %q: %+v", runs, got)
+		}
+		l.done(1, proto.OpVerifyTarget, 1, m1, facts)
+	}
+}
+
+func TestWhatAUnitIsPartOfIsTold(t *testing.T) {
+	l := newLab(t)
+	l.hosts[0].units[unitName].PartOf = []string{"all.service"}
+	notes := l.done(0, proto.OpAdopt, 1, "", nil).Adopt.Notes
+	if len(notes) != 1 || !strings.Contains(notes[0], "all.service stops and restarts "+unitName) {
+		t.Errorf("notes: %q", notes)
+	}
+}
+
+func TestOneOfSeveralAddressesThatIsNotInItsPlaceIsPutThere(t *testing.T) {
+	for i := range floatingAddrs {
+		l := newLab(t)
+		a := l.hosts[0]
+		l.done(0, proto.OpAdopt, 1, "", nil)
+		a.places[i] = address.Nowhere
+		a.driver.settle(context.Background())
+		if a.places != both(address.Announced) {
+			t.Errorf("without number %d the owner's addresses stay %s", i, a.places)
+		}
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		a.places[i] = address.Silent
+		a.driver.settle(context.Background())
+		if a.places != both(address.Nowhere) {
+			t.Errorf("frozen, but the addresses are %s", a.places)
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func (j *job) adopt(ctx context.Context) error {
 	for _, name := range others {
 		result.Notes = append(result.Notes, fmt.Sprintf("%s is tied to %s and does not move with it: adopt it as an instance of its own if it must", name, u.Name))
 	}
+	for _, name := range u.PartOf {
+		result.Notes = append(result.Notes, fmt.Sprintf("%s stops and restarts %s with it, and does not move: leave it as it is on every host that is to run the instance", name, u.Name))
+	}
 	j.result.Adopt = result
 	return nil
 }

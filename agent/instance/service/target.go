@@ -13,6 +13,7 @@ import (
 
 	"github.com/glidepath/glidepath/agent/address"
 	"github.com/glidepath/glidepath/agent/enforce"
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -69,19 +70,38 @@ func (j *job) sameSoftware(ctx context.Context, facts proto.SourceFacts) error {
 	if err := j.unclaimed(u.Name); err != nil {
 		return err
 	}
-	own, err := j.identify(ctx, u)
+	path, err := j.executable(u)
 	if err != nil {
 		return err
 	}
+	if path != facts.Executable {
+		return j.refusal(fmt.Sprintf("unit %s starts %s, on the source %s", u.Name, path, facts.Executable), "install the same package on both")
+	}
+	if err := j.sameProgram(ctx, u, proto.Program{Path: path, Package: facts.Package, Version: facts.Version, Digest: facts.Digest}); err != nil {
+		return err
+	}
+	if facts.Main == nil {
+		return nil
+	}
+	if !exists(facts.Main.Path) {
+		return j.refusal(fmt.Sprintf("there is no %s, which unit %s runs on the source", facts.Main.Path, u.Name), "install the same package on both")
+	}
+	return j.sameProgram(ctx, u, *facts.Main)
+}
+
+// sameProgram refuses a program that is neither the source's nor of the same version of its package.
+func (j *job) sameProgram(ctx context.Context, u systemd.Unit, source proto.Program) error {
+	if own, err := digest(source.Path); err == nil && own == source.Digest {
+		return nil // the package manager takes seconds to answer
+	}
+	own, err := j.program(ctx, u, source.Path)
 	switch {
-	case own.Executable != facts.Executable:
-		return j.refusal(fmt.Sprintf("unit %s starts %s, on the source %s", u.Name, own.Executable, facts.Executable), "install the same package on both")
-	case own.Digest == facts.Digest:
-	case own.Package != "" && own.Package == facts.Package && own.Version == facts.Version:
-	case own.Package != "" && own.Package == facts.Package:
-		return j.refusal(fmt.Sprintf("package %s has version %s, on the source %s", own.Package, own.Version, facts.Version), "install the same version on both")
-	default:
-		return j.refusal(fmt.Sprintf("program %s differs from the source's", own.Executable), "install the same build on both")
+	case err != nil:
+		return err
+	case own.Package == "" || own.Package != source.Package:
+		return j.refusal(fmt.Sprintf("program %s differs from the source's", own.Path), "install the same build on both")
+	case own.Version != source.Version:
+		return j.refusal(fmt.Sprintf("package %s has version %s, on the source %s", own.Package, own.Version, source.Version), "install the same version on both")
 	}
 	return nil
 }

@@ -32,9 +32,25 @@ func (d *Driver) find(ctx context.Context, name string) (systemd.Unit, error) {
 	case u.Name != name:
 		return u, d.refusal(fmt.Sprintf("%s is another name of unit %s", name, u.Name), "write "+u.Name+" in the instance's file")
 	case u.Type == "oneshot":
-		return u, d.refusal(fmt.Sprintf("unit %s is a oneshot: it does not keep running", name), "name the service that runs")
+		remedy := "name the service that runs"
+		if parts := services(u.ConsistsOf); len(parts) > 0 {
+			remedy = "name the service that runs: " + strings.Join(parts, " or ")
+		}
+		return u, d.refusal(fmt.Sprintf("unit %s is a oneshot: it does not keep running", name), remedy)
 	}
 	return u, nil
+}
+
+// services returns those of the units that are services, sorted.
+func services(units []string) []string {
+	var out []string
+	for _, name := range units {
+		if strings.HasSuffix(name, ".service") {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // refusal returns a fault that names this host.
