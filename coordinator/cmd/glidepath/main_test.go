@@ -64,6 +64,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("GOLDEN", filepath.Join(here, "testdata", "golden"))
+			env.Setenv("EXAMPLES", filepath.Join(here, "..", "..", "..", "docs", "examples"))
 			env.Setenv("VIEWER", f.Tokens[proto.RoleViewer])
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
