@@ -16,8 +16,9 @@ import (
 // recipe is raised whenever the code that makes images changes what they contain.
 const recipe = 1
 
-// Image describes what guests boot from. The zero value is a Debian with systemd, Redis and
-// what the agent depends on. Images are cached under a key of everything in here.
+// Image describes what guests boot from. The zero value is a Debian with systemd, the services that
+// tests move, which are not started at boot, and what the agent depends on. Images are cached under a
+// key of everything in here.
 //
 // Packages built here are not part of it, since they change with every build: see Guest.InstallDebs.
 type Image struct {
@@ -44,8 +45,8 @@ type File struct {
 // BasePackages returns what every image contains besides Debian's required packages.
 func BasePackages() []string {
 	return []string{
-		"acl", "attr", "dbus", "iproute2", "iputils-arping", "iputils-ping", "kmod", "linux-image-cloud-amd64",
-		"procps", "redis-server", "redis-tools", "rsync", "systemd-sysv", "udev",
+		"acl", "attr", "dbus", "iproute2", "iputils-arping", "iputils-ping", "kmod", "linux-image-cloud-amd64", "nginx",
+		"postgresql", "procps", "redis-server", "redis-tools", "rsync", "systemd-sysv", "udev",
 	}
 }
 
@@ -72,7 +73,7 @@ func (i Image) withDefaults() Image {
 	}
 	i.Packages = sortedUnion(BasePackages(), i.Packages)
 	i.Masked = sortedUnion(maskedUnits(), i.Masked)
-	i.Disabled = sortedUnion([]string{"redis-server.service"}, i.Disabled)
+	i.Disabled = sortedUnion([]string{"nginx.service", "postgresql.service", "redis-server.service"}, i.Disabled)
 	return i
 }
 
@@ -106,7 +107,7 @@ func (i Image) validate() error {
 
 // baseKey identifies the unpacked Debian system that an image is made from.
 func (i Image) baseKey() string {
-	return hashOf(recipe, i.Codename, i.Packages, initramfsFiles())
+	return hashOf(recipe, i.Codename, i.Packages, leftOut(), initramfsFiles())
 }
 
 // key identifies the finished image, given the hash of the control server's binary.

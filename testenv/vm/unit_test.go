@@ -82,7 +82,7 @@ func TestImageKeyDependsOnEveryInput(t *testing.T) {
 	seen := map[string]string{plain: "plain"}
 	for name, image := range map[string]Image{
 		"codename": {Codename: "trixie"},
-		"package":  {Packages: []string{"postgresql"}},
+		"package":  {Packages: []string{"mariadb-server"}},
 		"file":     {Files: map[string]File{"/etc/x": {Content: []byte("a")}}},
 		"content":  {Files: map[string]File{"/etc/x": {Content: []byte("b")}}},
 		"mode":     {Files: map[string]File{"/etc/x": {Content: []byte("a"), Mode: 0o600}}},
