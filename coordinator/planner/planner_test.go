@@ -80,7 +80,7 @@ func newWorld(t interface {
 	w.must(&proto.InstanceApply{
 		Spec: proto.InstanceSpec{
 			Name: "cache-1", Driver: "service", Service: &proto.ServiceSpec{Unit: "redis-server.service", Data: []string{"/var/lib/redis"}},
-			Host: "host-a", Address: "10.77.0.60/24", Type: "m.small", Class: proto.Critical, Application: "redis", Mode: proto.Enforce,
+			Host: "host-a", Addresses: []string{"10.77.0.60/24"}, Type: "m.small", Class: proto.Critical, Application: "redis", Mode: proto.Enforce,
 		},
 		Envelope: sizing.Envelope(allocation, cold), Floor: sizing.Floor,
 	})
