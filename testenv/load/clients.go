@@ -1,5 +1,5 @@
-// Package load writes numbered records to a Redis as its clients would, keeps what was acknowledged, and tells what was
-// lost and how long nothing was answered; a campaign adds load of a given size in CPU and memory.
+// Package load writes numbered records to a server as its clients would, keeps what was acknowledged, and tells what was
+// lost and how long nothing was answered; a campaign adds load of a given size in CPU and memory to a Redis.
 package load
 
 import (
@@ -19,6 +19,7 @@ import (
 // acknowledged. Fields are set before Run; the zero value of all but Dial means the default.
 type Clients struct {
 	Dial   Dialer
+	Server Server  // what Dial connects to; a Redis
 	Prefix string  // of the keys; "rec"
 	Count  int     // clients; 4
 	Rate   float64 // records per second and client; 25
@@ -77,6 +78,9 @@ type client struct {
 
 func (c *Clients) setUp() {
 	c.once.Do(func() {
+		if c.Server == nil {
+			c.Server = redis{}
+		}
 		c.Prefix = cmp.Or(c.Prefix, "rec")
 		c.Count = cmp.Or(c.Count, 4)
 		c.Rate = cmp.Or(c.Rate, 25)
@@ -103,10 +107,10 @@ func (c *Clients) Run(ctx context.Context) error {
 func (c *Clients) write(ctx context.Context, one *client) error {
 	one.begin(time.Now())
 	pace := rate.NewLimiter(rate.Limit(c.Rate), 1)
-	var connection *conn
+	var connection Connection
 	defer func() {
 		if connection != nil {
-			connection.close()
+			connection.Close()
 		}
 	}()
 	for n := int64(0); pace.Wait(ctx) == nil; n++ {
@@ -139,18 +143,18 @@ func (e ServerError) passing() bool {
 }
 
 // put writes one record, on the connection that is there or a new one.
-func (c *Clients) put(ctx context.Context, connection **conn, client int, n int64) error {
+func (c *Clients) put(ctx context.Context, connection *Connection, client int, n int64) error {
 	if *connection == nil {
-		fresh, err := dial(ctx, c.Dial, c.Connect, c.Exchange)
+		fresh, err := c.Server.Connect(ctx, c.Dial, c.Connect, c.Exchange)
 		if err != nil {
 			return err
 		}
 		*connection = fresh
 	}
-	_, err := (*connection).do(ctx, "SET", c.key(client, n), record(client, n, c.Size))
+	err := (*connection).Put(ctx, c.key(client, n), record(client, n, c.Size))
 	var refused ServerError
 	if err != nil && !errors.As(err, &refused) {
-		(*connection).close()
+		(*connection).Close()
 		*connection = nil
 	}
 	return err

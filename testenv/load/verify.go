@@ -29,10 +29,10 @@ const (
 func (c *Clients) Verify(ctx context.Context) (Verified, error) {
 	c.setUp()
 	var v Verified
-	var connection *conn
+	var connection Connection
 	defer func() {
 		if connection != nil {
-			connection.close()
+			connection.Close()
 		}
 	}()
 	for _, one := range c.clients {
@@ -50,20 +50,23 @@ func (c *Clients) Verify(ctx context.Context) (Verified, error) {
 }
 
 // readBack checks the records from <= n < to of a client. A server that moves meanwhile is asked again.
-func (c *Clients) readBack(ctx context.Context, connection **conn, client int, from, to int64, v *Verified) error {
-	keys := []string{"MGET"}
+func (c *Clients) readBack(ctx context.Context, connection *Connection, client int, from, to int64, v *Verified) error {
+	var keys []string
 	for n := from; n < to; n++ {
 		keys = append(keys, c.key(client, n))
 	}
-	var got reply
-	err := again(ctx, func() (err error) {
+	var got map[string]string
+	err := again(ctx, func() error {
 		if *connection == nil {
-			if *connection, err = dial(ctx, c.Dial, readTimeout, readTimeout); err != nil {
+			fresh, err := c.Server.Connect(ctx, c.Dial, readTimeout, readTimeout)
+			if err != nil {
 				return err
 			}
+			*connection = fresh
 		}
-		if got, err = (*connection).do(ctx, keys...); err != nil {
-			(*connection).close()
+		var err error
+		if got, err = (*connection).Get(ctx, keys); err != nil {
+			(*connection).Close()
 			*connection = nil
 		}
 		return err
@@ -71,12 +74,10 @@ func (c *Clients) readBack(ctx context.Context, connection **conn, client int, f
 	if err != nil {
 		return err
 	}
-	if len(got.items) != int(to-from) {
-		return fmt.Errorf("%d values for %d records", len(got.items), to-from)
-	}
-	for i, item := range got.items {
+	for i, key := range keys {
 		v.Read++
-		if n := from + int64(i); item.null || item.text != record(client, n, c.Size) {
+		content, there := got[key]
+		if n := from + int64(i); !there || content != record(client, n, c.Size) {
 			v.Lost++
 			if len(v.First) < namedLost {
 				v.First = append(v.First, c.key(client, n))
