@@ -10,8 +10,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/glidepath/glidepath/testenv/vm"
@@ -149,6 +152,64 @@ func readAnswer(b []byte, target netip.Addr) (Answer, bool) {
 		return Answer{}, false
 	}
 	return Answer{MAC: net.HardwareAddr(b[8:14]).String(), Asked: op == 2}, true
+}
+
+// AddressWatch observes from outside who answers for an address.
+type AddressWatch struct {
+	stop  context.CancelFunc
+	group errgroup.Group
+
+	mu      sync.Mutex
+	answers []Answer
+	faults  []string
+}
+
+// WatchAddress begins to observe an address. The caller must Close it.
+func (f *Fleet) WatchAddress(ctx context.Context, addr netip.Addr) (*AddressWatch, error) {
+	asker, err := openAsker(f.Clients(), addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	w := &AddressWatch{stop: stop}
+	w.group.Go(func() error {
+		defer asker.close()
+		return asker.run(ctx, w.answered)
+	})
+	return w, nil
+}
+
+// Close ends it, and returns an error if asking for the address did not work.
+func (w *AddressWatch) Close() error {
+	w.stop()
+	return w.group.Wait()
+}
+
+// answered takes who said that he has the address.
+func (w *AddressWatch) answered(a Answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers = append(w.answers, a)
+	if text := twoAnswer(w.answers); text != "" {
+		w.faults = append(w.faults, text)
+	}
+}
+
+// Answerer returns the hardware address that last answered within two seconds, or "".
+func (w *AddressWatch) Answerer() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.answers); n > 0 && time.Since(w.answers[n-1].At) < 2*time.Second {
+		return w.answers[n-1].MAC
+	}
+	return ""
+}
+
+// Faults returns each time that two were seen to have the address at once.
+func (w *AddressWatch) Faults() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.faults)
 }
 
 // twoAnswer returns a sentence if the latest answer and an earlier one to the same question are of two.

@@ -16,10 +16,10 @@ import (
 // joinWait bounds how long a host takes to appear after its agent was started.
 const joinWait = 60 * time.Second
 
-// allowList is what a host lets the fleet do: to move its Redis, and nothing else.
-const allowList = `units: [redis-server.service]
-paths: [/var/lib/redis, /etc/redis]
-addresses: [10.77.0.60]
+// allowList is what a host lets the fleet do: to move its Redis, its PostgreSQL and its web server, and nothing else.
+const allowList = `units: [redis-server.service, postgresql@15-main.service, nginx.service]
+paths: [/var/lib/redis, /etc/redis, /var/lib/postgresql/15/main, /etc/postgresql/15/main, /etc/nginx, /var/www/html]
+addresses: [10.77.0.60/30]
 users: [nobody, redis]
 `
 

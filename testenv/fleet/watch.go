@@ -28,38 +28,34 @@ type Watch struct {
 	stop  context.CancelFunc
 	group errgroup.Group
 
-	mu      sync.Mutex
-	hosts   map[string]*side
-	answers []Answer
-	faults  []string
+	address *AddressWatch
+
+	mu     sync.Mutex
+	hosts  map[string]*side
+	faults []string
 }
 
 // Watch begins to observe. The caller must Close it.
 func (f *Fleet) Watch(ctx context.Context) (*Watch, error) {
-	ctx, stop := context.WithCancel(ctx)
-	w := &Watch{stop: stop, hosts: map[string]*side{}}
-	asker, err := openAsker(f.Clients(), FloatingAddr())
+	address, err := f.WatchAddress(ctx, FloatingAddr())
 	if err != nil {
-		stop()
 		return nil, err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	w := &Watch{stop: stop, hosts: map[string]*side{}, address: address}
 	for _, g := range f.Hosts() {
 		w.hosts[g.Name()] = &side{}
 	}
 	for _, g := range f.Hosts() {
 		w.group.Go(func() error { w.follow(ctx, g); return nil })
 	}
-	w.group.Go(func() error {
-		defer asker.close()
-		return asker.run(ctx, w.answered)
-	})
 	return w, nil
 }
 
 // Close ends it, and returns an error if asking for the address did not work.
 func (w *Watch) Close() error {
 	w.stop()
-	return w.group.Wait()
+	return errors.Join(w.group.Wait(), w.address.Close())
 }
 
 // follow reads the samples of a host, and begins again whenever the host was away.
@@ -104,16 +100,6 @@ func (w *Watch) read(host string, out io.Reader) {
 	}
 }
 
-// answered takes who said that he has the address.
-func (w *Watch) answered(a Answer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answers = append(w.answers, a)
-	if text := twoAnswer(w.answers); text != "" {
-		w.faults = append(w.faults, text)
-	}
-}
-
 // Samples returns what was seen of a host from a time on.
 func (w *Watch) Samples(host string, from time.Time) []Sample {
 	w.mu.Lock()
@@ -147,18 +133,11 @@ func (w *Watch) Serving() []string {
 }
 
 // Answerer returns the hardware address that last answered for the floating address within two seconds, or "".
-func (w *Watch) Answerer() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.answers); n > 0 && time.Since(w.answers[n-1].At) < 2*time.Second {
-		return w.answers[n-1].MAC
-	}
-	return ""
-}
+func (w *Watch) Answerer() string { return w.address.Answerer() }
 
 // Faults returns each time that two sides were seen at once.
 func (w *Watch) Faults() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.faults)
+	return append(w.address.Faults(), w.faults...)
 }
