@@ -31,6 +31,8 @@ func TestScenarios(t *testing.T) {
 		run  func(*trial)
 	}{
 		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
+		{"a PostgreSQL moves and loses nothing", databaseMoves},
+		{"nginx moves with both of its addresses", webMoves},
 		{"a live Redis moves and loses nothing", moves},
 		{"a move on probation is taken back with what was written since", returned},
 		{"a target that does not become healthy aborts the move", unhealthy},
