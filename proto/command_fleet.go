@@ -46,6 +46,17 @@ type Pause struct {
 	Paused   bool   `msgpack:"pz"`
 }
 
+// PausedBy is whose word lifts limits.
+type PausedBy string
+
+// What limits are lifted by. Each is taken back by itself.
+const (
+	PausedFleet    PausedBy = "fleet"
+	PausedHost     PausedBy = "host"
+	PausedInstance PausedBy = "instance"
+	PausedThere    PausedBy = "agent" // said on the host itself, where no coordinator answered
+)
+
 // HostRegister states a host's facts, new or changed.
 type HostRegister struct {
 	Facts       HostFacts `msgpack:"f"`

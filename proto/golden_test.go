@@ -27,8 +27,9 @@ func messages() []any {
 		Window{}, Fold{}, Pressure{}, Samples{}, SamplesReply{},
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
-		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{},
-		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{}, MigrationRef{}, MigrationProgress{},
+		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, PermitRequest{},
+		PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{},
+		AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{},
 		// records
 		Fleet{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, InstanceType{}, Application{}, Event{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},

@@ -21,15 +21,16 @@ type HostFacts struct {
 	AgentVersion string          `msgpack:"ver" json:"agent_version"`
 	CPUModel     string          `msgpack:"cpu" json:"cpu_model"`
 	CPUs         int             `msgpack:"cpus" json:"cpus"`
-	Capacity     resource.Vector `msgpack:"cap" json:"capacity"`        // all the host has; Unlimited where it is not known
-	Allocatable  resource.Vector `msgpack:"alloc" json:"allocatable"`   // what may be promised
-	Controllers  []string        `msgpack:"ctl" json:"controllers"`     // cgroup v2 controllers that the agent may use, sorted
-	Missing      []Missing       `msgpack:"miss" json:"missing"`        // what is not there, and how to get it
-	Segment      string          `msgpack:"seg" json:"segment"`         // the L2 segment that its instances' addresses live on
-	Interface    string          `msgpack:"if" json:"interface"`        // where addresses are announced
-	SyncAddr     string          `msgpack:"sync" json:"sync_address"`   // host:port where the agent takes bulk data
-	DiskFree     int64           `msgpack:"disk" json:"disk_free"`      // bytes free for instances' data
-	Labels       []Label         `msgpack:"lbl" json:"labels,omitzero"` // sorted by key
+	Capacity     resource.Vector `msgpack:"cap" json:"capacity"`           // all the host has; Unlimited where it is not known
+	Allocatable  resource.Vector `msgpack:"alloc" json:"allocatable"`      // what may be promised
+	Controllers  []string        `msgpack:"ctl" json:"controllers"`        // cgroup v2 controllers that the agent may use, sorted
+	Missing      []Missing       `msgpack:"miss" json:"missing"`           // what is not there, and how to get it
+	Segment      string          `msgpack:"seg" json:"segment"`            // the L2 segment that its instances' addresses live on
+	Interface    string          `msgpack:"if" json:"interface"`           // where addresses are announced
+	SyncAddr     string          `msgpack:"sync" json:"sync_address"`      // host:port where the agent takes bulk data
+	DiskFree     int64           `msgpack:"disk" json:"disk_free"`         // bytes free for instances' data
+	Labels       []Label         `msgpack:"lbl" json:"labels,omitzero"`    // sorted by key
+	PausedAt     timeline.Time   `msgpack:"pza" json:"paused_at,omitzero"` // since when every limit is lifted by a word said on the host itself, by its clock; 0: none was
 }
 
 // Missing is a capability that a host lacks, and what enables it.

@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"time"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -33,6 +35,7 @@ const (
 	MethodForecast = "home.forecast"   // ForecastRequest → ForecastReply
 	MethodHistory  = "home.history"    // HistoryRequest → HistoryPage: a page of blocks
 	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
+	MethodAbove    = "home.above"      // AboveRequest → Above
 
 	// Served without a client certificate, for joining (gp-join/1).
 	MethodJoin = "join" // JoinRequest → JoinReply
@@ -176,6 +179,29 @@ type HistoryPage struct {
 type HistoryStored struct {
 	Stored int `msgpack:"s" json:"stored"`
 	Late   int `msgpack:"l" json:"late"`
+}
+
+// AboveMost is how far back demand can be compared with the schedule: windows are kept no longer.
+const AboveMost = 48 * time.Hour
+
+// AboveRequest asks the home of an instance's owner how often its demand was above its schedule.
+type AboveRequest struct {
+	Instance string        `msgpack:"i" json:"instance"`
+	Span     timeline.Span `msgpack:"sp" json:"span"`
+}
+
+// Above is how often an instance's demand was above its schedule, whether it was limited or not.
+type Above struct {
+	Span timeline.Span `msgpack:"sp" json:"span"` // from the first window that is known
+	Of   []AboveOf     `msgpack:"o" json:"of"`    // in the order of resources; those without a schedule are left out
+}
+
+// AboveOf is that of one resource, in windows of WindowLength.
+type AboveOf struct {
+	Resource resource.Kind `msgpack:"r" json:"resource"`
+	Windows  int           `msgpack:"n" json:"windows"` // of which both are known
+	Above    int           `msgpack:"a" json:"above"`   // of those, whose mean demand was above the schedule
+	Most     int64         `msgpack:"m" json:"most"`    // by how much at most, in the resource's unit
 }
 
 // MigrationRef names a migration.

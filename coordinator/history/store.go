@@ -27,7 +27,7 @@ const (
 
 // How long each is kept. Late windows are taken for as long as agents buffer them, old blocks for as long as they are kept.
 const (
-	rawRetention   = 48 * time.Hour
+	rawRetention   = proto.AboveMost
 	rawLateness    = 25 * time.Hour
 	blockRetention = 5 * 7 * 24 * time.Hour
 )

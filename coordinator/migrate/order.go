@@ -161,7 +161,7 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 	switch {
 	case o.kind == proto.OpStart:
 		op.Permit = timeline.Time(permitLength.Milliseconds())
-	case o.kind == proto.OpPrepareTarget && len(s.m.Plan.Profile) > 0:
+	case o.kind == proto.OpPrepareTarget && len(s.m.Plan.Profile) > 0 && s.i.Spec.Mode == proto.Enforce && len(s.view.PausedBy(s.i, o.host)) == 0:
 		op.Minimal = s.m.Plan.Profile[0].Allocation
 	}
 	return op, nil
