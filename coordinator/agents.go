@@ -37,6 +37,7 @@ func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	rpc.Handle(m, proto.MethodForecast, c.homes.Forecast)
 	rpc.Handle(m, proto.MethodHistory, c.serveHistory)
 	rpc.Handle(m, proto.MethodImport, c.serveImport)
+	rpc.Handle(m, proto.MethodAbove, c.serveAbove)
 	rpc.Handle(m, proto.MethodMoving, c.serveProgress)
 	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
 	m.AllowExpired(proto.MethodRenew)

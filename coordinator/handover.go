@@ -245,3 +245,26 @@ func (c *Coordinator) ExportHistory(ctx context.Context, instance string, span t
 	}
 	return means, maxima, nil
 }
+
+// serveAbove compares an instance's demand with its schedule in the windows that this coordinator keeps.
+func (c *Coordinator) serveAbove(ctx context.Context, _ wire.Peer, r proto.AboveRequest) (proto.Above, error) {
+	if r.Span.Empty() || r.Span.Length() > proto.AboveMost {
+		return proto.Above{}, wire.Errorf(wire.Invalid, "windows are kept for %s: ask for a part of that", proto.AboveMost)
+	}
+	return c.history.Above(ctx, r.Instance, r.Span)
+}
+
+// Above asks the home of an instance's owner how often its demand was above its schedule.
+func (c *Coordinator) Above(ctx context.Context, r proto.AboveRequest) (proto.Above, error) {
+	i, ok := c.tables.View().Instance(r.Instance)
+	if !ok {
+		return proto.Above{}, wire.Errorf(wire.NotFound, "there is no instance %s", r.Instance)
+	}
+	keepers, err := c.keepers(i.Owner)
+	if err != nil {
+		return proto.Above{}, err
+	}
+	return at(ctx, c, keepers[0], proto.MethodAbove, r, func(ctx context.Context) (proto.Above, error) {
+		return c.serveAbove(ctx, wire.Peer{}, r)
+	})
+}

@@ -47,6 +47,8 @@ type Config struct {
 	ImportHistory func(ctx context.Context, instance string, means, maxima forecast.History) (stored, late int, err error)
 	// ExportHistory returns the mean and the highest demand that the instance's home has.
 	ExportHistory func(ctx context.Context, instance string, span timeline.Span) (means, maxima forecast.History, err error)
+	// Above compares an instance's demand with its schedule in the windows that its home has.
+	Above func(context.Context, proto.AboveRequest) (proto.Above, error)
 	// Forget makes the instance's home learn its demand anew, after history was imported.
 	Forget func(instance string)
 	// MigrationProgress returns how far a migration is, in a form that JSON can say (a proto.MigrationProgress); nil when nothing is known.

@@ -111,6 +111,8 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"PUT /v1/instances/{name}": "operator", "POST /v1/instances/{name}/mode": "operator", "POST /v1/instances/{name}/release": "operator",
 		"POST /v1/instances/{name}/history": "operator", "POST /v1/migrations": "operator", "POST /v1/migrations/{id}/abort": "operator",
 		"POST /v1/migrations/{id}/return": "operator", "POST /v1/migrations/{id}/complete": "operator",
+		"POST /v1/pause": "operator", "POST /v1/resume": "operator", "POST /v1/hosts/{name}/pause": "operator", "POST /v1/hosts/{name}/resume": "operator",
+		"POST /v1/instances/{name}/pause": "operator", "POST /v1/instances/{name}/resume": "operator",
 
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
 	}

@@ -51,6 +51,7 @@ func getStatus(c *call) (any, error) {
 			out.Instances.Faulty++
 		}
 	}
+	out.Paused = c.pausedIn()
 	out.Migrations = []v1.MigrationStatus{}
 	for m := range c.view.ActiveMigrations() {
 		out.Migrations = append(out.Migrations, v1.StatusOf(m))
@@ -71,7 +72,7 @@ func listHosts(c *call) (any, error) {
 }
 
 func hostOf(view *state.View, h proto.Host, owns []string, now timeline.Time) v1.Host {
-	out := v1.Host{Host: h, Allocatable: h.Allocatable(), Owns: owns}
+	out := v1.Host{Host: h, Allocatable: h.Allocatable(), Owns: owns, PausedBy: view.PausedOn(h.Facts.Name)}
 	if owns == nil {
 		out.Owns = []string{}
 	}

@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
@@ -14,7 +15,11 @@ import (
 )
 
 func listInstances(c *call) (any, error) {
-	return items(slices.Collect(c.view.Instances())), nil
+	var out []v1.InstanceDetail
+	for i := range c.view.Instances() {
+		out = append(out, v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner)})
+	}
+	return items(out), nil
 }
 
 // instance returns the instance that the path names.
@@ -32,17 +37,28 @@ func (c *call) detail(name string) (any, error) {
 	if !ok {
 		return nil, missing("instance", name, "instance list")
 	}
-	out := v1.InstanceDetail{Instance: i}
+	out := v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner)}
 	if r, ok := c.view.Reservation(i.Reservation); ok {
 		out.Envelope = &r
+		if i.Spec.Mode == proto.Observe {
+			out.Short = c.shortOf(r)
+		}
 	}
 	return out, nil
+}
+
+// shortOf returns what lacks for a reservation that was taken as a fact to be admitted, nil where nothing does.
+func (c *call) shortOf(r proto.Reservation) (short *proto.Shortfall) {
+	r.Forced = false
+	_ = errors.As(c.view.Ledger().Fits(ledger.Change{Revise: []proto.Reservation{r}}), &short) // no other refusal is about capacity
+	return short
 }
 
 func getInstance(c *call) (any, error) { return c.detail(c.r.PathValue("name")) }
 
 // applyInstance adopts an instance, or changes a known one. What a new one is promised comes from its forecast; a known
-// one's envelope is the replanning loop's, unless class or application change what it is sized by.
+// one's envelope is the replanning loop's, unless class or application change what it is sized by. Where the host is too full for
+// what enforcing it would take, an instance is observed instead: the answer says what is lacking.
 func applyInstance(c *call) (any, error) {
 	var spec proto.InstanceSpec
 	if err := c.read(&spec); err != nil {
@@ -86,10 +102,22 @@ func applyInstance(c *call) (any, error) {
 		allocation, _ := sizing.Allocation(demand)
 		body.Envelope, body.Floor = sizing.Envelope(allocation, demand), sizing.Floor
 	}
-	if _, err := c.propose(body); err != nil {
+	_, err := c.propose(body)
+	if spec.Mode == proto.Enforce && (!exists || known.Spec.Mode == proto.Observe) && lacking(err) {
+		// What runs on the host runs there already: it is a fact, that can be measured and reserved, if not limited.
+		body.Spec.Mode = proto.Observe
+		_, err = c.proposeAs(c.id+"/observe", body)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.detail(spec.Name)
+}
+
+// lacking reports whether a command was refused for want of capacity.
+func lacking(err error) bool {
+	var refusal *proto.Refusal
+	return errors.As(err, &refusal) && refusal.Result.Shortfall != nil
 }
 
 func (c *call) gridStep() time.Duration {
@@ -142,13 +170,36 @@ func releaseInstance(c *call) (any, error) {
 	return v1.InstanceDetail{Instance: i}, nil
 }
 
-// getSchedule returns what the document says for an instance now, and what the kernel holds.
+// aboveSpan is how far back demand is compared with the schedule unless the query says otherwise.
+const aboveSpan = 24 * time.Hour
+
+// getSchedule returns what the document says for an instance now, what the kernel holds, and how often the instance asked for more than
+// it was scheduled: in mode observe, what it would have been limited to.
 func getSchedule(c *call) (any, error) {
 	i, err := c.instance()
 	if err != nil {
 		return nil, err
 	}
-	return c.readBack(c.ctx, i)
+	q := query{c: c}
+	over := time.Duration(q.number("over_ms", 0, proto.AboveMost.Milliseconds())) * time.Millisecond
+	if q.err != nil {
+		return nil, q.err
+	}
+	if over == 0 {
+		over = aboveSpan
+	}
+	held, err := c.readBack(c.ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	out := v1.Schedule{ReadBack: held, Mode: i.Spec.Mode, PausedBy: c.view.PausedBy(i, i.Owner)}
+	above, err := c.cfg.Above(c.ctx, proto.AboveRequest{Instance: i.Name(), Span: timeline.Span{Start: c.now.Add(-over), End: c.now}})
+	if err == nil {
+		out.Above = &above
+	} else {
+		c.cfg.Log.Debug("demand can't be compared with the schedule", "instance", i.Name(), "error", err)
+	}
+	return out, nil
 }
 
 func (c *call) readBack(ctx context.Context, i proto.Instance) (proto.ReadBack, error) {

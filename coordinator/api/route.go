@@ -179,8 +179,11 @@ func (c *call) identify() error {
 
 // propose commits a command in the name of who asks. The error is a *proto.Refusal when the answer is no. The view is
 // then the one after it.
-func (c *call) propose(body proto.Body) (proto.Result, error) {
-	r, err := c.cfg.Propose(c.ctx, c.id, c.who.Actor(), body)
+func (c *call) propose(body proto.Body) (proto.Result, error) { return c.proposeAs(c.id, body) }
+
+// proposeAs is propose for a request that may come to a second command, which has an identifier of its own.
+func (c *call) proposeAs(id string, body proto.Body) (proto.Result, error) {
+	r, err := c.cfg.Propose(c.ctx, id, c.who.Actor(), body)
 	if err != nil {
 		return r, err
 	}

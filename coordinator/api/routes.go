@@ -16,6 +16,13 @@ func (s *Server) routes() []route {
 	out := []route{
 		{pattern: "GET /v1/status", role: viewer, answer: getStatus},
 
+		{pattern: "POST /v1/pause", role: operator, changes: true, answer: pauseFleet},
+		{pattern: "POST /v1/resume", role: operator, changes: true, answer: resumeFleet},
+		{pattern: "POST /v1/hosts/{name}/pause", role: operator, changes: true, answer: pauseHost},
+		{pattern: "POST /v1/hosts/{name}/resume", role: operator, changes: true, answer: resumeHost},
+		{pattern: "POST /v1/instances/{name}/pause", role: operator, changes: true, answer: pauseInstance},
+		{pattern: "POST /v1/instances/{name}/resume", role: operator, changes: true, answer: resumeInstance},
+
 		{pattern: "GET /v1/hosts", role: viewer, answer: listHosts},
 		{pattern: "GET /v1/hosts/{name}", role: viewer, answer: getHost},
 		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations},

@@ -121,10 +121,13 @@ func (f *Fleet) configure() {
 		CallAgent: func(_ context.Context, host, _ string, _ []byte) ([]byte, error) {
 			return nil, wire.Errorf(wire.Unavailable, "the agent of %s is out of reach", host)
 		},
-		DataBytes:         func(context.Context, string) (int64, error) { return 60 << 20, nil },
-		ImportHistory:     f.importHistory,
-		ExportHistory:     f.exportHistory,
-		Forget:            f.forget,
+		DataBytes:     func(context.Context, string) (int64, error) { return 60 << 20, nil },
+		ImportHistory: f.importHistory,
+		ExportHistory: f.exportHistory,
+		Forget:        f.forget,
+		Above: func(_ context.Context, r proto.AboveRequest) (proto.Above, error) {
+			return proto.Above{}, wire.Errorf(wire.Unavailable, "the home of %s is out of reach", r.Instance)
+		},
 		MigrationProgress: func(context.Context, string) any { return nil },
 		Servers: func() ([]consensus.Server, error) {
 			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil

@@ -45,6 +45,7 @@ type Status struct {
 	Coordinators []Coordinator     `json:"coordinators"`
 	Hosts        int               `json:"hosts"`
 	Instances    InstanceCounts    `json:"instances"`
+	Paused       Paused            `json:"paused"`
 	Migrations   []MigrationStatus `json:"migrations"` // active ones
 	Short        []proto.Shortfall `json:"short"`      // hosts that have promised more than they have, first step of each
 }
@@ -67,10 +68,11 @@ type InstanceCounts struct {
 // Host is a host with what of it is promised.
 type Host struct {
 	proto.Host
-	Allocatable resource.Vector `json:"allocatable"` // now, by an operator's word where he gave one
-	Needed      resource.Vector `json:"needed"`      // by everything on it in the step that is now
-	Limit       resource.Vector `json:"limit"`       // what may be promised in that step
-	Owns        []string        `json:"owns"`        // instances, sorted
+	Allocatable resource.Vector  `json:"allocatable"`         // now, by an operator's word where he gave one
+	Needed      resource.Vector  `json:"needed"`              // by everything on it in the step that is now
+	Limit       resource.Vector  `json:"limit"`               // what may be promised in that step
+	Owns        []string         `json:"owns"`                // instances, sorted
+	PausedBy    []proto.PausedBy `json:"paused_by,omitempty"` // what lifts every limit on it
 }
 
 // HostDetail is a host with its reservations and its steps.
@@ -90,7 +92,17 @@ type HostStep struct {
 // InstanceDetail is an instance with its reservation where it lives.
 type InstanceDetail struct {
 	proto.Instance
-	Envelope *proto.Reservation `json:"envelope,omitempty"`
+	PausedBy []proto.PausedBy   `json:"paused_by,omitempty"` // what lifts its limits, on the host that owns it
+	Envelope *proto.Reservation `json:"envelope,omitempty"`  // not in lists
+	Short    *proto.Shortfall   `json:"short,omitempty"`     // not in lists: where its host lacks what enforcing it would take; left out where nothing is lacking, and in mode enforce
+}
+
+// Schedule is what an instance is granted now, what its host's kernel holds, and what it asks for.
+type Schedule struct {
+	proto.ReadBack
+	Mode     proto.Mode       `json:"mode"`
+	PausedBy []proto.PausedBy `json:"paused_by,omitempty"` // what lifts its limits
+	Above    *proto.Above     `json:"above,omitempty"`     // how often it asked for more than was scheduled; left out where its home can't say
 }
 
 // ModeRequest changes whether an instance's limits are set.

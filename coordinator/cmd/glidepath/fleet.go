@@ -26,9 +26,7 @@ func statusCommand(a *app) *cobra.Command {
 
 func (a *app) printStatus(s v1.Status) error {
 	a.say("Fleet %s, incarnation %d, grid step %s", s.Fleet.ID, s.Fleet.Incarnation, took(s.Fleet.GridStep))
-	if s.Fleet.Paused {
-		a.say("PAUSED: no limit is set anywhere")
-	}
+	a.printPaused(s)
 	if s.Leader == "" {
 		a.say("NO LEADER: nothing can be changed until one is elected")
 	}
@@ -97,8 +95,8 @@ func hostState(h v1.Host) string {
 	if h.Cordoned {
 		words = append(words, "cordoned")
 	}
-	if h.Paused {
-		words = append(words, "paused")
+	if len(h.PausedBy) > 0 {
+		words = append(words, pausedWords(h.PausedBy))
 	}
 	if h.Debt > 0 {
 		words = append(words, "owes "+size(h.Debt))
@@ -123,6 +121,9 @@ func (a *app) printHost(h v1.HostDetail) error {
 	t.row("instances", strings.Join(h.Owns, " "))
 	if err := t.flush(); err != nil {
 		return err
+	}
+	for _, by := range h.PausedBy {
+		a.say("no limit is set there: %s", pausedBy(by, "", f.Name))
 	}
 	for _, m := range f.Missing {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))

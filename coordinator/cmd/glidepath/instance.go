@@ -13,7 +13,6 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
-	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -36,7 +35,7 @@ func instanceCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the instances", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd.Context(), a, "GET", path("instances"), nil, func(l v1.List[proto.Instance]) error {
+			return show(cmd.Context(), a, "GET", path("instances"), nil, func(l v1.List[v1.InstanceDetail]) error {
 				t := newTable(a.stdout, "INSTANCE", "HOST", "STATE", "MODE", "TYPE", "CLASS", "ADDRESS", "MIGRATION")
 				for _, i := range l.Items {
 					t.row(i.Name(), i.Owner, instanceState(i), i.Spec.Mode, i.Spec.Type, i.Spec.Class, strings.Join(i.Spec.FloatingAddresses(), " "), i.Migration)
@@ -66,24 +65,28 @@ func instanceCommand(a *app) *cobra.Command {
 		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
 }
 
-func instanceState(i proto.Instance) string {
-	switch {
-	case i.Fault != nil:
-		return string(i.State) + " (fault)"
-	case i.Paused:
-		return string(i.State) + " (paused)"
+func instanceState(i v1.InstanceDetail) string {
+	text := string(i.State)
+	if i.Fault != nil {
+		text += " (fault)"
 	}
-	return string(i.State)
+	if len(i.PausedBy) > 0 {
+		text += ", " + pausedWords(i.PausedBy)
+	}
+	return text
 }
 
 func (a *app) printInstance(i v1.InstanceDetail) error {
 	s := i.Spec
-	a.say("Instance %s on %s: %s", i.Name(), i.Owner, instanceState(i.Instance))
+	a.say("Instance %s on %s: %s", i.Name(), i.Owner, instanceState(i))
 	if i.Fault != nil {
 		a.say("fault: %s", oneLine(i.Fault.Error()))
 	}
+	for _, by := range i.PausedBy {
+		a.say("no limit of it is set: %s", pausedBy(by, i.Name(), i.Owner))
+	}
 	t := newTable(a.stdout)
-	t.row("mode", s.Mode)
+	t.row("mode", modeWords(i))
 	t.row("type", s.Type)
 	t.row("class", s.Class)
 	t.row("application", s.Application)
@@ -110,6 +113,17 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	return t.flush()
 }
 
+// modeWords says what an instance's mode means for it, and where enforcing it would be refused.
+func modeWords(i v1.InstanceDetail) string {
+	switch {
+	case i.Spec.Mode != proto.Observe:
+		return string(i.Spec.Mode)
+	case i.Short != nil:
+		return "observe: measured, never limited; enforcing it would be refused: " + i.Short.Error()
+	}
+	return "observe: measured, never limited; glidepath schedule show " + i.Name() + " has what it would be granted"
+}
+
 func health(h proto.HealthSpec) string {
 	switch {
 	case h.TCP != 0:
@@ -134,7 +148,8 @@ func applyInstanceCommand(a *app) *cobra.Command {
 	apply := &cobra.Command{
 		Use: "apply -f FILE", Short: "Adopt instances, or change known ones", Args: none,
 		Long: `Adopt instances, or change what can change of known ones where they are: health, class, application, mode and labels.
-Adoption begins in mode observe unless the file says enforce: an instance is measured, and never limited, until then.
+Adoption begins in mode observe unless the file says enforce: an instance is measured, and never limited, until then. Where
+the host is too full for what enforcing would take, the instance is observed all the same, and the command says what is lacking.
 Without --no-wait the command returns when the host's agent has taken the instance over.`,
 		Example: `  name: cache-1
   driver: service
@@ -159,7 +174,8 @@ Without --no-wait the command returns when the host's agent has taken the instan
 			if s.Name == "" {
 				return fmt.Errorf("an instance in the file has no name")
 			}
-			if _, err := ask[v1.InstanceDetail](cmd.Context(), a, "PUT", path("instances", s.Name), s); err != nil {
+			adopted, err := ask[v1.InstanceDetail](cmd.Context(), a, "PUT", path("instances", s.Name), s)
+			if err != nil {
 				return err
 			}
 			if !noWait {
@@ -167,10 +183,13 @@ Without --no-wait the command returns when the host's agent has taken the instan
 					return err
 				}
 			}
-			err := show(cmd.Context(), a, "GET", path("instances", s.Name), nil, func(i v1.InstanceDetail) error {
-				a.say("Instance %s on %s: %s, mode %s", i.Name(), i.Owner, instanceState(i.Instance), i.Spec.Mode)
+			err = show(cmd.Context(), a, "GET", path("instances", s.Name), nil, func(i v1.InstanceDetail) error {
+				a.say("Instance %s on %s: %s, mode %s", i.Name(), i.Owner, instanceState(i), i.Spec.Mode)
 				return nil
 			})
+			if err == nil && adopted.Spec.Mode == proto.Observe && s.Mode == proto.Enforce {
+				a.sayObserved(adopted)
+			}
 			if err != nil {
 				return err
 			}
@@ -178,6 +197,16 @@ Without --no-wait the command returns when the host's agent has taken the instan
 		return nil
 	}
 	return apply
+}
+
+// sayObserved says why an instance is observed that was to be enforced, and what to do; also beside JSON.
+func (a *app) sayObserved(i v1.InstanceDetail) {
+	why := "its host was too full"
+	if i.Short != nil {
+		why = i.Short.Error()
+	}
+	fmt.Fprintf(a.stderr, "glidepath: instance %s is observed, not enforced: %s\nMake room on %s (move an instance away: glidepath migrate), or take a smaller type; then: glidepath instance enforce %s\n",
+		i.Name(), oneLine(why), i.Owner, i.Name())
 }
 
 // waitAdopted returns when an instance is not being adopted any more, or adoption was refused.
@@ -244,35 +273,4 @@ func releaseCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")
 	cmd.Flags().DurationVar(&timeout, "timeout", waitFor, "how long to wait for the agent")
 	return cmd
-}
-
-func scheduleCommand(a *app) *cobra.Command {
-	one := &cobra.Command{
-		Use: "show INSTANCE", Short: "Show what an instance is granted now, and what its host's kernel holds", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd.Context(), a, "GET", path("instances", args[0], "schedule"), nil, a.printSchedule)
-		},
-	}
-	return group("schedule", "Schedules: what hosts follow", one)
-}
-
-func (a *app) printSchedule(r proto.ReadBack) error {
-	a.say("Instance %s by document %d.%d at %s", r.Instance, r.Document.Incarnation, r.Document.Revision, stamp(timeline.Of(time.Now())))
-	t := newTable(a.stdout, "RESOURCE", "SCHEDULED", "GRANTED", "KERNEL HOLDS", "")
-	for _, k := range resource.All() {
-		note := " "
-		if r.Held[k] != r.Granted[k] {
-			note = "differs"
-		}
-		t.row(k, amount(r.Scheduled, k), amount(r.Granted, k), amount(r.Held, k), note)
-	}
-	if err := t.flush(); err != nil || len(r.Files) == 0 {
-		return err
-	}
-	a.say("")
-	t = newTable(a.stdout, "LIMIT", "VALUE")
-	for _, f := range r.Files {
-		t.row(f.Name, f.Value)
-	}
-	return t.flush()
 }

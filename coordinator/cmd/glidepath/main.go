@@ -156,6 +156,7 @@ API answers.`,
 		typeCommand(a), appCommand(a), eventCommand(a),
 		instanceCommand(a), historyCommand(a), forecastCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),
+		pauseCommand(a), resumeCommand(a),
 		tokenCommand(a), versionCommand(a), manCommand(root),
 	)
 	return root

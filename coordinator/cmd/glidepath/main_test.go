@@ -45,7 +45,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			f := apitest.New(t)
 			f.Config.Forecast = demand
-			f.Config.CallAgent = readBack
+			f.Config.CallAgent = readBack(f)
+			f.Config.Above = above
 			watched := make(chan struct{})
 			var once sync.Once
 			env.Values[watchedKey{}] = watched
@@ -250,18 +251,33 @@ func demand(_ context.Context, r proto.ForecastRequest) (proto.ForecastReply, er
 	}, nil
 }
 
-// readBack answers for the agents.
-func readBack(_ context.Context, _, _ string, body []byte) ([]byte, error) {
-	var ref proto.InstanceRef
-	if err := proto.Unmarshal(body, &ref); err != nil {
-		return nil, err
+// readBack answers for the agents, which lift what is paused or only observed; the one of stubborn-1 does not.
+func readBack(f *apitest.Fleet) func(context.Context, string, string, []byte) ([]byte, error) {
+	return func(_ context.Context, host, _ string, body []byte) ([]byte, error) {
+		var ref proto.InstanceRef
+		if err := proto.Unmarshal(body, &ref); err != nil {
+			return nil, err
+		}
+		scheduled := resource.Vector{resource.CPU: 250, resource.Memory: 128 << 20}
+		granted, held := scheduled, scheduled
+		held[resource.Memory] = 127 << 20
+		files := []proto.LimitFile{{Name: "cpu.max", Value: "25000 100000"}, {Name: "memory.high", Value: "133169152"}}
+		view := f.View()
+		i, _ := view.Instance(ref.Instance)
+		if free := i.Spec.Mode == proto.Observe || len(view.PausedBy(i, host)) > 0; free && ref.Instance != "stubborn-1" {
+			granted, held = resource.Uniform(resource.Unlimited), resource.Uniform(resource.Unlimited)
+			files = []proto.LimitFile{{Name: "cpu.max", Value: "max 100000"}, {Name: "memory.high", Value: "max"}}
+		}
+		return proto.Marshal(proto.ReadBack{
+			Instance: ref.Instance, Document: proto.DocumentVersion{Incarnation: 1, Revision: 7}, Scheduled: scheduled, Granted: granted, Held: held,
+			Measured: true, Demand: resource.Vector{resource.CPU: 280, resource.Memory: 60 << 20}, Throttled: 300, Files: files,
+		})
 	}
-	granted := resource.Vector{resource.CPU: 250, resource.Memory: 128 << 20}
-	held := granted
-	held[resource.Memory] = 127 << 20
-	return proto.Marshal(proto.ReadBack{
-		Instance: ref.Instance, Document: proto.DocumentVersion{Incarnation: 1, Revision: 7}, Scheduled: granted, Granted: granted, Held: held,
-		Measured: true, Demand: resource.Vector{resource.CPU: 180, resource.Memory: 60 << 20}, Throttled: 300,
-		Files: []proto.LimitFile{{Name: "cpu.max", Value: "25000 100000"}, {Name: "memory.high", Value: "133169152"}},
-	})
+}
+
+// above says of every instance that it asked for more CPU than scheduled in a part of the time.
+func above(_ context.Context, r proto.AboveRequest) (proto.Above, error) {
+	return proto.Above{Span: r.Span, Of: []proto.AboveOf{
+		{Resource: resource.CPU, Windows: 8640, Above: 432, Most: 90}, {Resource: resource.Memory, Windows: 8640},
+	}}, nil
 }
