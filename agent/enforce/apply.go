@@ -226,6 +226,18 @@ func (e *Enforcer) rank(t *target) (note string, err error) {
 	return protect(t.cg, t.cg.parent(), limit.ProtectedShare(t.Class), amount)
 }
 
+// liftNet takes the limits of a unit's traffic off, which systemd knows nothing of.
+func (e *Enforcer) liftNet(ctx context.Context, t *target) error {
+	var failed error
+	for _, k := range []resource.Kind{resource.NetTx, resource.NetRx} {
+		if _, _, err := e.write(ctx, t, k, resource.Unlimited); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("lift %s of %s: %w", k, t.Instance, err))
+		}
+	}
+	clear(t.wanted)
+	return failed
+}
+
 // lift takes all limits off the target, each as far as it can be, also where another fails.
 func (e *Enforcer) lift(ctx context.Context, t *target) error {
 	var failed error

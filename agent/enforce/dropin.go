@@ -20,6 +20,9 @@ const (
 	netDropInName = "50-glidepath-net.conf"
 )
 
+// limitedBy begins a line that a drop-in has if, and only if, the unit is limited.
+const limitedBy = "CPUWeight="
+
 const dropInHead = "# Written by glidepath-agent, which rewrites and removes it. Put changes of your own into another drop-in.\n"
 
 // dropIn returns the drop-in of an adopted unit: the question whether it may run here, accounting, and where it is limited the
@@ -35,7 +38,7 @@ func dropIn(t Target, disks []Disk, agentUnit, mayRun string) string {
 	if !t.Limited {
 		return b.String()
 	}
-	fmt.Fprintf(&b, "CPUWeight=%d\n", limit.CPUWeight(t.Class))
+	fmt.Fprintf(&b, limitedBy+"%d\n", limit.CPUWeight(t.Class))
 	settable := func(k resource.Kind) (int64, bool) {
 		n := limit.Settable(k, t.Envelope[k], t.Envelope[k])
 		return n, n < resource.Unlimited
@@ -113,6 +116,15 @@ func (e *Enforcer) removeDropIn(unitDir, unit, name string) error {
 		return os.Remove(dir)
 	}
 	return nil
+}
+
+// DropInLimits reports whether a unit's drop-in limits it, in systemd's words; a unit without one is not limited by us.
+func (c Config) DropInLimits(unit string) (bool, error) {
+	text, err := durable.ReadFile(durable.OS{}, filepath.Join(c.UnitDir, unit+".d", dropInName), maxDropIn)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return strings.Contains(string(text), "\n"+limitedBy), err
 }
 
 // inPlace reports whether the drop-ins of a target are still there.

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/glidepath/glidepath/agent/enforce/netlimit"
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -180,6 +181,9 @@ func (e *Enforcer) attach(ctx context.Context, t *target, done *Attached) (err e
 		e.unread = e.unread || t.Unit != "" && t.pacer.Replaced()
 	}
 	if t.Unit != "" {
+		if err := e.letGo(ctx, t); err != nil {
+			return err
+		}
 		if err := e.writeDropIns(t); err != nil {
 			return err
 		}
@@ -216,6 +220,26 @@ func (e *Enforcer) reload(ctx context.Context) error {
 	return nil
 }
 
+// letGo lifts what a unit's drop-in limits that is not to limit any more. It does so before systemd reads the new one, which then sets
+// again what the unit's own configuration limits: that is not ours to lift.
+func (e *Enforcer) letGo(ctx context.Context, t *target) error {
+	if t.Limited {
+		return nil
+	}
+	limits, err := e.cfg.DropInLimits(t.Unit)
+	if err != nil || !limits {
+		return err
+	}
+	err = e.locate(ctx, t)
+	if errors.Is(err, ErrNotRunning) || errors.Is(err, systemd.ErrNoUnit) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.lift(ctx, t)
+}
+
 // settle brings the kernel's limits in line with what t says, right after it or its drop-in changed. The caller holds t.mu.
 func (e *Enforcer) settle(ctx context.Context, t *target) (notes []string, err error) {
 	if err := e.locate(ctx, t); err != nil {
@@ -227,7 +251,10 @@ func (e *Enforcer) settle(ctx context.Context, t *target) (notes []string, err e
 		}
 	}
 	if !t.Limited {
-		return nil, e.lift(ctx, t)
+		if t.Unit == "" {
+			return nil, e.lift(ctx, t)
+		}
+		return nil, e.liftNet(ctx, t) // the rest was let go before systemd was told
 	}
 	note, err := e.rank(t)
 	if note != "" {

@@ -23,6 +23,7 @@ type fakeHost struct {
 	cfg       Config
 	reloading error // what a reload comes to
 	reloads   int
+	reloaded  func()
 	units     map[string]string // their cgroups
 	pacers    map[string]*fakePacer
 	paced     map[string]bool
@@ -114,7 +115,13 @@ func (h *fakeHost) ControlGroup(_ context.Context, unit string) (string, error) 
 	return group, nil
 }
 
-func (h *fakeHost) Reload(context.Context) error { h.reloads++; return h.reloading }
+func (h *fakeHost) Reload(context.Context) error {
+	h.reloads++
+	if h.reloaded != nil {
+		h.reloaded()
+	}
+	return h.reloading
+}
 
 func (h *fakeHost) open(instance string) (pacer, error) {
 	p := h.pacers[instance]
