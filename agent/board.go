@@ -26,6 +26,7 @@ type shown struct {
 	instance, driver                   string
 	mode                               proto.Mode
 	scheduled, granted, held, demanded resource.Vector
+	free                               bool          // no limit of ours is on it
 	measured                           bool          // in the last round that took samples
 	throttled                          time.Duration // in this life of the agent
 	lately                             lately
@@ -66,6 +67,7 @@ func (l *loop) publish(document proto.Document, d pilot.Decision, measured bool)
 		at.instance, at.driver, at.mode = s.instance, s.driver, s.mode
 		at.scheduled, at.granted = s.scheduled, s.granted
 		at.held, at.demanded, at.debt = s.heldOrUnlimited(), s.demand, s.held.Debt
+		at.free = s.attached && !s.target.Limited
 		if measured {
 			at.measured = s.measured
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/glidepath/glidepath/agent/collect"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -20,12 +21,13 @@ type host struct {
 	config  Config
 	missing []proto.Missing       // what limits lack, as found at the start
 	records func() []fence.Record // whose addresses are not the host's own
+	paused  func() timeline.Time  // since when limits are lifted by a word said here; 0: they are not
 	last    atomic.Pointer[proto.HostFacts]
 }
 
 // newHost finds the host's facts out for the first time.
-func newHost(ctx context.Context, cfg Config, name, version, cgroups string, records func() []fence.Record) (*host, error) {
-	h := &host{config: cfg, records: records, facts: collect.FactsConfig{
+func newHost(ctx context.Context, cfg Config, name, version, cgroups string, records func() []fence.Record, paused func() timeline.Time) (*host, error) {
+	h := &host{config: cfg, records: records, paused: paused, facts: collect.FactsConfig{
 		Name: name, AgentVersion: version, Cgroups: cgroups, DataPath: cfg.DataDir,
 		Interface: cfg.Interface, Segment: cfg.Segment, Capacity: cfg.Capacity.Vector(), Reserve: cfg.Reserve.Vector(),
 	}}
@@ -47,6 +49,7 @@ func (h *host) look(ctx context.Context) (proto.HostFacts, error) {
 	if f.SyncAddr, err = h.syncAddr(f.Interface); err != nil {
 		return f, err
 	}
+	f.PausedAt = h.paused()
 	h.last.Store(&f)
 	return f, nil
 }

@@ -23,7 +23,7 @@ import (
 func Lift(ctx context.Context, cfg Config) (done []string, err error) {
 	lock, err := durable.LockDir(cfg.DataDir)
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, refuse("the agent is running and would limit them again: stop it first with systemctl stop glidepath-agent, or use glidepath pause (%v)", err)
+		return nil, refuse("the agent is running and would limit them again: stop it first with systemctl stop glidepath-agent, or use glidepath-agent pause (%v)", err)
 	}
 	if err != nil {
 		return nil, err

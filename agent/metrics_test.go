@@ -32,6 +32,7 @@ func measured(t *testing.T, perInstance bool) *metrics {
 		m.connected, m.waiting, m.dropped = func() bool { return true }, func() int { return 3 }, func() int64 { return 2 }
 		m.ahead = func() (time.Duration, bool) { return 250 * time.Millisecond, true }
 		m.now = func() timeline.Time { return 1_900_000_090_000 }
+		m.paused = func() (document, here bool) { return false, true }
 		b.states["cache-1"] = proto.FenceOwner
 		b.doc = stepping(500, 900, time.Hour)
 		b.doc.IssuedAt = 1_900_000_000_000
@@ -87,6 +88,10 @@ glidepath_agent_instance_cpu_allocation_cores{name="cache-1"} 0.5
 # HELP glidepath_agent_instances Instances that are steered on this host, by driver and mode.
 # TYPE glidepath_agent_instances gauge
 glidepath_agent_instances{driver="service",mode="enforce"} 1
+# HELP glidepath_agent_paused 1 while every limit on this host is lifted, else 0: by the document that is followed, or by a word that was said on the host.
+# TYPE glidepath_agent_paused gauge
+glidepath_agent_paused{by="document"} 0
+glidepath_agent_paused{by="host"} 1
 # HELP glidepath_agent_windows_buffered About how many windows of samples no coordinator has taken yet.
 # TYPE glidepath_agent_windows_buffered gauge
 glidepath_agent_windows_buffered 3

@@ -24,8 +24,9 @@ type reader struct {
 	dropped     func() int64
 	ahead       func() (time.Duration, bool)
 	now         func() timeline.Time
+	paused      func() (document, here bool)
 
-	all struct{ build, connected, revision, age, waiting, dropped, ahead, instances, debt *prometheus.Desc }
+	all struct{ build, connected, revision, age, waiting, dropped, ahead, instances, debt, paused *prometheus.Desc }
 	one struct {
 		granted, demand map[resource.Kind]*prometheus.Desc
 		throttled, debt *prometheus.Desc
@@ -46,6 +47,7 @@ func newReader(version string, perInstance bool, b *board) reader {
 	r.all.ahead = desc("clock_ahead_seconds", "By how much the coordinators' clock is ahead of this host's.")
 	r.all.instances = desc("instances", "Instances that are steered on this host, by driver and mode.", "driver", "mode")
 	r.all.debt = desc("memory_debt_bytes", "Memory of all instances above their limits that could not be taken back.")
+	r.all.paused = desc("paused", "1 while every limit on this host is lifted, else 0: by the document that is followed, or by a word that was said on the host.", "by")
 	r.one.granted = map[resource.Kind]*prometheus.Desc{
 		resource.CPU:    desc("instance_cpu_allocation_cores", "What an instance is granted now; absent where it is not limited.", "name"),
 		resource.Memory: desc("instance_memory_allocation_bytes", "What an instance is granted now; absent where it is not limited.", "name"),
@@ -84,6 +86,15 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 	counter(r.all.dropped, float64(r.dropped()))
 	ahead, _ := r.ahead()
 	gauge(r.all.ahead, ahead.Seconds())
+
+	document, here := r.paused()
+	for by, is := range map[string]bool{"document": document, "host": here} {
+		value := 0.0
+		if is {
+			value = 1
+		}
+		gauge(r.all.paused, value, by)
+	}
 
 	_, instances := r.board.all()
 	type kind struct {

@@ -90,9 +90,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	clock := newClock()
 	closers.add(func() error { return buffer.Flush(clock.now()) })
 
+	said, err := newSaidHere(cfg, log.With("component", "pause"))
+	if err != nil {
+		return err
+	}
+
 	// The host, and what sets things on it. Closing the enforcer and the bus changes no limit.
 	limits := enforce.Default()
-	here, err := newHost(ctx, cfg, name, version, limits.CgroupRoot, fences.List)
+	here, err := newHost(ctx, cfg, name, version, limits.CgroupRoot, fences.List, said.since)
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	driver := service.New(service.Config{
 		Host: name, DataDir: cfg.path(driverDir), KeepDir: cfg.keepDir(), Root: "/", CgroupRoot: limits.CgroupRoot, Interface: iface,
 		Guard: ownCommand(self, "guard", cfg), MayRun: asks(asked),
-		Files: durable.OS{}, Fence: fences, Allow: allowed, Systemd: service.Host{Bus: bus}, Limits: enforcer,
+		Files: durable.OS{}, Fence: fences, Allow: allowed, Systemd: service.Host{Bus: bus}, Limits: unlessPaused{enforcer, said.paused},
 		Addresses: address.New(iface, cfg.RunDir), Permits: permits{client}, Log: log.With("component", "service"),
 	})
 
@@ -223,10 +228,19 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	renewer := &pki.Renewer{Credentials: creds, Renew: renewal(link, creds, dial, cfg.knownCoordinators), Save: identity.SaveCert, Log: log.With("component", "pki")}
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
-		now: clock.now, document: documents.Current, changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
+		now: clock.now, document: said.followed(documents.Current), changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
 		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
+
+	said.changed = func() {
+		poke()
+		link.Restate() // so that operators see it
+	}
+	metrics.paused = func() (document, here bool) {
+		d, _ := documents.Current()
+		return d.Paused, said.paused()
+	}
 
 	// Ports, before anybody is told that the agent is ready.
 	var ports net.ListenConfig
@@ -272,6 +286,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	// All loops end with ctx, in any order: none of them undoes anything at its end. What they use is closed after the last.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return loop.run(ctx) })
+	group.Go(func() error { return said.run(ctx) })
 	group.Go(func() error { return driver.Run(ctx) })
 	group.Go(func() error { return link.Run(ctx) })
 	group.Go(func() error { return direct.run(ctx) })

@@ -68,6 +68,6 @@ func (s services) readBackOf(ctx context.Context, _ wire.Peer, ref proto.Instanc
 	return proto.ReadBack{
 		Instance: ref.Instance, Document: version, Files: held.Files, Held: held.Limits,
 		Scheduled: shown.scheduled, Granted: shown.granted,
-		Measured: shown.measured, Demand: shown.demanded, Throttled: shown.lately.sum().Milliseconds(),
+		Measured: shown.measured, Demand: shown.demanded, Throttled: shown.lately.sum().Milliseconds(), Free: shown.free,
 	}, nil
 }

@@ -29,7 +29,8 @@ type Status struct {
 	Coordinators []string              `json:"coordinators"`
 	Document     proto.DocumentVersion `json:"document"`
 	IssuedAt     timeline.Time         `json:"document_issued_at,omitzero"`
-	Paused       bool                  `json:"paused,omitzero"`
+	Paused       bool                  `json:"paused,omitzero"`         // by the document
+	PausedHere   timeline.Time         `json:"paused_here_at,omitzero"` // by glidepath-agent pause; 0: not
 	Instances    []InstanceStatus      `json:"instances"`
 }
 
@@ -44,7 +45,7 @@ type InstanceStatus struct {
 	MayRun      bool              `json:"may_run"`
 	Why         string            `json:"why,omitzero"` // it may not
 	Active      string            `json:"active"`       // systemd's word
-	Limited     bool              `json:"limited"`      // by the document
+	Limited     bool              `json:"limited"`      // by the document, and what was said here
 	Limits      []proto.LimitFile `json:"limits"`       // what the kernel holds now
 }
 
@@ -66,6 +67,9 @@ func ReadStatus(ctx context.Context, cfg Config) (Status, error) {
 	}
 	document, _ := documents.Current()
 	s.Document, s.IssuedAt, s.Paused = document.Version, document.IssuedAt, document.Paused
+	if s.PausedHere, err = cfg.pausedSince(); err != nil {
+		return s, err
+	}
 	records, err := fence.Read(durable.OS{}, cfg.FenceDir())
 	if err != nil {
 		return s, err
@@ -89,7 +93,7 @@ func ReadStatus(ctx context.Context, cfg Config) (Status, error) {
 		}
 		is.MayRun, is.Why = r.MayRun(now)
 		for _, d := range document.Instances {
-			is.Limited = is.Limited || d.Instance == r.Instance && d.Limited && !document.Paused
+			is.Limited = is.Limited || d.Instance == r.Instance && d.Limited && !document.Paused && s.PausedHere == 0
 		}
 		if len(r.Units) > 0 {
 			if is.Active, is.Limits, err = unitLimits(ctx, bus, r.Units[0]); err != nil {

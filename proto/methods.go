@@ -107,10 +107,11 @@ type ReadBack struct {
 	Files     []LimitFile     `msgpack:"f" json:"files"` // cgroup files and programs, sorted by name
 	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`
 	Granted   resource.Vector `msgpack:"g" json:"granted"`
-	Held      resource.Vector `msgpack:"he" json:"held"`         // as read from the kernel
-	Measured  bool            `msgpack:"ms" json:"measured"`     // false until the first sample, and when the last one failed: the rest is not known
-	Demand    resource.Vector `msgpack:"de" json:"demand"`       // in the last second
-	Throttled int64           `msgpack:"th" json:"throttled_ms"` // milliseconds of the last WindowLength in which CPU was throttled
+	Held      resource.Vector `msgpack:"he" json:"held"`          // as read from the kernel
+	Measured  bool            `msgpack:"ms" json:"measured"`      // false until the first sample, and when the last one failed: the rest is not known
+	Demand    resource.Vector `msgpack:"de" json:"demand"`        // in the last second
+	Throttled int64           `msgpack:"th" json:"throttled_ms"`  // milliseconds of the last WindowLength in which CPU was throttled
+	Free      bool            `msgpack:"fr" json:"free,omitzero"` // no limit of ours is on it: in mode observe, or paused. What is held is its own unit's
 }
 
 // LimitFile is one limit as the kernel prints it.

@@ -48,7 +48,8 @@ type ClientConfig struct {
 
 // Client keeps a session with this host's home. Its methods may be called concurrently.
 type Client struct {
-	cfg ClientConfig
+	cfg   ClientConfig
+	again chan struct{} // facts changed
 
 	mu       sync.Mutex
 	session  *wire.Session // nil while there is none
@@ -59,7 +60,15 @@ type Client struct {
 
 // NewClient returns a client; Run makes it work.
 func NewClient(cfg ClientConfig) *Client {
-	return &Client{cfg: cfg, addrs: slices.Clone(cfg.Addrs)}
+	return &Client{cfg: cfg, again: make(chan struct{}, 1), addrs: slices.Clone(cfg.Addrs)}
+}
+
+// Restate has the home told soon of facts that changed. Without a session it is told when there is one.
+func (c *Client) Restate() {
+	select {
+	case c.again <- struct{}{}:
+	default:
+	}
 }
 
 // Run keeps a session until ctx ends: with the home when that can be reached, and it goes to wherever the home has gone. While the home can't be
@@ -240,6 +249,7 @@ func (c *Client) repeatHello(ctx context.Context, s *wire.Session, name string) 
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-c.again:
 		}
 		reply, err := c.hello(ctx, s)
 		if err != nil {

@@ -252,3 +252,35 @@ func TestTheAgentFollowsItsHomeAndDeliversWhatItBuffered(t *testing.T) {
 		c.fail("c1")
 	})
 }
+
+func TestFactsThatChangedAreToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &coordinators{all: []string{"c1"}, home: "c1", down: map[string]bool{}}
+		client := c.client(openBuffer(t, t.TempDir(), 1<<20), func([]string) {})
+		told := 0
+		client.cfg.Hello = func(context.Context) (proto.Hello, error) {
+			told++
+			return proto.Hello{}, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- client.Run(ctx) }()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		before := told
+		client.Restate()
+		synctest.Wait()
+		if told != before+1 {
+			t.Errorf("told %d times, then %d", before, told)
+		}
+		time.Sleep(helloEvery / 2)
+		if told != before+1 {
+			t.Errorf("told %d times although nothing changed", told)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		c.fail("c1")
+	})
+}

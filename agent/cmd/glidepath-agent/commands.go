@@ -127,7 +127,7 @@ func liftCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "lift", Short: "take all limits off this host's instances", Args: usage(cobra.NoArgs), Hidden: true,
 		Long: "Takes all limits off this host's instances and removes the drop-ins of those that may run here. The package does this\n" +
-			"when it is removed. The agent must be down; while it is up, use `glidepath pause`.",
+			"when it is removed. The agent must be down; while it is up, use `glidepath-agent pause`.",
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -220,6 +220,9 @@ func printStatus(stdout io.Writer, s agent.Status) error {
 		fmt.Fprintf(w, "Document\trevision %d, issued %s: paused, nothing is limited\n", s.Document.Revision, s.IssuedAt)
 	default:
 		fmt.Fprintf(w, "Document\trevision %d, issued %s\n", s.Document.Revision, s.IssuedAt)
+	}
+	if s.PausedHere != 0 {
+		fmt.Fprintf(w, "Paused\tsince %s by glidepath-agent pause, nothing is limited: glidepath-agent resume has limits set again\n", s.PausedHere)
 	}
 	for _, i := range s.Instances {
 		limited := "not limited"

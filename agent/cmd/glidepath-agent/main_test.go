@@ -45,6 +45,9 @@ func TestExitCodesSayWhatKindOfFailureItWas(t *testing.T) {
 		{[]string{"run", "--config", broken}, exitError, `did you mean "name"?`},
 		{[]string{"run", "--config", config}, exitError, "glidepath-agent join --token"},
 		{[]string{"status", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"pause", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"resume", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"pause", "host-a"}, exitUsage, "glidepath-agent help pause"},
 		{[]string{"join", "--config", config, "--token", "nonsense"}, exitError, "glidepath token create"},
 	} {
 		code, _, stderr := command(t, test.args...)
@@ -114,7 +117,7 @@ func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"run", "join", "status", "version"} {
+	for _, name := range []string{"run", "join", "status", "pause", "resume", "version"} {
 		if !strings.Contains(help, "  "+name) || !strings.Contains(string(page), `glidepath\-agent `+name) {
 			t.Errorf("%s is missing in the help or the manual", name)
 		}

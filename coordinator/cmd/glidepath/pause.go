@@ -229,7 +229,7 @@ func (a *app) lifted(ctx context.Context, i v1.PausedInstance) string {
 		return "not seen: " + told.Message
 	case err != nil:
 		return "not seen: " + err.Error()
-	case r.Held != resource.Uniform(resource.Unlimited):
+	case !r.Free && r.Held != resource.Uniform(resource.Unlimited):
 		return "not yet: still " + limits(r.Held)
 	}
 	return liftedWord

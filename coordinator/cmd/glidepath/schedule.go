@@ -58,6 +58,8 @@ func (a *app) printSchedule(r v1.Schedule) error {
 			demand = amount(r.Demand, k)
 		}
 		switch {
+		case r.Free && r.Held[k] < resource.Unlimited:
+			note = "by its own unit"
 		case r.Held[k] != r.Granted[k]:
 			note = "differs"
 		case free && r.Measured && r.Demand[k] > r.Scheduled[k]:
