@@ -5,7 +5,7 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// InstanceApply adopts an instance, or changes what of a known one can change where it is: health, class, application,
+// InstanceApply adopts an instance, or changes what of a known one can change where it is: health, hooks, class, application,
 // labels, and its envelope with it. A new one needs an envelope, which must be open; it has to fit unless the mode is
 // observe.
 type InstanceApply struct {

@@ -22,14 +22,14 @@ var update = flag.Bool("update", false, "write the golden bytes of this program'
 func messages() []any {
 	return []any{
 		// document, instance, host, sample
-		DocumentVersion{}, Document{}, InstanceSchedule{}, InstanceSpec{}, ServiceSpec{}, HealthSpec{},
+		DocumentVersion{}, Document{}, InstanceSchedule{}, InstanceSpec{}, ServiceSpec{}, HealthSpec{}, Hooks{}, Hook{},
 		HostFacts{}, Missing{}, Label{}, Hello{}, HelloReply{}, Holding{},
 		Window{}, Fold{}, Pressure{}, Samples{}, SamplesReply{},
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
-		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, PermitRequest{},
-		PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{}, HistoryStored{},
-		AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{},
+		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, HookCall{}, HookResult{},
+		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{},
+		HistoryStored{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{},
 		// records
 		Fleet{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, InstanceType{}, Application{}, Event{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},

@@ -20,6 +20,7 @@ type InstanceSpec struct {
 	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"` // what the software is
 	Mode        Mode         `msgpack:"m" json:"mode" yaml:"mode,omitempty"`                         // observe by default
 	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
+	Hooks       Hooks        `msgpack:"hk" json:"hooks,omitzero" yaml:"hooks,omitempty"`             // what its migrations run on their hosts
 }
 
 // MaxAddresses is how many floating addresses an instance can have.

@@ -25,6 +25,7 @@ const (
 	OpRefuse        OperationKind = "refuse"         // target: durably refuse the fence; stop it if it started
 	OpCleanTarget   OperationKind = "clean-target"   // target: leave nothing of the migration behind
 	OpThaw          OperationKind = "thaw"           // source: run again and announce: after an abort
+	OpHook          OperationKind = "hook"           // either: run the instance's hooks of one point. It changes nothing of the instance, and runs beside other operations. Result: Hooks
 )
 
 // Operation is one idempotent action that the leader asks an agent for. It follows only from applied entries.
@@ -43,6 +44,7 @@ type Operation struct {
 	Permit      timeline.Time   `msgpack:"pm" json:"permit,omitzero"`   // of start: milliseconds that the first permit lasts, from when the agent asked
 	Facts       *SourceFacts    `msgpack:"sf" json:"facts,omitempty"`   // of verify-target and prepare-target: what the source said
 	Minimal     resource.Vector `msgpack:"mn" json:"minimal,omitzero"`  // of prepare-target: the first allocation
+	Hook        *HookCall       `msgpack:"hk" json:"hook,omitempty"`    // of hook
 }
 
 // Peer names the agent at the other end of a migration.
@@ -61,6 +63,7 @@ type OperationResult struct {
 	Adopt  *AdoptResult `msgpack:"ad" json:"adopt,omitempty"`
 	Took   int64        `msgpack:"ms" json:"took_ms"`
 	Steps  []TimedStep  `msgpack:"ts" json:"steps,omitempty"` // what took how long, in order
+	Hooks  []HookResult `msgpack:"hk" json:"hooks,omitempty"` // of those that ran, in order
 }
 
 // TimedStep is a part of an operation and the milliseconds that it took.

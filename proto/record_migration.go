@@ -120,6 +120,7 @@ type OperationRecord struct {
 	Host    string           `msgpack:"h" json:"host"`
 	Fence   uint64           `msgpack:"fe" json:"fence"`
 	Round   int              `msgpack:"rn" json:"round,omitzero"`
+	Hook    HookPoint        `msgpack:"hk" json:"hook,omitzero"` // of hook
 	SentAt  timeline.Time    `msgpack:"at" json:"sent_at"`
 	EndedAt timeline.Time    `msgpack:"ea" json:"ended_at,omitzero"`
 	Result  *OperationResult `msgpack:"r" json:"result,omitempty"` // nil while it runs

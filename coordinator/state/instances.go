@@ -95,6 +95,9 @@ func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {
 	if err := text("spec", s.Service.Unit+s.Address+s.Health.HTTP+s.Health.User); err != nil {
 		return invalid("instance %s: %s", s.Name, err)
 	}
+	if wrong := s.Hooks.Problems(); len(wrong) > 0 {
+		return invalid("instance %s: %s", s.Name, wrong[0])
+	}
 	return sortLabels("instance "+s.Name, &s.Labels)
 }
 

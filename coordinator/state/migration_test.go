@@ -405,6 +405,14 @@ func TestAnInstanceChangesOnlyWhatCanChangeWhereItIs(t *testing.T) {
 	if _, changes := w.send(w.command(&proto.InstanceApply{Spec: s})); len(changes) != 0 {
 		t.Fatalf("the same spec again changed %v", changes)
 	}
+	s.Hooks.OnAbort = []proto.Hook{{Exec: []string{"/etc/glidepath/hooks/dns"}}}
+	w.must(&proto.InstanceApply{Spec: s})
+	if got := w.instance("i").Spec.Hooks; len(got.OnAbort) != 1 {
+		t.Fatalf("its hooks are %+v", got)
+	}
+	bad := s
+	bad.Hooks.OnAbort = []proto.Hook{{Exec: []string{"/etc/glidepath/hooks/dns", "a\nb"}}}
+	w.want(proto.ResultInvalid, &proto.InstanceApply{Spec: bad})
 	for name, change := range map[string]func(*proto.InstanceSpec){
 		"host":    func(s *proto.InstanceSpec) { s.Host = "b" },
 		"type":    func(s *proto.InstanceSpec) { s.Type = "large" },

@@ -201,7 +201,7 @@ func (x *tx) migrationRecord(b *proto.MigrationRecord) proto.Result {
 		return x.newOperation(m, o)
 	}
 	old := m.Operations[at]
-	if old.Kind != o.Kind || old.Host != o.Host || old.Fence != o.Fence {
+	if old.Kind != o.Kind || old.Host != o.Host || old.Hook != o.Hook || old.Fence != o.Fence {
 		return conflict("operation %s is %s on %s under fence %d", o.ID, old.Kind, old.Host, old.Fence)
 	}
 	if old.Result != nil && o.Result != nil && !equal(old.Result, o.Result) {
