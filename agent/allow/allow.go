@@ -23,7 +23,8 @@ type file struct {
 	Units     []string `yaml:"units"`     // names, or patterns like app-*.service, of units that may become instances
 	Paths     []string `yaml:"paths"`     // absolute; data and configuration may be read and written there and below
 	Addresses []string `yaml:"addresses"` // floating addresses, alone or as networks
-	Users     []string `yaml:"users"`     // who may be named to run checks and hooks
+	Users     []string `yaml:"users"`     // who may be named to run checks
+	Hooks     []string `yaml:"hooks"`     // user:program; the program is an absolute path, or a pattern of its last part
 }
 
 // List is a host's allow-list. The zero List denies all.
@@ -33,7 +34,11 @@ type List struct {
 	roots     []string
 	addresses []netip.Prefix
 	users     []string
+	hooks     []hook
 }
+
+// hook is programs that a user may run as hooks.
+type hook struct{ user, program string }
 
 // Load reads the allow-list at path. It must be a regular file of root's that nobody else may write, in such a directory:
 // whoever writes it decides what root does here. Without a file all is denied.
@@ -115,6 +120,17 @@ func Parse(r io.Reader, name string) (*List, error) {
 			bad("users: %q is no user's name", u)
 		}
 	}
+	for _, h := range in.Hooks {
+		user, program, _ := strings.Cut(h, ":")
+		_, err := path.Match(program, "")
+		switch dir, _ := path.Split(program); {
+		case user == "" || strings.ContainsAny(user, " \t\n/"):
+			bad("hooks: %q names no user: write it as user:program, like bird:/etc/glidepath/hooks/bgp", h)
+		case err != nil || !path.IsAbs(program) || path.Clean(program) != program || strings.ContainsAny(dir, `*?[\`):
+			bad("hooks: %q names no program by a clean absolute path; only its last part may be a pattern", h)
+		}
+		l.hooks = append(l.hooks, hook{user, program})
+	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -144,7 +160,20 @@ func (l *List) Unit(name string) error {
 	return l.deny("unit "+name, "units", name)
 }
 
-// User refuses a user whom the list does not name as one who may run checks and hooks.
+// Hook refuses a hook whose program the list does not name for the user who is to run it.
+func (l *List) Hook(h proto.Hook) error {
+	if len(h.Exec) == 0 {
+		return &proto.Fault{Code: proto.FaultRefused, What: "a hook has no program", Remedy: "apply the instance's file again: `glidepath instance apply -f`"}
+	}
+	for _, allowed := range l.hooks {
+		if ok, err := path.Match(allowed.program, h.Exec[0]); ok && err == nil && allowed.user == h.ExecUser() {
+			return nil
+		}
+	}
+	return l.deny(fmt.Sprintf("running %s as user %s as a hook", h.Exec[0], h.ExecUser()), "hooks", h.ExecUser()+":"+h.Exec[0])
+}
+
+// User refuses a user whom the list does not name as one who may run checks.
 func (l *List) User(name string) error {
 	if slices.Contains(l.users, name) {
 		return nil
@@ -210,6 +239,17 @@ func (l *List) Instance(spec proto.InstanceSpec) error {
 	}
 	if len(spec.Health.Exec) > 0 {
 		check(l.User(spec.Health.ExecUser()))
+	}
+	// Those of both sides: an instance that came here may leave again.
+	var seen []hook
+	for _, h := range spec.Hooks.All() {
+		if len(h.Exec) > 0 && slices.Contains(seen, hook{h.ExecUser(), h.Exec[0]}) {
+			continue
+		}
+		check(l.Hook(h))
+		if len(h.Exec) > 0 {
+			seen = append(seen, hook{h.ExecUser(), h.Exec[0]})
+		}
 	}
 	return join(denied)
 }

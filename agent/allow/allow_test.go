@@ -16,6 +16,7 @@ units: [redis-server.service, app-*.service]
 paths: [/var/lib/redis, /etc/redis]
 addresses: [10.77.0.0/24, "fd00::60"]
 users: [nobody]
+hooks: [bird:/etc/glidepath/hooks/bgp, "nobody:/usr/lib/hooks/*"]
 `
 
 func must(t *testing.T, text string) *List {
@@ -57,6 +58,29 @@ func TestWhatIsNotNamedIsDeniedWithTheLineThatAllowsIt(t *testing.T) {
 		if l.Path(p) == nil {
 			t.Errorf("%s was allowed", p)
 		}
+	}
+}
+
+func TestAHookIsAllowedToItsUserAlone(t *testing.T) {
+	l := must(t, example)
+	hook := func(user, program string) proto.Hook {
+		return proto.Hook{User: user, Exec: []string{program, "down"}}
+	}
+	for _, h := range []proto.Hook{hook("bird", "/etc/glidepath/hooks/bgp"), hook("", "/usr/lib/hooks/dns"), hook("nobody", "/usr/lib/hooks/lb")} {
+		if err := l.Hook(h); err != nil {
+			t.Error(err)
+		}
+	}
+	notAllowed(t, l.Hook(hook("root", "/etc/glidepath/hooks/bgp")), "add to /etc/glidepath/allow.yaml:  hooks: [root:/etc/glidepath/hooks/bgp]")
+	notAllowed(t, l.Hook(hook("", "/etc/glidepath/hooks/bgp")), "hooks: [nobody:/etc/glidepath/hooks/bgp]")
+	notAllowed(t, l.Hook(hook("bird", "/usr/lib/hooks/dns")), "hooks: [bird:/usr/lib/hooks/dns]")
+	notAllowed(t, l.Hook(hook("nobody", "/usr/lib/hooks/more/dns")), "hooks: [nobody:/usr/lib/hooks/more/dns]")
+	if err := l.Hook(proto.Hook{}); err == nil {
+		t.Error("a hook without a program was allowed")
+	}
+	// What a refusal says to add is what allows it.
+	if err := must(t, "hooks: [root:/etc/glidepath/hooks/bgp]").Hook(hook("root", "/etc/glidepath/hooks/bgp")); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -118,6 +142,11 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"units: [redis]":               "suffix",
 		"addresses: [10.0.0.0/33]":     "10.0.0.0/33",
 		"users: ['a b']":               "a b",
+		"hooks: [/etc/hooks/bgp]":      "names no user",
+		"hooks: ['bird:bgp']":          "names no program",
+		"hooks: ['bird:/etc/*/bgp']":   "only its last part",
+		"hooks: ['bird:/etc/h/../x']":  "names no program",
+		"hooks: ['bird:/etc/h/[']":     "names no program",
 		"units: [x]\naddresses: [bad]": "bad",
 	} {
 		if _, err := Parse(strings.NewReader(text), "allow.yaml"); err == nil || !strings.Contains(err.Error(), want) {
@@ -188,8 +217,13 @@ func TestInstanceNamesAllThatIsMissing(t *testing.T) {
 	spec.Service = &proto.ServiceSpec{Unit: "other.service", Data: []string{"/srv"}}
 	spec.Health.User = "root"
 	spec.Addresses = []string{"10.77.0.61/24", "10.88.0.1/24", "10.88.0.2/24"}
+	spec.Hooks.BeforeFreeze = []proto.Hook{{Exec: []string{"/usr/lib/hooks/lb"}}, {Exec: []string{"/opt/lb"}}}
+	spec.Hooks.OnAbort = []proto.Hook{{Exec: []string{"/opt/lb"}}}
 	err := l.Instance(spec)
-	for _, line := range []string{"units: [other.service]", "paths: [/srv]", "users: [root]", "addresses: [10.88.0.1]", "addresses: [10.88.0.2]"} {
+	if strings.Count(err.Error(), "nobody:/opt/lb") != 1 {
+		t.Errorf("not named once: %v", err)
+	}
+	for _, line := range []string{"units: [other.service]", "paths: [/srv]", "users: [root]", "addresses: [10.88.0.1]", "addresses: [10.88.0.2]", "hooks: [nobody:/opt/lb]"} {
 		notAllowed(t, err, line)
 	}
 	spec.Service.Data = []string{"/var/lib/redis"}
