@@ -15,8 +15,8 @@ import (
 type Driver interface {
 	// Operate carries out one operation to its end: all kinds but the rounds of a transfer. The caller has made the
 	// operation durable, and calls for one operation of an instance at a time; other instances' operations run
-	// concurrently. When ctx ends it stops as soon as it can, leaving what the same operation can go on from. The result's
-	// ID is left for the caller to fill in.
+	// concurrently, and so do an instance's hooks, one call of them at a time. When ctx ends it stops as soon as it can,
+	// leaving what the same operation can go on from. The result's ID is left for the caller to fill in.
 	Operate(ctx context.Context, op proto.Operation) proto.OperationResult
 
 	// Recover is called once after each start of the agent, before any operation and before Run. It brings the host in

@@ -17,7 +17,7 @@ import (
 const keptResults = 256
 
 // Handler carries out an operation. Sending progress is optional. It is called for one operation of an instance at a
-// time, possibly for one that an earlier life of the agent had begun.
+// time, possibly for one that an earlier life of the agent had begun; an instance's hooks are run beside its other operations, one call of them at a time.
 type Handler func(ctx context.Context, op proto.Operation, progress func(proto.Progress)) proto.OperationResult
 
 // entry is what the journal says of an operation: first the operation, if it would have to be finished, later the result.
@@ -40,7 +40,8 @@ type Operations struct {
 	active  map[string]*active
 	results map[string]proto.OperationResult
 	order   []string                 // of results, oldest first
-	turns   map[string]chan struct{} // by instance: who holds the one place runs
+	turns   map[string]chan struct{} // by turnOf: who holds the one place runs
+	tried   map[string]int           // attempts at hooks that were begun and have no result, as earlier lives counted them
 }
 
 // active is an operation that has not ended.
@@ -54,18 +55,34 @@ type active struct {
 
 // lessRunning tells the operations that lead towards less running. Only these are finished by an agent that comes
 // back and finds them begun: what leads towards more may have been decided otherwise in the meantime.
-func lessRunning(k proto.OperationKind) bool {
-	switch k {
+func lessRunning(op proto.Operation) bool {
+	switch op.Kind {
 	case proto.OpFreeze, proto.OpRefuse, proto.OpCleanTarget, proto.OpRetire:
 		return true
+	case proto.OpHook:
+		return op.Hook != nil && op.Hook.LessRunning()
 	}
 	return false
+}
+
+// journaled tells the operations that are in the journal before they begin: those that are finished, and hooks, which are told how often they were tried.
+func journaled(op proto.Operation) bool {
+	return lessRunning(op) || op.Kind == proto.OpHook && op.Hook != nil
+}
+
+// turnOf returns in which line an operation stands.
+func turnOf(op proto.Operation) string {
+	if op.Kind == proto.OpHook {
+		return op.Instance + " hooks" // the final round must not wait for what runs beside it
+	}
+	return op.Instance
 }
 
 // OpenOperations opens the journal at path. Resume finishes what an earlier life began.
 func OpenOperations(fsys durable.FS, path string, handle Handler, log *slog.Logger) (*Operations, []proto.Operation, error) {
 	o := &Operations{
 		handle: handle, log: log, active: map[string]*active{}, results: map[string]proto.OperationResult{}, turns: map[string]chan struct{}{},
+		tried: map[string]int{},
 	}
 	o.ctx, o.stop = context.WithCancel(context.Background())
 	begun := map[string]proto.Operation{}
@@ -96,7 +113,10 @@ func OpenOperations(fsys durable.FS, path string, handle Handler, log *slog.Logg
 		if !open {
 			continue
 		}
-		if lessRunning(op.Kind) {
+		if op.Kind == proto.OpHook && op.Hook != nil {
+			o.tried[id] = op.Hook.Attempt
+		}
+		if lessRunning(op) {
 			resume = append(resume, op)
 		}
 		delete(begun, id)
@@ -110,6 +130,7 @@ func (o *Operations) remember(r proto.OperationResult) {
 		o.order = append(o.order, r.ID)
 	}
 	o.results[r.ID] = r
+	delete(o.tried, r.ID)
 	for len(o.order) > keptResults {
 		delete(o.results, o.order[0])
 		o.order = o.order[1:]
@@ -147,15 +168,20 @@ func (o *Operations) begin(op proto.Operation) (*active, proto.OperationResult, 
 	if o.ctx.Err() != nil {
 		return nil, proto.OperationResult{}, wire.Errorf(wire.Unavailable, "the agent is stopping")
 	}
-	if lessRunning(op.Kind) { // of the others nothing would come of it but a write that clients wait for
+	if op.Kind == proto.OpHook && op.Hook != nil {
+		call := *op.Hook
+		call.Attempt = max(call.Attempt, o.tried[op.ID]+1)
+		op.Hook = &call
+	}
+	if journaled(op) { // of the others nothing would come of it but a write that clients wait for
 		if err := o.write(entry{Operation: &op}); err != nil {
 			return nil, proto.OperationResult{}, fmt.Errorf("operation %s: %w", op.ID, err)
 		}
 	}
-	turn := o.turns[op.Instance]
+	turn := o.turns[turnOf(op)]
 	if turn == nil {
 		turn = make(chan struct{}, 1)
-		o.turns[op.Instance] = turn
+		o.turns[turnOf(op)] = turn
 	}
 	a := &active{op: op, done: make(chan struct{}), progress: proto.Progress{ID: op.ID, Stage: string(op.Kind)}}
 	var ctx context.Context
@@ -220,7 +246,7 @@ func (o *Operations) write(e entry) error {
 		}
 	}
 	for _, a := range o.active {
-		if !lessRunning(a.op.Kind) {
+		if !journaled(a.op) {
 			continue
 		}
 		if b, err := proto.Marshal(entry{Operation: &a.op}); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -174,5 +175,120 @@ func TestAfterACrashOnlyWhatLeadsToLessRunningIsFinished(t *testing.T) {
 	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestHooksAreRunBesideTheInstancesOtherOperationsAndOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ran []string
+		var mu sync.Mutex
+		release := make(chan struct{})
+		o, _ := openOps(t, filepath.Join(t.TempDir(), "operations"), func(_ context.Context, op proto.Operation, _ func(proto.Progress)) proto.OperationResult {
+			mu.Lock()
+			ran = append(ran, op.ID)
+			mu.Unlock()
+			<-release
+			return proto.OperationResult{}
+		})
+		var all sync.WaitGroup
+		begin := func(op proto.Operation) {
+			all.Go(func() {
+				if _, err := o.Do(context.Background(), op); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		call := &proto.HookCall{Point: proto.HookAfterFreeze, Side: proto.HookSource, Attempt: 1}
+		begin(proto.Operation{ID: "final", Kind: proto.OpFinalSync, Instance: "cache-1"})
+		begin(proto.Operation{ID: "hook-1", Kind: proto.OpHook, Instance: "cache-1", Hook: call})
+		begin(proto.Operation{ID: "hook-2", Kind: proto.OpHook, Instance: "cache-1", Hook: call})
+		begin(proto.Operation{ID: "commit", Kind: proto.OpStart, Instance: "cache-1"})
+		mu.Lock()
+		if diff := cmp.Diff([]string{"final", "hook-1"}, ran); diff != "" {
+			t.Errorf("run at once: %s", diff)
+		}
+		mu.Unlock()
+		close(release)
+		all.Wait()
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAHookThatIsOwedIsRunAfterACrash holds that an agent finishes by itself what leads towards less running, and that hooks hear how often they were begun.
+func TestAHookThatIsOwedIsRunAfterACrash(t *testing.T) {
+	fsys := crashfs.New()
+	hook := func(id string, p proto.HookPoint, side proto.HookSide) proto.Operation {
+		return proto.Operation{ID: id, Kind: proto.OpHook, Instance: id, Hook: &proto.HookCall{Point: p, Side: side, Attempt: 1}}
+	}
+	ops := []proto.Operation{
+		hook("frozen", proto.HookAfterFreeze, proto.HookSource), hook("aborted", proto.HookOnAbort, proto.HookTarget),
+		hook("freezes", proto.HookBeforeFreeze, proto.HookSource), hook("starts", proto.HookBeforeStart, proto.HookTarget),
+		hook("confirmed", proto.HookAfterConfirm, proto.HookTarget), hook("thawed", proto.HookOnAbort, proto.HookSource),
+		hook("target", proto.HookAfterFreeze, proto.HookTarget),
+	}
+	begun := make(chan struct{})
+	for life := range 2 {
+		o, resume, err := OpenOperations(fsys, "/operations", func(ctx context.Context, _ proto.Operation, _ func(proto.Progress)) proto.OperationResult {
+			begun <- struct{}{}
+			<-ctx.Done()
+			return proto.OperationResult{Error: &proto.Fault{Code: proto.FaultFailed, What: "the agent stops"}}
+		}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 2 * life; len(resume) != want {
+			t.Errorf("life %d: %d hooks are owed, want %d", life, len(resume), want)
+		}
+		for _, op := range ops {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if _, err := o.Do(ctx, op); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			<-begun
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type run struct {
+		id      string
+		attempt int
+	}
+	ran := make(chan run, len(ops))
+	o, resume, err := OpenOperations(fsys, "/operations", func(_ context.Context, op proto.Operation, _ func(proto.Progress)) proto.OperationResult {
+		ran <- run{op.ID, op.Hook.Attempt}
+		return proto.OperationResult{}
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Resume(resume); err != nil {
+		t.Fatal(err)
+	}
+	got := map[run]bool{<-ran: true, <-ran: true}
+	if !got[run{"frozen", 3}] || !got[run{"aborted", 3}] {
+		t.Errorf("by itself the agent ran %v", got)
+	}
+	for _, op := range ops {
+		if _, err := o.Do(context.Background(), op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(ran)
+	for r := range ran {
+		if r.attempt != 3 {
+			t.Errorf("hook %s is told of attempt %d", r.id, r.attempt)
+		}
+		got[r] = true
+	}
+	if len(got) != len(ops) {
+		t.Errorf("ran %v", got)
 	}
 }
