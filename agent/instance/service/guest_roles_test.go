@@ -113,6 +113,10 @@ func guestDriver(ctx context.Context, permit int64) (*service.Driver, error) {
 	d := service.New(service.Config{
 		Host: name, DataDir: agentDir, KeepDir: "/var/lib/glidepath", Root: "/", CgroupRoot: "/sys/fs/cgroup", Interface: guestEth,
 		Guard: []string{"/usr/bin/env", roleEnv + "=guard", guestPath},
+		MayRun: func(_ context.Context, unit string) (bool, error) {
+			ok, _ := fence.MayRun(fenceDir, unit)
+			return ok, nil
+		},
 		Files: durable.OS{}, Fence: store, Allow: list, Systemd: service.Host{Bus: bus}, Limits: enforce.Open(limits, bus),
 		Addresses: address.New(guestEth, "/run/glidepath"), Permits: permits(permit), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
