@@ -39,6 +39,10 @@ func (d *Driver) Refused(ctx context.Context, q fence.Request, bySource bool) (f
 	}
 	defer lock.Unlock()
 	r := d.Fence.Get(q.Instance)
+	if bySource && r.State == proto.FenceTarget && d.hooksLately(q.Instance, q.Migration) {
+		// They may take longer than the source waits before it asks.
+		return fence.Token{}, "", wire.Errorf(wire.Unavailable, "host %s runs hooks of instance %s for this migration: ask again", d.Host, q.Instance)
+	}
 	if bySource && r.State == proto.FenceTarget {
 		next, err := d.Fence.Change(q.Instance, func(r fence.Record) (fence.Record, error) { return r.RefuseSource(q) })
 		if err != nil {

@@ -40,6 +40,9 @@ func (j *job) verifySource(ctx context.Context) error {
 	if u.ActiveState != "active" {
 		return j.refusal(fmt.Sprintf("unit %s is %s", u.Name, u.ActiveState), "start it, see journalctl -u "+u.Name)
 	}
+	if err := j.hooksThere(j.op.Spec.Hooks); err != nil {
+		return err
+	}
 	var facts proto.SourceFacts
 	if err := j.step("identify", func() (err error) {
 		if facts, err = j.identify(ctx, u); err == nil {

@@ -47,6 +47,8 @@ type lab struct {
 	broken  []string
 	permit  int64 // milliseconds that a permit lasts
 
+	hook func(host string, spec systemd.RunSpec) (systemd.RunResult, error) // what commands come to; nothing is run where it is nil
+
 	unguarded bool  // no guard can be started
 	lax       bool  // what systemd asks lets everything run
 	unfenced  error // what it fails with
@@ -149,7 +151,7 @@ func (l *lab) point(what string) {
 func (h *labHost) boot() {
 	store, err := fence.Open(labFiles{durable.OS{}, h}, filepath.Join(h.dir, "fence"))
 	h.lab.must(err)
-	list, err := allow.Parse(strings.NewReader(fmt.Sprintf("units: [%s]\npaths: [%s]\naddresses: [10.77.0.0/24]", unitName, h.dir)), "allow.yaml")
+	list, err := allow.Parse(strings.NewReader(fmt.Sprintf("units: [%s]\npaths: [%s]\naddresses: [10.77.0.0/24]\nhooks: ['root:%[2]s/hooks/*']", unitName, h.dir)), "allow.yaml")
 	h.lab.must(err)
 	h.driver = New(Config{
 		Host: h.name, DataDir: filepath.Join(h.dir, "own"), KeepDir: filepath.Join(h.dir, "keep"), Root: h.dir, CgroupRoot: h.dir, Interface: "eth0",
@@ -337,6 +339,9 @@ func (s labSystemd) Disable(_ context.Context, n string) error { return s.setEna
 func (s labSystemd) RunTransient(_ context.Context, spec systemd.RunSpec) (systemd.RunResult, error) {
 	if spec.Command[0] == "/usr/bin/readlink" {
 		return systemd.RunResult{Why: "success", Output: s.h.runs + "\n"}, nil
+	}
+	if s.h.lab.hook != nil {
+		return s.h.lab.hook(s.h.name, spec)
 	}
 	return systemd.RunResult{}, errors.New("nothing is run here")
 }

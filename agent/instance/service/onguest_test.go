@@ -19,7 +19,7 @@ import (
 const (
 	redis    = "redis-server.service"
 	floating = "10.77.0.60"
-	allowed  = "units: [redis-server.service]\npaths: [/var/lib/redis, /etc/redis]\naddresses: [10.77.0.0/24]\n"
+	allowed  = "units: [redis-server.service]\npaths: [/var/lib/redis, /etc/redis]\naddresses: [10.77.0.0/24]\nhooks: ['redis:/usr/local/lib/hooks/*']\n"
 )
 
 // site is two real hosts, one with a Redis that is bound to its floating address, and a client.
@@ -101,6 +101,51 @@ func (s *site) operate(g *vm.Guest, kind proto.OperationKind, fence uint64, fact
 	return result
 }
 
+// toldTo is what the guests' hooks write down, and hangs is how one that does not end goes about it.
+const (
+	toldTo = `#!/bin/sh
+{ id -un; printf '%s\n' "$@"; env | grep '^GLIDEPATH_\(HOOK\|ADDRESS\|HOST\|TARGET\)=' | sort; touch /etc/hook 2>/dev/null || echo confined; } >/dev/shm/told
+echo 'it went wrong' >&2
+exit 4
+`
+	hangs = `#!/bin/sh
+trap '' TERM
+sleep 1001 &
+setsid sleep 1002 &
+while :; do sleep 1; done
+`
+)
+
+// hooked has a host run two hooks: one that tells what it was told and fails, and one that does not end.
+func (s *site) hooked(g *vm.Guest) {
+	s.t.Helper()
+	for name, text := range map[string]string{"tell": toldTo, "hang": hangs} {
+		if err := g.WriteFile(s.t.Context(), "/usr/local/lib/hooks/"+name, 0o755, []byte(text)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	op, err := json.Marshal(proto.Operation{
+		Kind: proto.OpHook, Instance: "cache-1", Migration: "m-1", Incarnation: 1, Fence: 1,
+		Hook: &proto.HookCall{Point: proto.HookOnAbort, Side: proto.HookSource, Source: "host-a", Target: "host-b", Attempt: 1},
+		Spec: proto.InstanceSpec{Name: "cache-1", Driver: "service", Address: floating + "/24", Hooks: proto.Hooks{OnAbort: []proto.Hook{
+			{Exec: []string{"/usr/local/lib/hooks/tell", "$HOME %n", "b"}, User: "redis"},
+			{Exec: []string{"/usr/local/lib/hooks/hang"}, User: "redis", Timeout: 2},
+		}}},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var result proto.OperationResult
+	if err := json.Unmarshal(s.role(g, "operate", op), &result); err != nil {
+		s.t.Fatal(err)
+	}
+	if len(result.Hooks) != 2 || result.Hooks[0].Failure != "ended with exit-code 4: it went wrong" || result.Hooks[1].Failure != "did not end within 2s, and was killed" {
+		s.t.Errorf("hooks came to %+v, %v", result.Hooks, result.Error)
+	}
+	s.expect(g, "cat /dev/shm/told", "redis\n$HOME %n\nb\nGLIDEPATH_ADDRESS=10.77.0.60\nGLIDEPATH_HOOK=on-abort\nGLIDEPATH_HOST=host-a\nGLIDEPATH_TARGET=host-b\nconfined")
+	s.expect(g, "pgrep -fl 'sleep 100[12]|hooks/[h]ang' || echo ended; systemctl list-units --all --no-legend 'glidepath-hook-*'", "ended")
+}
+
 func (s *site) done(g *vm.Guest, kind proto.OperationKind, fence uint64, facts *proto.SourceFacts) proto.OperationResult {
 	s.t.Helper()
 	result := s.operate(g, kind, fence, facts)
@@ -166,6 +211,7 @@ func TestOnGuests(t *testing.T) {
 	a, b := s.a, s.b
 	s.done(a, proto.OpAdopt, 1, nil)
 	s.expectAnswer(served)
+	s.hooked(a)
 	facts := s.done(a, proto.OpVerifySource, 1, nil).Source
 	if facts.Package != "redis-server" || facts.Version == "" || facts.DataBytes == 0 {
 		t.Errorf("facts: %+v", facts)

@@ -91,18 +91,23 @@ type Driver struct {
 
 	mu   sync.Mutex
 	busy map[string]*sync.Mutex // by instance: an operation, or Run's look at it
+	told map[string]hooking     // by instance
 }
 
 // New returns a driver. The directories below DataDir are made as they are needed.
 func New(c Config) *Driver {
-	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}}
+	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}, told: map[string]hooking{}}
 }
 
 // Operate implements instance.Driver.
 func (d *Driver) Operate(ctx context.Context, op proto.Operation) proto.OperationResult {
-	lock := d.lock(op.Instance)
-	lock.Lock()
-	defer lock.Unlock()
+	if op.Kind == proto.OpHook { // which changes nothing of the instance, and must not keep anything else from it
+		defer d.hookBegins(op)()
+	} else {
+		lock := d.lock(op.Instance)
+		lock.Lock()
+		defer lock.Unlock()
+	}
 	job := &job{Driver: d, op: op, began: time.Now()}
 	var err error
 	if err = d.checkSpec(op); err == nil {
@@ -156,6 +161,8 @@ func (j *job) do(ctx context.Context) error {
 		return j.clean(ctx)
 	case proto.OpRetire:
 		return j.retire(ctx)
+	case proto.OpHook:
+		return j.hooks(ctx)
 	}
 	return &proto.Fault{Code: proto.FaultRefused, What: fmt.Sprintf("the service driver has no operation %q", j.op.Kind), Remedy: "upgrade the agent on " + j.Host}
 }

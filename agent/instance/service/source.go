@@ -38,6 +38,9 @@ func (j *job) adopt(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := j.hooksThere(spec.Hooks); err != nil {
+		return err
+	}
 	s, known, err := j.load(j.op.Instance)
 	if err != nil {
 		return err

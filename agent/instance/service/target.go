@@ -49,6 +49,7 @@ func (j *job) verifyTarget(ctx context.Context) error {
 		{"users", func() error { return j.namesThere(*facts) }},
 		{"paths", func() error { return j.pathsFree(spec, *facts) }},
 		{"controllers", j.controllers},
+		{"hooks", func() error { return j.hooksThere(spec.Hooks) }},
 		{"address", func() error { return j.addressesReach(ctx, spec) }},
 	} {
 		if err := j.step(check.name, check.run); err != nil {
