@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type agent struct {
 	lives  sync.WaitGroup
 	active map[string]*action
 	turn   chan struct{}
+	beside chan struct{} // the place that hooks run at
 
 	full   bool                                   // has no room for a second copy of the data
 	faults map[proto.OperationKind][]*proto.Fault // that the next operations of a kind end in
@@ -49,15 +51,16 @@ type action struct {
 }
 
 // lessRunning are the operations that an agent finishes on its own when it comes back.
-func lessRunning(k proto.OperationKind) bool {
-	return k == proto.OpFreeze || k == proto.OpRefuse || k == proto.OpCleanTarget || k == proto.OpRetire
+func lessRunning(op proto.Operation) bool {
+	k := op.Kind
+	return k == proto.OpFreeze || k == proto.OpRefuse || k == proto.OpCleanTarget || k == proto.OpRetire || k == proto.OpHook && op.Hook.LessRunning()
 }
 
 // wake begins a life of the agent. f.mu is held.
 func (a *agent) wake(rebooted bool) {
 	a.down = false
 	a.life, a.end = context.WithCancel(a.f.ctx)
-	a.active, a.turn = map[string]*action{}, make(chan struct{}, 1)
+	a.active, a.turn, a.beside = map[string]*action{}, make(chan struct{}, 1), make(chan struct{}, 1)
 	if rebooted || !time.Now().Before(a.record.permit) {
 		a.record = a.record.expire()
 	}
@@ -66,7 +69,7 @@ func (a *agent) wake(rebooted bool) {
 	life := a.life
 	a.lives.Go(func() { a.keepPermit(life) })
 	for id, op := range a.begun {
-		if lessRunning(op.Kind) {
+		if lessRunning(op) {
 			a.begin(op)
 		} else {
 			delete(a.begun, id)
@@ -192,6 +195,9 @@ func (a *agent) begin(op proto.Operation) *action {
 	a.active[op.ID] = act
 	a.begun[op.ID] = op
 	turn, life := a.turn, a.life
+	if op.Kind == proto.OpHook {
+		turn = a.beside
+	}
 	a.lives.Go(func() {
 		defer cancel()
 		defer close(act.done)
@@ -238,6 +244,9 @@ func (a *agent) do(ctx context.Context, act *action) (r proto.OperationResult, f
 	}
 	a.f.note("%s begins %s", a.name, op.ID)
 	defer func() { a.f.note("%s ends %s: %v", a.name, op.ID, fault) }()
+	if op.Kind == proto.OpHook {
+		return r, a.hook(ctx, op)
+	}
 	if list := a.faults[op.Kind]; len(list) > 0 {
 		a.faults[op.Kind] = list[1:]
 		fault = list[0]
@@ -307,6 +316,35 @@ func (a *agent) do(ctx context.Context, act *action) (r proto.OperationResult, f
 		a.present = false
 	}
 	return r, nil
+}
+
+// hook runs the instance's hooks of a point: it notes them, with who serves clients then. Faults and slowness are asked for by the point. f.mu is held.
+func (a *agent) hook(ctx context.Context, op proto.Operation) (fault *proto.Fault) {
+	c := op.Hook
+	key := proto.OperationKind(c.Point)
+	if (token{op.Incarnation, op.Fence}).compare(a.record.token) < 0 || a.record.state == proto.FenceNone {
+		return refused()
+	}
+	if got := op.Spec.Hooks.Run(c.Point, c.Side); len(got) == 0 {
+		a.f.problem("host %s was asked for hooks that there are none of: %+v", a.name, *c)
+	}
+	var on []string
+	for _, other := range a.f.agents {
+		if other.running && other.announced {
+			on = append(on, other.name)
+		}
+	}
+	a.f.ran = append(a.f.ran, ranHook{op.Migration, c.Point, c.Side, a.name, strings.Join(on, " "), *c, a.f.agents[c.Target].record.state, time.Now()})
+	if list := a.faults[key]; len(list) > 0 {
+		a.faults[key] = list[1:]
+		fault = list[0]
+	}
+	a.f.mu.Unlock()
+	defer a.f.mu.Lock()
+	if f := a.takes(ctx, max(a.slow[key], 100*time.Millisecond)); f != nil {
+		return f
+	}
+	return fault
 }
 
 // sync sends a round to the target. It waits for a target that is not there. f.mu is held.

@@ -38,9 +38,22 @@ type fleet struct {
 
 	calm    bool                         // at most one trouble comes
 	repeats int                          // results that were asked for again
+	ran     []ranHook                    // hooks of instances that were begun
 	count   int                          // boundaries that were passed: before and after each proposal and operation
 	hooks   map[int]func()               // by boundary
 	after   map[proto.CommandType]func() // by what was committed; f.mu is held
+}
+
+// ranHook is a run of an instance's hooks on a host.
+type ranHook struct {
+	migration string
+	point     proto.HookPoint
+	side      proto.HookSide
+	host      string
+	serving   string // hosts that served clients when it began
+	call      proto.HookCall
+	target    proto.FenceState // as what the target held the instance then
+	at        time.Time
 }
 
 // seat is a coordinator while it leads.

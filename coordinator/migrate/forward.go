@@ -187,6 +187,10 @@ func (w *walker) freeze(ctx context.Context, s scene) error {
 		return nil
 	}
 	w.unready = time.Time{}
+	if orders := w.hooks(s, proto.HookBeforeFreeze, copyQuiet); len(orders) > 0 {
+		_, err := w.before(ctx, s, orders)
+		return err // another look at the rest, and at both hosts, follows
+	}
 	return w.decide(ctx, &proto.MigrationFreeze{Migration: s.m.ID, Fence: s.i.Fence})
 }
 
@@ -222,9 +226,19 @@ func (w *walker) handOver(ctx context.Context, s scene) error {
 	if rounds := early(s.m); len(rounds) > 0 {
 		reread = time.Duration(rounds[len(rounds)-1].Total/rereadRate) * time.Second
 	}
+	told := w.beside(ctx, s, w.hooks(s, proto.HookAfterFreeze, switchQuiet))
 	o = order{kind: proto.OpFinalSync, host: s.m.Source, silence: switchQuiet, stall: finalStall + reread}
 	if _, err := w.perform(ctx, s, o); err != nil {
+		told.leave()
 		return w.failed(ctx, s, o, err)
+	}
+	if err := told.wait(); err != nil {
+		return err
+	}
+	if orders := w.hooks(s, proto.HookBeforeStart, switchQuiet); len(orders) > 0 {
+		if done, err := w.before(ctx, s, orders); !done || err != nil {
+			return err
+		}
 	}
 	return w.decide(ctx, &proto.MigrationCommit{Migration: s.m.ID, Fence: s.i.Fence})
 }
@@ -274,6 +288,10 @@ func (w *walker) permitted(ctx context.Context, s scene) error {
 func (w *walker) warm(ctx context.Context, s scene) error {
 	if !carried(s, s.m, proto.OpConfirm, s.m.Target) {
 		return w.confirm(ctx, s)
+	}
+	if orders := w.hooks(s, proto.HookAfterConfirm, hookQuiet); len(orders) > 0 {
+		_, err := w.after(ctx, s, orders)
+		return err
 	}
 	end := entered(s.m, proto.PhaseWarm).Add(warmFor(s.m))
 	if end > timeline.Of(time.Now()) {
@@ -325,7 +343,7 @@ func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 	if _, known := s.view.Host(r.Host); !open || !known {
 		return true, nil
 	}
-	op, err := w.operation(s, order{kind: r.Kind, host: r.Host}, r)
+	op, err := w.operation(s, order{kind: r.Kind, host: r.Host, hook: r.Hook}, r)
 	if err != nil {
 		return false, err
 	}
@@ -340,12 +358,16 @@ func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 	return false, w.decide(ctx, &proto.MigrationRecord{Migration: s.m.ID, Operation: r})
 }
 
-// leftover returns the operation of an ended migration that its host has still to hear of.
+// leftover returns the operation of an ended migration that its host has still to hear of: that it gives the instance away, and after it the hooks that take back what others did.
 func leftover(m proto.Migration) (proto.OperationRecord, bool) {
-	for _, o := range m.Operations {
-		ended := m.Outcome == proto.OutcomeCompleted || m.Outcome == proto.OutcomeReturned && m.Loss
-		if ended && o.Kind == proto.OpRetire && o.Result == nil {
-			return o, true
+	if m.Outcome != proto.OutcomeCompleted && (m.Outcome != proto.OutcomeReturned || !m.Loss) {
+		return proto.OperationRecord{}, false
+	}
+	for _, owed := range []order{{kind: proto.OpRetire}, {kind: proto.OpHook, hook: proto.HookOnAbort}} {
+		for _, o := range m.Operations {
+			if o.Kind == owed.kind && o.Hook == owed.hook && o.Result == nil {
+				return o, true
+			}
 		}
 	}
 	return proto.OperationRecord{}, false

@@ -18,6 +18,9 @@ type order struct {
 	of    string // migration in whose name it is done, if it is not the one that is walked
 	round int
 	facts *proto.SourceFacts
+	hook  proto.HookPoint // of hooks: when
+	aside bool            // of hooks: beside another operation, which is the one that is shown
+	owed  bool            // of hooks: run when the host is back, if it does not answer now
 
 	limit   time.Duration // after which the agent gives it up; 0: never
 	silence time.Duration // see terms; 0: for ever
@@ -28,7 +31,7 @@ type order struct {
 
 // is reports whether a record is of an attempt at the order under the fence.
 func (o order) is(r proto.OperationRecord, fence uint64) bool {
-	return r.Kind == o.kind && r.Host == o.host && r.Round == o.round && r.Fence == fence
+	return r.Kind == o.kind && r.Host == o.host && r.Round == o.round && r.Hook == o.hook && r.Fence == fence
 }
 
 // last returns the record of the newest attempt at the order, and how many there were.
@@ -66,7 +69,19 @@ func succeeded(m proto.Migration, k proto.OperationKind, host string) (proto.Ope
 
 // operationID names an attempt. It follows from the tables, so that another leader comes to the same one.
 func operationID(m proto.Migration, o order, fence uint64, attempt int) string {
-	return fmt.Sprintf("%s/%s/%d/%d/%d", m.ID, o.kind, fence, o.round, attempt)
+	what := string(o.kind)
+	if o.hook != "" {
+		what += "." + string(o.hook) + "." + string(sideOf(m, o.host))
+	}
+	return fmt.Sprintf("%s/%s/%d/%d/%d", m.ID, what, fence, o.round, attempt)
+}
+
+// name is the order in words.
+func (o order) name() string {
+	if o.hook != "" {
+		return string(o.hook) + " " + string(o.kind)
+	}
+	return string(o.kind)
 }
 
 // perform has an order carried out: it records an attempt, sends it, and records its result. An attempt that was recorded and has
@@ -79,7 +94,7 @@ func (w *walker) perform(ctx context.Context, s scene, o order) (proto.Operation
 	}
 	begin := attempts == 0 || r.Result != nil
 	if begin {
-		r = proto.OperationRecord{ID: operationID(s.m, o, s.i.Fence, attempts+1), Kind: o.kind, Host: o.host, Fence: s.i.Fence, Round: o.round}
+		r = proto.OperationRecord{ID: operationID(s.m, o, s.i.Fence, attempts+1), Kind: o.kind, Host: o.host, Fence: s.i.Fence, Round: o.round, Hook: o.hook}
 	}
 	op, err := w.operation(s, o, r)
 	if err == nil && begin {
@@ -88,14 +103,19 @@ func (w *walker) perform(ctx context.Context, s scene, o order) (proto.Operation
 	if err != nil {
 		return proto.OperationResult{}, err
 	}
-	w.show(w.id, func(p *Progress) {
-		*p = Progress{Operation: o.kind, Host: o.host, Stage: string(o.kind), Round: o.round, Sent: sent(s.m), Trouble: p.Trouble, Since: p.Since}
+	trouble := w.trouble
+	shown := func(change func(*Progress)) { w.show(w.id, change) }
+	if o.aside {
+		trouble, shown = func(error) {}, func(func(*Progress)) {}
+	}
+	shown(func(p *Progress) {
+		*p = Progress{Operation: o.kind, Host: o.host, Stage: o.name(), Round: o.round, Sent: sent(s.m), Trouble: p.Trouble, Since: p.Since}
 	})
 	result, err := w.send(ctx, o.host, op, terms{
-		silence: o.silence, stall: o.stall, heard: o.heard, trouble: w.trouble,
+		silence: o.silence, stall: o.stall, heard: o.heard, trouble: trouble,
 		wanted: func() bool { return w.stands(s) },
 		seen: func(p proto.Progress) {
-			w.show(w.id, func(shown *Progress) { shown.Stage, shown.Bytes, shown.Total = p.Stage, p.Bytes, p.Total })
+			shown(func(now *Progress) { now.Stage, now.Bytes, now.Total = p.Stage, p.Bytes, p.Total })
 		},
 	})
 	if err != nil {
@@ -163,6 +183,8 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 		op.Permit = timeline.Time(permitLength.Milliseconds())
 	case o.kind == proto.OpPrepareTarget && len(s.m.Plan.Profile) > 0 && s.i.Spec.Mode == proto.Enforce && len(s.view.PausedBy(s.i, o.host)) == 0:
 		op.Minimal = s.m.Plan.Profile[0].Allocation
+	case o.kind == proto.OpHook:
+		op.Hook = callOf(s.m, o, r.ID)
 	}
 	return op, nil
 }

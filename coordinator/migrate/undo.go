@@ -49,6 +49,9 @@ func (w *walker) thaw(ctx context.Context, s scene) error {
 	if done, err := w.disarm(ctx, s); !done || err != nil {
 		return err
 	}
+	// What was announced on the target is taken back while the source starts, which no hook holds up.
+	told := w.beside(ctx, s, only(w.hooks(s, proto.HookOnAbort, 0), s.m.Target))
+	defer told.leave()
 	o := order{kind: proto.OpThaw, host: s.m.Source, limit: thawLimit + s.i.Spec.Health.Time()}
 	if _, err := w.perform(ctx, s, o); err != nil {
 		var fault *proto.Fault
@@ -89,6 +92,9 @@ func (w *walker) disarm(ctx context.Context, s scene) (done bool, err error) {
 
 // clean leaves nothing of the migration on the target, however long it takes to reach it.
 func (w *walker) clean(ctx context.Context, s scene) error {
+	if done, err := w.takeBack(ctx, s); !done || err != nil {
+		return err
+	}
 	if s.m.Loss {
 		if state, err := w.standDown(ctx, s); err != nil {
 			return w.standsStill(ctx, s, err)
@@ -108,6 +114,22 @@ func (w *walker) clean(ctx context.Context, s scene) error {
 		}
 	}
 	return w.decide(ctx, &proto.MigrationEnd{Migration: s.m.ID, Outcome: proto.OutcomeAborted})
+}
+
+// takeBack has the hooks run that take back what others did: the source's first, until they succeeded or failed for good. The target's are waited for
+// as its cleaning is; those of one that was given up as lost are run when it is back.
+func (w *walker) takeBack(ctx context.Context, s scene) (done bool, err error) {
+	for _, o := range w.hooks(s, proto.HookOnAbort, hookQuiet) {
+		if o.host == s.m.Target {
+			if o.owed = s.m.Loss; !s.m.Loss {
+				o.silence = 0
+			}
+		}
+		if done, err := w.after(ctx, s, []order{o}); !done || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // prepared reports whether anything of a migration can be on its target. Nothing is sent that is not recorded before.

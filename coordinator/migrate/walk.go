@@ -161,7 +161,7 @@ func (w *walker) failed(ctx context.Context, s scene, o order, err error) error 
 			sleep(ctx, backoff(n))
 			return nil
 		}
-		return w.abort(ctx, s, fmt.Errorf("%s on %s: %w", o.kind, o.host, fault))
+		return w.abort(ctx, s, fmt.Errorf("%s on %s: %w", o.name(), o.host, fault))
 	case errors.As(err, &unheard):
 		return w.abort(ctx, s, err)
 	}
