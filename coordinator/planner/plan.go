@@ -183,6 +183,9 @@ func (p *planning) to(host proto.Host) Result {
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
 	}
+	if most := waiting(p.instance.Spec.Hooks); most > 0 {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("hooks after the freeze and before the start keep clients waiting for up to %s more", most))
+	}
 	until := settled.End.Add(probationSlack)
 	id := plan.Instance + "/" + plan.Target + "/" + fmt.Sprint(int64(p.Now))
 	r := Result{Plan: plan, Reservation: proto.Reservation{
@@ -198,6 +201,23 @@ func (p *planning) to(host proto.Host) Result {
 		}
 	}
 	return r
+}
+
+// waiting returns for how long hooks may keep clients waiting: those of a point run one after the other on a host, and both hosts at once.
+func waiting(hooks proto.Hooks) time.Duration {
+	var all time.Duration
+	for _, point := range []proto.HookPoint{proto.HookAfterFreeze, proto.HookBeforeStart} {
+		var longest time.Duration
+		for _, side := range []proto.HookSide{proto.HookSource, proto.HookTarget} {
+			var took time.Duration
+			for _, h := range hooks.Run(point, side) {
+				took += h.Time()
+			}
+			longest = max(longest, took)
+		}
+		all += longest
+	}
+	return all
 }
 
 // change returns what a plan does to the ledger when it begins.

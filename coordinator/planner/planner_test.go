@@ -273,6 +273,35 @@ func TestAForecastAboveTheTypeIsAWarningNotASilentClamp(t *testing.T) {
 	}
 }
 
+func TestAPlanSaysForHowLongHooksMayKeepClientsWaiting(t *testing.T) {
+	w := newWorld(t)
+	i, _ := w.state.View().Instance("cache-1")
+	hook := func(timeout proto.Seconds, on proto.HookSide) proto.Hook {
+		return proto.Hook{Exec: []string{"/bin/true"}, Timeout: timeout, On: on}
+	}
+	warned := func() string {
+		r, err := w.plan(Request{Instance: "cache-1", Target: "host-c", Type: "m.large"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(r.Plan.Warnings, "\n")
+	}
+	for _, c := range []struct {
+		hooks proto.Hooks
+		want  string
+	}{
+		{proto.Hooks{BeforeFreeze: []proto.Hook{hook(9, "")}, AfterConfirm: []proto.Hook{hook(9, "")}, OnAbort: []proto.Hook{hook(9, "")}}, ""},
+		{proto.Hooks{AfterFreeze: []proto.Hook{hook(2, ""), hook(3, "")}, BeforeStart: []proto.Hook{hook(0, proto.HookBoth), hook(7, proto.HookSource)}}, "up to 42s more"},
+	} {
+		spec := i.Spec
+		spec.Hooks = c.hooks
+		w.must(&proto.InstanceApply{Spec: spec})
+		if got := warned(); strings.Contains(got, "hooks") != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("warnings %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestWithoutHistoryTheTypesMaximumStandsIn(t *testing.T) {
 	w := newWorld(t)
 	r, err := Make(Input{Request: Request{Instance: "cache-1", Target: "host-b", Type: "m.large"}, View: w.state.View(), Now: begin, Costs: DefaultCosts()})
