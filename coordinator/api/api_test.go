@@ -205,6 +205,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"taken in a list": {put, spec(func(s *proto.InstanceSpec) {
 			s.Service.Unit, s.Address, s.Addresses = "x.service", "", []string{"10.77.0.61/24", "10.77.0.60/16"}
 		}), nil, v1.CodeConflict, 409, "10.77.0.60 is that of instance cache-1"},
+		"hook by its name":     {put, spec(func(s *proto.InstanceSpec) { s.Hooks.OnAbort = []proto.Hook{{Exec: []string{"dns"}}} }), nil, v1.CodeInvalid, 400, `hooks.on_abort[0].exec: \"dns\" is not an absolute path`},
 		"taken address":        {put, spec(func(s *proto.InstanceSpec) { s.Service.Unit = "x.service" }), nil, v1.CodeConflict, 409, "is that of instance cache-1"},
 		"unknown mode to set":  {"POST /v1/instances/cache-1/mode", v1.ModeRequest{Mode: "x"}, nil, v1.CodeInvalid, 400, "use observe or enforce"},
 		"unknown instance":     {"POST /v1/instances/x/release", nil, nil, v1.CodeNotFound, 404, "glidepath instance list"},

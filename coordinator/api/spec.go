@@ -42,6 +42,7 @@ func checkSpec(s proto.InstanceSpec) error {
 		problems = append(problems, checkService(*s.Service)...)
 	}
 	problems = append(problems, checkHealth(s.Health)...)
+	problems = append(problems, s.Hooks.Problems()...)
 	if len(problems) == 0 {
 		return nil
 	}

@@ -177,6 +177,8 @@ type MigrationStatus struct {
 	Returns   string        `json:"returns,omitzero"`    // the migration that this one undoes
 	Returning string        `json:"returning,omitzero"`  // the migration that undoes this one
 	Expected  timeline.Time `json:"expected_settled_at"` // by the plan: when it serves on the target, all warm
+
+	HookFailures []HookFailure `json:"hook_failures,omitempty"` // what its hooks did not do
 }
 
 // StatusOf returns the status of a migration.
@@ -185,7 +187,7 @@ func StatusOf(m proto.Migration) MigrationStatus {
 		ID: m.ID, Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType,
 		Phase: m.Phase, Outcome: m.Outcome, Reason: m.Reason, StartedBy: m.StartedBy, CreatedAt: m.CreatedAt, EndedAt: m.EndedAt,
 		Returns: m.Returns, Returning: m.Returning,
-		Expected: m.Plan.Start + timeline.Time(m.Plan.Duration),
+		Expected: m.Plan.Start + timeline.Time(m.Plan.Duration), HookFailures: hookFailures(m),
 	}
 }
 

@@ -97,6 +97,13 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	}
 	t.row("address", strings.Join(s.FloatingAddresses(), " "))
 	t.row("health", health(s.Health))
+	for _, p := range proto.Points() {
+		for _, side := range []proto.HookSide{proto.HookSource, proto.HookTarget} {
+			for _, h := range s.Hooks.Run(p, side) {
+				t.row(string(p), fmt.Sprintf("on the %s: %s", side, hook(h)))
+			}
+		}
+	}
 	t.row("fence", i.Fence)
 	t.row("migration", i.Migration)
 	t.row("adopted", fmt.Sprintf("%s by %s", stamp(i.CreatedAt), cmp.Or(i.AdoptedBy, "nobody known")))
@@ -124,6 +131,14 @@ func modeWords(i v1.InstanceDetail) string {
 	return "observe: measured, never limited; glidepath schedule show " + i.Name() + " has what it would be granted"
 }
 
+func hook(h proto.Hook) string {
+	text := fmt.Sprintf("%s as %s, within %s", strings.Join(h.Exec, " "), h.ExecUser(), h.Time())
+	if h.Failure == proto.HookIgnore {
+		text += ", its failure is ignored"
+	}
+	return text
+}
+
 func health(h proto.HealthSpec) string {
 	switch {
 	case h.TCP != 0:
@@ -147,7 +162,7 @@ func applyInstanceCommand(a *app) *cobra.Command {
 	var timeout time.Duration
 	apply := &cobra.Command{
 		Use: "apply -f FILE", Short: "Adopt instances, or change known ones", Args: none,
-		Long: `Adopt instances, or change what can change of known ones where they are: health, class, application, mode and labels.
+		Long: `Adopt instances, or change what can change of known ones where they are: health, hooks, class, application, mode and labels.
 Adoption begins in mode observe unless the file says enforce: an instance is measured, and never limited, until then. Where
 the host is too full for what enforcing would take, the instance is observed all the same, and the command says what is lacking.
 Without --no-wait the command returns when the host's agent has taken the instance over.`,
@@ -157,6 +172,8 @@ Without --no-wait the command returns when the host's agent has taken the instan
   host: host-a
   address: 10.77.0.60/24
   health: {tcp: 6379}
+  hooks:
+    after_confirm: [{exec: [/etc/glidepath/hooks/dns, cache-1.example.org]}]
   type: m.small
   class: critical
   application: redis`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -227,18 +228,36 @@ func (a *app) printMigration(m proto.Migration) error {
 		if o.Round > 0 {
 			name = fmt.Sprintf("%s %d", o.Kind, o.Round)
 		}
+		if o.Hook != "" {
+			name = fmt.Sprintf("%s %s", o.Hook, o.Kind)
+		}
 		lasted := "-"
 		if o.Result != nil {
 			lasted = took(o.Result.Took)
 		}
-		t.row(name, o.Host, stamp(o.SentAt), lasted, outcome(o.Result))
+		t.row(name, o.Host, stamp(o.SentAt), lasted, outcome(m, o.Result))
 	}
 	return t.flush()
 }
 
+// ran prints what came of hooks that did not keep the migration from going on.
+func ran(hooks []proto.HookResult) string {
+	var parts []string
+	for _, h := range hooks {
+		if h.Failure == "" {
+			parts = append(parts, h.Program+" done")
+		} else {
+			parts = append(parts, h.Program+" "+h.Failure+" (ignored)")
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // outcome prints what came of an operation.
-func outcome(r *proto.OperationResult) string {
+func outcome(m proto.Migration, r *proto.OperationResult) string {
 	switch {
+	case r == nil && !m.Active():
+		return "no answer"
 	case r == nil:
 		return "runs"
 	case r.Error != nil:
@@ -249,6 +268,8 @@ func outcome(r *proto.OperationResult) string {
 		return fmt.Sprintf("%s in %d files", size(r.Source.DataBytes), r.Source.DataFiles)
 	case r.Start != nil:
 		return fmt.Sprintf("healthy after %s", took(r.Start.HealthyAfter))
+	case len(r.Hooks) > 0:
+		return ran(r.Hooks)
 	}
 	return "done"
 }

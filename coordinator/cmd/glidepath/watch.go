@@ -62,6 +62,9 @@ func (a *app) watch(ctx context.Context, id string, until until) error {
 		return err
 	}
 	a.say("Migration %s is completed: %s serves on %s after %s", last.ID, last.Instance, last.Target, took(last.EndedAt.Sub(last.CreatedAt).Milliseconds()))
+	if n := len(last.HookFailures); n > 0 {
+		a.say("%d of its hooks failed, see  glidepath migration show %s", n, last.ID)
+	}
 	return nil
 }
 
@@ -81,6 +84,7 @@ type watcher struct {
 	what  string
 	news  string
 	at    timeline.Time // of the last line
+	hooks int           // failed ones that have been told of
 }
 
 func (w *watcher) see(u v1.MigrationUpdate) {
@@ -99,6 +103,10 @@ func (w *watcher) see(u v1.MigrationUpdate) {
 		}
 		w.what, w.news, w.at = what, news, u.At
 		w.say(width, u.At.Std().Format("15:04:05")+"  "+line)
+	}
+	for failed := u.Migration.HookFailures; w.hooks < len(failed); w.hooks++ {
+		f := failed[w.hooks]
+		w.say(width, fmt.Sprintf("%s  %-8s %s on %s failed: %s", u.At.Std().Format("15:04:05"), "hook", f.Hook, f.Host, f.Failure))
 	}
 	if width == 0 || u.Migration.Phase == proto.PhaseEnded {
 		return

@@ -50,6 +50,8 @@ func TestAWatchThatCantRedrawSaysWhatIsWorthALine(t *testing.T) {
 	ended.Migration.Outcome = proto.OutcomeCompleted
 	undo := in(proto.PhaseUndo, 91)
 	undo.Migration.Reason = "the health\ncheck did not pass"
+	undo.Migration.HookFailures = []v1.HookFailure{{Hook: proto.HookAfterFreeze, Host: "host-a", Failure: "/bgp ended\nwith exit-code 1"}}
+	ended.Migration.HookFailures = undo.Migration.HookFailures // told once
 	got := watched(0,
 		told(0, 5, 100, 250, 0),
 		told(1, 6, 110, 250, 0),  // only numbers, right after
@@ -68,6 +70,7 @@ func TestAWatchThatCantRedrawSaysWhatIsWorthALine(t *testing.T) {
 17:48:17  copy     sync-round  round 2  copying  9MiB of 60MiB  on host-a: cpu 300m of 400m  memory 64MiB of 128MiB  throttled 2%
 17:48:18  switch
 17:48:31  undo  the health check did not pass
+17:48:31  hook     after-freeze on host-a failed: /bgp ended with exit-code 1
 17:50:20  ended    completed
 `
 	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
