@@ -130,8 +130,8 @@ func (h Hooks) Run(p HookPoint, side HookSide) []Hook {
 	return out
 }
 
-// Points returns all points, in their order.
-func Points() []HookPoint {
+// HookPoints returns all points, in their order.
+func HookPoints() []HookPoint {
 	return []HookPoint{HookBeforeFreeze, HookAfterFreeze, HookBeforeStart, HookAfterConfirm, HookOnAbort}
 }
 
@@ -167,7 +167,7 @@ func (h Hook) Side(p HookPoint) HookSide {
 // Problems names everything that is wrong with the hooks, each with its field and what to write instead.
 func (h Hooks) Problems() (problems []string) {
 	size := 0
-	for _, p := range Points() {
+	for _, p := range HookPoints() {
 		field := "hooks." + strings.ReplaceAll(string(p), "-", "_")
 		list := h.at(p)
 		if len(list) > MaxHooks {

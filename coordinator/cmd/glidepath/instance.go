@@ -97,7 +97,7 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	}
 	t.row("address", strings.Join(s.FloatingAddresses(), " "))
 	t.row("health", health(s.Health))
-	for _, p := range proto.Points() {
+	for _, p := range proto.HookPoints() {
 		for _, side := range []proto.HookSide{proto.HookSource, proto.HookTarget} {
 			for _, h := range s.Hooks.Run(p, side) {
 				t.row(string(p), fmt.Sprintf("on the %s: %s", side, hook(h)))
