@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/user"
 	"strconv"
@@ -174,8 +173,12 @@ func (j *job) hookFacts(c proto.HookCall) []string {
 		own, other = other, own
 	}
 	addr, prefix := "", ""
-	if p, err := netip.ParsePrefix(j.op.Spec.Address); err == nil {
-		addr, prefix = p.Addr().String(), p.String()
+	var addresses []string
+	for i, p := range j.op.Spec.Floating() {
+		if i == 0 {
+			addr, prefix = p.Addr().String(), p.String()
+		}
+		addresses = append(addresses, p.Addr().String())
 	}
 	unit := ""
 	if s := j.op.Spec.Service; s != nil {
@@ -184,7 +187,7 @@ func (j *job) hookFacts(c proto.HookCall) []string {
 	var env []string
 	for _, f := range [][2]string{
 		{"HOOK", string(c.Point)}, {"ROLE", string(c.Side)}, {"ATTEMPT", strconv.Itoa(c.Attempt)},
-		{"INSTANCE", j.op.Instance}, {"UNIT", unit}, {"ADDRESS", addr}, {"ADDRESS_PREFIX", prefix},
+		{"INSTANCE", j.op.Instance}, {"UNIT", unit}, {"ADDRESS", addr}, {"ADDRESS_PREFIX", prefix}, {"ADDRESSES", strings.Join(addresses, " ")},
 		{"MIGRATION", j.op.Migration}, {"RETURNS", c.Returns}, {"SOURCE", c.Source}, {"TARGET", c.Target}, {"HOST", own}, {"PEER", other},
 		{"FROM_TYPE", c.FromType}, {"TO_TYPE", c.ToType}, {"FENCE", strconv.FormatUint(j.op.Fence, 10)}, {"REASON", c.Reason},
 	} {
