@@ -57,10 +57,11 @@ const (
 	PausedThere    PausedBy = "agent" // said on the host itself, where no coordinator answered
 )
 
-// HostRegister states a host's facts, new or changed.
+// HostRegister states a host's facts, new or changed. It is refused for one that was taken out, by its identity.
 type HostRegister struct {
 	Facts       HostFacts `msgpack:"f"`
-	Incarnation uint64    `msgpack:"inc"` // of the fleet, under which the agent has reported its holdings; 0: it has not
+	Incarnation uint64    `msgpack:"inc"`          // of the fleet, under which the agent has reported its holdings; 0: it has not
+	Identity    string    `msgpack:"id,omitempty"` // SHA-256 of the agent's public key, hex
 }
 
 // HostHome assigns a host's home and standby.
@@ -71,12 +72,13 @@ type HostHome struct {
 	Standby string `msgpack:"s"` // "" for none
 }
 
-// HostSet states what an operator decided on a host.
+// HostSet states what an operator decided on a host: all of it.
 type HostSet struct {
 	Host     string           `msgpack:"h"`
 	Cordoned bool             `msgpack:"c"`
 	Override resource.Vector  `msgpack:"o"`
 	Reduced  timeline.Profile `msgpack:"rd"`
+	Revision uint64           `msgpack:"rv,omitempty"` // of the decisions that it replaces; 0: any
 }
 
 // HostDebt states the memory that a host could not take back, in bytes.
@@ -85,9 +87,13 @@ type HostDebt struct {
 	Debt int64  `msgpack:"d"`
 }
 
-// HostForget removes a host that holds nothing.
+// HostForget removes a host that holds nothing, or one that died for good, with the instances that it owned. Its identity is refused
+// from then on.
 type HostForget struct {
-	Host string `msgpack:"h"`
+	Host   string   `msgpack:"h"`
+	Dead   bool     `msgpack:"x,omitempty"` // whatever it holds, it died for good
+	Lost   []string `msgpack:"l,omitempty"` // with Dead: the instances that whoever decides knows to be lost, sorted. With others it is a conflict
+	Reason string   `msgpack:"r,omitempty"`
 }
 
 // HostSystem puts the envelope of a host's own use. It is a fact: it is taken even when the host is then short.

@@ -19,6 +19,16 @@ type Fleet struct {
 	ChangedBy   string        `msgpack:"cb" json:"policy_by,omitzero"`                       // who changed the policy last
 	ChangedAt   timeline.Time `msgpack:"ca" json:"policy_at,omitzero"`                       //
 	Removed     []string      `msgpack:"rm,omitempty" json:"removed_coordinators,omitempty"` // their Identity, the oldest first; refused for good: who joins again has another
+
+	RemovedHosts []RemovedHost `msgpack:"rh,omitempty" json:"removed_hosts,omitempty"` // the oldest first; refused as coordinators are
+}
+
+// RemovedHost is a host that was taken out of the fleet.
+type RemovedHost struct {
+	Name     string        `msgpack:"n" json:"name"`
+	Identity string        `msgpack:"i" json:"identity"` // SHA-256 of its agent's public key, hex; "" when it was not known: then its name is refused, until it joins again
+	Dead     bool          `msgpack:"x" json:"dead,omitzero"`
+	At       timeline.Time `msgpack:"at" json:"at"`
 }
 
 // Policy is how the fleet promises capacity and moves instances.

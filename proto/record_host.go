@@ -8,14 +8,16 @@ import (
 // Host is a host as the coordinators know it: what its agent states, and what operators and the leader decided.
 type Host struct {
 	Facts       HostFacts        `msgpack:"f" json:"facts"`
-	Home        string           `msgpack:"h" json:"home,omitzero"`        // coordinator
-	Standby     string           `msgpack:"s" json:"standby,omitzero"`     // coordinator
-	Incarnation uint64           `msgpack:"inc" json:"incarnation"`        // of the control plane that the agent last reported its holdings to
-	Cordoned    bool             `msgpack:"c" json:"cordoned,omitzero"`    // nothing new is placed here
-	Paused      bool             `msgpack:"pz" json:"paused,omitzero"`     // every limit on it is lifted
-	Override    resource.Vector  `msgpack:"o" json:"override,omitzero"`    // allocatable by an operator's word; 0: what the agent states
-	Reduced     timeline.Profile `msgpack:"rd" json:"reduced,omitempty"`   // what is not there for a while
-	Debt        int64            `msgpack:"d" json:"memory_debt,omitzero"` // bytes of memory that it could not take back
+	Home        string           `msgpack:"h" json:"home,omitzero"`                          // coordinator
+	Standby     string           `msgpack:"s" json:"standby,omitzero"`                       // coordinator
+	Incarnation uint64           `msgpack:"inc" json:"incarnation"`                          // of the control plane that the agent last reported its holdings to
+	Cordoned    bool             `msgpack:"c" json:"cordoned,omitzero"`                      // nothing new is placed here
+	Paused      bool             `msgpack:"pz" json:"paused,omitzero"`                       // every limit on it is lifted
+	Override    resource.Vector  `msgpack:"o" json:"override,omitzero"`                      // allocatable by an operator's word; 0: what the agent states
+	Reduced     timeline.Profile `msgpack:"rd" json:"reduced,omitempty"`                     // what is not there for a while
+	Debt        int64            `msgpack:"d" json:"memory_debt,omitzero"`                   // bytes of memory that it could not take back
+	Identity    string           `msgpack:"id,omitempty" json:"identity,omitzero"`           // SHA-256 of its agent's public key, hex; "" until that has said hello
+	Revision    uint64           `msgpack:"rv,omitempty" json:"decisions_revision,omitzero"` // of what operators decided: Cordoned, Override, Reduced
 	JoinedAt    timeline.Time    `msgpack:"at" json:"joined_at"`
 	ChangedAt   timeline.Time    `msgpack:"ca" json:"changed_at"`
 }

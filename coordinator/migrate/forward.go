@@ -337,7 +337,7 @@ func (w *walker) retire(ctx context.Context, s scene, o order) (done bool, err e
 	return false, w.persist(ctx, s, o, err)
 }
 
-// finish does what is left of a migration that has ended: the part of the one that gives the instance away, if it was not there when it was asked.
+// finish does what is left of a migration that has ended: the part of the one that was not there when it was asked.
 func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 	r, open := leftover(s.m)
 	if _, known := s.view.Host(r.Host); !open || !known {
@@ -358,12 +358,18 @@ func (w *walker) finish(ctx context.Context, s scene) (ended bool, err error) {
 	return false, w.decide(ctx, &proto.MigrationRecord{Migration: s.m.ID, Operation: r})
 }
 
-// leftover returns the operation of an ended migration that its host has still to hear of: that it gives the instance away, and after it the hooks that take back what others did.
+// leftover returns the operation of an ended migration that its host has still to hear of: that it gives the instance away or, where the other side
+// was forgotten as dead, leaves nothing of it; and after it the hooks that take back what others did.
 func leftover(m proto.Migration) (proto.OperationRecord, bool) {
-	if m.Outcome != proto.OutcomeCompleted && (m.Outcome != proto.OutcomeReturned || !m.Loss) {
+	owed := []order{{kind: proto.OpRetire}, {kind: proto.OpHook, hook: proto.HookOnAbort}}
+	switch {
+	case m.Outcome == proto.OutcomeCompleted, m.Outcome == proto.OutcomeReturned && m.Loss:
+	case m.Outcome == proto.OutcomeFailed:
+		owed[0].kind = proto.OpCleanTarget
+	default:
 		return proto.OperationRecord{}, false
 	}
-	for _, owed := range []order{{kind: proto.OpRetire}, {kind: proto.OpHook, hook: proto.HookOnAbort}} {
+	for _, owed := range owed {
 		for _, o := range m.Operations {
 			if o.Kind == owed.kind && o.Hook == owed.hook && o.Result == nil {
 				return o, true

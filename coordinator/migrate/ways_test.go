@@ -249,6 +249,35 @@ func TestATargetThatIsGoneDoesNotKeepTheSourceFromServing(t *testing.T) {
 	}
 }
 
+func TestATargetIsCleanedAfterItsSourceWasForgottenAsDead(t *testing.T) {
+	story(t, func(t *testing.T, f *fleet) {
+		f.agents["a"].slow[proto.OpFinalSync] = time.Minute
+		f.move("m", "b", "large")
+		f.await("it is frozen", time.Minute, func(v *state.View) bool {
+			i, _ := v.Instance("i")
+			return i.State == proto.InstanceFrozen
+		})
+		f.agents["a"].kill(true, 24*time.Hour)
+		f.await("it is given up", 2*time.Minute, func(v *state.View) bool {
+			m, _ := v.Migration("m")
+			return m.Phase == proto.PhaseUndo
+		})
+		f.depose(false) // another leader knows of it, too
+		f.must(&proto.HostForget{Host: "a", Dead: true, Lost: f.view().Forgetting("a").Names()})
+		f.outcome(t, "m", proto.OutcomeFailed)
+		f.await("the target is clean", time.Minute, func(v *state.View) bool {
+			m, _ := v.Migration("m")
+			_, ok := succeeded(m, proto.OpCleanTarget, "b")
+			return ok
+		})
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if b := f.agents["b"]; b.present || b.running || b.record.state != proto.FenceNone {
+			t.Errorf("host b is left %q, present %v, running %v", b.record.state, b.present, b.running)
+		}
+	})
+}
+
 func TestAnOperatorMayAbortUntilItIsConfirmed(t *testing.T) {
 	story(t, func(t *testing.T, f *fleet) {
 		f.agents["a"].slow[proto.OpSyncRound] = time.Minute

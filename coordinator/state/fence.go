@@ -192,9 +192,12 @@ func (x *tx) acceptLoss(b *proto.AcceptLoss) proto.Result {
 	return fenced(i.Fence)
 }
 
-// givenAway reports whether a host was told, in a migration, to put the instance's data away. It is on record before the host hears of it.
+// givenAway reports whether a host was told, in a migration, to put the instance's data away. It is on record before the host hears of it. One
+// that could not do it takes back what it had begun.
 func givenAway(m proto.Migration, host string) bool {
-	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool { return o.Kind == proto.OpRetire && o.Host == host })
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
+		return o.Kind == proto.OpRetire && o.Host == host && (o.Result == nil || o.Result.Error == nil)
+	})
 }
 
 func (x *tx) migrationThaw(b *proto.MigrationThaw) proto.Result {

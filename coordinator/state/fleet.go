@@ -124,7 +124,7 @@ func (x *tx) coordinatorPut(b *proto.CoordinatorPut) proto.Result {
 	return done()
 }
 
-// removedKept is how many of the coordinators that were taken out are remembered. The certificates of older ones have long expired.
+// removedKept is how many of the coordinators, and of the hosts, that were taken out are remembered. The certificates of older ones have long expired.
 const removedKept = 256
 
 func (x *tx) coordinatorRemove(b *proto.CoordinatorRemove) proto.Result {

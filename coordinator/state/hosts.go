@@ -24,12 +24,21 @@ func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
 	if b.Incarnation > x.fleet.Incarnation {
 		return invalid("host %s reports incarnation %d: the fleet is in %d", f.Name, b.Incarnation, x.fleet.Incarnation)
 	}
+	if len(b.Identity) > proto.MaxIDLength {
+		return invalid("the key of host %s has a digest of %d bytes: at most %d are taken", f.Name, len(b.Identity), proto.MaxIDLength)
+	}
+	if gone, ok := x.RemovedHost(f.Name, b.Identity); ok {
+		return refused("host %s was taken out of the fleet at %s: it has to join again with a token", f.Name, gone.At)
+	}
 	h, known := x.hosts.get(f.Name)
 	if known && h.Facts.MachineID != f.MachineID {
 		return conflict("another machine is host %s: forget that host first, or give this one another name", f.Name)
 	}
 	if !known {
-		h.JoinedAt = x.now
+		h.JoinedAt, h.Revision = x.now, 1
+	}
+	if b.Identity != "" {
+		h.Identity = b.Identity
 	}
 	h.Facts, h.Incarnation = f, max(h.Incarnation, b.Incarnation)
 	if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
@@ -84,13 +93,16 @@ func (x *tx) hostSet(b *proto.HostSet) proto.Result {
 	if !ok {
 		return missing("host", b.Host)
 	}
+	if b.Revision != 0 && b.Revision != h.Revision {
+		return stale("something else was decided on host %s meanwhile: its decisions have revision %d, not %d; read them again", b.Host, h.Revision, b.Revision)
+	}
 	if err := b.Override.Valid(); err != nil {
 		return invalid("override of %s: %s", b.Host, err)
 	}
 	if len(b.Reduced) > proto.MaxList {
 		return invalid("%s would have %d reductions of its capacity: use at most %d", b.Host, len(b.Reduced), proto.MaxList)
 	}
-	h.Cordoned, h.Override, h.Reduced = b.Cordoned, b.Override, b.Reduced
+	h.Cordoned, h.Override, h.Reduced, h.Revision = b.Cordoned, b.Override, b.Reduced, h.Revision+1
 	next := x.ledger.Clone()
 	if err := next.SetHost(capacity(h, x.fleet.Policy)); err != nil {
 		return invalid("%s", err)
@@ -114,28 +126,6 @@ func (x *tx) hostDebt(b *proto.HostDebt) proto.Result {
 		return invalid("%s", err)
 	}
 	x.putHost(h)
-	return done()
-}
-
-func (x *tx) hostForget(b *proto.HostForget) proto.Result {
-	if !x.hosts.has(b.Host) {
-		return missing("host", b.Host)
-	}
-	system := proto.SystemReservation(b.Host)
-	for _, r := range x.ledger.On(b.Host) {
-		if r.ID != system {
-			return refused("host %s holds reservation %s: release or move what is there first", b.Host, r.ID)
-		}
-	}
-	if _, ok := x.ledger.Reservation(system); ok {
-		if r := x.reserve(ledger.Change{Release: []string{system}}); !r.OK() {
-			return r
-		}
-	}
-	if err := x.ledger.RemoveHost(b.Host); err != nil {
-		return refusal(err)
-	}
-	drop(x, x.hosts, b.Host)
 	return done()
 }
 

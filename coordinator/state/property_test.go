@@ -200,7 +200,7 @@ func (f *fuzzyWorld) capacityBody(v *View, m proto.Migration) proto.Body {
 			{ID: fmt.Sprintf("x%d", f.next), Host: m.Source, Migration: m.ID, Purpose: proto.PurposeMigration, Class: proto.Standard, Envelope: open(2), Until: f.now + 100_000},
 		}}
 	case 5:
-		return &proto.HostRegister{Facts: facts(host, 50+amount), Incarnation: v.Fleet().Incarnation}
+		return &proto.HostRegister{Facts: facts(host, 50+amount), Incarnation: v.Fleet().Incarnation, Identity: fmt.Sprintf("key-%d", f.next)}
 	case 6:
 		return &proto.HostSet{Host: host, Cordoned: amount > 120, Override: resource.Uniform(max(0, amount-50))}
 	case 7:
@@ -217,6 +217,9 @@ func (f *fuzzyWorld) capacityBody(v *View, m proto.Migration) proto.Body {
 		}
 		return &proto.IncarnationRaise{From: v.Fleet().Incarnation, Reason: "drawn"}
 	case 11:
+		if amount > 100 {
+			return &proto.HostForget{Host: host, Dead: true, Lost: v.Forgetting(host).Names(), Reason: "drawn"}
+		}
 		return &proto.HostForget{Host: host}
 	default:
 		return &proto.MigrationPrune{Before: f.now}

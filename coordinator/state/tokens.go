@@ -65,6 +65,9 @@ func (x *tx) tokenUse(b *proto.TokenUse) proto.Result {
 	}
 	t.UsedAt, t.UsedBy = x.now, b.Name
 	put(x, x.tokens, t.ID, t)
+	if t.Role == proto.RoleAgent {
+		x.readmit(b.Name)
+	}
 	return done()
 }
 
