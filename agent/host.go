@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -50,8 +51,18 @@ func (h *host) look(ctx context.Context) (proto.HostFacts, error) {
 		return f, err
 	}
 	f.PausedAt = h.paused()
+	f.Labels = labels(h.config.Labels)
 	h.last.Store(&f)
 	return f, nil
+}
+
+// labels returns labels sorted by key.
+func labels(of map[string]string) []proto.Label {
+	var out []proto.Label
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		out = append(out, proto.Label{Key: key, Value: of[key]})
+	}
+	return out
 }
 
 // limits returns what the host has, and what of it may be promised.

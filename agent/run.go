@@ -188,7 +188,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return err
 	}
-	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, board: board, documented: metrics.documented}
+	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention, board: board, documented: metrics.documented}
 	dial := func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 		conn, peer, err := wire.Dial(ctx, addr, wire.RPC, creds, pki.Want{Kind: pki.Coordinator})
 		if err != nil {
@@ -221,6 +221,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 			if err := cfg.learnCoordinators(addrs); err != nil {
 				log.Error("the coordinators are known until the next restart only", "error", err)
 			}
+		},
+		Gone: func(ctx context.Context, why error) {
+			log.Error("this host does not belong to the fleet any more; what it owned is stopped", "error", why)
+			if err := driver.GiveUp(context.WithoutCancel(ctx)); err != nil {
+				log.Error("not all that this host owned could be stopped; it is tried again", "error", err)
+			}
+			poke()
 		},
 	})
 	client.Caller = link

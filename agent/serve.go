@@ -17,6 +17,7 @@ type services struct {
 	operations *session.Operations
 	holdings   func(ctx context.Context) ([]proto.Holding, error)
 	readBack   func(ctx context.Context, instance string) (enforce.Held, error)
+	retention  func(ctx context.Context) (proto.Retention, error)
 	board      *board
 	documented func(error) // is told of every document that came, and why it was not taken
 }
@@ -48,6 +49,9 @@ func (s services) mux() *wire.Mux {
 		return proto.Holdings{Holdings: h}, err
 	})
 	rpc.Handle(m, proto.MethodReadBack, s.readBackOf)
+	rpc.Handle(m, proto.MethodRetained, func(ctx context.Context, _ wire.Peer, _ rpc.Empty) (proto.Retention, error) {
+		return s.retention(ctx)
+	})
 	return m
 }
 

@@ -22,6 +22,7 @@ const (
 	MethodCancel   = "agent.cancel"   // OperationRef → empty: stops a running operation, undone as far as it can be
 	MethodHoldings = "agent.holdings" // empty → Holdings
 	MethodReadBack = "agent.readback" // InstanceRef → ReadBack: what the kernel holds now
+	MethodRetained = "agent.retained" // empty → Retention: data of instances that moved away
 
 	// Served by agents to each other: the source of a migration asks its target, when the coordinators are silent.
 	MethodRefused = "agent.refused" // RefusedRequest → RefusedReply
@@ -34,6 +35,7 @@ const (
 	MethodMoving   = "leader.progress" // MigrationRef → MigrationProgress
 	MethodForecast = "home.forecast"   // ForecastRequest → ForecastReply
 	MethodHistory  = "home.history"    // HistoryRequest → HistoryPage: a page of blocks
+	MethodPresence = "home.presence"   // empty → Presences: which agents have a session with this coordinator, or had
 	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
 	MethodAbove    = "home.above"      // AboveRequest → Above
 
@@ -203,6 +205,35 @@ type AboveOf struct {
 	Windows  int           `msgpack:"n" json:"windows"` // of which both are known
 	Above    int           `msgpack:"a" json:"above"`   // of those, whose mean demand was above the schedule
 	Most     int64         `msgpack:"m" json:"most"`    // by how much at most, in the resource's unit
+}
+
+// Retained is data of an instance that moved away from a host, or that it gave up. Only an operator removes them.
+type Retained struct {
+	Instance  string        `msgpack:"i" json:"instance"`
+	Migration string        `msgpack:"m" json:"migration"` // that the instance left in
+	At        timeline.Time `msgpack:"t" json:"at"`        // when they were put there
+	Paths     []string      `msgpack:"p" json:"paths"`     // where they lie
+	Bytes     int64         `msgpack:"b" json:"bytes"`     // on the disk
+	Files     int64         `msgpack:"f" json:"files"`
+	Partial   bool          `msgpack:"x" json:"partial,omitzero"` // there is more: it takes longer to measure than an answer may
+}
+
+// Retention is what a host retains, the oldest first.
+type Retention struct {
+	Items []Retained `msgpack:"i" json:"items"`
+	More  int        `msgpack:"n" json:"more,omitzero"` // that are left out
+}
+
+// Presence is whether a host's agent has a session with a coordinator, and since when that is so.
+type Presence struct {
+	Host      string        `msgpack:"h" json:"host"`
+	Connected bool          `msgpack:"c" json:"connected"`
+	Since     timeline.Time `msgpack:"s" json:"since"` // 0: not known
+}
+
+// Presences are those of the hosts that a coordinator is home to or has heard of, sorted by host.
+type Presences struct {
+	Hosts []Presence `msgpack:"h" json:"hosts"`
 }
 
 // MigrationRef names a migration.

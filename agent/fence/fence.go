@@ -71,6 +71,7 @@ type Record struct {
 	Permit    Permit             `json:"permit,omitzero"`     // of starting
 	Peer      proto.Peer         `json:"peer,omitzero"`       // of frozen: the migration's target
 	Unstarted bool               `json:"unstarted,omitzero"`  // of owner: it thawed on its target's word, and was not started yet
+	TakenOut  bool               `json:"taken_out,omitzero"`  // of retired: by this host itself, because it was taken out of the fleet
 }
 
 // recordVersion is the format of the files. A newer format is not guessed at: the unit does not start.
@@ -98,6 +99,9 @@ func (r Record) MayRun(now Moment) (bool, string) {
 	case proto.FenceRefused:
 		return false, fmt.Sprintf("this host has refused to run instance %s in migration %s (%s): it runs elsewhere; `glidepath migration show %s` says where", r.Instance, r.Migration, r.Refused, r.Migration)
 	case proto.FenceRetired:
+		if r.TakenOut {
+			return false, fmt.Sprintf("this host was taken out of the fleet, and instance %s may run elsewhere (%s): its data are in the retention folder, see `glidepath-agent retention`; docs/operations.md says how to have it back", r.Instance, r.Token)
+		}
 		return false, fmt.Sprintf("instance %s has moved away from this host in migration %s (%s): bring it back with `glidepath migrate %s --to` this host, or give the unit free with `glidepath instance release`", r.Instance, r.Migration, r.Token, r.Instance)
 	default:
 		return false, fmt.Sprintf("the ownership record of instance %s has the unknown state %q: install the agent's version that wrote it", r.Instance, r.State)

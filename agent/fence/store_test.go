@@ -78,7 +78,7 @@ func TestWhichStateFollowsWhich(t *testing.T) {
 		"frozen thaw": "owner", "frozen retire": "retired",
 		"starting confirm": "owner", "starting refuse": "refused",
 		"refused refuse": "refused", "refused clean": "",
-		"retired retire": "retired", "retired refuse": "retired", "retired clean": "retired", "retired release": "",
+		"retired retire": "retired", "retired thaw": "owner", "retired refuse": "retired", "retired clean": "retired", "retired release": "",
 	}
 	// An adopted owner has no migration; confirming needs the one that started it.
 	delete(want, "owner confirm")

@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/glidepath/glidepath/proto"
@@ -163,13 +164,16 @@ func (r Record) Refuse(q Request) (Record, error) {
 }
 
 // Thaw gives a frozen source the right to run back, on the token of an abort, which is newer than the freeze's. A source
-// that the freeze never reached stays the owner, and a late copy of the freeze is stale from now on.
+// that the freeze never reached stays the owner, and a late copy of the freeze is stale from now on. So does one that had given the instance away
+// in that migration: an operator has accepted the loss of what came after. Whether it still has its data is for others to know.
 func (r Record) Thaw(q Request) (Record, error) {
 	if err := r.fresh(q); err != nil {
 		return r, err
 	}
 	newer := q.Token.Compare(r.Token) > 0
-	if r.State == proto.FenceOwner || r.State == proto.FenceFrozen && r.Migration == q.Migration && newer {
+	frozen := r.State == proto.FenceFrozen && r.Migration == q.Migration
+	gaveAway := r.State == proto.FenceRetired && r.RetiredBy == q.Migration && !r.TakenOut
+	if r.State == proto.FenceOwner || newer && (frozen || gaveAway) {
 		return r.enter(q, proto.FenceOwner), nil
 	}
 	return r, r.conflict(q, "thawed")
@@ -189,6 +193,17 @@ func (r Record) Retire(q Request) (Record, error) {
 		return next, nil
 	}
 	return r, r.conflict(q, "retired")
+}
+
+// GiveUp takes the right to run from a host that was taken out of the fleet. It needs no token: the host is told of no decision any more, and no
+// later one gives the instance back to it but a new adoption or migration, after it has joined again.
+func (r Record) GiveUp() Record {
+	if r.State != proto.FenceOwner && r.State != proto.FenceFrozen {
+		return r
+	}
+	r.State, r.TakenOut, r.Permit, r.Peer, r.Unstarted = proto.FenceRetired, true, Permit{}, proto.Peer{}, false
+	r.RetiredBy = cmp.Or(r.Migration, "taken-out")
+	return r
 }
 
 // Clean ends this host's part as a target. What it has seen and refused stays known, so that late requests stay late.
@@ -241,7 +256,7 @@ func (r Record) fresh(q Request) error {
 // enter returns the record in a new state.
 func (r Record) enter(q Request, state proto.FenceState) Record {
 	r.Version, r.Instance, r.Token, r.State, r.Permit = recordVersion, q.Instance, q.Token, state, Permit{}
-	r.Peer, r.Unstarted = proto.Peer{}, false
+	r.Peer, r.Unstarted, r.TakenOut = proto.Peer{}, false, false
 	if q.Migration != "" {
 		r.Migration = q.Migration
 	}

@@ -38,8 +38,9 @@ type ClientConfig struct {
 	// Answer is told what came back, when it was asked for, and how long it took. It reports whether what was stated is not so any more: then it is
 	// stated again, once.
 	Answer func(r proto.HelloReply, sent time.Time, took time.Duration) (outdated bool)
-	Learn  func(addrs []string) // the coordinators changed; sorted
-	Mux    *wire.Mux            // what coordinators may call
+	Learn  func(addrs []string)                 // the coordinators changed; sorted
+	Gone   func(ctx context.Context, why error) // a coordinator said that this host was taken out of the fleet; may be nil
+	Mux    *wire.Mux                            // what coordinators may call
 	Buffer *Buffer
 	Host   string
 	Boot   string // of this life of the agent
@@ -234,6 +235,9 @@ func (c *Client) state(ctx context.Context, s *wire.Session) (reply proto.HelloR
 	}
 	sent := time.Now()
 	reply, err = rpc.Call[proto.HelloReply](ctx, s, proto.MethodHello, h)
+	if wire.TakenOut(err) && c.cfg.Gone != nil {
+		c.cfg.Gone(ctx, err)
+	}
 	if err != nil {
 		return reply, false, err
 	}

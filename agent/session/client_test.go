@@ -27,6 +27,7 @@ type coordinators struct {
 	down    map[string]bool
 	dark    string // answers nothing, not even with a refusal
 	refuse  bool   // takes no samples
+	gone    bool   // says that the host was taken out
 	dials   []string
 	windows int
 	open    []*wire.Session
@@ -49,6 +50,9 @@ func (c *coordinators) dial(ctx context.Context, addr string) (net.Conn, wire.Pe
 	rpc.Handle(mux, proto.MethodHello, func(context.Context, wire.Peer, proto.Hello) (proto.HelloReply, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if c.gone {
+			return proto.HelloReply{}, wire.TakenOutError("host was taken out")
+		}
 		return proto.HelloReply{Home: c.home, HomeAddr: c.home, Coordinators: c.all}, nil
 	})
 	rpc.Handle(mux, proto.MethodSamples, func(_ context.Context, _ wire.Peer, s proto.Samples) (proto.SamplesReply, error) {
@@ -135,6 +139,28 @@ func TestWhatCannotWaitDoesNotWaitForAHomeThatHasGoneDark(t *testing.T) {
 			c.fail(home)
 		})
 	}
+}
+
+func TestAHostThatWasTakenOutHearsOfItAndGoesOnAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &coordinators{all: []string{"c1"}, home: "c1", down: map[string]bool{}, gone: true}
+		client := c.client(openBuffer(t, t.TempDir(), 1<<20), func([]string) {})
+		heard := 0
+		client.cfg.Gone = func(context.Context, error) { heard++ }
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- client.Run(ctx) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if heard < 2 || client.Connected() {
+			t.Errorf("it heard of it %d times, and is connected: %v", heard, client.Connected())
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		c.fail("c1")
+	})
 }
 
 func TestAHomeThatTakesNoSamplesKeepsItsSession(t *testing.T) {

@@ -67,6 +67,20 @@ func NotLeaderError(leader string) error {
 	return &Error{Code: NotLeader, Message: message, Detail: []byte(leader)}
 }
 
+// takenOut is the detail of an error that says so.
+const takenOut = "taken-out"
+
+// TakenOutError tells the caller that its key was taken out of the fleet, for good.
+func TakenOutError(format string, args ...any) error {
+	return &Error{Code: Unauthorized, Message: fmt.Sprintf(format, args...), Detail: []byte(takenOut)}
+}
+
+// TakenOut reports whether an error says that the key of this process was taken out of the fleet.
+func TakenOut(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == Unauthorized && string(e.Detail) == takenOut
+}
+
 // LeaderOf returns the address that a NotLeaderError carries.
 func LeaderOf(err error) (address string, ok bool) {
 	var e *Error

@@ -100,6 +100,10 @@ func lastFlags(streaming bool) flags {
 // handle finds and runs the handler.
 func (s *Session) handle(st *Stream, streaming bool) (answer []byte, err error) {
 	mux, peer := s.opts.Mux, s.opts.Peer
+	// First, so that a peer that is refused hears why, also when its certificate has expired.
+	if err := mux.check(peer); err != nil {
+		return nil, err
+	}
 	call, stream := mux.calls[st.method], mux.streams[st.method]
 	switch {
 	case peer.ExpiredGrace && !mux.expired[st.method]:
@@ -108,9 +112,6 @@ func (s *Session) handle(st *Stream, streaming bool) (answer []byte, err error) 
 		return nil, Errorf(NotFound, "there is no method %q here", st.method)
 	case streaming != (stream != nil):
 		return nil, Errorf(Invalid, "it is a stream and was called, or the other way round")
-	}
-	if err := mux.check(peer); err != nil {
-		return nil, err
 	}
 	slow := time.AfterFunc(bodyTime, func() {
 		st.cancel(Errorf(Deadline, "the request did not come within %s", bodyTime))

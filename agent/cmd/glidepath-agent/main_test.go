@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,26 @@ func TestMayRunSaysNoWithItsReasonAndNothingWhenItMay(t *testing.T) {
 	}
 }
 
+func TestRetentionListsWhatInstancesLeftHere(t *testing.T) {
+	dir := t.TempDir()
+	config, data := filepath.Join(dir, "agent.yaml"), filepath.Join(dir, "retained", "data")
+	note := `{"instance": "cache-1", "migration": "m-1", "at": 1700000000000, "moves": [{"from": "/gone", "to": "` + data + `"}], "bytes": 3145728, "files": 7, "measured": true}`
+	if err := errors.Join(os.MkdirAll(data, 0o700), os.WriteFile(filepath.Join(dir, "retained", "cache-1-m-1.json"), []byte(note), 0o600),
+		os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/agent\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := command(t, "retention", "--config", config)
+	if code != exitFine || !strings.Contains(out, "cache-1") || !strings.Contains(out, "3 MiB in 7 files") || !strings.Contains(out, data) || !strings.Contains(out, "2023-11-14") {
+		t.Errorf("exit code %d, %q, %q", code, out, stderr)
+	}
+	if code, out, _ := command(t, "retention", "--config", config, "--older-than", "1000000h"); code != exitFine || strings.Contains(out, "cache-1") {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	if code, out, _ := command(t, "retention", "--config", config, "--json"); code != exitFine || !strings.Contains(out, `"bytes": 3145728`) {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+}
+
 func TestAnInterruptEndsACommandWithItsOwnCode(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -117,7 +138,7 @@ func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"run", "join", "status", "pause", "resume", "version"} {
+	for _, name := range []string{"run", "join", "status", "pause", "resume", "retention", "version"} {
 		if !strings.Contains(help, "  "+name) || !strings.Contains(string(page), `glidepath\-agent `+name) {
 			t.Errorf("%s is missing in the help or the manual", name)
 		}

@@ -49,9 +49,10 @@ type lab struct {
 
 	hook func(host string, spec systemd.RunSpec) (systemd.RunResult, error) // what commands come to; nothing is run where it is nil
 
-	unguarded bool  // no guard can be started
-	lax       bool  // what systemd asks lets everything run
-	unfenced  error // what it fails with
+	stuck     string // a path that can't be renamed
+	unguarded bool   // no guard can be started
+	lax       bool   // what systemd asks lets everything run
+	unfenced  error  // what it fails with
 }
 
 // labHost is a host whose systemd, kernel and disk outlive its agent.
@@ -210,9 +211,13 @@ func (l *lab) done(host int, kind proto.OperationKind, fenceNumber uint64, migra
 }
 
 func (h *labHost) spec() proto.InstanceSpec {
+	data := []string{h.path("lib/redis")}
+	if exists(h.path("lib/more")) {
+		data = append(data, h.path("lib/more"))
+	}
 	return proto.InstanceSpec{
 		Name: name, Driver: "service", Address: floatingAddrs[0].String(), Addresses: []string{floatingAddrs[1].String()}, Mode: proto.Enforce,
-		Service: &proto.ServiceSpec{Unit: unitName, Data: []string{h.path("lib/redis")}, Config: []string{h.path("etc/redis")}},
+		Service: &proto.ServiceSpec{Unit: unitName, Data: data, Config: []string{h.path("etc/redis")}},
 	}
 }
 
@@ -452,6 +457,9 @@ type labFiles struct {
 func (f labFiles) Rename(from, to string) error {
 	defer f.h.lab.lock()()
 	f.h.lab.point("rename")
+	if from == f.h.lab.stuck {
+		return errors.New("input/output error")
+	}
 	err := f.OS.Rename(from, to)
 	f.h.lab.point("renamed")
 	return err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 
 	"github.com/glidepath/glidepath/agent/address"
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -20,6 +22,10 @@ func (d *Driver) Recover(ctx context.Context) error {
 	}
 	if _, err := d.Fence.Recover(now); err != nil {
 		return err
+	}
+	// What a crash left of unfinished notes; the retention folder is not the agent's own, so nobody else sweeps it.
+	if _, err := durable.Sweep(d.Files, retainedDir(d.KeepDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.Log.Warn("unfinished notes of what is retained could not be removed", "error", err)
 	}
 	d.settle(ctx)
 	return nil

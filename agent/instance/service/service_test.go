@@ -108,6 +108,52 @@ var stories = map[string]func(l *lab){
 		l.done(1, proto.OpVerifyTarget, 4, m2, facts)
 		l.done(1, proto.OpPrepareTarget, 4, m2, facts)
 	},
+	"put away, and gone back to": func(l *lab) {
+		prepared(l)
+		before := l.hosts[0].tree()
+		l.done(0, proto.OpFreeze, 2, m1, nil)
+		l.done(0, proto.OpRetire, 3, m1, nil)
+		l.done(0, proto.OpThaw, 4, m1, nil)
+		l.expectRunning(l.hosts[0])
+		after := l.hosts[0].tree()
+		delete(after, "keep/retained") // the folder itself stays
+		if d := cmp.Diff(before, after); d != "" {
+			l.t.Errorf("it is not as before: %s", d)
+		}
+		if s, _, err := l.hosts[0].driver.load(name); err != nil || len(s.Retained) > 0 {
+			l.t.Errorf("it still counts as retained: %+v, %v", s.Retained, err)
+		}
+	},
+	"put away for a way back that was given up, and gone back to": func(l *lab) {
+		moved(l)
+		back(l)
+		l.done(0, proto.OpCleanTarget, 4, m2, nil)
+		l.hosts[1].units[unitName].ActiveState, l.hosts[1].units[timer].ActiveState, l.hosts[1].units[socket].ActiveState = "inactive", "inactive", "inactive"
+		l.hosts[1].place = address.Nowhere // it died
+		l.done(0, proto.OpThaw, 5, m1, nil)
+		l.expectRunning(l.hosts[0])
+	},
+	"taken out of the fleet": func(l *lab) {
+		l.done(0, proto.OpAdopt, 1, "", nil)
+		a := l.hosts[0]
+		for again := true; again; { // it hears of it each time that it asks
+			_, again = l.survive(a, func() proto.OperationResult {
+				a.boot()
+				l.must(a.driver.Recover(context.Background()))
+				l.must(a.driver.GiveUp(context.Background()))
+				return proto.OperationResult{}
+			})
+		}
+		l.expectFrozen(a)
+		kept, err := ReadRetention(context.Background(), a.path("keep"))
+		if err != nil || len(kept.Items) != 1 || !exists(filepath.Join(kept.Items[0].Paths[0], "sub/data.aof")) {
+			l.t.Errorf("what is retained: %+v, %v", kept, err)
+		}
+		refusedFor(l.t, l.do(0, proto.OpThaw, 5, "", nil), proto.FaultRefused, "can't be thawed")
+		if _, why := fence.MayRun(a.path("fence"), unitName); !strings.Contains(why, "taken out of the fleet") {
+			l.t.Errorf("it may not run because %q", why)
+		}
+	},
 	"cut off before the commit": func(l *lab) {
 		before := prepared(l)
 		l.done(0, proto.OpFreeze, 2, m1, nil)

@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/glidepath/glidepath/agent/address"
 	"github.com/glidepath/glidepath/agent/enforce"
@@ -203,11 +201,18 @@ func flush(paths []string) error {
 	return nil
 }
 
-// thaw lets a frozen source go on, if the transition does. What was frozen only in part is made whole.
+// thaw lets a frozen source go on, if the transition does. What was frozen only in part is made whole; what was put away, in whole or in part, is
+// put back first, if all of it can be.
 func (j *job) thaw(ctx context.Context, transition func(fence.Record, fence.Request) (fence.Record, error)) error {
 	r := j.Fence.Get(j.op.Instance)
 	s, _, err := j.load(j.op.Instance)
 	if err != nil {
+		return err
+	}
+	if _, err := transition(r, j.request()); err != nil {
+		return err // before anything is put back
+	}
+	if err := j.step("put data back", func() error { return j.takeBack(r, &s) }); err != nil {
 		return err
 	}
 	grant := func() error {
@@ -217,8 +222,21 @@ func (j *job) thaw(ctx context.Context, transition func(fence.Record, fence.Requ
 	if err := j.takeAddresses(ctx, r.Spec, "address on", grant); err != nil {
 		return err
 	}
+	if len(s.Retained) > 0 {
+		if err := j.step("limits", func() error {
+			_, err := j.Limits.Attach(ctx, target(r.Spec, false, resource.Uniform(resource.Unlimited)))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	if err := j.step("start", func() error { return j.startAll(ctx, r, s) }); err != nil {
 		return err
+	}
+	if len(s.Retained) > 0 {
+		if err := j.step("enable at boot", func() error { return j.tookBack(ctx, r, &s, j.op.Migration) }); err != nil {
+			return err
+		}
 	}
 	if r.Unstarted {
 		if _, err := j.change(func(r fence.Record, _ fence.Request) (fence.Record, error) { return r.Started(), nil }); err != nil {
@@ -254,6 +272,11 @@ func (j *job) retire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return j.putAway(ctx, r, j.op.Migration)
+}
+
+// putAway stops an instance that this host has given away, retains its data, and gives its limits up.
+func (j *job) putAway(ctx context.Context, r fence.Record, migration string) error {
 	if err := j.still(ctx, r); err != nil {
 		return err
 	}
@@ -265,7 +288,7 @@ func (j *job) retire(ctx context.Context) error {
 		if err := flush(r.Spec.Service.Data); err != nil {
 			return err
 		}
-		return j.retain(r, &s)
+		return j.retain(r, &s, migration)
 	}); err != nil {
 		return err
 	}
@@ -280,33 +303,6 @@ func (j *job) retire(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// retain renames the data into the retention folder. Where to is remembered before, so that it happens once.
-func (j *job) retain(r fence.Record, s *state) error {
-	label := fmt.Sprintf("%s-%s-%s", time.Now().UTC().Format(time.DateOnly), r.Instance, j.op.Migration)
-	for _, path := range r.Spec.Service.Data {
-		if slices.ContainsFunc(s.Retained, func(m move) bool { return m.From == path }) || !exists(path) {
-			continue
-		}
-		if err := j.Allow.Path(path); err != nil {
-			return err
-		}
-		to, err := away(filepath.Join(j.KeepDir, "retained", label), path, "retained-"+label)
-		if err != nil {
-			return fmt.Errorf("retain %s: %w", path, err)
-		}
-		s.Retained = append(s.Retained, move{From: path, To: to})
-	}
-	if err := j.save(r.Instance, *s); err != nil {
-		return err
-	}
-	for _, m := range s.Retained {
-		if err := m.run(j.Files); err != nil {
-			return fmt.Errorf("retain %s: %w", m.From, err)
-		}
-	}
-	return nil
 }
 
 // release gives the unit back as it was before adoption. It goes on running, and its address stays up until the next reboot.
