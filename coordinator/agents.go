@@ -18,6 +18,7 @@ import (
 // whatever it says in the message.
 func (c *Coordinator) agentMethods() *wire.Mux {
 	m := wire.NewMux()
+	m.Require(c.admit)
 	rpc.Handle(m, proto.MethodHello, c.serveHello)
 	rpc.Handle(m, proto.MethodSamples, c.serveSamples)
 	rpc.Handle(m, proto.MethodPermit, c.servePermit)
@@ -39,6 +40,7 @@ func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	rpc.Handle(m, proto.MethodImport, c.serveImport)
 	rpc.Handle(m, proto.MethodAbove, c.serveAbove)
 	rpc.Handle(m, proto.MethodMoving, c.serveProgress)
+	rpc.Handle(m, proto.MethodPresence, c.servePresence)
 	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
 	m.AllowExpired(proto.MethodRenew)
 	return m
@@ -56,8 +58,8 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "this coordinator has not caught up with the fleet yet: try again")
 	}
 	known, exists := view.Host(peer.Name)
-	if !exists || known.Incarnation != fleet.Incarnation || factsDiffer(known.Facts, h.Facts) {
-		if err := c.do(ctx, peer.String(), &proto.HostRegister{Facts: h.Facts, Incarnation: fleet.Incarnation}); err != nil {
+	if !exists || known.Incarnation != fleet.Incarnation || known.Identity != peer.Key() || factsDiffer(known.Facts, h.Facts) {
+		if err := c.do(ctx, peer.String(), &proto.HostRegister{Facts: h.Facts, Incarnation: fleet.Incarnation, Identity: peer.Key()}); err != nil {
 			return proto.HelloReply{}, err
 		}
 		view = c.tables.View()

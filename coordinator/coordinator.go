@@ -106,7 +106,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	c.tables = newTables(c.metrics.Applied)
-	c.creds.SetCheck(c.admit)
+	c.creds.SetCheck(c.admitHandshake)
 	link := consensus.NewLink(cfg.RPC.Address(), c.dialRaft)
 	if c.consensus, err = consensus.Open(consensus.Config{
 		Name: cfg.Name, Addr: cfg.RPC.Address(), Dir: filepath.Join(cfg.DataDir, raftDir), Machine: c.tables, Link: link, Log: log,
@@ -144,6 +144,7 @@ func (c *Coordinator) wire() {
 		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
+	c.hub.Require(c.admit)
 }
 
 // serve runs everything until ctx ends or a part fails.
@@ -223,6 +224,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "homes", Run: homes.Run},
 		{Name: "tick", Run: every(tickEvery, func(ctx context.Context) error { return c.tick(ctx) })},
 		{Name: "migrations", Run: c.migrations.Run},
+		{Name: "doubts", Run: (&leader.Doubts{View: c.tables.View, Log: c.log.With("component", "leader")}).Run},
 	}
 }
 

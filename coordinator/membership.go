@@ -306,12 +306,31 @@ func same(a, b proto.Coordinator) bool {
 	return errX == nil && errY == nil && slices.Equal(x, y)
 }
 
-// admit refuses a coordinator that was taken out of the fleet, in every handshake, and at each call in a session that had begun before.
-func (c *Coordinator) admit(peer wire.Peer) error {
+// admitHandshake refuses a coordinator that was taken out of the fleet. An agent that was may begin a session: it hears in it that it was, and
+// stops what it ran.
+func (c *Coordinator) admitHandshake(peer wire.Peer) error {
 	if peer.Kind != pki.Coordinator {
 		return nil
 	}
-	return c.takenOut(peer.Name, peer.Key())
+	return c.admit(peer)
+}
+
+// admit refuses a coordinator or an agent that was taken out of the fleet, at each call in a session, which may have begun before.
+func (c *Coordinator) admit(peer wire.Peer) error {
+	switch peer.Kind {
+	case pki.Coordinator:
+		return c.takenOut(peer.Name, peer.Key())
+	case pki.Agent:
+		gone, ok := c.tables.View().RemovedHost(peer.Name, peer.Key())
+		const says = "host %s was taken out of the fleet at %s: it has to join again with a token"
+		switch {
+		case ok && gone.Identity == peer.Key():
+			return wire.TakenOutError(says, peer.Name, gone.At)
+		case ok: // it may have joined again, as far as a coordinator that was restored from a backup knows
+			return wire.Errorf(wire.Unauthorized, says, peer.Name, gone.At)
+		}
+	}
+	return nil
 }
 
 // takenOut returns an error if the coordinator with the key was taken out of the fleet, as far as is known here.

@@ -17,7 +17,7 @@ func (c *Coordinator) api() *api.Server {
 	return api.New(api.Config{
 		Version: c.version, Credentials: c.creds, Pin: c.ca.Pin(),
 		View: c.tables.View, Changed: c.tables.Changed, Propose: c.Propose,
-		Forecast: c.Forecast, CallAgent: c.CallAgent, DataBytes: c.dataBytes,
+		Forecast: c.Forecast, CallAgent: c.CallAgent, Presence: c.Presence, DataBytes: c.dataBytes,
 		ImportHistory: c.ImportHistory, ExportHistory: c.ExportHistory, Above: c.Above, Forget: c.homes.Forget,
 		MigrationProgress: func(ctx context.Context, id string) any {
 			p, err := c.progress(ctx, id)

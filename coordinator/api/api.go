@@ -40,6 +40,8 @@ type Config struct {
 	Forecast func(context.Context, proto.ForecastRequest) (proto.ForecastReply, error)
 	// CallAgent calls a method of a host's agent.
 	CallAgent func(ctx context.Context, host, method string, body []byte) ([]byte, error)
+	// Presence returns whether the agents of hosts have a session with any coordinator, by host; of a host that is not there nothing is known.
+	Presence func(ctx context.Context) map[string]proto.Presence
 	// DataBytes returns how much data of an instance would have to move; 0 is unknown.
 	DataBytes func(ctx context.Context, instance string) (int64, error)
 	// ImportHistory stores history at the instance's home and its standby. It returns how many values were stored, and how

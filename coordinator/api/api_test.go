@@ -114,6 +114,10 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"POST /v1/pause": "operator", "POST /v1/resume": "operator", "POST /v1/hosts/{name}/pause": "operator", "POST /v1/hosts/{name}/resume": "operator",
 		"POST /v1/instances/{name}/pause": "operator", "POST /v1/instances/{name}/resume": "operator",
 
+		"GET /v1/hosts/{name}/retention": "viewer", "GET /v1/hosts/{name}/forget": "viewer", "POST /v1/hosts/{name}/cordon": "operator",
+		"POST /v1/hosts/{name}/uncordon": "operator", "POST /v1/hosts/{name}/allocatable": "operator",
+		"POST /v1/hosts/{name}/forget": "admin", "POST /v1/hosts/{name}/forget-dead": "admin",
+
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
 	}
 	w := newWorld(t)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/state"
@@ -32,11 +33,22 @@ func getStatus(c *call) (any, error) {
 	for m := range c.view.Coordinators() {
 		out.Coordinators = append(out.Coordinators, v1.Coordinator{Coordinator: m, Leader: m.Name == leader, Voter: voters[m.Name]})
 	}
-	out.Short = []proto.Shortfall{}
+	out.Short, out.Away, out.InDoubt = []proto.Shortfall{}, []v1.AwayHost{}, []v1.Doubt{}
+	owns := map[string]int{}
+	for i := range c.view.Instances() {
+		owns[i.Owner]++
+	}
+	presence := c.cfg.Presence(c.ctx)
+	for _, d := range c.view.InDoubt(c.now) {
+		out.InDoubt = append(out.InDoubt, v1.Doubt{Instance: d.Instance, Migration: d.Migration, Since: d.Since, Known: d.Known, Decide: d.Decide})
+	}
 	for h := range c.view.Hosts() {
 		out.Hosts++
 		if s := c.view.Ledger().Short(h.Facts.Name); s != nil {
 			out.Short = append(out.Short, *s)
+		}
+		if a := agentOf(presence, h.Facts.Name); a.Silent(c.now) {
+			out.Away = append(out.Away, v1.AwayHost{Host: h.Facts.Name, Since: a.Since, Owns: owns[h.Facts.Name]})
 		}
 	}
 	for i := range c.view.Instances() {
@@ -64,15 +76,55 @@ func listHosts(c *call) (any, error) {
 	for i := range c.view.Instances() {
 		owns[i.Owner] = append(owns[i.Owner], i.Name())
 	}
+	want, err := selector(c.r.URL.Query()["label"])
+	if err != nil {
+		return nil, err
+	}
+	presence := c.cfg.Presence(c.ctx)
 	var out []v1.Host
 	for h := range c.view.Hosts() {
-		out = append(out, hostOf(c.view, h, owns[h.Facts.Name], c.now))
+		if selects(want, h.Facts.Labels) {
+			out = append(out, hostOf(c.view, h, owns[h.Facts.Name], agentOf(presence, h.Facts.Name), c.now))
+		}
 	}
 	return items(out), nil
 }
 
-func hostOf(view *state.View, h proto.Host, owns []string, now timeline.Time) v1.Host {
-	out := v1.Host{Host: h, Allocatable: h.Allocatable(), Owns: owns, PausedBy: view.PausedOn(h.Facts.Name)}
+// selector reads labels like rack=a1.
+func selector(texts []string) ([]proto.Label, error) {
+	if len(texts) > proto.MaxList {
+		return nil, invalid("%d labels are asked for: use at most %d", len(texts), proto.MaxList)
+	}
+	var out []proto.Label
+	for _, text := range texts {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, invalid("label=%.80q is not KEY=VALUE", text)
+		}
+		out = append(out, proto.Label{Key: key, Value: value})
+	}
+	return out, nil
+}
+
+// selects reports whether all the labels that are wanted are there.
+func selects(want, have []proto.Label) bool {
+	return !slices.ContainsFunc(want, func(l proto.Label) bool { return !slices.Contains(have, l) })
+}
+
+// agentOf returns how a host's agent is, by what the coordinators said that answered.
+func agentOf(presence map[string]proto.Presence, host string) v1.Agent {
+	p, ok := presence[host]
+	switch {
+	case !ok:
+		return v1.Agent{State: v1.AgentUnknown}
+	case p.Connected:
+		return v1.Agent{State: v1.AgentConnected, Since: p.Since}
+	}
+	return v1.Agent{State: v1.AgentAway, Since: p.Since}
+}
+
+func hostOf(view *state.View, h proto.Host, owns []string, agent v1.Agent, now timeline.Time) v1.Host {
+	out := v1.Host{Host: h, Allocatable: h.Allocatable(), Owns: owns, Agent: agent, PausedBy: view.PausedOn(h.Facts.Name)}
 	if owns == nil {
 		out.Owns = []string{}
 	}
@@ -97,7 +149,7 @@ func getHost(c *call) (any, error) {
 			owns = append(owns, i.Name())
 		}
 	}
-	out := v1.HostDetail{Host: hostOf(c.view, h, owns, c.now), Reservations: slices.Clone(c.view.ReservationsOn(name)), Steps: []v1.HostStep{}}
+	out := v1.HostDetail{Host: hostOf(c.view, h, owns, agentOf(c.cfg.Presence(c.ctx), name), c.now), Reservations: slices.Clone(c.view.ReservationsOn(name)), Steps: []v1.HostStep{}}
 	if out.Reservations == nil {
 		out.Reservations = []proto.Reservation{}
 	}

@@ -52,6 +52,7 @@ type call struct {
 	now  timeline.Time
 	key  string // ULID: identifier of what the request creates
 	id   string // of the request; that of a repeated one is the same
+	note string // what the change means, for the audit
 }
 
 // ServeHTTP answers a request; also one that no route is for.
@@ -236,7 +237,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, reply any) {
 // audit records what was asked for and what came of it.
 func (s *Server) audit(c *call, rt route, err error) {
 	record := auth.Record{
-		Role: string(c.who.Role), From: c.r.RemoteAddr, Method: rt.pattern, ID: c.id, Code: "ok",
+		Role: string(c.who.Role), From: c.r.RemoteAddr, Method: rt.pattern, ID: c.id, Code: "ok", Reason: c.note,
 		Object: strings.TrimPrefix(c.r.URL.Path, v1.Prefix+"/"),
 	}
 	if c.who.Token != "" {

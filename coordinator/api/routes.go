@@ -25,6 +25,13 @@ func (s *Server) routes() []route {
 
 		{pattern: "GET /v1/hosts", role: viewer, answer: listHosts},
 		{pattern: "GET /v1/hosts/{name}", role: viewer, answer: getHost},
+		{pattern: "GET /v1/hosts/{name}/retention", role: viewer, answer: getRetention},
+		{pattern: "GET /v1/hosts/{name}/forget", role: viewer, answer: getForgetting},
+		{pattern: "POST /v1/hosts/{name}/cordon", role: operator, changes: true, answer: cordonHost(true)},
+		{pattern: "POST /v1/hosts/{name}/uncordon", role: operator, changes: true, answer: cordonHost(false)},
+		{pattern: "POST /v1/hosts/{name}/allocatable", role: operator, changes: true, answer: setAllocatable},
+		{pattern: "POST /v1/hosts/{name}/forget", role: admin, changes: true, answer: forgetHost},
+		{pattern: "POST /v1/hosts/{name}/forget-dead", role: admin, changes: true, answer: forgetDeadHost},
 		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations},
 
 		{pattern: "GET /v1/types", role: viewer, answer: listTypes},

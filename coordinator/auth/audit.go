@@ -14,7 +14,7 @@ type Record struct {
 	Object string // what it is about: "cache-1"
 	ID     string // of the request
 	Code   string // "ok", or the code of the failure
-	Reason string // of the failure
+	Reason string // of the failure, or what the change meant where its object does not say
 }
 
 // Audit writes records of what was changed, by whom, and of what was refused: one JSON line each.

@@ -136,6 +136,16 @@ func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, e
 	return w.late, nil
 }
 
+// Newest returns the start of the newest window of an instance; 0 if there is none.
+func (s *Store) Newest(instance string) timeline.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.instances[instance]; p != nil {
+		return p.newest
+	}
+	return 0
+}
+
 // progress returns the entry of an instance; a new one starts at the block that holds first. s.mu is held.
 func (s *Store) progress(instance string, first timeline.Time) *progress {
 	p := s.instances[instance]

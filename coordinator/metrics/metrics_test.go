@@ -133,7 +133,7 @@ func TestAScrapeShowsTheFleetAndRaft(t *testing.T) {
 		out := httptest.NewRecorder()
 		counted(t, c.stats).Handler().ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		for _, line := range []string{
-			c.shows, fmt.Sprintf("glidepath_raft_applied_index %d", c.stats.Applied), "glidepath_hosts 3", "glidepath_home_hosts 3", "glidepath_agents_connected 2",
+			c.shows, fmt.Sprintf("glidepath_raft_applied_index %d", c.stats.Applied), "glidepath_hosts 3", "glidepath_instances_in_doubt 0", "glidepath_home_hosts 3", "glidepath_agents_connected 2",
 			`glidepath_instances{mode="enforce",state="adopting"} 1`, `glidepath_instances{mode="observe",state="running"} 0`, `glidepath_migrations{phase="copy"} 0`,
 			`glidepath_build_info{version="1.2.3"} 1`,
 		} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -22,7 +23,7 @@ type Reads struct {
 // reader turns the coordinator's state into metrics.
 type reader struct {
 	Reads
-	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, migrations *prometheus.Desc
+	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -42,6 +43,7 @@ func newReader(r Reads) *reader {
 		homes:        desc("home_hosts", "Hosts that this coordinator is home to."),
 		agents:       desc("agents_connected", "Agents that have a session with this coordinator."),
 		instances:    desc("instances", "Instances of the fleet, by state and mode.", "state", "mode"),
+		doubts:       desc("instances_in_doubt", "Instances of which only an operator can tell who may run them: see glidepath status."),
 		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
 	}
 }
@@ -49,7 +51,7 @@ func newReader(r Reads) *reader {
 // Describe implements prometheus.Collector.
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.migrations,
+		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations,
 	} {
 		out <- d
 	}
@@ -112,6 +114,7 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string)) {
 			gauge(r.instances, float64(instances[kind{state, mode}]), string(state), string(mode))
 		}
 	}
+	gauge(r.doubts, float64(len(view.InDoubt(timeline.Of(time.Now())))))
 	migrations := map[proto.Phase]int{}
 	for m := range view.ActiveMigrations() {
 		migrations[m.Phase]++

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/wire"
@@ -19,13 +20,18 @@ type Hub struct {
 	log          *slog.Logger
 	changed      chan struct{}
 
+	admit func(wire.Peer) error // see Require
+
 	mu       sync.Mutex
-	sessions map[string]entry // of agents, by host
+	sessions map[string]entry     // of agents, by host
+	left     map[string]time.Time // when the last session of a host's agent ended
 }
 
-// entry is an agent's session, and how to end it.
+// entry is an agent's session, since when it is there, and how to end it.
 type entry struct {
 	session *wire.Session
+	peer    wire.Peer
+	since   time.Time
 	drop    context.CancelFunc
 }
 
@@ -37,8 +43,15 @@ const (
 
 // NewHub returns a hub that serves the methods of the two muxes.
 func NewHub(agents, coordinators *wire.Mux, log *slog.Logger) *Hub {
-	return &Hub{agents: agents, coordinators: coordinators, log: log, changed: make(chan struct{}, 1), sessions: map[string]entry{}}
+	return &Hub{
+		agents: agents, coordinators: coordinators, log: log, changed: make(chan struct{}, 1),
+		admit: func(wire.Peer) error { return nil }, sessions: map[string]entry{}, left: map[string]time.Time{},
+	}
 }
+
+// Require keeps only those agents' sessions for which check returns nil: another one is not that of its host. Call it before Serve. It is asked
+// each time, and may be called concurrently.
+func (h *Hub) Require(check func(wire.Peer) error) { h.admit = check }
 
 // Serve serves one connection of a verified peer until it ends or ctx does.
 func (h *Hub) Serve(ctx context.Context, conn net.Conn, peer wire.Peer) error {
@@ -50,8 +63,8 @@ func (h *Hub) Serve(ctx context.Context, conn net.Conn, peer wire.Peer) error {
 	defer s.Close()
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
-	if peer.Kind == pki.Agent && !peer.ExpiredGrace {
-		h.add(peer.Name, entry{s, drop})
+	if peer.Kind == pki.Agent && !peer.ExpiredGrace && h.admit(peer) == nil {
+		h.add(peer.Name, entry{s, peer, time.Now(), drop})
 		defer h.remove(peer.Name, s)
 	}
 	select {
@@ -66,6 +79,7 @@ func (h *Hub) Serve(ctx context.Context, conn net.Conn, peer wire.Peer) error {
 func (h *Hub) add(host string, e entry) {
 	h.mu.Lock()
 	h.sessions[host] = e
+	delete(h.left, host)
 	h.mu.Unlock()
 	h.notify()
 }
@@ -74,6 +88,7 @@ func (h *Hub) remove(host string, s *wire.Session) {
 	h.mu.Lock()
 	if h.sessions[host].session == s {
 		delete(h.sessions, host)
+		h.left[host] = time.Now()
 	}
 	h.mu.Unlock()
 	h.notify()
@@ -94,11 +109,24 @@ func (h *Hub) Hosts() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	hosts := make([]string, 0, len(h.sessions))
-	for host := range h.sessions {
-		hosts = append(hosts, host)
+	for host, e := range h.sessions {
+		if h.admit(e.peer) == nil {
+			hosts = append(hosts, host)
+		}
 	}
 	slices.Sort(hosts)
 	return hosts
+}
+
+// Seen returns since when the agent of a host has a session here, or since when it has none; false if it has had none since this hub was made.
+func (h *Hub) Seen(host string) (connected bool, since time.Time, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e, ok := h.sessions[host]; ok && h.admit(e.peer) == nil {
+		return true, e.since, true
+	}
+	at, ok := h.left[host]
+	return false, at, ok
 }
 
 // Agent returns the session of a host's agent, or an error of code unavailable when it has none here.
@@ -106,6 +134,9 @@ func (h *Hub) Agent(host string) (*wire.Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e, ok := h.sessions[host]; ok {
+		if err := h.admit(e.peer); err != nil {
+			return nil, wire.Errorf(wire.Unavailable, "%w", err)
+		}
 		return e.session, nil
 	}
 	return nil, wire.Errorf(wire.Unavailable, "the agent of %s has no session: is it running, and does it reach the coordinators?", host)

@@ -133,3 +133,39 @@ func TestPeersShareOneSessionAndDialAgainWhenItIsLost(t *testing.T) {
 		}
 	})
 }
+
+func TestTheSessionOfAnAgentThatIsRefusedIsNotThatOfItsHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		h := NewHub(answer(""), answer(""), quiet)
+		refused := false
+		h.Require(func(wire.Peer) error {
+			if refused {
+				return errors.New("taken out")
+			}
+			return nil
+		})
+		first, served := connect(ctx, h, peer(pki.Agent, "host-a"), answer("first"))
+		synctest.Wait()
+		if connected, since, known := h.Seen("host-a"); !connected || !known || since.IsZero() {
+			t.Errorf("connected %v since %v, known %v", connected, since, known)
+		}
+		refused = true
+		if _, err := h.Agent("host-a"); wire.CodeOf(err) != wire.Unavailable || len(h.Hosts()) > 0 {
+			t.Errorf("it is called: %v", err)
+		}
+		first.Close()
+		<-served
+		if connected, since, known := h.Seen("host-a"); connected || !known || since.IsZero() {
+			t.Errorf("connected %v since %v, known %v", connected, since, known)
+		}
+		second, servedSecond := connect(ctx, h, peer(pki.Agent, "host-b"), nil)
+		synctest.Wait()
+		if _, _, known := h.Seen("host-b"); known {
+			t.Error("it was taken for the agent of its host")
+		}
+		cancel()
+		<-servedSecond
+		second.Close()
+	})
+}

@@ -121,6 +121,13 @@ func (f *Fleet) configure() {
 		CallAgent: func(_ context.Context, host, _ string, _ []byte) ([]byte, error) {
 			return nil, wire.Errorf(wire.Unavailable, "the agent of %s is out of reach", host)
 		},
+		Presence: func(context.Context) map[string]proto.Presence {
+			out := map[string]proto.Presence{}
+			for h := range f.View().Hosts() {
+				out[h.Facts.Name] = proto.Presence{Host: h.Facts.Name, Connected: true, Since: h.JoinedAt}
+			}
+			return out
+		},
 		DataBytes:     func(context.Context, string) (int64, error) { return 60 << 20, nil },
 		ImportHistory: f.importHistory,
 		ExportHistory: f.exportHistory,

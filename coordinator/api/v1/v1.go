@@ -4,6 +4,7 @@ package v1
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -48,6 +49,48 @@ type Status struct {
 	Paused       Paused            `json:"paused"`
 	Migrations   []MigrationStatus `json:"migrations"` // active ones
 	Short        []proto.Shortfall `json:"short"`      // hosts that have promised more than they have, first step of each
+	Away         []AwayHost        `json:"away"`       // hosts whose agents have had no session for a while
+	InDoubt      []Doubt           `json:"in_doubt"`   // instances of which only an operator can tell who may run them
+}
+
+// Agent is whether a host's agent has a session with the coordinators.
+type Agent struct {
+	State AgentState    `json:"state"`
+	Since timeline.Time `json:"since,omitzero"` // left out when it is not known
+}
+
+// AgentState says whether a host's agent has a session.
+type AgentState string
+
+// The states of an agent. It is away for a moment when its home changes: AwayAfter tells that from silence.
+const (
+	AgentConnected AgentState = "connected"
+	AgentAway      AgentState = "away"    // no coordinator has a session with it
+	AgentUnknown   AgentState = "unknown" // the coordinators that could tell do not answer
+)
+
+// AwayAfter is how long an agent may be away before it counts as silent.
+const AwayAfter = 30 * time.Second
+
+// Silent reports whether the agent has been away for a while at a time.
+func (a Agent) Silent(now timeline.Time) bool {
+	return a.State == AgentAway && now.Sub(a.Since) >= AwayAfter
+}
+
+// AwayHost is a host whose agent has had no session for a while.
+type AwayHost struct {
+	Host  string        `json:"host"`
+	Since timeline.Time `json:"since,omitzero"` // left out when it is not known
+	Owns  int           `json:"owns"`           // instances, of which nobody knows whether they run
+}
+
+// Doubt is an instance of which it can't be told who may run it, or whether the one who may does.
+type Doubt struct {
+	Instance  string        `json:"instance"`
+	Migration string        `json:"migration,omitzero"`
+	Since     timeline.Time `json:"since"`
+	Known     string        `json:"known"`  // in words
+	Decide    []string      `json:"decide"` // what to do, the better way first
 }
 
 // Coordinator is a coordinator and its part in the Raft cluster.
@@ -73,6 +116,33 @@ type Host struct {
 	Limit       resource.Vector  `json:"limit"`               // what may be promised in that step
 	Owns        []string         `json:"owns"`                // instances, sorted
 	PausedBy    []proto.PausedBy `json:"paused_by,omitempty"` // what lifts every limit on it
+	Agent       Agent            `json:"agent"`
+}
+
+// HostAllocatable is what an operator says may be promised of a host, whatever its agent states.
+type HostAllocatable struct {
+	Allocatable resource.Vector `json:"allocatable"`        // 0 or left out: what the agent states
+	Revision    uint64          `json:"revision,omitempty"` // decisions_revision of the host as whoever decides saw it: after another decision it is a conflict. 0: any
+}
+
+// Forgetting is what forgetting a host means as things are.
+type Forgetting struct {
+	Holds     []string `json:"holds"`     // what keeps it from being forgotten as one that holds nothing
+	Undecided []string `json:"undecided"` // of one that died for good: what is to be decided before
+	Lost      []Lost   `json:"lost"`      // of one that died for good: the instances that are forgotten with it
+	Ends      []string `json:"ends"`      // of one that died for good: the migrations that end with it
+}
+
+// Lost is an instance that is forgotten with a host that died for good, and what that means.
+type Lost struct {
+	Instance string `json:"instance"`
+	Means    string `json:"means"`
+}
+
+// ForgetDead forgets a host that died for good.
+type ForgetDead struct {
+	Lost   []string `json:"lost"` // the instances that whoever decides knows to be lost: with others it is a conflict
+	Reason string   `json:"reason,omitempty"`
 }
 
 // HostDetail is a host with its reservations and its steps.

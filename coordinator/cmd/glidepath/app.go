@@ -92,6 +92,15 @@ func (a *app) printJSON(raw json.RawMessage) error {
 	return err
 }
 
+// printValue prints as JSON what was made of an answer.
+func (a *app) printValue(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return a.printJSON(raw)
+}
+
 // say prints a line for people; --json leaves it out.
 func (a *app) say(format string, args ...any) {
 	if !a.json {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,15 @@ func (a *app) printStatus(s v1.Status) error {
 	for _, short := range s.Short {
 		a.say("SHORT: %s", short.Error())
 	}
+	for _, h := range s.Away {
+		a.say("AWAY: nothing is heard of host %s, which owns %s, for %s: glidepath host show %s", h.Host, count(h.Owns, "instance"), age(s.Now.Sub(h.Since)), h.Host)
+	}
+	for _, d := range s.InDoubt {
+		a.say("IN DOUBT: instance %s since %s: %s", d.Instance, stamp(d.Since), oneLine(d.Known))
+		for _, what := range d.Decide {
+			a.say("  %s", oneLine(what))
+		}
+	}
 	if len(s.Migrations) == 0 {
 		return nil
 	}
@@ -67,10 +77,16 @@ func count(n int, noun string) string {
 }
 
 func hostCommand(a *app) *cobra.Command {
+	var labels []string
 	list := &cobra.Command{
 		Use: "list", Short: "List the hosts, with what is promised of them now", Args: none,
+		Example: "  glidepath host list\n  glidepath host list -l rack=a1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd.Context(), a, "GET", path("hosts"), nil, func(l v1.List[v1.Host]) error {
+			at := path("hosts")
+			if len(labels) > 0 {
+				at += "?" + url.Values{"label": labels}.Encode()
+			}
+			return show(cmd.Context(), a, "GET", at, nil, func(l v1.List[v1.Host]) error {
 				t := newTable(a.stdout, "HOST", "HOME", "STATE", "INSTANCES", "CPU", "OF", "MEMORY", "OF", "SEGMENT", "AGENT")
 				for _, h := range l.Items {
 					t.row(h.Facts.Name, h.Home, hostState(h), len(h.Owns), amount(h.Needed, resource.CPU), amount(h.Limit, resource.CPU),
@@ -87,11 +103,18 @@ func hostCommand(a *app) *cobra.Command {
 			return show(cmd.Context(), a, "GET", path("hosts", args[0]), nil, a.printHost)
 		},
 	}
-	return group("host", "Hosts", list, one)
+	list.Flags().StringSliceVarP(&labels, "label", "l", nil, "only hosts that have this label, `KEY=VALUE`; of several, all")
+	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
+		"Host %s is cordoned: nothing new is placed there")
+	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
+	return group("host", "Hosts", list, one, cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
 }
 
 func hostState(h v1.Host) string {
 	var words []string
+	if now := timeline.Of(time.Now()); h.Agent.Silent(now) {
+		words = append(words, agentWords(h.Agent, now))
+	}
 	if h.Cordoned {
 		words = append(words, "cordoned")
 	}
@@ -113,9 +136,14 @@ func (a *app) printHost(h v1.HostDetail) error {
 	t := newTable(a.stdout)
 	t.row("system", f.OS+", kernel "+f.Kernel)
 	t.row("processors", fmt.Sprintf("%d × %s", f.CPUs, cmp.Or(f.CPUModel, "unknown")))
-	t.row("agent", f.AgentVersion)
+	t.row("agent", fmt.Sprintf("%s, %s", f.AgentVersion, agentWords(h.Agent, timeline.Of(time.Now()))))
 	t.row("home", fmt.Sprintf("%s, standby %s", cmp.Or(h.Home, "none"), cmp.Or(h.Standby, "none")))
 	t.row("segment", fmt.Sprintf("%s on %s", f.Segment, cmp.Or(f.Interface, "no interface")))
+	var labels []string
+	for _, l := range f.Labels {
+		labels = append(labels, l.Key+"="+l.Value)
+	}
+	t.row("labels", strings.Join(labels, " "))
 	t.row("controllers", strings.Join(f.Controllers, " "))
 	t.row("data", size(f.DiskFree)+" free")
 	t.row("instances", strings.Join(h.Owns, " "))
@@ -128,6 +156,7 @@ func (a *app) printHost(h v1.HostDetail) error {
 	for _, m := range f.Missing {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))
 	}
+	a.printSilent(h)
 	a.say("")
 	t = newTable(a.stdout, "RESOURCE", "HAS", "ALLOCATABLE", "MAY BE PROMISED", "NEEDED NOW", "HEADROOM")
 	left := h.Limit.Sub(h.Needed)

@@ -36,6 +36,7 @@ type (
 	fleetKey       struct{}
 	watchedKey     struct{}
 	interruptedKey struct{}
+	awayKey        struct{}
 )
 
 // TestScripts runs the command against the API of a small fleet, over TLS. The scripts are in testdata/script.
@@ -47,6 +48,17 @@ func TestScripts(t *testing.T) {
 			f.Config.Forecast = demand
 			f.Config.CallAgent = readBack(f)
 			f.Config.Above = above
+			gone := &sync.Map{}
+			env.Values[awayKey{}] = gone
+			present := f.Config.Presence
+			f.Config.Presence = func(ctx context.Context) map[string]proto.Presence {
+				out := present(ctx)
+				gone.Range(func(host, since any) bool {
+					out[host.(string)] = proto.Presence{Host: host.(string), Since: since.(timeline.Time)}
+					return true
+				})
+				return out
+			}
 			watched := make(chan struct{})
 			var once sync.Once
 			env.Values[watchedKey{}] = watched
@@ -71,7 +83,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupt, "left": left,
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupt, "left": left, "away": away,
 		},
 	})
 }
@@ -134,6 +146,11 @@ func latest(ts *testscript.TestScript, _ bool, args []string) {
 func fence(ts *testscript.TestScript, _ bool, args []string) {
 	i, _ := ts.Value(fleetKey{}).(*apitest.Fleet).View().Instance("cache-1")
 	ts.Setenv(args[0], strconv.FormatUint(i.Fence, 10))
+}
+
+// away HOST ends the session of its agent, an hour ago.
+func away(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Value(awayKey{}).(*sync.Map).Store(args[0], timeline.Of(time.Now().Add(-time.Hour)))
 }
 
 // interrupt interrupts what runs in the background, once a migration is watched. Wait for it, then see left.
@@ -253,7 +270,14 @@ func demand(_ context.Context, r proto.ForecastRequest) (proto.ForecastReply, er
 
 // readBack answers for the agents, which lift what is paused or only observed; the one of stubborn-1 does not.
 func readBack(f *apitest.Fleet) func(context.Context, string, string, []byte) ([]byte, error) {
-	return func(_ context.Context, host, _ string, body []byte) ([]byte, error) {
+	return func(_ context.Context, host, method string, body []byte) ([]byte, error) {
+		if method == proto.MethodRetained {
+			day := 24 * time.Hour
+			return proto.Marshal(proto.Retention{Items: []proto.Retained{
+				{Instance: "old-1", Migration: "m-1", At: timeline.Of(time.Now().Add(-9 * day)), Paths: []string{"/var/lib/glidepath/retained/old"}, Bytes: 3 << 30, Files: 4},
+				{Instance: "new-1", Migration: "m-2", At: timeline.Of(time.Now().Add(-day)), Paths: []string{"/var/lib/glidepath/retained/new"}, Bytes: 1 << 30, Files: 2, Partial: true},
+			}})
+		}
 		var ref proto.InstanceRef
 		if err := proto.Unmarshal(body, &ref); err != nil {
 			return nil, err

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
+	"github.com/glidepath/glidepath/proto/rpc"
+)
+
+// host returns the host that the path names.
+func (c *call) host() (proto.Host, error) {
+	name := c.r.PathValue("name")
+	h, ok := c.view.Host(name)
+	if !ok {
+		return h, missing("host", name, "host list")
+	}
+	return h, nil
+}
+
+// decideTries is how often a decision that changes one thing of a host is made anew when another was first.
+const decideTries = 4
+
+// decide changes what an operator decided on the host that the path names, and nothing else of it: the record holds all decisions in one, so it is
+// read, changed, and put back only if it is still what was read. With a revision it is changed only if it is that one.
+func (c *call) decide(revision uint64, change func(*proto.HostSet)) (any, error) {
+	request := c.id
+	for try := 1; ; try++ {
+		h, err := c.host()
+		if err != nil {
+			return nil, err
+		}
+		if revision != 0 && revision != h.Revision {
+			return nil, &v1.Error{
+				Code: v1.CodeConflict, Message: fmt.Sprintf("the decision is for revision %d of host %s, which has revision %d now", revision, h.Facts.Name, h.Revision),
+				Remedy: "see `glidepath host show " + h.Facts.Name + "` and decide again",
+			}
+		}
+		body := &proto.HostSet{Host: h.Facts.Name, Cordoned: h.Cordoned, Override: h.Override, Reduced: h.Reduced, Revision: h.Revision}
+		change(body)
+		r, err := c.propose(body)
+		if err == nil {
+			return getHost(c)
+		}
+		var refusal *proto.Refusal
+		if !errors.As(err, &refusal) || r.Code != proto.ResultStale || try == decideTries {
+			return nil, err
+		}
+		c.id = fmt.Sprintf("%s/%d", request, try) // the answer to the first one is remembered
+	}
+}
+
+func cordonHost(cordoned bool) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		return c.decide(0, func(s *proto.HostSet) { s.Cordoned = cordoned })
+	}
+}
+
+func setAllocatable(c *call) (any, error) {
+	var in v1.HostAllocatable
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	for k, n := range in.Allocatable {
+		if n < 0 || n >= resource.Unlimited {
+			return nil, invalid("allocatable: %s is not an amount", resource.Kind(k))
+		}
+	}
+	return c.decide(in.Revision, func(s *proto.HostSet) { s.Override = in.Allocatable })
+}
+
+// getForgetting says what forgetting a host would mean now.
+func getForgetting(c *call) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	f := c.view.Forgetting(h.Facts.Name)
+	out := v1.Forgetting{Holds: items(f.Holds).Items, Undecided: items(f.Undecided).Items, Ends: items(f.Ends).Items, Lost: []v1.Lost{}}
+	for _, l := range f.Lost {
+		out.Lost = append(out.Lost, v1.Lost{Instance: l.Instance, Means: l.Means})
+	}
+	return out, nil
+}
+
+// forgetHost takes a host out of the fleet that holds nothing.
+func forgetHost(c *call) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.propose(&proto.HostForget{Host: h.Facts.Name})
+	return v1.Empty{}, err
+}
+
+// forgetDeadHost takes a host out of the fleet that died for good, with what it owned. One that is there is not dead.
+func forgetDeadHost(c *call) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	var in v1.ForgetDead
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	name := h.Facts.Name
+	if a := agentOf(c.cfg.Presence(c.ctx), name); a.State == v1.AgentConnected {
+		return nil, &v1.Error{
+			Code: v1.CodeRefused, Message: fmt.Sprintf("host %s is not dead: its agent has a session since %s", name, a.Since),
+			Remedy: "move what is there to other hosts, then: glidepath host forget " + name,
+		}
+	}
+	c.note = fmt.Sprintf("lost: [%s]; ended: [%s]; %s", strings.Join(in.Lost, " "), strings.Join(c.view.Forgetting(name).Ends, " "), in.Reason)
+	_, err = c.propose(&proto.HostForget{Host: name, Dead: true, Lost: in.Lost, Reason: in.Reason})
+	return v1.Empty{}, err
+}
+
+// retentionTime is how long a host's agent may take to say what it retains: it measures for a few seconds.
+const retentionTime = 10 * time.Second
+
+// getRetention asks a host's agent for the data of instances that moved away.
+func getRetention(c *call) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	body, err := proto.Marshal(rpc.Empty{})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, retentionTime)
+	defer cancel()
+	kept, err := rpc.Decode[proto.Retention](c.cfg.CallAgent(ctx, h.Facts.Name, proto.MethodRetained, body))
+	if kept.Items == nil {
+		kept.Items = []proto.Retained{}
+	}
+	return kept, err
+}
