@@ -129,7 +129,7 @@ var stories = map[string]func(l *lab){
 		back(l)
 		l.done(0, proto.OpCleanTarget, 4, m2, nil)
 		l.hosts[1].units[unitName].ActiveState, l.hosts[1].units[timer].ActiveState, l.hosts[1].units[socket].ActiveState = "inactive", "inactive", "inactive"
-		l.hosts[1].place = address.Nowhere // it died
+		l.hosts[1].places = both(address.Nowhere) // it died
 		l.done(0, proto.OpThaw, 5, m1, nil)
 		l.expectRunning(l.hosts[0])
 	},
