@@ -41,6 +41,8 @@ func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	rpc.Handle(m, proto.MethodAbove, c.serveAbove)
 	rpc.Handle(m, proto.MethodMoving, c.serveProgress)
 	rpc.Handle(m, proto.MethodPresence, c.servePresence)
+	rpc.Handle(m, proto.MethodMember, c.serveMember)
+	rpc.Handle(m, proto.MethodTransfer, c.serveTransfer)
 	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
 	m.AllowExpired(proto.MethodRenew)
 	return m

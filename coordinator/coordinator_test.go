@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +250,106 @@ func TestACoordinatorThatWasTakenOutStaysOutUntilItJoinsAgain(t *testing.T) {
 	}
 	start(t, again)
 	voters(t, rest, 3)
+}
+
+// members asks a client who is there, by name.
+func members(t testing.TB, c *client.Client) map[string]v1.Member {
+	t.Helper()
+	var l v1.List[v1.Member]
+	if err := c.Call(context.Background(), "GET", "/v1/raft", nil, &l); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]v1.Member{}
+	for _, m := range l.Items {
+		out[m.Name] = m
+	}
+	return out
+}
+
+func TestAnOperatorSeesMovesAndRemovesCoordinators(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	all, made, c := three(t)
+	ctx := context.Background()
+	eventually(t, "all of them tell how far they are", func() error {
+		for name, m := range members(t, c) {
+			if !m.Reached || !m.Voter || m.Raft == nil || m.Raft.Applied == 0 || m.Raft.Leader != m.Leader || m.Leader != (name == "c1") {
+				return fmt.Errorf("%s: %+v %+v", name, m, m.Raft)
+			}
+		}
+		return nil
+	})
+	var moved v1.TransferReply
+	if err := c.Call(ctx, "POST", "/v1/raft/leader", v1.TransferRequest{To: "c3"}, &moved); err != nil || moved.Leader != "c3" {
+		t.Fatalf("%v, %q leads", err, moved.Leader)
+	}
+	if err := c.Call(ctx, "POST", "/v1/raft/leader", v1.TransferRequest{To: "c9"}, nil); codeOf(err) != v1.CodeNotFound {
+		t.Errorf("to one that is not there: %v", err)
+	}
+
+	// Two of three are needed: without c3, c1 could not go on with a c2 that is away.
+	all[1].end(t)
+	if err := c.Call(ctx, "DELETE", "/v1/raft/c3", nil, nil); codeOf(err) != v1.CodeRefused {
+		t.Fatalf("without a majority: %v", err)
+	}
+	if err := c.Call(ctx, "DELETE", "/v1/raft/c2", nil, nil); err != nil {
+		t.Fatalf("one that is away: %v", err)
+	}
+	if err := c.Call(ctx, "DELETE", "/v1/raft/c1", nil, nil); codeOf(err) != v1.CodeUnavailable {
+		t.Errorf("itself: %v", err)
+	}
+	// The leader, home of a host: both go to the one that stays.
+	if err := all[0].do(ctx, "test", &proto.HostRegister{Facts: proto.HostFacts{Name: "host-a", MachineID: "m", Capacity: resource.Uniform(1), Allocatable: resource.Uniform(1)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := all[0].do(ctx, "test", &proto.HostHome{Host: "host-a", Home: "c3", Standby: "c1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Call(ctx, "DELETE", "/v1/raft/c3", nil, nil); err != nil {
+		t.Fatalf("the leader: %v", err)
+	}
+	if left := members(t, c); len(left) != 1 || !left["c1"].Leader {
+		t.Errorf("left: %+v", left)
+	}
+	if h, _ := all[0].tables.View().Host("host-a"); h.Home != "c1" {
+		t.Errorf("the host's home is %q", h.Home)
+	}
+	if _, err := status(connect(t, made, all[2])); codeOf(err) != v1.CodeUnavailable || !strings.Contains(err.Error(), "join again with a token") {
+		t.Errorf("the one that was taken out answers: %v", err)
+	}
+	if err := c.Call(ctx, "DELETE", "/v1/raft/c2", nil, nil); codeOf(err) != v1.CodeNotFound {
+		t.Errorf("twice: %v", err)
+	}
+}
+
+// codeOf returns the code of what the API answered.
+func codeOf(err error) v1.Code {
+	var told *v1.Error
+	if errors.As(err, &told) {
+		return told.Code
+	}
+	return ""
+}
+
+func TestTheLastVoterCanNotBeTakenOut(t *testing.T) {
+	all := []v1.Member{{Name: "c1", Voter: true, Reached: true}, {Name: "c2", Reached: true}}
+	for _, force := range []bool{false, true} {
+		if _, err := mayGo(all, "c1", force); wire.CodeOf(err) != wire.Refused {
+			t.Errorf("force %v: %v", force, err)
+		}
+	}
+	all[1].Voter = true
+	if heir, err := mayGo(all, "c1", false); err != nil || heir != "c2" {
+		t.Errorf("%q, %v", heir, err)
+	}
+	all[1].Reached = false
+	if _, err := mayGo(all, "c1", false); wire.CodeOf(err) != wire.Refused {
+		t.Errorf("the other one is away: %v", err)
+	}
+	if _, err := mayGo(all, "c1", true); err != nil {
+		t.Errorf("forced: %v", err)
+	}
 }
 
 func TestWhoHasCaughtUpEnoughDoesNotWaitForThoseWhoNeedMore(t *testing.T) {

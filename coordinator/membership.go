@@ -347,6 +347,10 @@ func (c *Coordinator) reconcileVoters() error {
 	if err != nil {
 		return err
 	}
+	if err := c.takenOut(c.cfg.Name, c.creds.Key()); err != nil {
+		c.log.Warn("handing over the leadership", "error", err)
+		return c.consensus.Transfer() // who leads then takes this one out
+	}
 	view := c.tables.View()
 	alive := c.alive()
 	for member := range view.Coordinators() {

@@ -27,6 +27,8 @@ func (c *Coordinator) api() *api.Server {
 			return p
 		},
 		Servers: c.consensus.Servers, Leader: c.consensus.Leader,
+		TakenOut: func() error { return c.takenOut(c.cfg.Name, c.creds.Key()) },
+		Members:  c.Members, RemoveMember: c.RemoveMember, TransferLeadership: c.TransferLeadership,
 		Metrics: c.metrics.Handler(), Requested: c.metrics.Requested,
 		Costs: planner.DefaultCosts(), Audit: auth.NewAudit(slog.NewJSONHandler(c.audit, nil)), Log: c.log.With("component", "api"),
 	})

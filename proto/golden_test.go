@@ -29,7 +29,8 @@ func messages() []any {
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
 		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, HookCall{}, HookResult{},
 		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{},
-		HistoryStored{}, Retained{}, Retention{}, Presence{}, Presences{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{},
+		HistoryStored{}, Retained{}, Retention{}, Presence{}, Presences{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{}, Member{},
+		Transfer{}, Report{}, ReportPart{},
 		// records
 		Fleet{}, RemovedHost{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, InstanceType{}, Application{}, Event{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},

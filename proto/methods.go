@@ -39,6 +39,10 @@ const (
 	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
 	MethodAbove    = "home.above"      // AboveRequest → Above
 
+	MethodMember   = "coordinator.member" // empty → Member: its part in the Raft cluster
+	MethodTransfer = "leader.transfer"    // Transfer → empty: hands the leadership over
+	MethodReport   = "coordinator.report" // empty → Report: for a support bundle
+
 	// Served without a client certificate, for joining (gp-join/1).
 	MethodJoin = "join" // JoinRequest → JoinReply
 )

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/forecast"
@@ -59,6 +60,13 @@ type Config struct {
 	// Servers and Leader tell of the Raft cluster; the leader's name is empty while there is none.
 	Servers func() ([]consensus.Server, error)
 	Leader  func() (name, addr string)
+	// TakenOut returns why this coordinator must not answer any more: it was taken out of the fleet. nil: it is never asked.
+	TakenOut func() error
+	// Members tells of every coordinator. RemoveMember takes one out of the fleet; TransferLeadership makes one the leader, "" whichever is
+	// most up to date. Each returns once it is so.
+	Members            func(context.Context) ([]v1.Member, error)
+	RemoveMember       func(ctx context.Context, id, actor, name string, force bool) error
+	TransferLeadership func(ctx context.Context, to string) error
 
 	Costs   planner.Costs
 	Metrics http.Handler // GET /metrics; nil: there is none

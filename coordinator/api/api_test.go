@@ -119,6 +119,8 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"POST /v1/hosts/{name}/forget": "admin", "POST /v1/hosts/{name}/forget-dead": "admin",
 
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
+
+		"GET /v1/raft": "viewer", "DELETE /v1/raft/{name}": "admin", "POST /v1/raft/leader": "admin",
 	}
 	w := newWorld(t)
 	order := []proto.Role{"", proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin}

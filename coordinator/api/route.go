@@ -138,6 +138,11 @@ func (c *call) run(rt route) (any, error) {
 	if !founded(c.view) {
 		return nil, planner.ErrNoFleet
 	}
+	if c.cfg.TakenOut != nil {
+		if err := c.cfg.TakenOut(); err != nil {
+			return nil, &v1.Error{Code: v1.CodeUnavailable, Message: err.Error(), Remedy: "ask another coordinator; to let this one join again, stop it and move its data folder away first"}
+		}
+	}
 	var err error
 	if c.who, err = auth.Authenticate(c.view, c.r.Header.Get("Authorization"), c.now); err != nil {
 		return nil, err

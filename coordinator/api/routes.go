@@ -66,6 +66,10 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/tokens", role: admin, answer: listTokens},
 		{pattern: "POST /v1/tokens", role: admin, changes: true, answer: createToken},
 		{pattern: "DELETE /v1/tokens/{id}", role: admin, changes: true, answer: revokeToken},
+
+		{pattern: "GET /v1/raft", role: viewer, answer: listMembers},
+		{pattern: "DELETE /v1/raft/{name}", role: admin, changes: true, answer: removeMember},
+		{pattern: "POST /v1/raft/leader", role: admin, changes: true, answer: transferLeadership},
 	}
 	if s.cfg.Metrics != nil {
 		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -59,6 +60,9 @@ func (e *NotLeaderError) Error() string {
 // ErrInDoubt is wrapped by the error of a proposal that may or may not have been committed: the leadership was lost while
 // it was on its way. Proposing the same command again is safe: its identifier is applied once.
 var ErrInDoubt = errors.New("it is not known whether the command was committed")
+
+// ErrNoVoter is wrapped when the leadership is to go to somebody who does not vote.
+var ErrNoVoter = errors.New("no coordinator of that name votes")
 
 // Consensus is a coordinator's part in the cluster. Its methods may be called concurrently.
 type Consensus struct {
@@ -244,12 +248,31 @@ func (c *Consensus) Remove(name string) error {
 	return nil
 }
 
-// Transfer hands the leadership to another coordinator, if this one has it. A coordinator that stops does so first.
+// Transfer hands the leadership to the coordinator that is most up to date, if this one has it. A coordinator that stops does so first.
 func (c *Consensus) Transfer() error {
 	if !c.IsLeader() {
 		return nil
 	}
 	return c.raft.LeadershipTransfer().Error()
+}
+
+// TransferTo hands the leadership to the coordinator of that name, which has to vote. Only the leader can; to itself it does nothing.
+func (c *Consensus) TransferTo(name string) error {
+	servers, err := c.Servers()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(servers, func(s Server) bool { return s.Name == name && s.Voter })
+	if i < 0 {
+		return fmt.Errorf("%w: %s", ErrNoVoter, name)
+	}
+	if leader, _ := c.Leader(); leader == name {
+		return nil
+	}
+	if err := c.raft.LeadershipTransferToServer(raft.ServerID(name), raft.ServerAddress(servers[i].Addr)).Error(); err != nil {
+		return fmt.Errorf("hand the leadership to %s: %w", name, c.explain(err))
+	}
+	return nil
 }
 
 // Snapshot writes a snapshot now. Nothing new since the last one is no error.

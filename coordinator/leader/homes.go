@@ -125,3 +125,10 @@ func moves(view *state.View, gone func(string) bool) []*proto.HostHome {
 	}
 	return out
 }
+
+// Leave returns the assignments by which the hosts of a coordinator that is to be taken out get another home: their standby, which has their
+// history, if that is there.
+func Leave(view *state.View, name string, here []string) []*proto.HostHome {
+	out := moves(view, func(n string) bool { return n == name || !slices.Contains(here, n) })
+	return slices.DeleteFunc(out, func(body *proto.HostHome) bool { return body.From != name })
+}

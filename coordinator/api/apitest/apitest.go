@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api"
+	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/forecast"
@@ -140,6 +141,19 @@ func (f *Fleet) configure() {
 			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil
 		},
 		Leader:    func() (string, string) { return "c1", "10.0.0.1:7647" },
+		Members: func(context.Context) ([]v1.Member, error) {
+			return []v1.Member{
+				{Name: "c1", RPCAddr: "10.0.0.1:7647", APIAddr: "10.0.0.1:7648", Program: "1.2.3", Listed: true, Voter: true, Leader: true, Reached: true, Raft: &proto.Member{Leader: true, Term: 2, Committed: 40, Applied: 40}},
+				{Name: "c2", RPCAddr: "10.0.0.2:7647", Listed: true, Voter: true, Why: "connection refused"},
+			}, nil
+		},
+		RemoveMember: func(_ context.Context, _, _, name string, force bool) error {
+			if name == "c2" && force {
+				return nil
+			}
+			return wire.Errorf(wire.Refused, "without coordinator %s, 1 would vote, of which 0 are reached", name)
+		},
+		TransferLeadership: func(context.Context, string) error { return nil },
 		Costs:     planner.DefaultCosts(),
 		Requested: func(string, int, time.Duration) {},
 		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "glidepath_up 1") }),

@@ -100,6 +100,31 @@ type Coordinator struct {
 	Voter  bool `json:"voter"`
 }
 
+// Member is a coordinator with its part in the Raft cluster, as far as it is reached.
+type Member struct {
+	Name     string        `json:"name"`
+	RPCAddr  string        `json:"rpc_address"`
+	APIAddr  string        `json:"api_address,omitempty"`
+	Program  string        `json:"program_version,omitempty"`
+	JoinedAt timeline.Time `json:"joined_at,omitzero"`
+	Listed   bool          `json:"listed"` // it is of the fleet; else it is on its way out of the Raft configuration
+	Voter    bool          `json:"voter"`
+	Leader   bool          `json:"leader"`
+	Reached  bool          `json:"reached"`        // by the coordinator that answers
+	Why      string        `json:"why,omitempty"`  // it was not reached, or does not tell
+	Raft     *proto.Member `json:"raft,omitempty"` // by its own word; left out when it was not reached
+}
+
+// TransferRequest hands the leadership to a coordinator.
+type TransferRequest struct {
+	To string `json:"to,omitempty"` // "": whoever is most up to date
+}
+
+// TransferReply says who leads now.
+type TransferReply struct {
+	Leader string `json:"leader"`
+}
+
 // InstanceCounts counts instances.
 type InstanceCounts struct {
 	Total    int `json:"total"`

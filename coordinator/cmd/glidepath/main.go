@@ -157,7 +157,7 @@ API answers.`,
 		instanceCommand(a), historyCommand(a), forecastCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),
 		pauseCommand(a), resumeCommand(a),
-		tokenCommand(a), versionCommand(a), manCommand(root),
+		operatorCommand(a), tokenCommand(a), versionCommand(a), manCommand(root),
 	)
 	return root
 }
