@@ -175,6 +175,10 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 	if err := c.beginCluster(); err != nil {
 		return errors.Join(err, listener.Close(), apiListener.Close())
 	}
+	// Whoever stops this coordinator ends stop. What it does goes on until it has handed over.
+	stop := ctx
+	ctx, end := context.WithCancel(context.WithoutCancel(stop))
+	defer end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error { return c.api().Serve(ctx, apiListener) })
@@ -187,20 +191,41 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 		return leader.Run(ctx, c.consensus.Leadership(), c.consensus.Barrier, c.loops(), c.log.With("component", "leader"))
 	})
 	g.Go(func() error {
+		defer end()
 		select {
 		case <-c.consensus.Stopped():
 			return c.consensus.Err()
+		case <-stop.Done():
 		case <-ctx.Done():
-			// Hand over before the others notice that this one is gone.
-			if err := c.consensus.Transfer(); err != nil {
-				c.log.Debug("the leadership was not handed over", "error", err)
-			}
-			return nil
 		}
+		c.handLeadershipOver()
+		return nil
 	})
 	ready()
 	c.log.Info("coordinator is up", "name", c.cfg.Name, "rpc", c.cfg.RPC.Address(), "api", c.cfg.API.Address(), "version", c.version)
 	return g.Wait()
+}
+
+// handLeadershipOver gives the leadership away before the others notice that this coordinator is gone. It returns when the next leader is heard of:
+// that one may need this one's vote.
+func (c *Coordinator) handLeadershipOver() {
+	if !c.consensus.IsLeader() {
+		return
+	}
+	err := c.transfer("")
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), memberTime)
+		defer cancel()
+		err = c.until(ctx, func() error {
+			if name, _ := c.consensus.Leader(); name == "" || name == c.cfg.Name {
+				return errors.New("nobody has taken it yet")
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		c.log.Info("the leadership was not handed over", "error", err)
+	}
 }
 
 // loops are what this coordinator does while it leads.

@@ -332,6 +332,29 @@ func codeOf(err error) v1.Code {
 	return ""
 }
 
+func TestALeaderThatIsStoppedHasHandedOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	all, _, _ := three(t)
+	all[0].end(t)
+	next, rest := all[1], all[2]
+	if rest.consensus.IsLeader() {
+		next, rest = rest, next
+	}
+	if !next.consensus.IsLeader() {
+		t.Fatal("c1 has stopped, and nobody leads")
+	}
+	// Of two the one that goes has to vote for the other.
+	if err := next.RemoveMember(context.Background(), NewID(), "test", "c1", false); err != nil {
+		t.Fatal(err)
+	}
+	next.handLeadershipOver()
+	if !rest.consensus.IsLeader() {
+		t.Error("of two the leadership was not handed over")
+	}
+}
+
 func TestTheLastVoterCanNotBeTakenOut(t *testing.T) {
 	all := []v1.Member{{Name: "c1", Voter: true, Reached: true}, {Name: "c2", Reached: true}}
 	for _, force := range []bool{false, true} {
