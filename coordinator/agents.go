@@ -43,6 +43,7 @@ func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	rpc.Handle(m, proto.MethodPresence, c.servePresence)
 	rpc.Handle(m, proto.MethodMember, c.serveMember)
 	rpc.Handle(m, proto.MethodTransfer, c.serveTransfer)
+	rpc.Handle(m, proto.MethodReport, c.serveReport)
 	rpc.Handle(m, proto.MethodRenew, c.serveRenew)
 	m.AllowExpired(proto.MethodRenew)
 	return m
@@ -59,9 +60,16 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 	if fleet.ID == "" {
 		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "this coordinator has not caught up with the fleet yet: try again")
 	}
+	if h.Document.Incarnation > fleet.Incarnation {
+		// The fleet was restored elsewhere since, and this coordinator is of its former life.
+		c.log.Error("an agent follows a later incarnation of the control plane: this coordinator must not run any more", "host", peer.Name, "incarnation", h.Document.Incarnation, "own", fleet.Incarnation)
+		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "host %s follows incarnation %d of the control plane, this is %d: ask another coordinator", peer.Name, h.Document.Incarnation, fleet.Incarnation)
+	}
 	known, exists := view.Host(peer.Name)
-	if !exists || known.Incarnation != fleet.Incarnation || known.Identity != peer.Key() || factsDiffer(known.Facts, h.Facts) {
-		if err := c.do(ctx, peer.String(), &proto.HostRegister{Facts: h.Facts, Incarnation: fleet.Incarnation, Identity: peer.Key()}); err != nil {
+	reported := c.reported(view, known, h)
+	reported.Identity = peer.Key()
+	if !exists || known.Incarnation != reported.Incarnation || known.Identity != reported.Identity || factsDiffer(known.Facts, h.Facts) || !slices.Equal(known.Conflicts, reported.Conflicts) {
+		if err := c.do(ctx, peer.String(), reported); err != nil {
 			return proto.HelloReply{}, err
 		}
 		view = c.tables.View()
@@ -82,6 +90,24 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 		reply.HomeAddr = home.RPCAddr
 	}
 	return reply, nil
+}
+
+// reported returns what is stated of a host whose agent says hello. The first time in an incarnation what it holds is compared with the tables; where
+// they can't both be right the host does not count as having reported, and is not operated.
+func (c *Coordinator) reported(view *state.View, known proto.Host, h proto.Hello) *proto.HostRegister {
+	out := &proto.HostRegister{Facts: h.Facts, Incarnation: view.Fleet().Incarnation}
+	if known.Incarnation == out.Incarnation {
+		out.Conflicts = known.Conflicts // they don't block, and tell what was found
+		return out
+	}
+	out.Conflicts = view.Contradictions(h.Facts.Name, h.Instances)
+	for _, conflict := range out.Conflicts {
+		if conflict.Blocks {
+			out.Incarnation = known.Incarnation
+		}
+		c.log.Error("what a host reports and what the tables say can't both be right", "host", h.Facts.Name, "instance", conflict.Instance, "what", conflict.What, "operated", !conflict.Blocks)
+	}
+	return out
 }
 
 // factsDiffer reports whether facts differ in what the ledger or an operator decides by. Free space moves all the time:

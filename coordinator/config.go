@@ -27,6 +27,23 @@ type Config struct {
 	API     AddressConfig `yaml:"api"`      // HTTP, TLS with tokens
 	Join    []string      `yaml:"join"`     // host:port (gossip) of some coordinators; the others are found
 	Log     config.Log    `yaml:"log"`
+	Audit   AuditConfig   `yaml:"audit"`
+}
+
+// AuditConfig is where it is written who asked for what change.
+type AuditConfig struct {
+	File string `yaml:"file"` // absolute; "": audit.log in data_dir; "-": standard error, among what is logged
+}
+
+// AuditPath returns the file of the audit; "" for standard error.
+func (c Config) AuditPath() string {
+	switch c.Audit.File {
+	case "":
+		return filepath.Join(c.DataDir, "audit.log")
+	case "-":
+		return ""
+	}
+	return c.Audit.File
 }
 
 // AddressConfig is where a service listens, and where others reach it.
@@ -79,6 +96,9 @@ func (c Config) Validate() error {
 		} else if !config.IsDial(a.Address()) {
 			bad("%s.advertise: say where others reach this coordinator, like 10.0.0.11:7647: %s.listen %q names no host", a.field, a.field, a.Listen)
 		}
+	}
+	if f := c.Audit.File; f != "" && f != "-" && !filepath.IsAbs(f) {
+		bad("audit.file: %q is neither an absolute path nor -", f)
 	}
 	for _, addr := range c.Join {
 		if !config.IsDial(addr) {

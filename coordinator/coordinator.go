@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/gossip"
 	"github.com/glidepath/glidepath/coordinator/history"
@@ -37,7 +38,8 @@ type Coordinator struct {
 	cfg     Config
 	version string
 	log     *slog.Logger
-	audit   io.Writer
+	audit   *auth.Audit
+	recent  func() []byte
 	fsys    durable.FS
 
 	dir       pki.Dir
@@ -65,8 +67,9 @@ var ErrNotFounded = errors.New("this coordinator belongs to no fleet yet: make o
 type Process struct {
 	Version string
 	Log     *slog.Logger
-	Audit   io.Writer // JSON lines: who asked for what change
-	Ready   func()    // called once it serves
+	Audit   io.Writer     // JSON lines: who asked for what change
+	Recent  func() []byte // what was logged last, for a support bundle; nil: it is not kept
+	Ready   func()        // called once it serves
 }
 
 // Run runs a coordinator until ctx ends. Everything that it started has ended when it returns.
@@ -75,7 +78,7 @@ func Run(ctx context.Context, cfg Config, process Process) error {
 }
 
 func newCoordinator(cfg Config, process Process) *Coordinator {
-	return &Coordinator{cfg: cfg, version: process.Version, log: process.Log, audit: process.Audit, fsys: durable.OS{}, catching: catching{turn: make(chan struct{}, 1)}}
+	return &Coordinator{cfg: cfg, version: process.Version, log: process.Log, audit: auth.NewAudit(slog.NewJSONHandler(process.Audit, nil)), recent: process.Recent, fsys: durable.OS{}, catching: catching{turn: make(chan struct{}, 1)}}
 }
 
 func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/internal/config"
 	"github.com/glidepath/glidepath/internal/durable"
@@ -192,8 +193,32 @@ func joinAt(ctx context.Context, addr string, pin pki.Pin, request proto.JoinReq
 	return rpc.Call[proto.JoinReply](ctx, s, proto.MethodJoin, request)
 }
 
-// serveJoin takes an agent or a coordinator into the fleet, for a token that is used up by it.
-func (c *Coordinator) serveJoin(ctx context.Context, _ wire.Peer, r proto.JoinRequest) (proto.JoinReply, error) {
+// serveJoin takes an agent or a coordinator into the fleet, for a token that is used up by it. It is on record, whatever comes of it.
+func (c *Coordinator) serveJoin(ctx context.Context, peer wire.Peer, r proto.JoinRequest) (proto.JoinReply, error) {
+	reply, err := c.join(ctx, peer, r)
+	record := auth.Record{Role: r.Role, Method: proto.MethodJoin, Object: r.Name, Code: "ok"}
+	if t, bad := pki.ParseJoin(r.Token); bad == nil {
+		if known, ok := c.tables.View().Token(t.ID); ok && t.Hash().Matches(hashOf(known)) {
+			record.Actor = "token/" + t.ID
+		}
+	}
+	if err != nil {
+		record.Code, record.Reason = string(wire.CodeOf(err)), err.Error()
+		if refused := new(proto.Refusal); errors.As(err, &refused) {
+			record.Code = string(refused.Result.Code)
+		}
+	}
+	c.audit.Write(ctx, record)
+	return reply, err
+}
+
+// hashOf returns the hash of a token's secret; one that no secret has if there is none.
+func hashOf(t proto.Token) (h pki.TokenHash) {
+	copy(h[:], t.Hash)
+	return h
+}
+
+func (c *Coordinator) join(ctx context.Context, _ wire.Peer, r proto.JoinRequest) (proto.JoinReply, error) {
 	t, err := pki.ParseJoin(r.Token)
 	if err != nil {
 		return proto.JoinReply{}, wire.Errorf(wire.Unauthorized, "%w", err)

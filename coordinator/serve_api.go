@@ -2,10 +2,8 @@ package coordinator
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/glidepath/glidepath/coordinator/api"
-	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -28,9 +26,10 @@ func (c *Coordinator) api() *api.Server {
 		},
 		Servers: c.consensus.Servers, Leader: c.consensus.Leader,
 		TakenOut: func() error { return c.takenOut(c.cfg.Name, c.creds.Key()) },
-		Members:  c.Members, RemoveMember: c.RemoveMember, TransferLeadership: c.TransferLeadership,
+		Snapshot: c.Snapshot, Bundle: c.Bundle,
+		Members: c.Members, RemoveMember: c.RemoveMember, TransferLeadership: c.TransferLeadership,
 		Metrics: c.metrics.Handler(), Requested: c.metrics.Requested,
-		Costs: planner.DefaultCosts(), Audit: auth.NewAudit(slog.NewJSONHandler(c.audit, nil)), Log: c.log.With("component", "api"),
+		Costs: planner.DefaultCosts(), Audit: c.audit, Log: c.log.With("component", "api"),
 	})
 }
 

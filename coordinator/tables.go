@@ -82,6 +82,13 @@ func (t *tables) View() *state.View {
 	return t.view
 }
 
+// at returns the tables, and the index of the last entry in them; 0 when none was applied since this coordinator started.
+func (t *tables) at() (*state.View, uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.View(), t.index
+}
+
 // Knows reports whether every coordinator can apply the version of the command. It makes no View: what was just
 // applied would have to be copied before the next command changes it.
 func (t *tables) Knows(c proto.CommandType, version uint8) bool {

@@ -59,9 +59,10 @@ const (
 
 // HostRegister states a host's facts, new or changed. It is refused for one that was taken out, by its identity.
 type HostRegister struct {
-	Facts       HostFacts `msgpack:"f"`
-	Incarnation uint64    `msgpack:"inc"`          // of the fleet, under which the agent has reported its holdings; 0: it has not
-	Identity    string    `msgpack:"id,omitempty"` // SHA-256 of the agent's public key, hex
+	Facts       HostFacts  `msgpack:"f"`
+	Incarnation uint64     `msgpack:"inc"`          // of the fleet, under which the agent has reported its holdings; 0: it has not
+	Identity    string     `msgpack:"id,omitempty"` // SHA-256 of the agent's public key, hex
+	Conflicts   []Conflict `msgpack:"cf,omitempty"` // where its report and the tables can't both be right; one that blocks means that it has not reported
 }
 
 // HostHome assigns a host's home and standby.

@@ -20,6 +20,14 @@ type Host struct {
 	Revision    uint64           `msgpack:"rv,omitempty" json:"decisions_revision,omitzero"` // of what operators decided: Cordoned, Override, Reduced
 	JoinedAt    timeline.Time    `msgpack:"at" json:"joined_at"`
 	ChangedAt   timeline.Time    `msgpack:"ca" json:"changed_at"`
+	Conflicts   []Conflict       `msgpack:"cf,omitempty" json:"conflicts,omitempty"` // of what its agent reported last with the tables
+}
+
+// Conflict is where what a host's agent reports of an instance and what the tables say can't both be right.
+type Conflict struct {
+	Instance string `msgpack:"i" json:"instance"`
+	What     string `msgpack:"w" json:"what"`
+	Blocks   bool   `msgpack:"b" json:"blocks"` // the host is not operated before it is resolved
 }
 
 // Allocatable returns what may be promised on h before ratio, reductions and debt: the agent's figures, and an operator's where he set one.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,6 +68,10 @@ type Config struct {
 	Members            func(context.Context) ([]v1.Member, error)
 	RemoveMember       func(ctx context.Context, id, actor, name string, force bool) error
 	TransferLeadership func(ctx context.Context, to string) error
+	// Snapshot returns the writing of a snapshot of all that was committed before; with stale, of what this coordinator has, leader or not.
+	Snapshot func(ctx context.Context, stale bool) (func(io.Writer) error, error)
+	// Bundle returns the writing of a support bundle, a tar.gz without secrets.
+	Bundle func(ctx context.Context) (func(io.Writer) error, error)
 
 	Costs   planner.Costs
 	Metrics http.Handler // GET /metrics; nil: there is none

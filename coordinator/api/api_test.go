@@ -121,6 +121,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
 
 		"GET /v1/raft": "viewer", "DELETE /v1/raft/{name}": "admin", "POST /v1/raft/leader": "admin",
+		"GET /v1/snapshot": "admin", "GET /v1/bundle": "admin",
 	}
 	w := newWorld(t)
 	order := []proto.Role{"", proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin}
@@ -347,5 +348,19 @@ func TestBeforeTheFleetIsThereNobodyIsToldThatHisTokenIsBad(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhoIsTurnedAwayIsOnRecordAndToldWhichRoleIsMissing(t *testing.T) {
+	w := newWorld(t)
+	resp := w.ask(proto.RoleViewer, "GET /v1/tokens", nil)
+	if !strings.Contains(resp.Body.String(), "has the role viewer: this takes the role admin") {
+		t.Error(resp.Body)
+	}
+	w.ask("", "GET /v1/hosts", nil)
+	w.ask(proto.RoleViewer, "GET /v1/hosts", nil)
+	lines := strings.Split(strings.TrimSpace(w.Audit()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"result":"forbidden"`) || !strings.Contains(lines[0], "the-viewer/") || !strings.Contains(lines[1], `"result":"unauthorised"`) {
+		t.Errorf("%q", lines)
 	}
 }

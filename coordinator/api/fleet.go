@@ -44,6 +44,12 @@ func getStatus(c *call) (any, error) {
 	}
 	for h := range c.view.Hosts() {
 		out.Hosts++
+		if len(h.Conflicts) > 0 {
+			out.Conflicts = append(out.Conflicts, h.Facts.Name)
+		}
+		if h.Incarnation != out.Fleet.Incarnation {
+			out.Unreported = append(out.Unreported, h.Facts.Name)
+		}
 		if s := c.view.Ledger().Short(h.Facts.Name); s != nil {
 			out.Short = append(out.Short, *s)
 		}

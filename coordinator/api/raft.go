@@ -1,6 +1,11 @@
 package api
 
-import "github.com/glidepath/glidepath/coordinator/api/v1"
+import (
+	"io"
+	"net/http"
+
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+)
 
 func listMembers(c *call) (any, error) {
 	members, err := c.cfg.Members(c.ctx)
@@ -27,4 +32,29 @@ func transferLeadership(c *call) (any, error) {
 	}
 	leads, _ := c.cfg.Leader()
 	return v1.TransferReply{Leader: leads}, nil
+}
+
+// getSnapshot answers a snapshot of the replicated state; ?stale=true without asking the leader whether it is all.
+func getSnapshot(c *call) (any, error) {
+	q := query{c: c}
+	stale := q.flag("stale")
+	if q.err != nil {
+		return nil, q.err
+	}
+	write, err := c.cfg.Snapshot(c.ctx, stale)
+	return file("application/octet-stream", write), err
+}
+
+// getBundle answers a support bundle.
+func getBundle(c *call) (any, error) {
+	write, err := c.cfg.Bundle(c.ctx)
+	return file("application/gzip", write), err
+}
+
+// file is an answer of another type than JSON.
+func file(media string, write func(io.Writer) error) stream {
+	return func(w http.ResponseWriter) error {
+		w.Header().Set("Content-Type", media)
+		return write(w)
+	}
 }

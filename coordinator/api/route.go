@@ -120,7 +120,7 @@ func (s *Server) handler(rt route) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, rt.limit)
 		c := &call{Server: s, ctx: ctx, r: r, view: s.cfg.View(), now: timeline.Of(time.Now())}
 		reply, err := c.run(rt)
-		if rt.changes {
+		if rt.changes || refusal(err) {
 			s.audit(c, rt, err)
 		}
 		if err != nil {
@@ -237,6 +237,15 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, reply any) {
 	if _, err := w.Write(append(text, '\n')); err != nil {
 		s.cfg.Log.Debug("answer", "path", r.URL.Path, "error", err)
 	}
+}
+
+// refusal reports whether a request was turned away for who asked.
+func refusal(err error) bool {
+	if err == nil {
+		return false
+	}
+	code := errorOf(err).Code
+	return code == v1.CodeUnauthorised || code == v1.CodeForbidden
 }
 
 // audit records what was asked for and what came of it.

@@ -70,6 +70,8 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/raft", role: viewer, answer: listMembers},
 		{pattern: "DELETE /v1/raft/{name}", role: admin, changes: true, answer: removeMember},
 		{pattern: "POST /v1/raft/leader", role: admin, changes: true, answer: transferLeadership},
+		{pattern: "GET /v1/snapshot", role: admin, changes: true, time: historyTime, answer: getSnapshot},
+		{pattern: "GET /v1/bundle", role: admin, changes: true, time: historyTime, answer: getBundle},
 	}
 	if s.cfg.Metrics != nil {
 		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics})

@@ -66,13 +66,13 @@ func Authenticate(tokens Tokens, header string, now timeline.Time) (Principal, e
 	}
 	// Compared whether it is known or not, so that the time it takes says nothing.
 	if !shown.Hash().Matches(hash) || !ok || record.Kind != proto.TokenAPI {
-		return Principal{}, fmt.Errorf("%w: the token is not known to this fleet", ErrUnauthorised)
+		return Principal{}, fmt.Errorf("%w: the token is not known to this fleet: is it of another one?", ErrUnauthorised)
 	}
 	if record.RevokedAt != 0 {
-		return Principal{}, fmt.Errorf("%w: token %s was revoked at %s", ErrUnauthorised, record.ID, record.RevokedAt)
+		return Principal{}, fmt.Errorf("%w: token %s was revoked at %s: ask an admin for another one: glidepath token create --role %s", ErrUnauthorised, record.ID, record.RevokedAt, record.Role)
 	}
 	if record.ExpiresAt <= now {
-		return Principal{}, fmt.Errorf("%w: token %s expired at %s", ErrUnauthorised, record.ID, record.ExpiresAt)
+		return Principal{}, fmt.Errorf("%w: token %s expired at %s: ask an admin for another one: glidepath token create --role %s", ErrUnauthorised, record.ID, record.ExpiresAt, record.Role)
 	}
 	return Principal{Token: record.ID, Name: record.Name, Role: record.Role}, nil
 }

@@ -144,7 +144,8 @@ func (h *Homes) round(ctx context.Context, view *state.View) {
 			}
 			return r, true
 		})
-		if online[host.Facts.Name] {
+		// An agent that has not reported to this incarnation goes on with the document it has: the tables may be wrong about it.
+		if online[host.Facts.Name] && host.Incarnation == view.Fleet().Incarnation {
 			h.push(ctx, view, doc)
 		} else {
 			h.leave(host.Facts.Name)

@@ -40,7 +40,15 @@ func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
 	if b.Identity != "" {
 		h.Identity = b.Identity
 	}
-	h.Facts, h.Incarnation = f, max(h.Incarnation, b.Incarnation)
+	if len(b.Conflicts) > proto.MaxList || blocked(b.Conflicts) && b.Incarnation == x.fleet.Incarnation && h.Incarnation != x.fleet.Incarnation {
+		return invalid("host %s has conflicts with the tables, or too many of them, and can't count as having reported", f.Name)
+	}
+	for _, c := range b.Conflicts {
+		if err := text("conflict", c.Instance+c.What); err != nil {
+			return invalid("host %s: %s", f.Name, err)
+		}
+	}
+	h.Facts, h.Incarnation, h.Conflicts = f, max(h.Incarnation, b.Incarnation), b.Conflicts
 	if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
 		return invalid("%s", err)
 	}

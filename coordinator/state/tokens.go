@@ -51,13 +51,13 @@ func (x *tx) tokenUse(b *proto.TokenUse) proto.Result {
 	}
 	switch {
 	case t.Kind != proto.TokenJoin:
-		return refused("token %s is not for joining: make one with token create --join", t.ID)
+		return refused("token %s is not for joining: make one with: glidepath token create --role %s", t.ID, b.Role)
 	case t.RevokedAt != 0:
-		return refused("token %s was revoked at %s", t.ID, t.RevokedAt)
+		return refused("token %s was revoked at %s: make another one with: glidepath token create --role %s", t.ID, t.RevokedAt, t.Role)
 	case t.UsedAt != 0:
-		return conflict("token %s was used by %s at %s: make another one", t.ID, t.UsedBy, t.UsedAt)
+		return conflict("token %s was used by %s at %s, and is good for one join: make another one with: glidepath token create --role %s", t.ID, t.UsedBy, t.UsedAt, t.Role)
 	case t.ExpiresAt <= x.now:
-		return refused("token %s expired at %s: make another one", t.ID, t.ExpiresAt)
+		return refused("token %s expired at %s: make another one with: glidepath token create --role %s", t.ID, t.ExpiresAt, t.Role)
 	case t.Role != b.Role:
 		return refused("token %s is for joining as %s, not as %s", t.ID, t.Role, b.Role)
 	case t.Name != "" && t.Name != b.Name:

@@ -16,9 +16,11 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
+	"github.com/glidepath/glidepath/coordinator/bundle"
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/snapshot"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -140,7 +142,7 @@ func (f *Fleet) configure() {
 		Servers: func() ([]consensus.Server, error) {
 			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil
 		},
-		Leader:    func() (string, string) { return "c1", "10.0.0.1:7647" },
+		Leader: func() (string, string) { return "c1", "10.0.0.1:7647" },
 		Members: func(context.Context) ([]v1.Member, error) {
 			return []v1.Member{
 				{Name: "c1", RPCAddr: "10.0.0.1:7647", APIAddr: "10.0.0.1:7648", Program: "1.2.3", Listed: true, Voter: true, Leader: true, Reached: true, Raft: &proto.Member{Leader: true, Term: 2, Committed: 40, Applied: 40}},
@@ -154,6 +156,16 @@ func (f *Fleet) configure() {
 			return wire.Errorf(wire.Refused, "without coordinator %s, 1 would vote, of which 0 are reached", name)
 		},
 		TransferLeadership: func(context.Context, string) error { return nil },
+		Snapshot: func(context.Context, bool) (func(io.Writer) error, error) {
+			return func(w io.Writer) error {
+				return snapshot.Write(w, f.View(), snapshot.Header{Index: 40, Coordinator: "c1"})
+			}, nil
+		},
+		Bundle: func(context.Context) (func(io.Writer) error, error) {
+			return func(w io.Writer) error {
+				return bundle.Write(w, []bundle.File{{Name: "coordinators/c1/metrics.txt", Data: []byte("glidepath_up 1\n")}, {Name: "coordinators/c2/metrics.txt", Missing: "connection refused"}}, time.Now())
+			}, nil
+		},
 		Costs:     planner.DefaultCosts(),
 		Requested: func(string, int, time.Duration) {},
 		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "glidepath_up 1") }),

@@ -47,10 +47,12 @@ type Status struct {
 	Hosts        int               `json:"hosts"`
 	Instances    InstanceCounts    `json:"instances"`
 	Paused       Paused            `json:"paused"`
-	Migrations   []MigrationStatus `json:"migrations"` // active ones
-	Short        []proto.Shortfall `json:"short"`      // hosts that have promised more than they have, first step of each
-	Away         []AwayHost        `json:"away"`       // hosts whose agents have had no session for a while
-	InDoubt      []Doubt           `json:"in_doubt"`   // instances of which only an operator can tell who may run them
+	Migrations   []MigrationStatus `json:"migrations"`           // active ones
+	Short        []proto.Shortfall `json:"short"`                // hosts that have promised more than they have, first step of each
+	Away         []AwayHost        `json:"away"`                 // hosts whose agents have had no session for a while
+	InDoubt      []Doubt           `json:"in_doubt"`             // instances of which only an operator can tell who may run them
+	Conflicts    []string          `json:"conflicts,omitempty"`  // hosts whose agents report what the tables contradict
+	Unreported   []string          `json:"unreported,omitempty"` // hosts that are not operated: their agents have not reported to this incarnation
 }
 
 // Agent is whether a host's agent has a session with the coordinators.

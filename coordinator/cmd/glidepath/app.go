@@ -92,7 +92,7 @@ func (a *app) printJSON(raw json.RawMessage) error {
 	return err
 }
 
-// printValue prints as JSON what was made of an answer.
+// printValue prints v as JSON.
 func (a *app) printValue(v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -61,6 +61,12 @@ func (a *app) printStatus(s v1.Status) error {
 			a.say("  %s", oneLine(what))
 		}
 	}
+	for _, h := range s.Conflicts {
+		a.say("CONFLICT: %s reports otherwise than the tables say: glidepath host show %s", h, h)
+	}
+	if len(s.Unreported) > 0 {
+		a.say("NOT REPORTED to this incarnation, and not operated: %s", strings.Join(s.Unreported, ", "))
+	}
 	if len(s.Migrations) == 0 {
 		return nil
 	}
@@ -124,6 +130,9 @@ func hostState(h v1.Host) string {
 	if h.Debt > 0 {
 		words = append(words, "owes "+size(h.Debt))
 	}
+	if len(h.Conflicts) > 0 {
+		words = append(words, "CONFLICT over "+h.Conflicts[0].Instance)
+	}
 	if len(h.Facts.Missing) > 0 {
 		words = append(words, "lacks "+h.Facts.Missing[0].What)
 	}
@@ -152,6 +161,9 @@ func (a *app) printHost(h v1.HostDetail) error {
 	}
 	for _, by := range h.PausedBy {
 		a.say("no limit is set there: %s", pausedBy(by, "", f.Name))
+	}
+	for _, c := range h.Conflicts {
+		a.say("CONFLICT over %s: %s", c.Instance, oneLine(c.What))
 	}
 	for _, m := range f.Missing {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))

@@ -10,7 +10,7 @@ import (
 
 // operatorCommand is for whoever looks after the coordinators themselves.
 func operatorCommand(a *app) *cobra.Command {
-	return group("operator", "Look after the coordinators themselves", raftCommand(a))
+	return group("operator", "Look after the coordinators themselves", raftCommand(a), snapshotCommand(a), bundleCommand(a))
 }
 
 func raftCommand(a *app) *cobra.Command {

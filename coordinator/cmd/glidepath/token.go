@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,19 +55,20 @@ func tokenState(t proto.Token) string {
 
 func createTokenCommand(a *app) *cobra.Command {
 	var role, name string
-	var expires time.Duration
+	var life string
 	create := &cobra.Command{
 		Use: "create --role ROLE", Short: "Make a token; its secret is shown this once", Args: none,
 		Long: `Make a token. The roles agent and coordinator are for joining the fleet, once, within an hour unless said otherwise. The
 roles viewer, operator and admin are for this command and the API, each for what the ones before it may, too: look;
 adopt, register and migrate; make tokens.`,
-		Example: "  glidepath token create --role agent --name host-d\n  glidepath token create --role operator --name ann --expires 720h",
+		Example: "  glidepath token create --role agent --name host-d\n  glidepath token create --role operator --name ann --expires 30d",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if role == "" {
 				return usagef("say what for: --role agent, coordinator, viewer, operator or admin")
 			}
-			if expires < 0 {
-				return usagef("--expires %s has passed", expires)
+			expires, err := lifetime(life)
+			if err != nil {
+				return err
 			}
 			in := v1.TokenRequest{Role: proto.Role(role), Name: name, Expires: expires.Milliseconds()}
 			return show(cmd.Context(), a, "POST", path("tokens"), in, a.printToken)
@@ -73,13 +76,38 @@ adopt, register and migrate; make tokens.`,
 	}
 	create.Flags().StringVar(&role, "role", "", "agent, coordinator, viewer, operator or admin")
 	create.Flags().StringVar(&name, "name", "", "whose it is; for joining: the only `name` that it is good for")
-	create.Flags().DurationVar(&expires, "expires", 0, "how long it is good for (default 1h for joining, else for good)")
+	create.Flags().StringVar(&life, "expires", "", "`how long` it is good for, like 30d or 12h (default 1h for joining, else for good)")
 	if err := create.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
 		[]string{"agent", "coordinator", "viewer", "operator", "admin"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag is defined above
 	}
 	return create
 }
+
+// lifetime reads a length of time as people say it of tokens: 30d, 2w, 12h; 0 when nothing is said.
+func lifetime(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	bad := usagef("--expires %q: use a length of time, like 30d, 2w or 12h", text)
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if digits, ok := strings.CutSuffix(text, suffix); ok {
+			n, err := strconv.ParseInt(digits, 10, 32)
+			if err != nil || n <= 0 || n > int64(longestLife/unit) {
+				return 0, bad
+			}
+			return time.Duration(n) * unit, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 || d > longestLife {
+		return 0, bad
+	}
+	return d, nil
+}
+
+// longestLife is how far ahead a token may expire.
+const longestLife = 100 * 365 * 24 * time.Hour
 
 func (a *app) printToken(t v1.TokenReply) error {
 	until := "until it is revoked"

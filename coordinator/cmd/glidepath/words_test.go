@@ -23,6 +23,19 @@ func TestLengthsOfTimeAreShort(t *testing.T) {
 	}
 }
 
+func TestLifetimesOfTokensAreReadAsPeopleSayThem(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 0, "30d": 720 * time.Hour, "2w": 336 * time.Hour, "90m": 90 * time.Minute} {
+		if got, err := lifetime(text); err != nil || got != want {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"0d", "-3d", "d", "1.5d", "0", "-1h", "9999999d", "soon"} {
+		if got, err := lifetime(text); err == nil {
+			t.Errorf("%q is taken for %s", text, got)
+		}
+	}
+}
+
 func TestAmountsAreShort(t *testing.T) {
 	for _, c := range []struct {
 		k    resource.Kind

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -81,8 +80,14 @@ forecast the demand of instances, plan their migrations and walk them through. R
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVar(&path, "config", coordinator.DefaultConfigPath, "configuration `file`")
-	load := func() (coordinator.Config, error) { return coordinator.Load(path) }
-	root.AddCommand(runCommand(load, stderr), initCommand(load, stdout), joinCommand(load, stdout), versionCommand(stdout), manCommand(root))
+	load := func() (coordinator.Config, error) {
+		cfg, err := coordinator.Load(path)
+		if err != nil {
+			return cfg, err
+		}
+		return cfg.WithRemembered()
+	}
+	root.AddCommand(runCommand(load, stderr), initCommand(load, stdout), joinCommand(load, stdout), restoreCommand(load, stdout, stderr), versionCommand(stdout), manCommand(root))
 	return root
 }
 
@@ -94,13 +99,19 @@ func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobr
 			if err != nil {
 				return err
 			}
-			log, err := cfg.Log.Logger(stderr)
+			recent := &tail{}
+			log, err := cfg.Log.Logger(io.MultiWriter(stderr, recent))
+			if err != nil {
+				return err
+			}
+			audit, closeAudit, err := openAudit(cmd.Context(), cfg, log, stderr)
 			if err != nil {
 				return err
 			}
 			ready := func() { notify(daemon.SdNotifyReady) }
 			defer notify(daemon.SdNotifyStopping)
-			return coordinator.Run(cmd.Context(), cfg, coordinator.Process{Version: version, Log: log, Audit: stderr, Ready: ready})
+			err = coordinator.Run(cmd.Context(), cfg, coordinator.Process{Version: version, Log: log, Audit: audit, Recent: recent.Bytes, Ready: ready})
+			return errors.Join(err, closeAudit())
 		},
 	}
 }
@@ -135,6 +146,9 @@ with, and the first admin token. Nothing runs yet; start the service afterwards.
 			policy := proto.DefaultPolicy()
 			policy.Probation = probation.Milliseconds()
 			made, err := coordinator.Init(cfg, grid, policy)
+			if err == nil {
+				err = coordinator.Remember(cfg.DataDir, coordinator.Remembered{Name: name, Host: advertise})
+			}
 			if err = errors.Join(err, own(cfg.DataDir)); err != nil {
 				return err
 			}
@@ -176,7 +190,11 @@ func joinCommand(load func() (coordinator.Config, error), stdout io.Writer) *cob
 			if token == "" {
 				return &usageError{errors.New("--token is missing: make one with: glidepath token create --role coordinator")}
 			}
-			if err := errors.Join(coordinator.Join(cmd.Context(), cfg, token, addrs), own(cfg.DataDir)); err != nil {
+			err = coordinator.Join(cmd.Context(), cfg, token, addrs)
+			if err == nil {
+				err = coordinator.Remember(cfg.DataDir, coordinator.Remembered{Name: name, Host: advertise})
+			}
+			if err := errors.Join(err, own(cfg.DataDir)); err != nil {
 				return err
 			}
 			fmt.Fprintf(stdout, "%s has joined the fleet.\n\nNext:\n  systemctl start glidepathd    # or: glidepathd run\n", cfg.Name)
@@ -194,8 +212,7 @@ func addressFlags(cmd *cobra.Command, name, advertise *string) {
 	cmd.Flags().StringVar(advertise, "advertise", "", "`host` under which the others reach this coordinator, instead of the configuration's")
 }
 
-// override applies the flags that are set. The daemon reads only the file, so they are good for a first look; the
-// file should say the same.
+// override applies the flags that are set. They are remembered in the data folder: run goes by them where the file says nothing.
 func override(cfg *coordinator.Config, name, host string) {
 	if name != "" {
 		cfg.Name = name
@@ -204,8 +221,7 @@ func override(cfg *coordinator.Config, name, host string) {
 		return
 	}
 	for _, a := range []*coordinator.AddressConfig{&cfg.RPC, &cfg.Gossip, &cfg.API} {
-		port := a.Listen[strings.LastIndex(a.Listen, ":")+1:]
-		a.Advertise = host + ":" + port
+		a.AdvertiseHost(host)
 	}
 }
 

@@ -1,0 +1,123 @@
+package coordinator
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/bundle"
+	"github.com/glidepath/glidepath/internal/pki"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func TestASupportBundleHasNoSecretsAndSaysWhatIsMissing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	all, made, c := three(t)
+	adopted(t, all[0])
+	join := joinToken(t, c, proto.RoleAgent)
+	keyPEM, err := os.ReadFile(filepath.Join(all[0].cfg.DataDir, pkiDir, "ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whatever was logged by mistake stays here, too.
+	all[0].recent = func() []byte {
+		return []byte("token " + made.Token + "\njoin " + join + "\n" + string(keyPEM) + "\nAuthorization: Bearer " + made.Token + "\nharmless\n")
+	}
+	all[2].end(t)
+
+	var out bytes.Buffer
+	if err := c.Download(context.Background(), "/v1/bundle", &out); err != nil {
+		t.Fatal(err)
+	}
+	list, err := bundle.Read(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, there := map[string]string{}, map[string]bool{}
+	for _, f := range list.Files {
+		missing[f.Name], there[f.Name] = f.Missing, f.Bytes > 0
+	}
+	for _, name := range []string{
+		"tables/hosts.json", "tables/tokens.json", "coordinators.json", "coordinators/c1/config.yaml", "coordinators/c1/log.txt",
+		"coordinators/c2/raft.json", "coordinators/c2/metrics.txt", "coordinators/c2/goroutines.txt",
+	} {
+		if !there[name] {
+			t.Errorf("%s is not there: %s", name, missing[name])
+		}
+	}
+	if missing["coordinators/c3"] == "" || missing["coordinators/c2/log.txt"] == "" {
+		t.Errorf("it does not say what is missing: %v", missing)
+	}
+
+	zip, err := gzip.NewReader(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	for files := tar.NewReader(zip); ; {
+		if _, err := files.Next(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(&text, files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(text.String(), "harmless") {
+		t.Error("the log is not there")
+	}
+	admin, _ := all[0].tables.View().Token(strings.Split(made.Token, ".")[1])
+	secrets := map[string]string{
+		"the admin token": strings.Split(made.Token, ".")[2], "the join token": strings.TrimPrefix(join, "gpj1."), "the CA's key": strings.Split(string(keyPEM), "\n")[1],
+		"the gossip key in base64": base64.StdEncoding.EncodeToString(all[0].gossipKey), "in hexadecimal": hex.EncodeToString(all[0].gossipKey), "as it is": string(all[0].gossipKey),
+		"a token's hash in base64": base64.StdEncoding.EncodeToString(admin.Hash), "a token's hash": hex.EncodeToString(admin.Hash),
+	}
+	for what, s := range secrets {
+		if len(s) < 16 || strings.Contains(text.String(), s) {
+			t.Errorf("the bundle has %s", what)
+		}
+	}
+}
+
+func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an election takes seconds")
+	}
+	cfg := config3(t, "c1")
+	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := start(t, cfg)
+	c := connect(t, made, m)
+	used, revoked := joinToken(t, c, proto.RoleCoordinator), joinToken(t, c, proto.RoleCoordinator)
+	if err := Join(context.Background(), config3(t, "c2"), used, nil); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := pki.ParseJoin(revoked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Call(context.Background(), "DELETE", "/v1/tokens/"+parsed.ID, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for says, token := range map[string]string{"good for one join": used, "was revoked": revoked} {
+		err := Join(context.Background(), config3(t, "c3"), token, nil)
+		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "glidepath token create --role coordinator") {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
