@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -353,6 +354,35 @@ func TestALeaderThatIsStoppedHasHandedOver(t *testing.T) {
 	if !rest.consensus.IsLeader() {
 		t.Error("of two the leadership was not handed over")
 	}
+}
+
+func TestCoordinatorsAreRestartedInTurnWhileChangesGoOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	all, made, _ := three(t)
+	c := connect(t, made, all...) // any of them
+	n := 0
+	change := func(when string) {
+		t.Helper()
+		n++
+		if err := c.Call(context.Background(), "PUT", fmt.Sprintf("/v1/types/t%d", n), proto.InstanceType{Name: fmt.Sprintf("t%d", n), Max: resource.Uniform(100)}, nil); err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	for i, m := range all {
+		change("before")
+		m.end(t)
+		change("while " + m.cfg.Name + " is away") // whoever led has handed over
+		all[i] = start(t, m.cfg)
+		eventually(t, m.cfg.Name+" has caught up", func() error {
+			if got := len(slices.Collect(all[i].tables.View().Types())); got != n {
+				return fmt.Errorf("it has %d of %d", got, n)
+			}
+			return nil
+		})
+	}
+	change("after")
 }
 
 func TestTheLastVoterCanNotBeTakenOut(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// magic is the first line of a file; its number is raised when what follows is no longer read by older programs.
-const magic = "glidepath-snapshot 1\n"
+// magic begins the first line of a file, which ends with the sum of the second one; its number is raised when what follows is no longer read by older
+// programs.
+const magic = "glidepath-snapshot 1 "
 
 // maxHeader bounds the second line, in bytes.
 const maxHeader = 64 << 10
@@ -55,10 +56,15 @@ func Write(w io.Writer, v *state.View, h Header) error {
 	if err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
-	if _, err := io.WriteString(w, magic+string(line)+"\n"); err != nil {
+	if _, err := io.WriteString(w, magic+sumOf(line)+"\n"+string(line)+"\n"); err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
 	return v.Export(w)
+}
+
+func sumOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 type counter struct {
@@ -77,15 +83,19 @@ func Read(r io.Reader) (Header, *state.State, error) {
 	in := bufio.NewReaderSize(r, maxHeader)
 	var h Header
 	first, err := in.ReadSlice('\n')
-	if err != nil || string(first) != magic {
+	if err != nil || !bytes.HasPrefix(first, []byte(magic)) {
 		if bytes.HasPrefix(first, []byte("glidepath-snapshot ")) {
 			return h, nil, fmt.Errorf("%w: it is of another version, %q: use the program that wrote it, or a newer one", ErrSnapshot, strings.TrimSpace(string(first)))
 		}
 		return h, nil, fmt.Errorf("%w: it begins otherwise", ErrSnapshot)
 	}
+	want := strings.TrimSpace(string(first[len(magic):])) // the next read takes the buffer
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return h, nil, fmt.Errorf("%w: its header is cut", ErrSnapshot)
+	}
+	if sumOf(line[:len(line)-1]) != want {
+		return h, nil, fmt.Errorf("%w: its header was changed since it was written", ErrSnapshot)
 	}
 	if err := json.Unmarshal(line, &h); err != nil {
 		return h, nil, fmt.Errorf("%w: its header: %w", ErrSnapshot, err)

@@ -42,7 +42,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 func TestWhatWasCutOrChangedIsRefused(t *testing.T) {
 	_, text := written(t)
 	for name, bad := range map[string][]byte{
-		"empty": nil, "another file": []byte("hello\n"), "another version": append([]byte("glidepath-snapshot 9\n"), text[21:]...),
+		"empty": nil, "another file": []byte("hello\n"), "another version": append([]byte("glidepath-snapshot 9 "), text[21:]...),
 		"cut": text[:len(text)-1], "cut header": text[:40], "longer": append(bytes.Clone(text), 'x'),
 	} {
 		if _, _, err := snapshot.Read(bytes.NewReader(bad)); !errors.Is(err, snapshot.ErrSnapshot) {
@@ -52,8 +52,7 @@ func TestWhatWasCutOrChangedIsRefused(t *testing.T) {
 	for at := 0; at < len(text); at += max(1, len(text)/97) {
 		bad := bytes.Clone(text)
 		bad[at] ^= 1
-		h, _, err := snapshot.Read(bytes.NewReader(bad))
-		if was, _, _ := snapshot.Read(bytes.NewReader(text)); err == nil && cmp.Equal(h, was) {
+		if _, _, err := snapshot.Read(bytes.NewReader(bad)); err == nil {
 			t.Errorf("byte %d was changed, and nobody noticed", at)
 		}
 	}
