@@ -63,7 +63,7 @@ func adopted(t testing.TB, m *member) proto.Instance {
 	}
 	must(&proto.TypePut{Type: proto.InstanceType{Name: "small", Max: resource.Uniform(50)}})
 	must(&proto.InstanceApply{
-		Spec:     proto.InstanceSpec{Name: "i", Driver: "service", Service: &proto.ServiceSpec{Unit: "i.service"}, Host: "a", Type: "small", Class: proto.Critical, Mode: proto.Enforce},
+		Spec:     proto.InstanceSpec{Name: "i", Driver: "service", Service: &proto.ServiceSpec{Unit: "i.service"}, Host: "a", Type: "small", Class: proto.Critical, Mode: proto.Observe},
 		Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Uniform(40)}},
 	})
 	i, _ := m.tables.View().Instance("i")
