@@ -112,7 +112,7 @@ func TestRecoveredTablesBeginANewLifeWithOneCoordinator(t *testing.T) {
 	}
 	w.want(proto.ResultRefused, &proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Identity: "key of c2"}})
 	// The same backup once more, a second later: agents must be able to tell the two apart.
-	r.At, r.Forget = r.At+1000, nil
+	r.At, r.Forget, r.By.Identity = r.At+1000, nil, "newer key"
 	if err := w.s.Recover(r); err != nil || w.s.View().Fleet().Incarnation <= f.Incarnation {
 		t.Errorf("%v, incarnation %d after %d", err, w.s.View().Fleet().Incarnation, f.Incarnation)
 	}
