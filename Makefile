@@ -19,13 +19,13 @@ BINS    := $(wildcard agent/cmd/* coordinator/cmd/*)
 
 .PHONY: help
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the programs into bin/
 	@$(ENSURE) go
 	@mkdir -p bin
-	@for d in $(BINS); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; done
+	@for d in $(BINS); do $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ ./$$d; done
 	@ls -1 bin
 
 # The packages, and the programs in each. The time of what is in them is that of the commit, so that the same commit gives the same bytes.
@@ -34,23 +34,60 @@ glidepath-agent       := agent/cmd/glidepath-agent
 glidepath-coordinator := coordinator/cmd/glidepathd coordinator/cmd/glidepath
 MAYRUN                := agent/cmd/may-run
 ARCH                  := $(shell $(GO) env GOARCH)
+NEXT                  := $(VERSION)+next
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+# What the repository is like around the sources says nothing about the programs: the commit is named.
+GOBUILD := $(GO) build -trimpath -buildvcs=false
+
+# nfpm makes packages of one kind, all at once: $(call nfpm,PACKAGES,KIND,FOLDER OF THE PROGRAMS,VERSION,FOLDER)
+define nfpm
+	@pids=""; for p in $(1); do \
+		BIN=$(3) VERSION=$(4) ARCH=$(ARCH) $(TOOL) nfpm package --packager $(2) --config packaging/$${p#glidepath-}/nfpm.yaml --target $(5)/ & pids="$$pids $$!"; \
+	done; for pid in $$pids; do wait $$pid; done
+endef
+
+# What packages of all kinds bring: programs, their manual pages and the completions of shells.
+.PHONY: content
+content:
+	@$(ENSURE) go
+	@mkdir -p bin dist/man dist/completions/bash dist/completions/zsh dist/completions/fish
+	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
+	@$(GOBUILD) -ldflags '-s -w' -o bin/ ./$(MAYRUN)
+	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
+		$(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
+		name=$$(basename $$d); man=dist/man/$$name; rm -rf $$man; mkdir -p $$man; \
+		bin/$$name man $$man; \
+		gzip -9n $$man/*; \
+		bin/$$name completion bash >dist/completions/bash/$$name; \
+		bin/$$name completion zsh >dist/completions/zsh/_$$name; \
+		bin/$$name completion fish >dist/completions/fish/$$name.fish; \
+	done
 
 .PHONY: deb
-deb: ## build the Debian packages into dist/
+deb: content ## build the Debian packages into dist/
+	$(call nfpm,$(PACKAGES),deb,bin,$(VERSION),dist)
+
+.PHONY: rpm
+rpm: content ## build the RPM packages into dist/
+	$(call nfpm,$(PACKAGES),rpm,bin,$(VERSION),dist)
+
+# A later version of the agent's package, for the test of upgrades.
+.PHONY: next
+next: content
+	@mkdir -p dist/next
+	@$(GOBUILD) -ldflags '-s -w -X main.version=$(NEXT) -X main.commit=$(COMMIT)' -o dist/next/ ./$(glidepath-agent)
+	@cp bin/may-run dist/next/
+	$(call nfpm,glidepath-agent,deb,dist/next,$(NEXT),dist/next)
+
+.PHONY: lint-packages
+lint-packages: deb rpm ## lintian and rpmlint, and whether packages of both kinds bring the same (apt)
+	@$(ENSURE) packages
+	@packaging/check.sh dist
+
+.PHONY: reproducible
+reproducible: ## build the packages of the last commit twice, elsewhere and otherwise, and compare their bytes
 	@$(ENSURE) go
-	@mkdir -p bin dist/man
-	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
-	@$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./$(MAYRUN)
-	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
-		man=dist/man/$$(basename $$d); rm -rf $$man; mkdir -p $$man; \
-		bin/$$(basename $$d) man $$man; \
-		gzip -9n $$man/*; \
-	done
-	@for p in $(PACKAGES); do \
-		VERSION=$(VERSION) ARCH=$(ARCH) $(TOOL) nfpm package --packager deb --config packaging/$${p#glidepath-}/nfpm.yaml --target dist/; \
-	done
+	@packaging/reproducible.sh
 
 .PHONY: check
 check: ## the inner loop: vet, the rules of the house, unit tests
@@ -66,14 +103,14 @@ lint: ## golangci-lint, and gofmt
 
 .PHONY: race
 race: ## unit tests under the race detector
-	@$(ENSURE) go host
+	@$(ENSURE) go host packages
 	CGO_ENABLED=1 $(GO) test -short -race ./...
 
 # Packages with tests on real guests.
 GUESTS := ./testenv/vm ./agent ./agent/enforce ./agent/instance/service ./testenv/scenarios
 
 .PHONY: guests
-guests: deb ## the tests on real guests, one fleet at a time (root, apt)
+guests: deb next ## the tests on real guests, one fleet at a time (root, apt)
 	@$(ENSURE) go vm host
 	$(GO) test -p 1 -timeout 60m $(GUESTS)
 
@@ -91,12 +128,12 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(JSON),-json)
 
 .PHONY: e2e
-e2e: deb ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
+e2e: deb next ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
 	@$(ENSURE) go vm host
 	$(GO) test -v -timeout 45m ./testenv/scenarios
 
 .PHONY: test
-test: lint race ## all that must hold: lint, unit tests under the race detector, elections, end to end
+test: lint race lint-packages ## all that must hold: lint, unit tests under the race detector, packages, elections, end to end
 	$(GO) vet ./...
 	$(GO) test ./coordinator
 	@$(MAKE) e2e

@@ -14,6 +14,24 @@ cat <<END
 END
 notes=""
 if [ -e CHANGELOG.md ]; then
-	notes=$(awk -v v="$version" '/^## /{on = index($0, v) > 0} on && /^- /{sub(/^- /, ""); gsub(/"/, "\\\""); print "    - note: \"" $0 "\""}' CHANGELOG.md)
+	# A point may go on in further lines. Debian's changelogs are at most 80 columns wide.
+	notes=$(awk -v v="$version" '
+		function flush(  n, i, words, line, text) {
+			n = split(point, words, " ")
+			for (i = 1; i <= n; i++) {
+				if (line != "" && length(line) + length(words[i]) > 72) {
+					text = text line "\\n    "
+					line = ""
+				}
+				line = line (line == "" ? "" : " ") words[i]
+			}
+			if (n > 0) print "    - note: \"" text line "\""
+			point = ""
+		}
+		/^## / { flush(); on = index($0, v) > 0; next }
+		on && /^- / { flush(); sub(/^- /, ""); gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); point = $0; next }
+		on && /^  / && point != "" { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); point = point $0; next }
+		{ flush() }
+		END { flush() }' CHANGELOG.md)
 fi
-echo "${notes:-    - note: \"Version $version; see https://github.com/glidepath/glidepath/blob/main/CHANGELOG.md\"}"
+printf '%s\n' "${notes:-    - note: \"See CHANGELOG.md at https://github.com/glidepath/glidepath\"}"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# ensure.sh go|vm|host: makes sure that what a target needs is there. As root on Debian it installs the missing packages
+# ensure.sh go|vm|host|packages: makes sure that what a target needs is there. As root on Debian it installs the missing packages
 # and lists them; elsewhere it says what to install. It changes nothing when nothing is missing.
 set -eu
 
@@ -41,8 +41,14 @@ for what in "$@"; do
 		need ip iproute2
 		need redis-server redis-server
 		;;
+	packages) # what checks the packages and what they bring for monitoring
+		need lintian lintian
+		need rpmlint rpmlint
+		need rpm rpm
+		need promtool prometheus
+		;;
 	*)
-		echo "ensure.sh: unknown set $what (go, vm, host)" >&2
+		echo "ensure.sh: unknown set $what (go, vm, host, packages)" >&2
 		exit 2
 		;;
 	esac

@@ -106,6 +106,22 @@ func mayRunCommand() *cobra.Command {
 	return cmd
 }
 
+func mayPurgeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "may-purge", Short: "say whether this host's records may be deleted", Args: usage(cobra.NoArgs), Hidden: true,
+		Long: "Answers by its exit code whether this host has no part in a migration, so that its records may be deleted: 0 yes, 3 no, with\n" +
+			"the reasons on standard error. The package asks before it is purged. It works while the agent is down.",
+	}
+	dir := cmd.Flags().String("data-dir", agent.DefaultDataDir, "the agent's data `directory`")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if err := agent.MayPurge(agent.Config{DataDir: *dir}); err != nil {
+			return &deniedError{err.Error()}
+		}
+		return nil
+	}
+	return cmd
+}
+
 func guardCommand(stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "guard INSTANCE", Short: "end an instance that outlives its permit", Args: usage(cobra.ExactArgs(1)), Hidden: true,

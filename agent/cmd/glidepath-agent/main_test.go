@@ -112,6 +112,79 @@ func TestRetentionListsWhatInstancesLeftHere(t *testing.T) {
 	}
 }
 
+// What is asked before the package is purged: an instance that is nowhere but in this host's record must not be lost with it.
+func TestRecordsOfAMigrationMayNotBePurged(t *testing.T) {
+	q := fence.Request{Instance: "cache-1", Migration: "m-1", Units: []string{"redis.service"}, Spec: proto.InstanceSpec{Name: "cache-1"}}
+	at := func(n uint64) fence.Request { q.Token = fence.Token{Incarnation: 1, Fence: n}; return q }
+	now, err := fence.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopt := func(r fence.Record) (fence.Record, error) { return r.Adopt(at(1)) }
+	freeze := func(r fence.Record) (fence.Record, error) { return r.Freeze(at(2)) }
+	retire := func(r fence.Record) (fence.Record, error) { return r.Retire(at(3)) }
+	prepare := func(r fence.Record) (fence.Record, error) { return r.Prepare(at(1)) }
+	start := func(r fence.Record) (fence.Record, error) {
+		return r.Start(at(2), fence.NewPermit(now, time.Hour), now)
+	}
+	confirm := func(r fence.Record) (fence.Record, error) { return r.Confirm(at(2), now) }
+	for _, test := range []struct {
+		name    string
+		steps   []func(fence.Record) (fence.Record, error)
+		sending bool
+		says    string
+	}{
+		{name: "a host that never joined"},
+		{"an owner", []func(fence.Record) (fence.Record, error){adopt}, false, ""},
+		{"a source whose data are being copied", []func(fence.Record) (fence.Record, error){adopt}, true, "being copied from here: wait until migration m-1 has ended"},
+		{"a frozen source", []func(fence.Record) (fence.Record, error){adopt, freeze}, true, "instance cache-1 is frozen here"},
+		{"a source that gave the instance away", []func(fence.Record) (fence.Record, error){adopt, freeze, retire}, false, ""},
+		{"a target", []func(fence.Record) (fence.Record, error){prepare}, false, "prepared as the target of instance cache-1"},
+		{"a target that starts", []func(fence.Record) (fence.Record, error){prepare, start}, false, "is starting here"},
+		{"a target that was confirmed", []func(fence.Record) (fence.Record, error){prepare, start, confirm}, false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if len(test.steps) > 0 {
+				if err := os.Mkdir(filepath.Join(dir, "fence"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				store, err := fence.Open(durable.OS{}, filepath.Join(dir, "fence"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, step := range test.steps {
+					if _, err := store.Change("cache-1", step); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if test.sending {
+				if err := os.MkdirAll(filepath.Join(dir, "transfer", "send", "m-1"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			code, _, stderr := command(t, "may-purge", "--data-dir", dir)
+			if want := map[bool]int{true: exitFine, false: exitRefused}[test.says == ""]; code != want || !strings.Contains(stderr, test.says) {
+				t.Errorf("exit code %d, want %d: %s", code, want, stderr)
+			}
+			if n := strings.Count(stderr, "glidepath migration abort m-1"); test.says != "" && n != 1 {
+				t.Errorf("%d times said what to do: %s", n, stderr)
+			}
+		})
+	}
+	damaged := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(damaged, "fence"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(damaged, "fence", "cache-1.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := command(t, "may-purge", "--data-dir", damaged); code != exitRefused || !strings.Contains(stderr, "cache-1.json") {
+		t.Errorf("a record that can't be read: exit code %d: %s", code, stderr)
+	}
+}
+
 func TestAnInterruptEndsACommandWithItsOwnCode(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -143,7 +216,7 @@ func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 			t.Errorf("%s is missing in the help or the manual", name)
 		}
 	}
-	for _, name := range []string{"sync-pipe", "sync-worker", "lift"} {
+	for _, name := range []string{"sync-pipe", "sync-worker", "lift", "may-purge"} {
 		if strings.Contains(help, "  "+name) {
 			t.Errorf("%s, which is for programs, is in the help", name)
 		}
