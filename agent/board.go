@@ -19,6 +19,8 @@ type board struct {
 	version   proto.DocumentVersion // that was followed last
 	issued    timeline.Time         // when its home wrote it; 0 without one
 	instances map[string]shown
+	// Of all instances in this life of the agent, those included that are gone: sums that fall would be taken for a restart.
+	throttled, stalled time.Duration
 }
 
 // shown is an instance as of the last round.
@@ -73,6 +75,8 @@ func (l *loop) publish(document proto.Document, d pilot.Decision, measured bool)
 		}
 		if measured && s.measured {
 			at.throttled += s.observation.Throttled
+			b.throttled += s.observation.Throttled
+			b.stalled += time.Duration(s.observation.Pressure.Memory * float64(s.observation.Elapsed))
 			at.lately = at.lately.add(min(s.observation.Throttled, s.observation.Elapsed)) // as a window counts it
 		}
 		at.reasons = at.reasons[:0:0]
@@ -102,6 +106,13 @@ func (b *board) followed() (proto.DocumentVersion, timeline.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.version, b.issued
+}
+
+// heldBack returns how long all instances were throttled, and waited for memory.
+func (b *board) heldBack() (throttled, stalled time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.throttled, b.stalled
 }
 
 // all returns everything that is shown, sorted by instance.

@@ -58,3 +58,21 @@ func TestAReadBackSaysWhatAnInstanceAsksForAndThatItIsThrottled(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsSummedUpOverInstancesDoesNotFallWhenOneGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.states["cache-1"] = proto.FenceOwner
+		b.doc = stepping(500, 900, time.Hour)
+		b.m.throttled, b.m.waits = 300*time.Millisecond, .5
+		stop := b.start()
+		time.Sleep(4*time.Second + time.Millisecond)
+		synctest.Wait()
+		stop()
+		throttled, stalled := b.board.heldBack()
+		b.board.drop("cache-1")
+		if after, _ := b.board.heldBack(); throttled < time.Second || stalled < time.Second || after != throttled {
+			t.Errorf("throttled %s and waited %s for memory; %s when it had gone", throttled, stalled, after)
+		}
+	})
+}

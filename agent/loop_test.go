@@ -125,6 +125,7 @@ type meter struct {
 	tracked   []collect.Target
 	usage     resource.Vector
 	throttled time.Duration // in each second
+	waits     float64       // share of each second in which something waited for memory
 	silent    bool          // nothing can be read
 	taken     time.Time
 }
@@ -141,7 +142,7 @@ func (m *meter) Sample(context.Context) ([]collect.Sample, error) {
 	}
 	var out []collect.Sample
 	for _, t := range m.tracked {
-		out = append(out, collect.Sample{Instance: t.Instance, Running: !m.k.stopped[t.Instance], Observation: demand.Observation{Elapsed: elapsed, Usage: m.usage, Throttled: m.throttled}})
+		out = append(out, collect.Sample{Instance: t.Instance, Running: !m.k.stopped[t.Instance], Observation: demand.Observation{Elapsed: elapsed, Usage: m.usage, Throttled: m.throttled, Pressure: demand.Pressure{Memory: m.waits}}})
 	}
 	return append(out, collect.Sample{Instance: proto.SystemInstance, Running: true, Observation: demand.Observation{Elapsed: elapsed}}), nil
 }
@@ -163,7 +164,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	k, shows := newKernel(), newBoard()
-	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows), working: func() bool { return false }}
+	return &bench{T: t, k: k, m: &meter{k: k, usage: resource.Vector{resource.CPU: 100, resource.Memory: 10 << 20}, taken: time.Now().Add(-collect.Interval)}, states: map[string]proto.FenceState{}, changed: make(chan struct{}, 1), board: shows, metrics: newMetrics("1.2.3", true, shows), working: func() bool { return false }}
 }
 
 func (b *bench) start() (stop func()) {

@@ -31,13 +31,14 @@ func measured(t *testing.T, perInstance bool) *metrics {
 		m.perInstance = perInstance
 		m.connected, m.waiting, m.dropped = func() bool { return true }, func() int { return 3 }, func() int64 { return 2 }
 		m.ahead = func() (time.Duration, bool) { return 250 * time.Millisecond, true }
+		m.space = func() (int64, int64, error) { return 3 << 30, 8 << 30, nil }
 		m.now = func() timeline.Time { return 1_900_000_090_000 }
 		m.paused = func() (document, here bool) { return false, true }
 		b.states["cache-1"] = proto.FenceOwner
 		b.doc = stepping(500, 900, time.Hour)
 		b.doc.IssuedAt = 1_900_000_000_000
 		b.doc.Instances[0].Spec.Driver, b.doc.Instances[0].Spec.Mode = "service", proto.Enforce
-		b.m.throttled = 100 * time.Millisecond
+		b.m.throttled, b.m.waits = 100*time.Millisecond, .25
 		stop := b.start()
 		time.Sleep(3*time.Second + time.Millisecond)
 		b.edit(func() { b.k.held["cache-1"] = full(2000, 256<<20) }) // a daemon-reload
@@ -67,12 +68,29 @@ func TestEveryMetricIsListedAndFollowsTheConventions(t *testing.T) {
 	}
 }
 
+func TestPromtoolHasNothingToSay(t *testing.T) {
+	registry, err := measured(t, true).registry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	metricdoc.Promtool(t, registry)
+}
+
 func TestMetricsShowWhatTheLoopDoes(t *testing.T) {
 	registry, err := measured(t, true).registry()
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `
+# HELP glidepath_agent_cpu_throttled_seconds_total Time that run queues were held back, summed over CPUs and over all instances.
+# TYPE glidepath_agent_cpu_throttled_seconds_total counter
+glidepath_agent_cpu_throttled_seconds_total 0.6
+# HELP glidepath_agent_memory_stalled_seconds_total Time in which something in an instance waited for memory, summed over all instances; 0 where the kernel does not measure it.
+# TYPE glidepath_agent_memory_stalled_seconds_total counter
+glidepath_agent_memory_stalled_seconds_total 1.5
+# HELP glidepath_agent_data_available_bytes Space that is left where the agent keeps its data.
+# TYPE glidepath_agent_data_available_bytes gauge
+glidepath_agent_data_available_bytes 3.221225472e+09
 # HELP glidepath_agent_document_age_seconds How long ago the document was written that is followed; absent without one. It is written anew when something changes.
 # TYPE glidepath_agent_document_age_seconds gauge
 glidepath_agent_document_age_seconds 90

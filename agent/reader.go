@@ -25,8 +25,11 @@ type reader struct {
 	ahead       func() (time.Duration, bool)
 	now         func() timeline.Time
 	paused      func() (document, here bool)
+	space       func() (available, size int64, err error) // where the agent keeps its data
 
-	all struct{ build, connected, revision, age, waiting, dropped, ahead, instances, debt, paused *prometheus.Desc }
+	all struct {
+		build, connected, revision, age, waiting, dropped, ahead, instances, debt, paused, throttled, stalled, available, size *prometheus.Desc
+	}
 	one struct {
 		granted, demand map[resource.Kind]*prometheus.Desc
 		throttled, debt *prometheus.Desc
@@ -48,6 +51,10 @@ func newReader(version string, perInstance bool, b *board) reader {
 	r.all.instances = desc("instances", "Instances that are steered on this host, by driver and mode.", "driver", "mode")
 	r.all.debt = desc("memory_debt_bytes", "Memory of all instances above their limits that could not be taken back.")
 	r.all.paused = desc("paused", "1 while every limit on this host is lifted, else 0: by the document that is followed, or by a word that was said on the host.", "by")
+	r.all.throttled = desc("cpu_throttled_seconds_total", "Time that run queues were held back, summed over CPUs and over all instances.")
+	r.all.stalled = desc("memory_stalled_seconds_total", "Time in which something in an instance waited for memory, summed over all instances; 0 where the kernel does not measure it.")
+	r.all.available = desc("data_available_bytes", "Space that is left where the agent keeps its data.")
+	r.all.size = desc("data_size_bytes", "Space that there is where the agent keeps its data.")
 	r.one.granted = map[resource.Kind]*prometheus.Desc{
 		resource.CPU:    desc("instance_cpu_allocation_cores", "What an instance is granted now; absent where it is not limited.", "name"),
 		resource.Memory: desc("instance_memory_allocation_bytes", "What an instance is granted now; absent where it is not limited.", "name"),
@@ -114,6 +121,13 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 		gauge(r.all.instances, float64(n), k.driver, string(k.mode))
 	}
 	gauge(r.all.debt, float64(debt))
+	throttled, stalled := r.board.heldBack()
+	counter(r.all.throttled, throttled.Seconds())
+	counter(r.all.stalled, stalled.Seconds())
+	if available, size, err := r.space(); err == nil {
+		gauge(r.all.available, float64(available))
+		gauge(r.all.size, float64(size))
+	}
 }
 
 // instance shows what an instance is granted and asks for now.

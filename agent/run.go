@@ -231,6 +231,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		},
 	})
 	client.Caller = link
+	metrics.space = func() (int64, int64, error) { return durable.Space(cfg.DataDir) }
 	metrics.connected, metrics.waiting, metrics.dropped, metrics.ahead, metrics.now = link.Connected, buffer.Waiting, buffer.Dropped, clock.ahead, clock.now
 	renewer := &pki.Renewer{Credentials: creds, Renew: renewal(link, creds, dial, cfg.knownCoordinators), Save: identity.SaveCert, Log: log.With("component", "pki")}
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})

@@ -105,6 +105,7 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 	if c.metrics, err = metrics.New(metrics.Reads{
 		Name: cfg.Name, Version: c.version, View: func() *state.View { return c.tables.View() },
 		Raft: func() consensus.Stats { return c.consensus.Stats() }, Agents: func() int { return len(c.hub.Hosts()) },
+		Space: func() (int64, int64, error) { return durable.Space(cfg.DataDir) },
 	}, time.Now()); err != nil {
 		return err
 	}

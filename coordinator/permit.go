@@ -10,6 +10,12 @@ import (
 
 // servePermit asks the leader whether a host's agent may go on running a starting instance.
 func (c *Coordinator) servePermit(ctx context.Context, peer wire.Peer, r proto.PermitRequest) (proto.PermitReply, error) {
+	reply, err := c.permit(ctx, peer, r)
+	c.metrics.Permitted(reply, err)
+	return reply, err
+}
+
+func (c *Coordinator) permit(ctx context.Context, peer wire.Peer, r proto.PermitRequest) (proto.PermitReply, error) {
 	p := proto.HostPermit{Host: peer.Name, Request: r}
 	name, addr := c.consensus.Leader()
 	if name == c.cfg.Name {

@@ -31,6 +31,7 @@ type Metrics struct {
 	commands   *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
 	operations *prometheus.CounterVec
+	permits    *prometheus.CounterVec
 	proposals  *prometheus.HistogramVec
 	requests   *prometheus.CounterVec
 	answering  *prometheus.HistogramVec
@@ -53,6 +54,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 		commands:   counter("commands_total", "Commands that were applied to the tables, by what came of them.", "command", "result"),
 		outcomes:   counter("migrations_ended_total", "Migrations that ended, by how.", "outcome"),
 		operations: counter("operations_total", "Operations of migrations that ended on an agent: done, or the fault's code.", "operation", "result"),
+		permits:    counter("permits_total", "Permits that agents asked for here: granted, refused for good, or failed: nobody could tell.", "result"),
 		proposals: histogram("proposal_duration_seconds", "Time from proposing a command here until it was applied here, by what came of it; failed: no leader took it.",
 			prometheus.ExponentialBuckets(.002, 2, 13), "result"),
 		requests:  counter("api_requests_total", "Requests to the HTTP API, by route and status.", "route", "code"),
@@ -65,9 +67,12 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	for _, o := range []proto.Outcome{proto.OutcomeCompleted, proto.OutcomeAborted, proto.OutcomeReturned, proto.OutcomeFailed} {
 		m.outcomes.WithLabelValues(string(o)) // at 0, so that the first one is seen as a rise
 	}
+	for _, result := range []string{permitGranted, permitRefused, permitFailed} {
+		m.permits.WithLabelValues(result)
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.commands, m.outcomes, m.operations, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
+		m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, m.registry.Register(c))
@@ -123,6 +128,25 @@ func (m *Metrics) Proposed(r proto.Result, err error, took time.Duration) {
 		result = "failed"
 	}
 	m.proposals.WithLabelValues(result).Observe(took.Seconds())
+}
+
+// Results of a permit that was asked for.
+const (
+	permitGranted = "granted"
+	permitRefused = "refused"
+	permitFailed  = "failed"
+)
+
+// Permitted counts a permit that an agent asked for here.
+func (m *Metrics) Permitted(r proto.PermitReply, err error) {
+	result := permitGranted
+	switch {
+	case err != nil:
+		result = permitFailed
+	case r.Milliseconds == 0:
+		result = permitRefused
+	}
+	m.permits.WithLabelValues(result).Inc()
 }
 
 // Requested counts a request to the API.

@@ -18,12 +18,14 @@ type Reads struct {
 	View    func() *state.View
 	Raft    func() consensus.Stats
 	Agents  func() int // that have a session here
+	// Space tells the bytes that are left, and that there are, where the coordinator keeps its data.
+	Space func() (available, size int64, err error)
 }
 
 // reader turns the coordinator's state into metrics.
 type reader struct {
 	Reads
-	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations *prometheus.Desc
+	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -45,13 +47,16 @@ func newReader(r Reads) *reader {
 		instances:    desc("instances", "Instances of the fleet, by state and mode.", "state", "mode"),
 		doubts:       desc("instances_in_doubt", "Instances of which only an operator can tell who may run them: see glidepath status."),
 		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
+		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),
+		available:    desc("data_available_bytes", "Space that is left where the coordinator keeps its data."),
+		size:         desc("data_size_bytes", "Space that there is where the coordinator keeps its data."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations,
+		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
 	} {
 		out <- d
 	}
@@ -79,11 +84,15 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 		gauge(r.contact, time.Since(s.Contact).Seconds())
 	}
 	gauge(r.agents, float64(r.Agents()))
-	r.tables(gauge)
+	if available, size, err := r.Space(); err == nil {
+		gauge(r.available, float64(available))
+		gauge(r.size, float64(size))
+	}
+	r.tables(gauge, timeline.Of(time.Now()))
 }
 
 // tables shows what is in the tables. What there is none of is 0, not absent, so that alerts can compare.
-func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string)) {
+func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now timeline.Time) {
 	view := r.View()
 	coordinators, hosts, homes := 0, 0, 0
 	for range view.Coordinators() {
@@ -114,12 +123,16 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string)) {
 			gauge(r.instances, float64(instances[kind{state, mode}]), string(state), string(mode))
 		}
 	}
-	gauge(r.doubts, float64(len(view.InDoubt(timeline.Of(time.Now())))))
-	migrations := map[proto.Phase]int{}
+	gauge(r.doubts, float64(len(view.InDoubt(now))))
+	migrations, longest := map[proto.Phase]int{}, map[proto.Phase]time.Duration{}
 	for m := range view.ActiveMigrations() {
 		migrations[m.Phase]++
+		if n := len(m.Phases); n > 0 { // the last one is that which it is in
+			longest[m.Phase] = max(longest[m.Phase], now.Sub(m.Phases[n-1].At))
+		}
 	}
 	for _, phase := range []proto.Phase{proto.PhasePrepare, proto.PhaseCopy, proto.PhaseSwitch, proto.PhaseWarm, proto.PhaseSettle, proto.PhaseUndo} {
 		gauge(r.migrations, float64(migrations[phase]), string(phase))
+		gauge(r.since, longest[phase].Seconds(), string(phase))
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,11 @@ func (l Log) Validate() error {
 		problems = append(problems, fmt.Errorf("log.format: %q is neither text nor json", l.Format))
 	}
 	return errors.Join(problems...)
+}
+
+// Over returns l with what is set of over instead.
+func (l Log) Over(over Log) Log {
+	return Log{Level: cmp.Or(over.Level, l.Level), Format: cmp.Or(over.Format, l.Format)}
 }
 
 func (l Log) level() (slog.Level, error) {

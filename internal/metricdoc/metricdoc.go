@@ -1,9 +1,12 @@
-// Package metricdoc holds docs/metrics.md to the metrics that the programs serve, and those to Prometheus' conventions, in tests.
+// Package metricdoc holds docs/metrics.md, and what is made of its metrics, to those that the programs serve, and them to Prometheus' conventions, in tests.
 package metricdoc
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
 )
 
 // Check checks that the table of a section in the file lists what g gathers under the prefix, which must have every metric
@@ -48,6 +52,59 @@ func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, up
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
 	compare(t, path, section, b.String(), update)
+}
+
+// Promtool checks that `promtool check metrics` has nothing to say about what g gathers. Where it is not installed the test is skipped,
+// but not in CI.
+func Promtool(t testing.TB, g prometheus.Gatherer) {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&text, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Run(t, &text, "check", "metrics")
+}
+
+// Run runs promtool with args, which must succeed. Where it is not installed the test is skipped, but not in CI.
+func Run(t testing.TB, stdin io.Reader, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%v: run internal/tools/ensure.sh packages", err)
+		}
+		t.Skipf("%v: it comes with Debian's package prometheus", err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Stdin = stdin
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v:\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// Listed returns the metrics in all tables of the file, by name, with their types.
+func Listed(t testing.TB, path string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if cells := strings.Split(line, "|"); len(cells) > 3 && strings.HasPrefix(cells[1], " `glidepath_") {
+			out[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2])
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("%s lists no metrics", path)
+	}
+	return out
 }
 
 // compare checks that a section of a file is as it should be, or writes it.

@@ -14,6 +14,7 @@ import (
 	"github.com/glidepath/glidepath/agent"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/agent/transfer"
+	"github.com/glidepath/glidepath/internal/config"
 	"github.com/glidepath/glidepath/internal/manpage"
 )
 
@@ -22,14 +23,18 @@ func runCommand(stderr io.Writer) *cobra.Command {
 		Use: "run", Short: "run the agent", Args: usage(cobra.NoArgs),
 		Long: "Runs the agent until it is interrupted. systemd does this as glidepath-agent.service. Stopping or restarting\n" +
 			"the agent touches no instance: limits stay as they are, and the next life takes them over.",
-		Example: "  glidepath-agent run\n  glidepath-agent run --config ./agent.yaml",
+		Example: "  glidepath-agent run\n  glidepath-agent run --config ./agent.yaml --log-level debug",
 	}
 	path := configFlag(cmd)
+	var over config.Log
+	cmd.Flags().StringVar(&over.Level, "log-level", "", "least `level` that is logged: debug, info, warn or error (default: the configuration's)")
+	cmd.Flags().StringVar(&over.Format, "log-format", "", "`format` of the log: text or json (default: the configuration's)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := agent.Load(*path)
 		if err != nil {
 			return err
 		}
+		cfg.Log = cfg.Log.Over(over)
 		if err := cfg.Validate(); err != nil {
 			return err
 		}

@@ -45,6 +45,8 @@ func TestExitCodesSayWhatKindOfFailureItWas(t *testing.T) {
 		{[]string{"may-run"}, exitUsage, "accepts 1 arg"},
 		{[]string{"run", "--config", broken}, exitError, `did you mean "name"?`},
 		{[]string{"run", "--config", config}, exitError, "glidepath-agent join --token"},
+		{[]string{"run", "--config", config, "--log-level", "loud"}, exitError, "log.level"},
+		{[]string{"run", "--config", config, "--log-format", "xml"}, exitError, "log.format"},
 		{[]string{"status", "--config", config}, exitError, "glidepath-agent join --token"},
 		{[]string{"pause", "--config", config}, exitError, "glidepath-agent join --token"},
 		{[]string{"resume", "--config", config}, exitError, "glidepath-agent join --token"},

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator"
+	"github.com/glidepath/glidepath/internal/config"
 	"github.com/glidepath/glidepath/internal/manpage"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -92,12 +93,19 @@ forecast the demand of instances, plan their migrations and walk them through. R
 }
 
 func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobra.Command {
-	return &cobra.Command{
+	var over config.Log
+	cmd := &cobra.Command{
 		Use: "run", Short: "Run the coordinator until it is stopped", Args: none,
+		Example: `  glidepathd run
+  glidepathd run --config ./coordinator.yaml --log-level debug`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load()
 			if err != nil {
 				return err
+			}
+			cfg.Log = cfg.Log.Over(over)
+			if err := cfg.Log.Validate(); err != nil {
+				return fmt.Errorf("configuration: %w", err)
 			}
 			recent := &tail{}
 			log, err := cfg.Log.Logger(io.MultiWriter(stderr, recent))
@@ -114,6 +122,9 @@ func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobr
 			return errors.Join(err, closeAudit())
 		},
 	}
+	cmd.Flags().StringVar(&over.Level, "log-level", "", "least `level` that is logged: debug, info, warn or error (default: the configuration's)")
+	cmd.Flags().StringVar(&over.Format, "log-format", "", "`format` of the log: text or json (default: the configuration's)")
+	return cmd
 }
 
 // notify tells systemd, if it started this program; it is not there to be told otherwise.
