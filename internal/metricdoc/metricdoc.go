@@ -2,9 +2,10 @@
 package metricdoc
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/prometheus/common/expfmt"
 )
 
 // Check checks that the table of a section in the file lists what g gathers under the prefix, which must have every metric
@@ -58,17 +59,12 @@ func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, up
 // but not in CI.
 func Promtool(t testing.TB, g prometheus.Gatherer) {
 	t.Helper()
-	families, err := g.Gather()
-	if err != nil {
-		t.Fatal(err)
+	out := httptest.NewRecorder()
+	promhttp.HandlerFor(g, promhttp.HandlerOpts{}).ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if out.Code != http.StatusOK {
+		t.Fatal(out.Body)
 	}
-	var text bytes.Buffer
-	for _, f := range families {
-		if _, err := expfmt.MetricFamilyToText(&text, f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	Run(t, &text, "check", "metrics")
+	Run(t, out.Body, "check", "metrics")
 }
 
 // Run runs promtool with args, which must succeed. Where it is not installed the test is skipped, but not in CI.
