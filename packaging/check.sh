@@ -31,6 +31,15 @@ for deb in "$folder"/*.deb; do
 		echo "check.sh: $deb and $rpm do not bring the same" >&2
 		exit 1
 	}
+	for program in "$work/$name.deb"/usr/bin/*; do
+		for brought in man/man1/NAME.1.gz bash-completion/completions/NAME zsh/vendor-completions/_NAME fish/vendor_completions.d/NAME.fish; do
+			brought=$(echo "$brought" | sed "s|NAME|$(basename "$program")|")
+			[ -s "$work/$name.deb/usr/share/$brought" ] || {
+				echo "check.sh: $deb brings no /usr/share/$brought" >&2
+				exit 1
+			}
+		done
+	done
 	# What operators edit is kept: conffiles there, %config(noreplace) here.
 	dpkg-deb --ctrl-tarfile "$deb" | tar -xO ./conffiles | sort >"$work/deb"
 	rpm --query --package --nosignature --queryformat '[%{FILEFLAGS:fflags} %{FILENAMES}\n]' "$rpm" 2>/dev/null | sed -n 's/^cn //p' | sort >"$work/rpm"
