@@ -3,10 +3,18 @@
 package scenarios
 
 import (
+	"fmt"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
+	"github.com/glidepath/glidepath/testenv/vm"
 )
 
 // packaged: the coordinator's package, installed as an operator does, makes a fleet of its own on the host that does not run the instance,
@@ -54,4 +62,96 @@ func packaged(tr *trial) {
 	_, err = host.Exec(tr.ctx, "systemctl", "start", "glidepath-agent.service")
 	must(tr.T, err)
 	tr.serves(serveWithin)
+}
+
+// upgraded: the agent's package is upgraded, put back to the version before, and removed, on the host of an instance that feels none of it;
+// it is not purged while the host has a part in a migration. It comes last: the hosts have no agents afterwards.
+func upgraded(tr *trial) {
+	owner, other := tr.f.Host(tr.source), tr.f.Host(tr.target)
+	before, began := tr.life(), time.Now()
+	for _, folder := range []string{filepath.Join(debs(), "next"), debs()} {
+		deb, err := filepath.Glob(filepath.Join(folder, "glidepath-agent_*.deb"))
+		must(tr.T, err)
+		if len(deb) != 1 {
+			tr.Fatalf("want one package of the agent in %s, there are %q: run make next", folder, deb)
+		}
+		version, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(deb[0]), "glidepath-agent_"), "-1_")
+		must(tr.T, owner.InstallDebs(tr.ctx, deb[0]))
+		if tr.metric(tr.source, fmt.Sprintf("glidepath_agent_build_info{version=%q}", version)) != 1 {
+			tr.Errorf("%s runs another version than %s", tr.source, version)
+		}
+		tr.wait("the agent "+version+" has a session", time.Minute, func() (bool, error) { return tr.metric(tr.source, "glidepath_agent_connected") == 1, nil })
+	}
+	tr.limitedSince(began)
+	if now := tr.life(); now != before {
+		tr.Errorf("the instance was %s before the upgrade, and is %s", before, now)
+	}
+
+	// In the middle of a copy that does not get on. The source's part in it ends first, when the copy is given up.
+	m := tr.migrate()
+	tr.when(m.ID, "copying", copying)
+	must(tr.T, tr.f.VM.Cut(tr.ctx, tr.target))
+	for _, host := range []*vm.Guest{owner, other} {
+		out, err := host.Shell(tr.ctx, `! dpkg --purge glidepath-agent 2>&1 && systemctl is-active glidepath-agent.service && ls /etc/glidepath/allow.yaml /var/lib/glidepath/agent/fence`)
+		if err != nil || !strings.Contains(out, "stays as it is") || !strings.Contains(out, "glidepath migration abort "+m.ID) {
+			tr.Errorf("a purge of %s: %v: %s", host.Name(), err, out)
+		}
+	}
+	must(tr.T, tr.f.VM.Heal(tr.ctx, tr.target))
+	if _, err := tr.f.CLI(tr.ctx, "migration", "abort", m.ID, "--reason", "the packages are looked at"); err != nil {
+		tr.Logf("it was given up already: %v", err)
+	}
+	tr.when(m.ID, "ended", ended)
+	tr.serves(serveWithin)
+
+	// Removed, the agent leaves an instance that may run here without limits and drop-in, and keeps its configuration and records.
+	out, err := owner.Shell(tr.ctx, `dpkg --remove glidepath-agent 2>&1
+		ls /etc/glidepath/allow.yaml /var/lib/glidepath/agent/fence/cache-1.json
+		! test -e /etc/systemd/system/redis-server.service.d/50-glidepath.conf`)
+	if err != nil {
+		tr.Errorf("the agent is removed from %s: %v: %s", tr.source, err, out)
+	}
+	tr.wait("the limits are lifted", 30*time.Second, func() (bool, error) {
+		s, fresh := tr.watch.Last(tr.source)
+		return fresh && s.Present && math.IsInf(s.Cores, 1) && s.High == math.MaxInt64 && s.Max == math.MaxInt64, nil
+	})
+	if now := tr.life(); now != before {
+		tr.Errorf("the instance was %s before the agent was removed, and is %s", before, now)
+	}
+	// Where the instance has moved away from, the fence outlives the agent. It goes with the records.
+	out, err = other.Shell(tr.ctx, `dpkg --remove glidepath-agent 2>&1
+		systemctl start redis-server.service 2>&1 || true
+		if pgrep redis-server; then exit 1; fi
+		ls /etc/systemd/system/redis-server.service.d/50-glidepath.conf
+		dpkg --purge glidepath-agent 2>&1
+		! ls /etc/glidepath/allow.yaml /var/lib/glidepath/agent /etc/systemd/system/redis-server.service.d/50-glidepath.conf 2>/dev/null | grep .`)
+	if err != nil {
+		tr.Errorf("the agent is purged from %s: %v: %s", tr.target, err, out)
+	}
+}
+
+// life tells one run of the instance from another.
+func (tr *trial) life() string {
+	tr.Helper()
+	out, err := tr.f.Host(tr.source).Exec(tr.ctx, "systemctl", "show", "--property=MainPID,InvocationID", fleet.Unit)
+	must(tr.T, err)
+	return strings.Join(strings.Fields(out), " ")
+}
+
+// limitedSince checks that the kernel has held limits of the instance, and none above its type's maximum, in every sample since a time.
+func (tr *trial) limitedSince(since time.Time) {
+	tr.Helper()
+	types, err := fleet.Ask[v1.List[proto.InstanceType]](tr.ctx, tr.f, "type", "list")
+	must(tr.T, err)
+	its := tr.instance().Spec.Type
+	most := types.Items[slices.IndexFunc(types.Items, func(t proto.InstanceType) bool { return t.Name == its })].Max
+	samples := tr.watch.Samples(tr.source, since)
+	if len(samples) < 4 {
+		tr.Fatalf("%d samples in %s", len(samples), time.Since(since))
+	}
+	for _, s := range samples {
+		if !s.Present || s.Cores*1000 > float64(most[resource.CPU]) || s.High > most[resource.Memory] {
+			tr.Errorf("at %s it had cpu=%vm memory=%d, which is above %v", s.At.Format(time.TimeOnly), s.Cores*1000, s.High, most)
+		}
+	}
 }

@@ -46,6 +46,7 @@ func TestScenarios(t *testing.T) {
 		{"all coordinators are away for a minute", coordinatorsAway},
 		{"a source that reboots after the move does not run it again", sourceReboots},
 		{"the coordinator's package makes a fleet on a host", packaged},
+		{"the agent's package is upgraded and removed under an instance", upgraded},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) })
 	}
