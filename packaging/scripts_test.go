@@ -63,7 +63,7 @@ func (s script) run(t *testing.T, path string, args ...string) (calls []string, 
 	here := strings.NewReplacer("/run/systemd", s.root+"/run/systemd", "/etc/systemd", s.root+"/etc/systemd", "/var/lib/glidepath", s.root+"/var/lib/glidepath")
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
 	cmd.Stdin = strings.NewReader(here.Replace(string(text)))
-	cmd.Env = append(s.env, "PATH="+s.root+"/bin:"+os.Getenv("PATH"))
+	cmd.Env = append(slices.Clone(s.env), "PATH="+s.root+"/bin:"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	log, readErr := os.ReadFile(filepath.Join(s.root, "calls"))
 	if readErr == nil {

@@ -60,7 +60,7 @@ func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, up
 func Promtool(t testing.TB, g prometheus.Gatherer) {
 	t.Helper()
 	out := httptest.NewRecorder()
-	promhttp.HandlerFor(g, promhttp.HandlerOpts{}).ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	promhttp.HandlerFor(g, promhttp.HandlerOpts{}).ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	if out.Code != http.StatusOK {
 		t.Fatal(out.Body)
 	}
