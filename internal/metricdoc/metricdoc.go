@@ -12,10 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/glidepath/glidepath/internal/docfile"
 )
 
 // Check checks that the table of a section in the file lists what g gathers under the prefix, which must have every metric
@@ -52,7 +53,7 @@ func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, up
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
-	compare(t, path, section, b.String(), update)
+	docfile.Section(t, path, section, b.String(), update)
 }
 
 // Promtool checks that `promtool check metrics` has nothing to say about what g gathers. Where it is not installed the test is skipped,
@@ -101,27 +102,4 @@ func Listed(t testing.TB, path string) map[string]string {
 		t.Fatalf("%s lists no metrics", path)
 	}
 	return out
-}
-
-// compare checks that a section of a file is as it should be, or writes it.
-func compare(t testing.TB, path, section, want string, update bool) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := fmt.Sprintf("<!-- %s -->\n", section), fmt.Sprintf("<!-- end of %s -->\n", section)
-	before, rest, found := strings.Cut(string(b), begin)
-	got, after, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		t.Fatalf("%s has no lines %q and %q, between which the table stands", path, strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff == "" {
-		return
-	} else if !update {
-		t.Fatalf("%s does not list what is served: run this test with -update (-served +listed):\n%s", path, diff)
-	}
-	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
