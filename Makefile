@@ -138,6 +138,14 @@ test: lint race ## all that must hold: lint, unit tests under the race detector,
 	$(GO) test ./coordinator
 	@$(MAKE) lint-packages e2e # the packages are built once for both
 
+# Packages with tests that hold a file of docs/ to the code, and write it anew with -update. One at a time: some share a file.
+GENERATED := ./coordinator/api ./coordinator/metrics ./agent
+
+.PHONY: generate
+generate: ## write what is made from the code anew: docs/openapi.json, docs/reference, the tables of docs/metrics.md
+	@$(ENSURE) go
+	$(GO) test -p 1 -short -run 'Document|Reference|EveryMetricIsListed' $(GENERATED) -update
+
 .PHONY: fmt
 fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')

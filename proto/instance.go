@@ -16,9 +16,9 @@ type InstanceSpec struct {
 	Addresses   []string     `msgpack:"as" json:"addresses,omitempty" yaml:"addresses,omitempty"`    // more of them, or all: see Floating
 	Health      HealthSpec   `msgpack:"hc" json:"health,omitzero" yaml:"health,omitempty"`           // how to tell that it serves
 	Type        string       `msgpack:"t" json:"type" yaml:"type"`                                   // instance type
-	Class       Class        `msgpack:"c" json:"class" yaml:"class"`                                 // critical, standard or besteffort
+	Class       Class        `msgpack:"c" json:"class,omitzero" yaml:"class"`                        // critical, standard or besteffort
 	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"` // what the software is
-	Mode        Mode         `msgpack:"m" json:"mode" yaml:"mode,omitempty"`                         // observe by default
+	Mode        Mode         `msgpack:"m" json:"mode,omitzero" yaml:"mode,omitempty"`                // observe by default
 	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
 	Hooks       Hooks        `msgpack:"hk" json:"hooks,omitzero" yaml:"hooks,omitempty"`             // what its migrations run on their hosts
 }

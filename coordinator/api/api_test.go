@@ -60,6 +60,7 @@ func (w *world) ask(role proto.Role, request string, body any, headers ...string
 	}
 	out := httptest.NewRecorder()
 	w.server.ServeHTTP(out, r)
+	w.described(request, body, out)
 	return out
 }
 
@@ -100,7 +101,7 @@ func (w *world) adopt(name string) {
 
 func TestEveryRouteTakesItsRole(t *testing.T) {
 	want := map[string]proto.Role{
-		"GET /v1/status": "viewer", "GET /metrics": "viewer", "GET /v1/hosts": "viewer", "GET /v1/hosts/{name}": "viewer",
+		"GET /v1/status": "viewer", "GET /v1/openapi.json": "viewer", "GET /metrics": "viewer", "GET /v1/hosts": "viewer", "GET /v1/hosts/{name}": "viewer",
 		"GET /v1/reservations": "viewer", "GET /v1/types": "viewer", "GET /v1/applications": "viewer", "GET /v1/events": "viewer",
 		"GET /v1/instances": "viewer", "GET /v1/instances/{name}": "viewer", "GET /v1/instances/{name}/schedule": "viewer",
 		"GET /v1/instances/{name}/forecast": "viewer", "GET /v1/instances/{name}/history": "viewer", "POST /v1/plans": "viewer",

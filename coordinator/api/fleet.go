@@ -171,8 +171,8 @@ func getHost(c *call) (any, error) {
 
 // listReservations lists reservations, of one host or one instance if the query says so.
 func listReservations(c *call) (any, error) {
-	q := c.r.URL.Query()
-	host, instance := q.Get("host"), q.Get("instance")
+	q := query{c: c}
+	host, instance := q.text("host"), q.text("instance")
 	if _, ok := c.view.Host(host); host != "" && !ok {
 		return nil, missing("host", host, "host list")
 	}

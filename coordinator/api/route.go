@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -37,7 +38,18 @@ type route struct {
 	media string        // of the request's body; application/json by default
 	limit int64         // of the request's body in bytes; maxBody by default
 	time  time.Duration // to answer in; requestTime by default, below 0 without end
+
+	// What the API's document says of it, which tests hold to what it does.
+	summary  string // a sentence without its full stop
+	query    []param
+	takes    reflect.Type // the JSON of the request's body; nil for none
+	optional bool         // the body may be left out
+	gives    reflect.Type // the JSON of the reply, or of one line of it
+	produces []string     // media types of the reply; application/json by default
 }
+
+// param is a parameter of a request's query.
+type param struct{ name, kind, what string } // kind: string, integer or boolean
 
 // stream is an answer that writes itself. Once it has begun to write, its error can't be told to the client, and is logged.
 type stream func(w http.ResponseWriter) error
