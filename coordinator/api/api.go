@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -94,11 +95,14 @@ type Server struct {
 	cfg     Config
 	mux     *http.ServeMux
 	closing chan struct{} // closed when Serve ends: watches end at once
+
+	feed      feed
+	followers atomic.Int32 // of the feed
 }
 
 // New returns the API of a coordinator.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), closing: make(chan struct{})}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), closing: make(chan struct{}), feed: feed{most: maxFeed}}
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.handler(r))
 	}

@@ -41,3 +41,6 @@ func (s *Server) Operations() []openapi.Operation {
 	}
 	return out
 }
+
+// KeepChanges bounds the changes that are kept.
+func KeepChanges(s *Server, most int) { s.feed.most = most }

@@ -28,6 +28,11 @@ func (s *Server) routes() []route {
 			summary: "Show how the fleet is", gives: of[v1.Status]()},
 		{pattern: "GET /v1/openapi.json", role: viewer, answer: getOpenAPI,
 			summary: "Describe this API in OpenAPI", gives: of[json.RawMessage]()},
+		{pattern: "GET /v1/stream", role: viewer, time: -1, answer: streamChanges,
+			summary: "Follow what changes in the fleet, without end", gives: of[v1.Change](), produces: []string{lines, eventStream}, query: []param{
+				{"kind", "string", "kinds of changes, parted by commas; all that the role may see by default"},
+				{"since", "integer", "the index of the last line that was read; what changed after it comes first"},
+			}},
 
 		{pattern: "POST /v1/pause", role: operator, changes: true, answer: pauseFleet,
 			summary: "Lift every limit of the fleet", gives: of[v1.PauseReply]()},

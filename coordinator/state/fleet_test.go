@@ -38,6 +38,9 @@ func (w *world) send(c proto.Command) (proto.Result, []Change) {
 	for _, v := range append(Check(after), CheckStep(before, after)...) {
 		w.t.Fatalf("after %s (%s): %s: %s", c.Type, r.Code, v.Invariant, v.What)
 	}
+	if diff := Difference(before, after); !slices.Equal(diff, changes) {
+		w.t.Fatalf("%s (%s) changed %v; the difference is %v", c.Type, r.Code, changes, diff)
+	}
 	return r, changes
 }
 

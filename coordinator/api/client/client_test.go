@@ -171,3 +171,82 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 		t.Errorf("%+v %v", last, err)
 	}
 }
+
+func TestChangesGoOnAtAnotherCoordinatorWithoutALoss(t *testing.T) {
+	f := apitest.New(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	second := api.New(f.Config)
+	go func() { left <- api.New(f.Config).Serve(ctx, ln) }()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, end := context.WithCancel(context.Background())
+	gone := make(chan error, 1)
+	go func() { gone <- second.Serve(over, other) }()
+	t.Cleanup(func() {
+		end()
+		if err := <-gone; err != nil {
+			t.Error(err)
+		}
+	})
+	c := connect(t, f, ln.Addr().String(), other.Addr().String())
+	// The second one is followed, too, so that it keeps what changes.
+	limited, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	watching, watched := make(chan struct{}), make(chan error, 1)
+	go func() {
+		watched <- connect(t, f, other.Addr().String()).Changes(limited, nil, 0, func(u v1.Change) {
+			if u.Kind == v1.ChangeBegin {
+				close(watching)
+			}
+		})
+	}()
+	<-watching
+
+	var told []string
+	err = c.Changes(limited, []string{"host", "event"}, 0, func(u v1.Change) {
+		told = append(told, strings.TrimSpace(fmt.Sprint(u.Kind, " ", u.Name)))
+		switch {
+		case u.Kind == v1.ChangeBegin:
+			f.Must(&proto.HostSet{Host: "host-a", Cordoned: true})
+		case u.Name == "host-a":
+			leave()
+			if err := <-left; err != nil {
+				t.Error(err)
+			}
+			f.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
+		case u.Name == "host-b":
+			stop()
+		}
+	})
+	<-watched
+	if !errors.Is(err, context.Canceled) || fmt.Sprint(told) != "[begin host host-a host host-b]" {
+		t.Errorf("%q %v", told, err)
+	}
+}
+
+func TestChangesEndWhereTheTokenIsNotGood(t *testing.T) {
+	f := apitest.New(t)
+	c := connect(t, f, f.Start())
+	var told *v1.Error
+	if err := c.Changes(t.Context(), []string{"nothing"}, 0, func(v1.Change) {}); !errors.As(err, &told) || told.Code != v1.CodeInvalid {
+		t.Error(err)
+	}
+	err := c.Changes(t.Context(), nil, 0, func(u v1.Change) {
+		if u.Kind != v1.ChangeBegin {
+			return
+		}
+		for tok := range f.View().Tokens() {
+			f.Must(&proto.TokenRevoke{ID: tok.ID})
+		}
+	})
+	if !errors.As(err, &told) || told.Code != v1.CodeUnauthorised || !strings.Contains(told.Message, "revoked") {
+		t.Error(err)
+	}
+}
