@@ -16,6 +16,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/timeline"
 )
 
 // app is what every command works with.
@@ -25,6 +26,8 @@ type app struct {
 	addresses      []string // of the flag
 	configPath     string
 	json           bool
+	looked         timeline.Time // the time that was printed as now
+	height         func() int    // of the terminal, where it can be drawn over; 0 where there is none
 
 	asked *client.Client
 }
@@ -168,6 +171,15 @@ func names(a *app, path string, key ...string) cobra.CompletionFunc {
 	}
 }
 
+// completeFlags completes flags by what the fleet has.
+func completeFlags(cmd *cobra.Command, by map[string]cobra.CompletionFunc) {
+	for flag, f := range by {
+		if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+			panic(err) // the flag was defined before
+		}
+	}
+}
+
 // firstOnly completes the first argument alone.
 func firstOnly(f cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
@@ -192,7 +204,12 @@ func dig(item any, key []string) (string, bool) {
 
 // completeInstance and the like complete by what the fleet has.
 func completeInstance(a *app) cobra.CompletionFunc {
-	return firstOnly(names(a, path("instances"), "spec", "name"))
+	return firstOnly(completeInstances(a))
+}
+
+// completeInstances completes flags, too.
+func completeInstances(a *app) cobra.CompletionFunc {
+	return names(a, path("instances"), "spec", "name")
 }
 
 func completeMigration(a *app) cobra.CompletionFunc {

@@ -119,6 +119,7 @@ if wanted, size and instances (parted by spaces). A row that is registered again
 	flags.StringVar(&f.title, "title", "", "a title for people")
 	flags.StringVar(&f.id, "id", "", "identifier; one that is there is replaced")
 	flags.StringVar(&f.file, "file", "", "CSV `file` with the columns kind,start,end[,size][,instances]")
+	completeFlags(add, map[string]cobra.CompletionFunc{"instance": completeInstances(a)})
 	return add
 }
 

@@ -17,12 +17,12 @@ import (
 )
 
 func statusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	return watchable(a, &cobra.Command{
 		Use: "status", Short: "Show how the fleet is", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("status"), nil, a.printStatus)
 		},
-	}
+	})
 }
 
 func (a *app) printStatus(s v1.Status) error {
@@ -113,7 +113,7 @@ func hostCommand(a *app) *cobra.Command {
 	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
 		"Host %s is cordoned: nothing new is placed there")
 	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
-	return group("host", "Hosts", list, one, cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
+	return group("host", "Hosts", watchable(a, list), one, cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
 }
 
 func hostState(h v1.Host) string {
@@ -212,6 +212,7 @@ func reservationCommand(a *app) *cobra.Command {
 	}
 	list.Flags().StringVar(&host, "host", "", "only those on this `host`")
 	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
+	completeFlags(list, map[string]cobra.CompletionFunc{"host": completeHost(a), "instance": completeInstances(a)})
 	return group("reservation", "Reservations in the ledger", list)
 }
 

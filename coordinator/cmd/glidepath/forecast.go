@@ -61,6 +61,11 @@ the median and how much is enough with a stated certainty.`,
 	flags.StringVar(&at, "at", "", "when it begins: 2026-11-22T18:00Z, or +2h; now by default")
 	flags.BoolVar(&means, "means", false, "of the mean demand in each step")
 	flags.StringSliceVar(&kinds, "resource", []string{"cpu", "memory"}, "`resource` to draw: cpu, memory, read_iops, …, or all")
+	words := []string{"all"}
+	for _, k := range resource.All() {
+		words = append(words, k.String())
+	}
+	completeFlags(cmd, map[string]cobra.CompletionFunc{"resource": cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)})
 	return cmd
 }
 

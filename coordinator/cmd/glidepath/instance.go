@@ -61,7 +61,7 @@ func instanceCommand(a *app) *cobra.Command {
 			},
 		}
 	}
-	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), list, one,
+	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list), one,
 		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
 }
 

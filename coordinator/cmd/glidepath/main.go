@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{stdout: stdout, stderr: stderr, env: os.Getenv}
+	a.height = func() int { return terminalHeight(stdout, a.env("TERM")) }
 	defer a.close()
 	root := command(a)
 	root.SetArgs(args)
@@ -152,7 +153,7 @@ API answers.`,
 	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default ~/.config/glidepath/config.yaml)")
 	flags.BoolVar(&a.json, "json", false, "print what the API answers, as JSON")
 	root.AddCommand(
-		statusCommand(a), hostCommand(a), reservationCommand(a),
+		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a),
 		typeCommand(a), appCommand(a), eventCommand(a),
 		instanceCommand(a), historyCommand(a), forecastCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),

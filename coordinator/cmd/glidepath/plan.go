@@ -17,11 +17,7 @@ func planFlags(cmd *cobra.Command, a *app) *v1.PlanRequest {
 	cmd.Flags().StringVar(&r.Target, "to", "", "`host` to move to; the planner chooses by default")
 	cmd.Flags().StringVar(&r.Type, "type", "", "instance `type` there; the same by default")
 	cmd.ValidArgsFunction = completeInstance(a)
-	for flag, f := range map[string]cobra.CompletionFunc{"to": completeHost(a), "type": completeType(a)} {
-		if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-			panic(err) // the flag is defined above
-		}
-	}
+	completeFlags(cmd, map[string]cobra.CompletionFunc{"to": completeHost(a), "type": completeType(a)})
 	return &r
 }
 

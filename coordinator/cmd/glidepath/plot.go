@@ -85,8 +85,10 @@ func legend(names []string, coloured bool) string {
 	return strings.Join(parts, "  ")
 }
 
-// coloured reports whether what is printed may have colours: on a terminal, unless NO_COLOR is set (no-color.org).
-func (a *app) coloured() bool { return terminalWidth(a.stdout) > 0 && a.env("NO_COLOR") == "" }
+// coloured reports whether what is printed may have colours: on a terminal, unless NO_COLOR is set (no-color.org) or the terminal is a dumb one.
+func (a *app) coloured() bool {
+	return terminalWidth(a.stdout) > 0 && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
+}
 
 func clock(t timeline.Time) string { return t.Std().Format("01-02 15:04") }
 

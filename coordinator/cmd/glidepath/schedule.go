@@ -33,11 +33,12 @@ that this is the most that enforcing it would be felt.`,
 		},
 	}
 	one.Flags().DurationVar(&over, "over", 0, "`time` back from now in which demand is compared with the schedule, up to 48h (default 24h)")
-	return group("schedule", "Schedules: what hosts follow", one)
+	return group("schedule", "Schedules: what hosts follow", watchable(a, one))
 }
 
 func (a *app) printSchedule(r v1.Schedule) error {
-	a.say("Instance %s by document %d.%d at %s", r.Instance, r.Document.Incarnation, r.Document.Revision, stamp(timeline.Of(time.Now())))
+	a.looked = timeline.Of(time.Now())
+	a.say("Instance %s by document %d.%d at %s", r.Instance, r.Document.Incarnation, r.Document.Revision, stamp(a.looked))
 	for _, by := range r.PausedBy {
 		a.say("paused, so nothing limits it (%s); what is scheduled is what it would be limited to", by)
 	}

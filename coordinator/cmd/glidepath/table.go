@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -18,48 +17,91 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// table aligns columns and cuts what is wider than the terminal.
+// table aligns columns, and on a terminal makes them fit its width.
 type table struct {
 	out  io.Writer
-	text bytes.Buffer
-	tab  *tabwriter.Writer
+	rows [][]string
 }
 
 func newTable(out io.Writer, header ...string) *table {
 	t := &table{out: out}
-	t.tab = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
 	if len(header) > 0 {
-		fmt.Fprintln(t.tab, strings.Join(header, "\t"))
+		t.rows = append(t.rows, header)
 	}
 	return t
 }
 
 func (t *table) row(cells ...any) {
+	row := make([]string, len(cells))
 	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t.tab, "\t")
-		}
-		text := fmt.Sprint(c)
-		if text == "" {
-			text = "-"
-		}
-		fmt.Fprint(t.tab, oneLine(text))
+		row[i] = oneLine(cmp.Or(fmt.Sprint(c), "-"))
 	}
-	fmt.Fprintln(t.tab)
+	t.rows = append(t.rows, row)
 }
+
+// columnGap is between two columns, in characters.
+const columnGap = 2
 
 // flush prints the table.
 func (t *table) flush() error {
-	if err := t.tab.Flush(); err != nil {
-		return err
-	}
 	width := terminalWidth(t.out)
-	for line := range strings.Lines(t.text.String()) {
-		if _, err := fmt.Fprintln(t.out, cut(strings.TrimRight(line, " \n"), width)); err != nil {
+	widths := t.widths(width)
+	for _, row := range t.rows {
+		var line strings.Builder
+		for i, cell := range row {
+			if i+1 < len(row) {
+				cell = cut(cell, widths[i])
+				cell += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+columnGap)
+			} else if i < len(widths) && width > 0 {
+				cell = cut(cell, widths[i])
+			}
+			line.WriteString(cell)
+		}
+		if _, err := fmt.Fprintln(t.out, cut(strings.TrimRight(line.String(), " "), width)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// narrowest is how narrow a column may get on a terminal before the end of the line is given up.
+const narrowest = 8
+
+// widths returns how wide the columns are so that they fit into a width, 0 for any: the widest give way first, and the first, which has the
+// names that commands take, last of all. Below what is left of a column there stands an ellipsis.
+func (t *table) widths(width int) []int {
+	var out []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(out) {
+				out = append(out, 0)
+			}
+			if i+1 < len(row) || len(row) > 1 { // a line of one cell is a remark, and goes across
+				out[i] = max(out[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	if width <= 0 {
+		return out
+	}
+	over := columnGap*(len(out)-1) - width
+	for _, w := range out {
+		over += w
+	}
+	for over > 0 {
+		widest := 0
+		for i, w := range out {
+			if i > 0 && w > narrowest && (widest == 0 || w > out[widest]) {
+				widest = i
+			}
+		}
+		if out[widest] <= narrowest {
+			break
+		}
+		out[widest]--
+		over--
+	}
+	return out
 }
 
 // oneLine keeps what others wrote from moving the cursor about.
@@ -82,6 +124,9 @@ func cut(s string, width int) string {
 
 // terminalWidth returns how wide a terminal is, 0 for what is none.
 func terminalWidth(out io.Writer) int {
+	if s, ok := out.(interface{ width() int }); ok {
+		return s.width()
+	}
 	if f, ok := out.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
 			return w

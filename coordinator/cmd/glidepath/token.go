@@ -77,10 +77,8 @@ adopt, register and migrate; make tokens.`,
 	create.Flags().StringVar(&role, "role", "", "agent, coordinator, viewer, operator or admin")
 	create.Flags().StringVar(&name, "name", "", "whose it is; for joining: the only `name` that it is good for")
 	create.Flags().StringVar(&life, "expires", "", "`how long` it is good for, like 30d or 12h (default 1h for joining, else for good)")
-	if err := create.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
-		[]string{"agent", "coordinator", "viewer", "operator", "admin"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag is defined above
-	}
+	roles := []string{"agent", "coordinator", "viewer", "operator", "admin"}
+	completeFlags(create, map[string]cobra.CompletionFunc{"role": cobra.FixedCompletions(roles, cobra.ShellCompDirectiveNoFileComp)})
 	return create
 }
 
