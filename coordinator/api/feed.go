@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"sync"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -104,7 +105,7 @@ func change(before, after *state.View, row state.Change) (c v1.Change, told bool
 		what, m := pick(before.Migration, after.Migration, row.Key)
 		status := v1.StatusOf(*m)
 		c.Kind, c.What, c.Migration = v1.ChangeMigration, what, &status
-		if was, ok := before.Migration(row.Key); ok && what == v1.ChangeChanged && v1.StatusOf(was) == status {
+		if was, ok := before.Migration(row.Key); ok && what == v1.ChangeChanged && reflect.DeepEqual(v1.StatusOf(was), status) {
 			return c, false // an operation went on
 		}
 	case proto.TableEvents:

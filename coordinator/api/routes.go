@@ -90,7 +90,7 @@ func (s *Server) routes() []route {
 			summary: "Remove an event", gives: of[v1.Empty]()},
 
 		{pattern: "GET /v1/instances", role: viewer, answer: listInstances,
-			summary: "List the instances", gives: of[v1.List[proto.Instance]]()},
+			summary: "List the instances", gives: of[v1.List[v1.InstanceDetail]]()},
 		{pattern: "GET /v1/instances/{name}", role: viewer, answer: getInstance,
 			summary: "Show an instance and what it is promised", gives: of[v1.InstanceDetail]()},
 		{pattern: "PUT /v1/instances/{name}", role: operator, changes: true, answer: applyInstance,

@@ -20,7 +20,7 @@ import (
 
 func runCommand(stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "run", Short: "run the agent", Args: usage(cobra.NoArgs),
+		Use: "run", Short: "Run the agent", Args: usage(cobra.NoArgs),
 		Long: "Runs the agent until it is interrupted. systemd does this as glidepath-agent.service. Stopping or restarting\n" +
 			"the agent touches no instance: limits stay as they are, and the next life takes them over.",
 		Example: "  glidepath-agent run\n  glidepath-agent run --config ./agent.yaml --log-level debug",
@@ -49,7 +49,7 @@ func runCommand(stderr io.Writer) *cobra.Command {
 
 func joinCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "join --token TOKEN", Short: "make this host one of a fleet", Args: usage(cobra.NoArgs),
+		Use: "join --token TOKEN", Short: "Make this host one of a fleet", Args: usage(cobra.NoArgs),
 		Long: "Joins a fleet with a token that `glidepath token create` made. The token names coordinators and says how to know\n" +
 			"them; the host gets a certificate of its own, which the agent renews.",
 		Example: "  glidepath-agent join --token gpj1.…\n  glidepath-agent join --token gpj1.… --name host-a --coordinator 10.0.0.11:7647",
@@ -95,7 +95,7 @@ func (d *deniedError) Error() string { return d.why }
 
 func mayRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "may-run UNIT", Short: "say whether a unit may run on this host", Args: usage(cobra.ExactArgs(1)),
+		Use: "may-run UNIT", Short: "Say whether a unit may run on this host", Args: usage(cobra.ExactArgs(1)),
 		Long: "Answers by its exit code whether the ownership records let a unit run on this host: 0 yes, 3 no, with the reason on\n" +
 			"standard error. systemd asks before it starts an adopted unit. It works while the agent is down.",
 		Example: "  glidepath-agent may-run redis-server.service",
@@ -129,7 +129,7 @@ func mayPurgeCommand() *cobra.Command {
 
 func guardCommand(stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "guard INSTANCE", Short: "end an instance that outlives its permit", Args: usage(cobra.ExactArgs(1)), Hidden: true,
+		Use: "guard INSTANCE", Short: "End an instance that outlives its permit", Args: usage(cobra.ExactArgs(1)), Hidden: true,
 		Long: "Waits while an instance is starting on this host, and ends it when its permit has run out and the agent does not. The\n" +
 			"agent begins one in a unit of its own for each instance that starts.",
 	}
@@ -146,7 +146,7 @@ func guardCommand(stderr io.Writer) *cobra.Command {
 
 func liftCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lift", Short: "take all limits off this host's instances", Args: usage(cobra.NoArgs), Hidden: true,
+		Use: "lift", Short: "Take all limits off this host's instances", Args: usage(cobra.NoArgs), Hidden: true,
 		Long: "Takes all limits off this host's instances and removes the drop-ins of those that may run here. The package does this\n" +
 			"when it is removed. The agent must be down; while it is up, use `glidepath-agent pause`.",
 	}
@@ -168,7 +168,7 @@ func liftCommand(stdout io.Writer) *cobra.Command {
 // syncPipeCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
 func syncPipeCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: agent.SyncPipe + " SOCKET", Short: "join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
+		Use: agent.SyncPipe + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return transfer.Pipe(cmd.Context(), args[0], cmd.InOrStdin(), stdout)
 		},
@@ -178,7 +178,7 @@ func syncPipeCommand(stdout io.Writer) *cobra.Command {
 // syncWorkerCommand is what reads and writes an instance's data in rounds by content.
 func syncWorkerCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: agent.SyncWorker, Short: "read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
+		Use: agent.SyncWorker, Short: "Read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return transfer.Worker(cmd.Context(), cmd.InOrStdin(), stdout)
 		},
@@ -187,7 +187,7 @@ func syncWorkerCommand(stdout io.Writer) *cobra.Command {
 
 func manCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use: "man DIR", Short: "write the manual page", Args: usage(cobra.ExactArgs(1)), Hidden: true,
+		Use: "man DIR", Short: "Write the manual page", Args: usage(cobra.ExactArgs(1)), Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return manpage.Write(filepath.Join(args[0], "glidepath-agent.1"), root, manpage.Page{
 				Section: 1, Version: version, Files: []manpage.File{
@@ -203,7 +203,7 @@ func manCommand(root *cobra.Command) *cobra.Command {
 
 func statusCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "show what this host holds", Args: usage(cobra.NoArgs),
+		Use: "status", Short: "Show what this host holds", Args: usage(cobra.NoArgs),
 		Long:    "Shows who this host is, which instances it owns, the document that it follows, and the limits that the kernel holds\nnow. It reads this host's own state, so it works without coordinators, and while the agent is down.",
 		Example: "  glidepath-agent status\n  glidepath-agent status --json",
 	}

@@ -83,7 +83,7 @@ func (u *usageError) Unwrap() error { return u.err }
 func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "glidepath-agent",
-		Short: "the agent of a Glidepath fleet",
+		Short: "The agent of a Glidepath fleet",
 		Long: "The agent of a Glidepath fleet: it measures the compute instances of this host, limits them by the schedule that\n" +
 			"the coordinators send, and carries out its part of their migrations.",
 		SilenceErrors: true, SilenceUsage: true,
@@ -114,7 +114,8 @@ func configFlag(cmd *cobra.Command) *string {
 
 func versionCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "print the version", Args: usage(cobra.NoArgs),
+		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
+		Example: "  glidepath-agent version",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(stdout, "glidepath-agent %s (%s)\n", version, commit)
 			return err

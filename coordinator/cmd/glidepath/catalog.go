@@ -36,6 +36,7 @@ func (m *maximum) UnmarshalYAML(n *yaml.Node) error {
 func typeCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the instance types", Args: none,
+		Example: "  glidepath type list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("types"), nil, func(l v1.List[proto.InstanceType]) error {
 				t := newTable(a.stdout, "TYPE", "AT MOST")
@@ -114,6 +115,7 @@ func (p *percent) UnmarshalYAML(n *yaml.Node) error {
 func appCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the applications", Args: none,
+		Example: "  glidepath app list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("applications"), nil, func(l v1.List[proto.Application]) error {
 				t := newTable(a.stdout, "APPLICATION", "CLASS", "START-UP", "DECAY", "MEMORY FLOOR")

@@ -25,6 +25,7 @@ import (
 func eventCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the events", Args: none,
+		Example: "  glidepath event list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("events"), nil, func(l v1.List[proto.Event]) error {
 				slices.SortFunc(l.Items, func(x, y proto.Event) int { return int(x.Span.Start - y.Span.Start) })
@@ -38,6 +39,7 @@ func eventCommand(a *app) *cobra.Command {
 	}
 	remove := &cobra.Command{
 		Use: "remove EVENT", Short: "Remove an event, by its identifier", Args: exactly("event"),
+		Example:           "  glidepath event remove 01JD8Z4QK3",
 		ValidArgsFunction: firstOnly(names(a, path("events"), "id")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "DELETE", path("events", args[0]), nil, func(v1.Empty) error {

@@ -19,6 +19,7 @@ import (
 func statusCommand(a *app) *cobra.Command {
 	return watchable(a, &cobra.Command{
 		Use: "status", Short: "Show how the fleet is", Args: none,
+		Example: "  glidepath status\n  glidepath status --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("status"), nil, a.printStatus)
 		},
@@ -86,7 +87,7 @@ func hostCommand(a *app) *cobra.Command {
 	var labels []string
 	list := &cobra.Command{
 		Use: "list", Short: "List the hosts, with what is promised of them now", Args: none,
-		Example: "  glidepath host list\n  glidepath host list -l rack=a1",
+		Example: "  glidepath host list\n  glidepath host list -l rack=a1 --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			at := path("hosts")
 			if len(labels) > 0 {
@@ -104,6 +105,7 @@ func hostCommand(a *app) *cobra.Command {
 	}
 	one := &cobra.Command{
 		Use: "show HOST", Short: "Show a host, its reservations and its steps to come", Args: exactly("host"),
+		Example:           "  glidepath host show host-a",
 		ValidArgsFunction: firstOnly(completeHost(a)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "GET", path("hosts", args[0]), nil, a.printHost)
@@ -199,6 +201,7 @@ func reservationCommand(a *app) *cobra.Command {
 	var host, instance string
 	list := &cobra.Command{
 		Use: "list", Short: "List what is promised", Args: none,
+		Example: "  glidepath reservation list --host host-a\n  glidepath reservation list --instance cache-1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
 			if host != "" {

@@ -22,6 +22,7 @@ func forecastCommand(a *app) *cobra.Command {
 	var kinds []string
 	cmd := &cobra.Command{
 		Use: "forecast INSTANCE", Short: "Show what an instance is expected to ask for", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath forecast cache-1\n  glidepath forecast cache-1 --horizon 24h --resource all",
 		Long: `Show what an instance is expected to ask for: of the highest demand in each step, which an allocation has to hold,
 the median and how much is enough with a stated certainty.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

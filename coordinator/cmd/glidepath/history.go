@@ -23,6 +23,7 @@ func importCommand(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "import INSTANCE -f FILE", Short: "Import demand that was measured elsewhere", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath history import cache-1 -f cache-1.csv",
 		Long: `Import demand that was measured elsewhere, so that there is a forecast from the start. The CSV has the column time
 (RFC 3339 or Unix seconds) and any of cpu_cores, memory_bytes, read_iops, write_iops, read_bytes_s, write_bytes_s,
 net_tx_bits_s and net_rx_bits_s; blank is missing. What is there already is kept.`,
@@ -62,6 +63,7 @@ func exportCommand(a *app) *cobra.Command {
 	var highest bool
 	cmd := &cobra.Command{
 		Use: "export INSTANCE", Short: "Write an instance's demand as the CSV that import reads", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath history export cache-1 --from -24h\n  glidepath history export cache-1 --max -f cache-1.csv",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
 			for name, text := range map[string]string{"from": from, "to": to} {

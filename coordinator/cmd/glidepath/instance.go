@@ -34,6 +34,7 @@ func (f instanceFile) spec() proto.InstanceSpec {
 func instanceCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the instances", Args: none,
+		Example: "  glidepath instance list\n  glidepath instance list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("instances"), nil, func(l v1.List[v1.InstanceDetail]) error {
 				t := newTable(a.stdout, "INSTANCE", "HOST", "STATE", "MODE", "TYPE", "CLASS", "ADDRESS", "MIGRATION")
@@ -46,13 +47,14 @@ func instanceCommand(a *app) *cobra.Command {
 	}
 	one := &cobra.Command{
 		Use: "show INSTANCE", Short: "Show an instance and what it is promised", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath instance show cache-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "GET", path("instances", args[0]), nil, a.printInstance)
 		},
 	}
 	mode := func(m proto.Mode, short string) *cobra.Command {
 		return &cobra.Command{
-			Use: string(m) + " INSTANCE", Short: short, Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+			Use: string(m) + " INSTANCE", Example: "  glidepath instance " + string(m) + " cache-1", Short: short, Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return show(cmd.Context(), a, "POST", path("instances", args[0], "mode"), v1.ModeRequest{Mode: m}, func(i v1.InstanceDetail) error {
 					a.say("Instance %s: mode %s", i.Name(), i.Spec.Mode)
@@ -262,6 +264,7 @@ func releaseCommand(a *app) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "release INSTANCE", Short: "Give an instance back: its unit as it was, its limits lifted", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath instance release cache-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, ctx := args[0], cmd.Context()
 			return show(ctx, a, "POST", path("instances", name, "release"), nil, func(v1.InstanceDetail) error {

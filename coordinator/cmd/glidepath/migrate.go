@@ -40,6 +40,7 @@ func migrationCommand(a *app) *cobra.Command {
 	var until until
 	list := &cobra.Command{
 		Use: "list", Short: "List migrations", Args: none,
+		Example: "  glidepath migration list\n  glidepath migration list --active --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
 			if instance != "" {
@@ -56,6 +57,7 @@ func migrationCommand(a *app) *cobra.Command {
 	list.Flags().BoolVar(&active, "active", false, "only those that have not ended")
 	one := &cobra.Command{
 		Use: "show MIGRATION", Short: "Show a migration: its phases, decisions and operations", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
+		Example: "  glidepath migration show 01JD8Z4QK3",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "GET", path("migrations", args[0]), nil, a.printMigration)
 		},

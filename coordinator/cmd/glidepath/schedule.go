@@ -23,7 +23,7 @@ host's kernel holds. In mode observe, and while it is paused, nothing limits it:
 ABOVE is the share of 10-second windows of the last day (--over) in which its mean demand was above what was scheduled then: how often
 it was held back or lent headroom, or would have been. A limit gives way within a second or two where the host has headroom, so
 that this is the most that enforcing it would be felt.`,
-		Example: "  glidepath schedule show cache-1\n  glidepath schedule show cache-1 --over 48h",
+		Example: "  glidepath schedule show cache-1\n  glidepath schedule show cache-1 --over 48h\n  glidepath schedule show cache-1 --watch",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
 			if over > 0 {

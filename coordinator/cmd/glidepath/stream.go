@@ -90,7 +90,7 @@ func aboutChange(c v1.Change) string {
 		return limits(c.Type.Max)
 	case c.Instance != nil:
 		i := c.Instance
-		text := fmt.Sprintf("%s on %s, mode %s, type %s", instanceState(*i), i.Owner, i.Spec.Mode, i.Spec.Type)
+		text := fmt.Sprintf("%s on %s, mode %s, type %s", instanceState(v1.InstanceDetail{Instance: *i}), i.Owner, i.Spec.Mode, i.Spec.Type)
 		if i.Fault != nil {
 			text += ": " + i.Fault.Error()
 		}

@@ -18,6 +18,7 @@ import (
 func tokenCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the tokens, without their secrets", Args: none,
+		Example: "  glidepath token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("tokens"), nil, func(l v1.List[proto.Token]) error {
 				t := newTable(a.stdout, "TOKEN", "ROLE", "NAME", "STATE", "CREATED", "BY", "EXPIRES")
@@ -30,6 +31,7 @@ func tokenCommand(a *app) *cobra.Command {
 	}
 	revoke := &cobra.Command{
 		Use: "revoke TOKEN", Short: "Make a token useless, by its identifier", Args: exactly("token"),
+		Example:           "  glidepath token revoke 0123456789abcdef",
 		ValidArgsFunction: firstOnly(names(a, path("tokens"), "id")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "DELETE", path("tokens", args[0]), nil, func(v1.Empty) error {
@@ -126,6 +128,7 @@ func (a *app) printToken(t v1.TokenReply) error {
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: none,
+		Example: "  glidepath version",
 		RunE: func(*cobra.Command, []string) error {
 			if a.json {
 				return a.printJSON(fmt.Appendf(nil, `{"version":%q,"commit":%q}`, version, commit))

@@ -239,7 +239,8 @@ func override(cfg *coordinator.Config, name, host string) {
 func versionCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: none,
-		Run: func(*cobra.Command, []string) { fmt.Fprintf(stdout, "glidepathd %s (%s)\n", version, commit) },
+		Example: "  glidepathd version",
+		Run:     func(*cobra.Command, []string) { fmt.Fprintf(stdout, "glidepathd %s (%s)\n", version, commit) },
 	}
 }
 

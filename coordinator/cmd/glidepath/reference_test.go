@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/glidepath/glidepath/docs"
+	"github.com/glidepath/glidepath/internal/clidoc"
+	"github.com/glidepath/glidepath/internal/docfile"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// operation is what the API's document says of one.
+type operation struct {
+	method, path, media, schema string
+}
+
+// described returns the operations of the API by their names.
+func described(t *testing.T) map[string]operation {
+	t.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			ID        string `json:"operationId"`
+			Responses map[string]struct {
+				Content map[string]struct {
+					Schema struct {
+						Ref string `json:"$ref"`
+					} `json:"schema"`
+				} `json:"content"`
+			} `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(docs.OpenAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]operation{}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			for _, media := range []string{"application/x-ndjson", "application/json"} {
+				if c, ok := op.Responses["200"].Content[media]; ok {
+					_, name, _ := strings.Cut(c.Schema.Ref, "#/components/schemas/")
+					out[op.ID] = operation{strings.ToUpper(method), path, media, name}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func tree() (*app, []string) {
+	a := &app{env: func(string) string { return "" }}
+	return a, clidoc.Problems(command(a))
+}
+
+func TestEveryCommandHasAnExampleAndSaysWhatItDoes(t *testing.T) {
+	if _, problems := tree(); len(problems) > 0 {
+		t.Error(strings.Join(problems, "\n"))
+	}
+}
+
+func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
+	a, _ := tree()
+	known, operations := answers(), described(t)
+	note := func(path string) string {
+		id, ok := known[path]
+		if !ok {
+			t.Errorf("say in answers_test.go which operation of the API %q prints the answer of with --json", path)
+		}
+		delete(known, path)
+		if id == "" {
+			return ""
+		}
+		op, ok := operations[id]
+		if !ok || op.schema == "" {
+			t.Errorf("%s: the API has no operation %s that answers JSON", path, id)
+		}
+		line := "prints a"
+		if op.media == "application/x-ndjson" {
+			line = "prints lines, each a"
+		}
+		return fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
+	}
+	want := clidoc.Reference(command(a), note)
+	for path := range known {
+		t.Errorf("there is no command %q any more: take it out of answers_test.go", path)
+	}
+	docfile.Section(t, filepath.Join("..", "..", "..", "docs", "reference", "cli.md"), "glidepath", want, *update)
+}
+
+func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
+	f := reach(t)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(docs.OpenAPI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("openapi.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	aborted := move(t, f, true)
+	token := ""
+	for x := range f.View().Tokens() {
+		if x.Role == proto.RoleViewer {
+			token = x.ID
+		}
+	}
+	history := write("h.csv", "time,cpu_cores\n2026-01-05T00:00:00Z,0.1\n2026-01-05T00:05:00Z,0.2\n")
+	kind := write("t.yaml", "name: m.tiny\nmax: {cpu: 50m}\n")
+	redis := write("a.yaml", "name: redis\nclass: critical\n")
+	cache := write("i.yaml", "name: cache-1\ndriver: service\nservice: {unit: redis-server.service, data: [/var/lib/redis]}\nhost: host-a\naddress: 10.77.0.60/24\nhealth: {tcp: 6379}\ntype: m.small\nclass: critical\napplication: redis\n")
+	known := answers()
+	for _, c := range []struct{ path, args string }{
+		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""},
+		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
+		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
+		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
+		{"schedule show", "cache-1"}, {"forecast", "cache-1"}, {"history import", "cache-1 -f " + history},
+		{"plan migrate", "cache-1 --to host-c"}, {"migration list", ""}, {"migration show", aborted}, {"migration watch", aborted},
+		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
+		{"token create", "--role viewer"}, {"token list", ""}, {"token revoke", token},
+	} {
+		newest := ""
+		for m := range f.View().Migrations() {
+			newest = m.ID
+		}
+		if c.path == "instance release" {
+			f.Must(&proto.MigrationEnd{Migration: newest, Outcome: proto.OutcomeAborted})
+		}
+		args := strings.Fields(c.path + " " + strings.ReplaceAll(c.args, "NEWEST", newest) + " --json")
+		code, out, stderr := glidepath(t, t.Context(), args...)
+		if code != exitFine && c.path != "migration watch" {
+			t.Errorf("%s: exit code %d: %s", args, code, stderr)
+			continue
+		}
+		op := described(t)[known["glidepath "+c.path]]
+		schema, err := compiler.Compile("openapi.json#/components/schemas/" + op.schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+		if err != nil {
+			t.Errorf("%s: %v: %s", args, err, out)
+			continue
+		}
+		if err := schema.Validate(v); err != nil {
+			t.Errorf("%s does not print a %s: %v\n%s", args, op.schema, err, out)
+		}
+		delete(known, "glidepath "+c.path)
+	}
+	// A stream has no end, a return takes a move that serves: tests of their own read those. The last two print no JSON of the API.
+	for _, path := range []string{"glidepath stream", "glidepath migration return", "glidepath history export", "glidepath version"} {
+		delete(known, path)
+	}
+	for path := range known {
+		t.Errorf("%s is not tried here: add it", path)
+	}
+}
