@@ -30,9 +30,9 @@ type Config struct {
 	AllowFile        string            `yaml:"allow_file"`        // what may be done to this host
 	Coordinators     []string          `yaml:"coordinators"`      // host:port of some; the others are learned
 	Listen           string            `yaml:"listen"`            // host:port for bulk data from other agents
-	Advertise        string            `yaml:"advertise"`         // host:port where other agents reach Listen; empty: the address of Interface
+	Advertise        string            `yaml:"advertise"`         // host:port where other agents reach listen; empty: the address of interface
 	Interface        string            `yaml:"interface"`         // where instances' addresses are announced; empty: that of the default route
-	Segment          string            `yaml:"segment"`           // L2 segment of Interface; empty: its IPv4 network
+	Segment          string            `yaml:"segment"`           // L2 segment of interface; empty: its IPv4 network
 	Labels           map[string]string `yaml:"labels"`            // by which hosts are selected
 	Metrics          string            `yaml:"metrics"`           // host:port of /metrics; empty: none
 	MetricsInstances bool              `yaml:"metrics_instances"` // series of every instance, too

@@ -49,7 +49,7 @@ func (c Config) AuditPath() string {
 // AddressConfig is where a service listens, and where others reach it.
 type AddressConfig struct {
 	Listen    string `yaml:"listen"`    // host:port or :port
-	Advertise string `yaml:"advertise"` // host:port; empty: Listen, if that names a host
+	Advertise string `yaml:"advertise"` // host:port; empty: listen, if that names a host
 }
 
 // Default returns the configuration of a coordinator whose file says nothing.
