@@ -315,16 +315,18 @@ func described(s Schema, words []string) Schema {
 	return s
 }
 
-// name returns the name of a type in the document: of two types of one name the second is called after its package, too.
+// name returns the name of a type in the document: where the API itself has one of that name, others are called after their package, too.
 func (w *writer) name(t reflect.Type) string {
 	name := t.Name()
 	if of, arg, generic := strings.Cut(name, "["); generic {
 		arg = strings.TrimSuffix(arg, "]")
 		name = arg[strings.LastIndexAny(arg, "./")+1:] + of
-	}
-	if other := w.named[name]; other != nil && other != t {
+	} else if _, taken := w.source.of(w.Error).types[name]; taken && t.PkgPath() != w.Error.PkgPath() {
 		pkg := t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
+	}
+	if other := w.named[name]; other != nil && other != t {
+		w.problem("%s and %s would both be called %s: give one another name", other, t, name)
 	}
 	w.named[name] = t
 	return name

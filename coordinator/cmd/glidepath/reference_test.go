@@ -81,9 +81,9 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 		if !ok || op.schema == "" {
 			t.Errorf("%s: the API has no operation %s that answers JSON", path, id)
 		}
-		line := "prints a"
+		line := "prints"
 		if op.media == "application/x-ndjson" {
-			line = "prints lines, each a"
+			line = "prints, in each line,"
 		}
 		return fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
 	}
