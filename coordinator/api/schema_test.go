@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ func (w *world) described(request string, body any, resp *httptest.ResponseRecor
 		c.check(w.t, "the body of "+request, text, append(at, "requestBody", "content", "application/json", "schema")...)
 	}
 	media, _, err := mime.ParseMediaType(resp.Header().Get("Content-Type"))
-	content := append(at, "responses", "200", "content", media)
+	content := slices.Concat(at, []string{"responses", "200", "content", media})
 	if err != nil || dig(c.doc, content...) == nil {
 		w.t.Errorf("%s answers %q, which is not described: see produces in routes.go", request, media)
 		return
