@@ -27,7 +27,7 @@ type Config struct {
 	API     AddressConfig `yaml:"api"`      // HTTP, TLS with tokens
 	Join    []string      `yaml:"join"`     // host:port (gossip) of some coordinators; the others are found
 	Log     config.Log    `yaml:"log"`
-	Audit   AuditConfig   `yaml:"audit"`
+	Audit   AuditConfig   `yaml:"audit"` // who asked for what change
 }
 
 // AuditConfig is where it is written who asked for what change.

@@ -75,7 +75,7 @@ func rows(t *testing.T, dir, typ, prefix string) []row {
 		name, _, _ := strings.Cut(tag, ",")
 		comment := strings.Join(strings.Fields(f.Comment.Text()), " ")
 		switch kind := text(f.Type); kind {
-		case "AddressConfig":
+		case "AddressConfig", "AuditConfig":
 			for _, r := range rows(t, dir, kind, prefix+name+".") {
 				r.comment = comment + ": " + r.comment
 				out = append(out, r)
@@ -84,7 +84,7 @@ func rows(t *testing.T, dir, typ, prefix string) []row {
 			out = append(out, rows(t, "internal/config", "Log", prefix+name+".")...)
 		default:
 			words := map[string]string{
-				"string": "text", "[]string": "list", "bool": "true or false", "config.Duration": "length of time", "config.Amounts": "amounts by resource",
+				"string": "text", "[]string": "list", "bool": "true or false", "config.Duration": "length of time", "config.Amounts": "amounts by resource", "map[string]string": "names with values",
 			}
 			if words[kind] == "" {
 				t.Errorf("%s.%s: say here what a %s is to whoever writes the file", typ, name, kind)
@@ -134,6 +134,8 @@ func text(e ast.Expr) string {
 		return text(e.X) + "." + e.Sel.Name
 	case *ast.ArrayType:
 		return "[]" + text(e.Elt)
+	case *ast.MapType:
+		return "map[" + text(e.Key) + "]" + text(e.Value)
 	}
 	return "?"
 }

@@ -55,10 +55,12 @@ func (c *call) decide(revision uint64, change func(*proto.HostSet)) (any, error)
 	}
 }
 
-func cordonHost(cordoned bool) func(*call) (any, error) {
-	return func(c *call) (any, error) {
-		return c.decide(0, func(s *proto.HostSet) { s.Cordoned = cordoned })
-	}
+func cordonHost(c *call) (any, error) {
+	return c.decide(0, func(s *proto.HostSet) { s.Cordoned = true })
+}
+
+func uncordonHost(c *call) (any, error) {
+	return c.decide(0, func(s *proto.HostSet) { s.Cordoned = false })
 }
 
 func setAllocatable(c *call) (any, error) {

@@ -4,10 +4,14 @@ package main
 // something else have "". The reference is made from it.
 func answers() map[string]string {
 	return map[string]string{
-		"glidepath status":           "getStatus",
-		"glidepath stream":           "streamChanges",
-		"glidepath host list":        "listHosts",
-		"glidepath host show":        "getHost",
+		"glidepath status":      "getStatus",
+		"glidepath stream":      "streamChanges",
+		"glidepath host list":   "listHosts",
+		"glidepath host show":   "getHost",
+		"glidepath host cordon": "cordonHost", "glidepath host uncordon": "uncordonHost", "glidepath host set": "setAllocatable", "glidepath host forget": "forgetHost",
+		"glidepath host retention": "getRetention", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
+		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
+		"glidepath operator snapshot save": "", "glidepath operator snapshot inspect": "", "glidepath operator bundle": "",
 		"glidepath reservation list": "listReservations",
 		"glidepath type list":        "listTypes",
 		"glidepath type apply":       "putType",

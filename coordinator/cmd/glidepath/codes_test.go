@@ -22,7 +22,7 @@ import (
 func reach(t *testing.T) *apitest.Fleet {
 	t.Helper()
 	f := apitest.New(t)
-	f.Config.Forecast, f.Config.CallAgent = demand, readBack
+	f.Config.Forecast, f.Config.CallAgent = demand, readBack(f)
 	pin := f.CA.Pin()
 	t.Setenv("GLIDEPATH_ADDR", f.Start())
 	t.Setenv("GLIDEPATH_TOKEN", f.Tokens[proto.RoleAdmin])
