@@ -151,5 +151,5 @@ fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: clean
-clean: ## remove what was built here (the image cache stays; see docs/quickstart.md)
+clean: ## remove what was built here (the image cache stays, in ~/.cache/glidepath)
 	rm -rf bin dist

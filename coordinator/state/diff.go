@@ -61,7 +61,7 @@ func differing[R any](out []Change, before, after table[R]) []Change {
 func merged[E comparable](before, after []E, key func(E) string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for len(before) > 0 || len(after) > 0 {
-			order := 0
+			var order int
 			switch {
 			case len(before) == 0:
 				order = 1

@@ -11,7 +11,7 @@ import (
 
 func pauseCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "pause", Short: "take every limit off this host's instances, until resume", Args: usage(cobra.NoArgs),
+		Use: "pause", Short: "Take every limit off this host's instances, until resume", Args: usage(cobra.NoArgs),
 		Long: "Lifts every limit on this host, whatever the coordinators say and whether they answer, until `glidepath-agent resume`. It is kept over\n" +
 			"restarts and reboots, and works while the agent runs and while it is down. Nothing is stopped, and demand is measured. The\n" +
 			"coordinators hear of it when they answer: `glidepath status` and `glidepath host show` say so. From anywhere, by way of the\n" +
@@ -39,7 +39,7 @@ func pauseCommand(stdout io.Writer) *cobra.Command {
 
 func resumeCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "resume", Short: "have limits set again that pause lifted", Args: usage(cobra.NoArgs),
+		Use: "resume", Short: "Set limits again that pause lifted", Args: usage(cobra.NoArgs),
 		Long: "Takes `glidepath-agent pause` back. The agent sets limits again within seconds, as its document says; where it is down, when it runs\n" +
 			"again. What the coordinators have paused stays without limits: `glidepath resume`.",
 		Example: "  glidepath-agent resume",

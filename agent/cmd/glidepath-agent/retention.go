@@ -18,7 +18,7 @@ import (
 
 func retentionCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "retention", Short: "list the data that instances left here", Args: usage(cobra.NoArgs),
+		Use: "retention", Short: "List the data that instances left here", Args: usage(cobra.NoArgs),
 		Long: "Lists the data of instances that moved away from this host, the oldest first, with their size and where they lie. Nothing\n" +
 			"removes them but you: once an instance has long served elsewhere, remove its paths with rm -r. The list forgets them by itself.",
 		Example: "  glidepath-agent retention\n  glidepath-agent retention --older-than 168h",

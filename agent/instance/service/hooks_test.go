@@ -45,7 +45,7 @@ func TestHooksAreToldTheFactsAndRunConfined(t *testing.T) {
 	l := newLab(t)
 	l.done(0, proto.OpAdopt, 1, "", nil)
 	var ran []systemd.RunSpec
-	l.hook = func(host string, spec systemd.RunSpec) (systemd.RunResult, error) {
+	l.hook = func(_ string, spec systemd.RunSpec) (systemd.RunResult, error) {
 		ran = append(ran, spec)
 		return systemd.RunResult{Why: "success", Output: "fine\n"}, nil
 	}
@@ -67,7 +67,7 @@ func TestHooksAreToldTheFactsAndRunConfined(t *testing.T) {
 	reason := got.Env[len(got.Env)-1]
 	if d := cmp.Diff([]string{
 		"GLIDEPATH_HOOK=on-abort", "GLIDEPATH_ROLE=source", "GLIDEPATH_ATTEMPT=2", "GLIDEPATH_INSTANCE=cache-1", "GLIDEPATH_UNIT=" + unitName,
-		"GLIDEPATH_ADDRESS=10.77.0.60", "GLIDEPATH_ADDRESS_PREFIX=10.77.0.60/24", "GLIDEPATH_ADDRESSES=10.77.0.60", "GLIDEPATH_MIGRATION=m-1", "GLIDEPATH_RETURNS=m-0",
+		"GLIDEPATH_ADDRESS=10.77.0.60", "GLIDEPATH_ADDRESS_PREFIX=10.77.0.60/24", "GLIDEPATH_ADDRESSES=10.77.0.60 10.77.0.61", "GLIDEPATH_MIGRATION=m-1", "GLIDEPATH_RETURNS=m-0",
 		"GLIDEPATH_SOURCE=host-a", "GLIDEPATH_TARGET=host-b", "GLIDEPATH_HOST=host-a", "GLIDEPATH_PEER=host-b",
 		"GLIDEPATH_FROM_TYPE=m.small", "GLIDEPATH_TO_TYPE=m.large", "GLIDEPATH_FENCE=1",
 	}, got.Env[:len(got.Env)-1]); d != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -111,6 +112,9 @@ func runCommand(load func() (coordinator.Config, error), stderr io.Writer) *cobr
 			log, err := cfg.Log.Logger(io.MultiWriter(stderr, recent))
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: %w", cfg.DataDir, coordinator.ErrNotFounded)
 			}
 			audit, closeAudit, err := openAudit(cmd.Context(), cfg, log, stderr)
 			if err != nil {

@@ -22,7 +22,7 @@ func TestTheCommandLineSaysHowTheCoordinatorLogs(t *testing.T) {
 	}{
 		{nil, "log.level", "glidepathd init", exitError},
 		{[]string{"--log-level", "warn"}, "log.format", "log.level", exitError},
-		{[]string{"--log-level", "warn", "--log-format", "json"}, "lock directory", "log.", exitError}, // it gets to its data
+		{[]string{"--log-level", "warn", "--log-format", "json"}, "belongs to no fleet yet", "log.", exitError}, // it gets to its data
 		{[]string{"--log-colour", "blue"}, "log-colour", "glidepathd init", exitUsage},
 	} {
 		var out, stderr bytes.Buffer
