@@ -134,7 +134,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"plan migrate", "cache-1 --to host-c"}, {"migration list", ""}, {"migration show", aborted}, {"migration watch", aborted},
 		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
 		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"},
-		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c1 --force"}, {"operator raft transfer", "c1"},
+		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
 		{"token create", "--role viewer"}, {"token list", ""}, {"token revoke", token},
 	} {
 		newest := ""
