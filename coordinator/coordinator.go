@@ -205,7 +205,11 @@ func (c *Coordinator) serve(ctx context.Context, link *consensus.Link, ready fun
 		c.handLeadershipOver()
 		return nil
 	})
-	ready()
+	g.Go(func() error {
+		c.tables.founded(ctx)
+		ready()
+		return nil
+	})
 	c.log.Info("coordinator is up", "name", c.cfg.Name, "rpc", c.cfg.RPC.Address(), "api", c.cfg.API.Address(), "version", c.version)
 	return g.Wait()
 }

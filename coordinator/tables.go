@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/proto"
@@ -102,6 +103,26 @@ func (t *tables) Changed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.changed
+}
+
+// foundedWithin is for how long a coordinator that starts is not said to be ready, although it does not know its fleet yet: without the others it never does.
+const foundedWithin = 10 * time.Second
+
+// founded returns when the fleet and the tokens of those who use it are known here, or after a while.
+func (t *tables) founded(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, foundedWithin)
+	defer cancel()
+	for {
+		changed := t.Changed()
+		for range t.View().Tokens() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // wait returns when the entry at index has been applied here.

@@ -134,6 +134,9 @@ func (t CommandType) Version() uint8 {
 	if newBody(t) == nil {
 		return 0
 	}
+	if t == CmdHostForget {
+		return 2 // since then of a host that died, too: whoever knows only the first would refuse what others carry out
+	}
 	return 1
 }
 
