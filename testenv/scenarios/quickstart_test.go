@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,8 +138,10 @@ func TestQuickStart(t *testing.T) {
 // walk is a person's way through the quick start.
 type walk struct {
 	*testing.T
-	ctx     context.Context
-	fleet   *vm.Fleet
+	ctx   context.Context
+	fleet *vm.Fleet
+
+	mu      sync.Mutex
 	pasted  pasted
 	exports map[string]string // of the shell on each host
 }
@@ -156,10 +159,15 @@ func (w *walk) walk(blocks []block) {
 	}
 	for i, b := range blocks {
 		began := time.Now()
+		var typing sync.WaitGroup
 		for _, host := range b.on {
 			if host != "build" {
-				w.enter(host, b)
+				typing.Go(func() { w.enter(host, b) })
 			}
+		}
+		typing.Wait()
+		if w.Failed() {
+			w.FailNow()
 		}
 		w.Logf("%s, on %s: %s", b.section, strings.Join(b.on, " and "), time.Since(began).Round(100*time.Millisecond))
 		if i+1 < len(blocks) && blocks[i+1].section == b.section {
@@ -177,25 +185,31 @@ func (w *walk) walk(blocks []block) {
 	}
 }
 
-// enter types a block on a host, as root in its home. What a shell exports stays.
+// enter types a block on a host, as root in its home. What a shell exports stays. It may be called concurrently.
 func (w *walk) enter(host string, b block) {
 	w.Helper()
+	w.mu.Lock()
 	text, err := w.pasted.fill(b.text)
-	if err != nil {
-		w.Fatalf("%s, on %s: %v:\n%s", b.section, host, err, b.text)
-	}
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "export ") {
 			w.exports[host] += line
 		}
 	}
+	exports := w.exports[host]
+	w.mu.Unlock()
+	if err != nil {
+		w.Errorf("%s, on %s: %v:\n%s", b.section, host, err, b.text)
+		return
+	}
 	var out strings.Builder
 	err = w.fleet.Guest(host).Run(w.ctx, vm.Command{
-		Argv: []string{"bash", "-eu", "-c", "export HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\ncd\n" + w.exports[host] + text}, Stdout: &out, Stderr: &out,
+		Argv: []string{"bash", "-eu", "-c", "export HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\ncd\n" + exports + text}, Stdout: &out, Stderr: &out,
 	})
+	w.mu.Lock()
 	w.pasted.screen += out.String()
+	w.mu.Unlock()
 	if err != nil {
-		w.Fatalf("%s, on %s: %v:\n%s\nIt said:\n%s", b.section, host, err, text, out.String())
+		w.Errorf("%s, on %s: %v:\n%s\nIt said:\n%s", b.section, host, err, text, out.String())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,7 +145,7 @@ func (r reading) what() string {
 	if p.Round > 0 {
 		parts = append(parts, fmt.Sprint("round ", p.Round))
 	}
-	if p.Stage != "" && p.Stage != r.Operation {
+	if p.Stage != "" && p.Stage != r.Operation && !slices.Contains(phases, proto.Phase(p.Stage)) { // where it only waits, that is the phase
 		parts = append(parts, p.Stage)
 	}
 	if p.Trouble != "" {
