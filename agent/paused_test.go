@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,31 +105,37 @@ func TestAHostOfNoFleetCanNotBePaused(t *testing.T) {
 
 func TestTheAgentHearsWithinSecondsWhatIsSaidOnTheHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var word timeline.Time
-		var blind error
-		heard := 0
-		s := &saidHere{look: func() (timeline.Time, error) { return word, blind }, changed: func() { heard++ }, log: slog.New(slog.DiscardHandler)}
+		var word atomic.Int64
+		var blind atomic.Bool
+		var heard atomic.Int32
+		look := func() (timeline.Time, error) {
+			if blind.Load() {
+				return 0, errors.New("input/output error")
+			}
+			return timeline.Time(word.Load()), nil
+		}
+		s := &saidHere{look: look, changed: func() { heard.Add(1) }, log: slog.New(slog.DiscardHandler)}
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { ended <- s.run(ctx) }()
 		stored := proto.Document{Host: "host-a"}
 		document := s.followed(func() (proto.Document, bool) { return stored, true })
-		check := func(when string, paused bool, times int) {
+		check := func(when string, paused bool, times int32) {
 			t.Helper()
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			if d, ok := document(); !ok || d.Paused != paused || s.paused() != paused || heard != times {
-				t.Errorf("%s: the document that is followed lifts limits: %v, heard %d times", when, d.Paused, heard)
+			if d, ok := document(); !ok || d.Paused != paused || s.paused() != paused || heard.Load() != times {
+				t.Errorf("%s: the document that is followed lifts limits: %v, heard %d times", when, d.Paused, heard.Load())
 			}
 		}
 		check("at first", false, 0)
-		word = 5
+		word.Store(5)
 		check("paused", true, 1)
 		check("still", true, 1)
-		blind = errors.New("input/output error")
-		word = 0
+		blind.Store(true)
+		word.Store(0)
 		check("unseen", true, 1)
-		blind = nil
+		blind.Store(false)
 		check("resumed", false, 2)
 		stored.Paused = true
 		if d, _ := document(); !d.Paused || s.paused() {
