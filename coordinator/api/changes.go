@@ -118,9 +118,12 @@ func (f *follower) follow(w http.ResponseWriter, resume bool) error {
 		if _, err := auth.Authenticate(f.view, f.r.Header.Get("Authorization"), f.now); err != nil {
 			return f.tell(w, v1.Change{Kind: v1.ChangeEnd, Index: f.since, Message: err.Error()})
 		}
+		if !f.wait(tick.C, changed) {
+			return nil
+		}
 		// What changes within a moment is told together.
 		pause := time.NewTimer(changesPause)
-		goesOn := f.wait(pause.C, nil) && f.wait(tick.C, changed)
+		goesOn := f.wait(pause.C, nil)
 		pause.Stop()
 		if !goesOn {
 			return nil

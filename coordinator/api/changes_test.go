@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,9 +23,11 @@ import (
 type following struct {
 	t      *testing.T
 	header http.Header
-	told   []string // lines
 	stop   context.CancelFunc
 	ended  chan struct{}
+
+	mu   sync.Mutex
+	told []string // lines
 }
 
 func (f *following) Header() http.Header { return f.header }
@@ -31,8 +35,17 @@ func (f *following) WriteHeader(int)     {}
 func (f *following) Flush()              {}
 
 func (f *following) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.told = append(f.told, string(b))
 	return len(b), nil
+}
+
+// text returns what has been told and not taken.
+func (f *following) text() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.told, "")
 }
 
 // follow begins to follow in a bubble of synctest.
@@ -63,6 +76,8 @@ func (f *following) take() []v1.Change {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, line := range f.told {
 		var u v1.Change
 		if err := json.Unmarshal([]byte(line), &u); err != nil {
@@ -104,7 +119,7 @@ func TestTheStreamTellsWhatChangesOnceAndNoSecret(t *testing.T) {
 		got := f.take()
 		i, _ := w.View().Instance("cache-1")
 		if want := "instance added cache-1; reservation added " + i.Reservation; short(got) != want {
-			t.Errorf("%s, want %s", short(got), want)
+			t.Fatalf("%s, want %s", short(got), want)
 		}
 		if got[0].Instance.State != proto.InstanceRunning || got[1].Reservation.Instance != "cache-1" || got[1].Index != w.View().Applied() || got[0].Index >= got[1].Index {
 			t.Errorf("%+v", got)
@@ -130,7 +145,7 @@ func TestTheStreamTellsWhatChangesOnceAndNoSecret(t *testing.T) {
 				t.Errorf("%+v", c.Migration)
 			}
 		}
-		if strings.Contains(strings.Join(f.told, ""), made.Secret) {
+		if strings.Contains(f.text(), made.Secret) {
 			t.Error("a secret is told")
 		}
 	})
@@ -219,16 +234,19 @@ func TestASilentStreamSaysThatItIsThere(t *testing.T) {
 }
 
 func TestAStreamTellsWhoLeadsAndEndsWithItsToken(t *testing.T) {
-	leader := "c1"
-	bubble(t, func(f *apitest.Fleet) { f.Config.Leader = func() (string, string) { return leader, "" } }, func(w *world) {
+	var leader atomic.Value
+	leader.Store("c1")
+	bubble(t, func(f *apitest.Fleet) {
+		f.Config.Leader = func() (string, string) { return leader.Load().(string), "" }
+	}, func(w *world) {
 		f := w.follow(proto.RoleViewer, "")
 		if got := f.take(); got[0].Message != "led by c1" {
 			t.Errorf("%+v", got)
 		}
-		leader = ""
+		leader.Store("")
 		time.Sleep(time.Second)
 		w.take(f, "leader changed")
-		leader = "c2"
+		leader.Store("c2")
 		time.Sleep(time.Second)
 		w.take(f, "leader changed c2")
 		for tok := range w.View().Tokens() {
@@ -250,7 +268,7 @@ func TestBrowsersGetServerSentEvents(t *testing.T) {
 		w.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
 		time.Sleep(time.Second)
 		synctest.Wait()
-		text := strings.Join(f.told, "")
+		text := f.text()
 		want := fmt.Sprintf("\n\nid: %d\nevent: host\ndata: {\"index\":", w.View().Applied())
 		if !strings.HasPrefix(text, "id: ") || !strings.Contains(text, want) || !strings.HasSuffix(text, "}\n\n") || f.header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("%q, %v", text, f.header)
