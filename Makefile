@@ -130,7 +130,7 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 .PHONY: e2e
 e2e: deb ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
 	@$(ENSURE) go vm host
-	$(GO) test -v -timeout 45m ./testenv/scenarios
+	$(GO) test -v -timeout 70m ./testenv/scenarios
 
 .PHONY: test
 test: lint race ## all that must hold: lint, unit tests under the race detector, packages, elections, end to end
