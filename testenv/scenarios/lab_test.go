@@ -157,6 +157,19 @@ type trial struct {
 	promise []string            // reservations at first
 }
 
+// run tries a scenario, and ends the test with its failure when it leaves the instance where no other can begin.
+func (l *lab) run(t *testing.T, s scenario) {
+	t.Helper()
+	if t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) }) {
+		return
+	}
+	i, err := l.f.Instance(t.Context(), instance)
+	must(t, err)
+	if i.State != proto.InstanceRunning || i.Migration != "" {
+		t.Fatalf("%q left %s %s on %s, in migration %q: the scenarios after it are not tried", s.name, instance, i.State, i.Owner, i.Migration)
+	}
+}
+
 // begin starts a scenario, whose checks run when it ends.
 func (l *lab) begin(t *testing.T) *trial {
 	t.Helper()
@@ -165,9 +178,6 @@ func (l *lab) begin(t *testing.T) *trial {
 	l.trial++
 	tr := &trial{T: t, lab: l, ctx: ctx, prints: map[string][]string{}}
 	i := tr.instance()
-	if i.State != proto.InstanceRunning || i.Migration != "" {
-		t.Fatalf("an earlier scenario left %s %s on %s, in migration %q", instance, i.State, i.Owner, i.Migration)
-	}
 	tr.source, tr.target = i.Owner, fleet.Other(i.Owner)
 	for _, g := range l.f.Hosts() {
 		tr.prints[g.Name()] = tr.footprint(g.Name())

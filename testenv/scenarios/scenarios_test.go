@@ -48,7 +48,7 @@ func TestScenarios(t *testing.T) {
 		{"a source that reboots after the move does not run it again", sourceReboots},
 		{"the coordinator's package makes a fleet on a host", packaged},
 	} {
-		t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) })
+		l.run(t, s)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestFurtherScenarios(t *testing.T) {
 		{"a Redis moves", moves},
 		{"the agent's package is upgraded and removed under an instance", upgraded},
 	} {
-		t.Run(s.name, func(t *testing.T) { s.run(l.begin(t)) })
+		l.run(t, s)
 	}
 }
 

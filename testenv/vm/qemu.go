@@ -55,6 +55,8 @@ func (g *Guest) kernelArguments() string {
 	machine := sha256.Sum256([]byte(g.fleet.Name() + "\x00" + g.node.Name))
 	return strings.Join([]string{
 		"root=/dev/vda rw rootfstype=ext4 console=ttyS0 loglevel=4 panic=5 oops=panic net.ifnames=0",
+		// So that a guest that hangs can be asked where: see trace.
+		"nokaslr unknown_nmi_panic",
 		// Nobody attacks the guests, and translated code gains nothing from mitigations.
 		"mitigations=off tsc=reliable random.trust_cpu=on audit=0 psi=1 cryptomgr.notests",
 		"systemd.machine_id=" + hex.EncodeToString(machine[:16]), "systemd.show_status=no systemd.unified_cgroup_hierarchy=1",
