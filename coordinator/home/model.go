@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -39,7 +41,7 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		return nil, err
 	}
 	opts := forecast.Options{Step: step}
-	opts.Maximum, opts.Prior = stands(view, instance, h)
+	opts.Maximum, opts.Prior = stands(view, instance, h, means)
 	known := events(view, instance)
 	m, err := forecast.Train(h, known, opts)
 	if err != nil {
@@ -53,8 +55,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
-// none, a fifth more than was ever seen.
-func stands(view *state.View, instance string, h forecast.History) (most, prior resource.Vector) {
+// none, a fifth more than the highest that was seen.
+func stands(view *state.View, instance string, h forecast.History, means bool) (most, prior resource.Vector) {
 	if i, ok := view.Instance(instance); ok {
 		if t, ok := view.Type(i.Spec.Type); ok {
 			most = t.Max
@@ -65,15 +67,23 @@ func stands(view *state.View, instance string, h forecast.History) (most, prior 
 			continue
 		}
 		most[k] = 0
-		seen := 0.0
-		for _, v := range s.Values {
-			if !math.IsNaN(v) {
-				seen = max(seen, v)
-			}
+		share := 1.0
+		if means && resource.Kind(k) != resource.Memory {
+			share = .95 // ten seconds of an upgrade's work are no reason to keep so much for a day; memory that is taken stays taken
 		}
-		prior[k] = int64(math.Ceil(seen*1.2)) + 1
+		prior[k] = int64(math.Ceil(seen(s.Values, share)*1.2)) + 1
 	}
 	return most, prior
+}
+
+// seen returns the least amount that the share of the values doesn't pass; 0 when none is known.
+func seen(values []float64, share float64) float64 {
+	known := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	if len(known) == 0 {
+		return 0
+	}
+	slices.Sort(known)
+	return stat.Quantile(share, stat.Empirical, known, nil)
 }
 
 // events returns the events that touch an instance, as the forecast takes them.

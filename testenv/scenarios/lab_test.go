@@ -134,6 +134,15 @@ func keepLogs(t *testing.T, f *fleet.Fleet) {
 	if err := f.VM.CollectLogs(ctx, folder); err != nil {
 		t.Error(err)
 	}
+	for _, table := range []string{"reservation", "migration", "instance"} {
+		out, err := f.CLI(ctx, table, "list", "--json")
+		if err != nil {
+			t.Error(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, table+".json"), []byte(out), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
 	t.Logf("the fleet's logs are in %s", folder)
 }
 

@@ -1,0 +1,57 @@
+package home
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// young is the history of half an hour in windows of ten seconds: a tenth of the CPU and of the memory of a host, but for
+// one window with nearly all of it.
+type young struct{}
+
+func (young) Demand(_ context.Context, _ string, span timeline.Span, highest bool) (h forecast.History, err error) {
+	fold := forecast.Mean
+	if highest {
+		fold = forecast.Max
+	}
+	const step = 10 * time.Second
+	for k := range h {
+		h[k] = forecast.Series{Start: span.End.Add(-30 * time.Minute).Floor(step), Step: step, Fold: fold, Values: make([]float64, 180)}
+		for i := range h[k].Values {
+			h[k].Values[i] = 100
+		}
+		h[k].Values[20] = 1800
+	}
+	return h, nil
+}
+
+func TestOneBusyMomentIsNotKeptForAHostsFirstDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		now := timeline.Of(time.Now())
+		m, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := m.reply(proto.SystemInstance, now.Floor(10*time.Second), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, q := range reply.Quantiles {
+			most := reply.Profiles[i].MaxOver(timeline.Span{Start: now, End: now.Add(15 * time.Minute)})
+			if q == 950 && (most[resource.CPU] > 300 || most[resource.CPU] < 100) {
+				t.Errorf("%d of CPU at the quantile %d", most[resource.CPU], q)
+			}
+			if q == 950 && most[resource.Memory] < 1800 {
+				t.Errorf("%d of memory at the quantile %d", most[resource.Memory], q)
+			}
+		}
+	})
+}
