@@ -32,7 +32,7 @@ build: ## build the programs into bin/
 PACKAGES              ?= glidepath-agent glidepath-coordinator
 glidepath-agent       := agent/cmd/glidepath-agent
 glidepath-coordinator := coordinator/cmd/glidepathd coordinator/cmd/glidepath
-MAYRUN                := agent/cmd/may-run
+HELPERS               := agent/cmd/may-run agent/cmd/sync
 ARCH                  := $(shell $(GO) env GOARCH)
 NEXT                  := $(VERSION)+next
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
@@ -52,7 +52,7 @@ content:
 	@$(ENSURE) go
 	@mkdir -p bin dist/man dist/completions/bash dist/completions/zsh dist/completions/fish
 	@packaging/changelog.sh $(VERSION) >dist/changelog.yaml
-	@$(GOBUILD) -ldflags '-s -w' -o bin/ ./$(MAYRUN)
+	@$(GOBUILD) -ldflags '-s -w' -o bin/ $(HELPERS:%=./%)
 	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
 		$(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ ./$$d; \
 		name=$$(basename $$d); man=dist/man/$$name; rm -rf $$man; mkdir -p $$man; \
@@ -76,7 +76,7 @@ rpm: content ## build the RPM packages into dist/
 next: content
 	@mkdir -p dist/next
 	@$(GOBUILD) -ldflags '-s -w -X main.version=$(NEXT) -X main.commit=$(COMMIT)' -o dist/next/ ./$(glidepath-agent)
-	@cp bin/may-run dist/next/
+	@cp bin/may-run bin/sync dist/next/
 	$(call nfpm,glidepath-agent,deb,dist/next,$(NEXT),dist/next)
 
 .PHONY: lint-packages

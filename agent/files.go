@@ -106,11 +106,19 @@ const refused = 3
 
 // mayRun is the command that a unit's drop-in asks: the small program of the package, or this one where there is none.
 func mayRun(self string, cfg Config) []string {
-	small := filepath.Join(filepath.Dir(self), "../libexec/glidepath/may-run")
-	if st, err := os.Stat(small); err == nil && st.Mode().IsRegular() {
+	if small := helper(self, "may-run"); small != self {
 		return []string{small, cfg.FenceDir()}
 	}
 	return ownCommand(self, "may-run", cfg)
+}
+
+// helper is a small program of the package, which begins faster than this one, or this one where there is none.
+func helper(self, name string) string {
+	small := filepath.Join(filepath.Dir(self), "../libexec/glidepath", name)
+	if st, err := os.Stat(small); err == nil && st.Mode().IsRegular() {
+		return small
+	}
+	return self
 }
 
 // asks returns what asks as systemd does before it starts a unit.

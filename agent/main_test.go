@@ -15,9 +15,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case SyncWorker:
+		case transfer.WorkerCommand:
 			exit(transfer.Worker(context.Background(), os.Stdin, os.Stdout))
-		case SyncPipe:
+		case transfer.PipeCommand:
 			exit(transfer.Pipe(context.Background(), os.Args[2], os.Stdin, os.Stdout))
 		}
 	}

@@ -32,13 +32,6 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// Commands of this program that it calls itself: as the worker that reads and writes an instance's data, and as the remote shell
-// that rsync believes in.
-const (
-	SyncWorker = "sync-worker"
-	SyncPipe   = "sync-pipe"
-)
-
 // Run is the agent's life: it returns when ctx ends, which is no error, or when the agent can't go on.
 //
 // What it does to instances outlives it. Limits, drop-ins, programs and addresses stay as they are when it ends, and the next
@@ -134,7 +127,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	// Instances' data: out as the source of a migration, in as its target.
 	work := &activity{}
 	moving := transfer.Environment{
-		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: self, Worker: []string{SyncWorker}, Pipe: []string{SyncPipe}, Rsync: "/usr/bin/rsync",
+		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: helper(self, "sync"), Rsync: "/usr/bin/rsync",
 		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Linger: transfer.DefaultLinger, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)

@@ -21,11 +21,9 @@ import (
 // Environment is what a Receiver and a Sender need from the agent.
 type Environment struct {
 	Runner   Runner
-	Program  string   // the agent's own: absolute
-	Worker   []string // its arguments for being a worker
-	Pipe     []string // its arguments for being rsync's remote shell; the socket's path is added
-	Rsync    string   // rsync's path
-	StateDir string   // a directory for this package alone, mode 0700
+	Program  string // absolute: with WorkerCommand it is a worker, with PipeCommand and a socket's path rsync's remote shell
+	Rsync    string // rsync's path
+	StateDir string // a directory for this package alone, mode 0700
 	Stall    time.Duration
 	Linger   time.Duration // how long a final round's worker stays when it has nothing left to do: the end of a process is work for the host, too
 	Log      *slog.Logger
@@ -339,7 +337,7 @@ func (r *Receiver) indexPath(k indexKey) string {
 }
 
 func (r *Receiver) workers() workers {
-	return workers{r.env.Runner, r.env.Program, r.env.Worker}
+	return workers{r.env.Runner, r.env.Program}
 }
 
 // makeIndex makes what is at root durable, reads it and tells the source.

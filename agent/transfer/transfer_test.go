@@ -26,9 +26,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case "sync-worker":
+		case WorkerCommand:
 			exit(Worker(context.Background(), os.Stdin, os.Stdout))
-		case "sync-pipe":
+		case PipeCommand:
 			exit(Pipe(context.Background(), os.Args[2], os.Stdin, os.Stdout))
 		case "write":
 			exit(os.WriteFile(os.Args[2], []byte("written"), 0o600))
@@ -80,7 +80,7 @@ func newPair(t testing.TB) *pair {
 		t.Fatal(err)
 	}
 	env := Environment{
-		Runner: Exec{}, Program: self, Worker: []string{"sync-worker"}, Pipe: []string{"sync-pipe"}, Rsync: "rsync",
+		Runner: Exec{}, Program: self, Rsync: "rsync",
 		StateDir: p.state, Log: slog.New(slog.DiscardHandler), Stall: 20 * time.Second,
 	}
 	if p.sender, err = NewSender(env); err != nil {

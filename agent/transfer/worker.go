@@ -17,6 +17,12 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
+// First arguments that make a program a worker, which calls Worker, or rsync's remote shell, which calls Pipe.
+const (
+	WorkerCommand = "sync-worker"
+	PipeCommand   = "sync-pipe"
+)
+
 // What a worker is to do.
 const (
 	workIndex  = "index"
@@ -146,8 +152,7 @@ func (d *dataWriter) Write(p []byte) (int, error) {
 // workers starts workers.
 type workers struct {
 	runner  Runner
-	program string   // the agent's own
-	args    []string // that make it a worker
+	program string
 }
 
 // local returns a worker as the local part of an exchange. It begins to send when begin is closed. What it says is passed to tee, too, if that is not nil.
@@ -202,7 +207,7 @@ func (w workers) local(j job, write []string, tee io.Writer, begin <-chan struct
 			})
 		}
 		c := Command{
-			Name: "sync-" + j.Work, Path: w.program, Args: w.args, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Stderr: stderr, Write: write,
+			Name: "sync-" + j.Work, Path: w.program, Args: []string{WorkerCommand}, Env: os.Environ(), Stdin: stdinR, Stdout: stdoutW, Stderr: stderr, Write: write,
 		}
 		status, err := w.runner.Run(ctx, c)
 		complaints.wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/glidepath/glidepath/agent/transfer/frame"
@@ -62,7 +63,11 @@ func TestAWorkerIsToldItsJobBeforeAnythingElse(t *testing.T) {
 }
 
 func TestAWorkerThatEndsWithoutAResultSaysWhy(t *testing.T) {
-	w := workers{runner: Exec{Unconfined: true}, program: "sh", args: []string{"-c", "echo what a job >&2; exit 1"}}
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho what a job >&2; exit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := workers{runner: Exec{Unconfined: true}, program: program}
 	p, err := w.local(job{Work: workIndex}, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)

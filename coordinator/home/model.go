@@ -55,7 +55,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
-// none, a fifth more than the highest that was seen.
+// none, a fifth more than the highest that was seen. Of means it is what nineteen in twenty don't pass: ten seconds of an
+// upgrade's work are no reason to keep as much for a day. Memory that is taken stays taken.
 func stands(view *state.View, instance string, h forecast.History, means bool) (most, prior resource.Vector) {
 	if i, ok := view.Instance(instance); ok {
 		if t, ok := view.Type(i.Spec.Type); ok {
@@ -67,11 +68,11 @@ func stands(view *state.View, instance string, h forecast.History, means bool) (
 			continue
 		}
 		most[k] = 0
-		share := 1.0
+		amount := 1.2 * seen(s.Values, 1)
 		if means && resource.Kind(k) != resource.Memory {
-			share = .95 // ten seconds of an upgrade's work are no reason to keep so much for a day; memory that is taken stays taken
+			amount = seen(s.Values, .95)
 		}
-		prior[k] = int64(math.Ceil(seen(s.Values, share)*1.2)) + 1
+		prior[k] = int64(math.Ceil(amount)) + 1
 	}
 	return most, prior
 }

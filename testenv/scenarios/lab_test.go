@@ -37,7 +37,7 @@ const types = `name: m.small
 max: {cpu: 500m, memory: 192MiB}
 ---
 name: m.large
-max: {cpu: 1, memory: 384MiB}
+max: {cpu: 750m, memory: 384MiB}
 ---
 name: m.huge
 max: {cpu: 64, memory: 384MiB}

@@ -76,7 +76,7 @@ func tooSmall(tr *trial) {
 	spec.Start = timeline.Of(now).Floor(5 * time.Minute).Add(-spec.Length)
 	spec.Shapes[resource.CPU].Campaign = 5000
 	// Otherwise more than the clients of the scenarios make it take: what is granted then follows the forecast alone.
-	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 700, .1
+	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 500, .1
 	spec.Shapes[resource.Memory] = traces.Shape{Base: 4 * dataBytes, Swing: .05, Noise: .01}
 	for _, after := range []time.Duration{66 * time.Hour, 133 * time.Hour, 200 * time.Hour, 267 * time.Hour} {
 		spec.Campaigns = append(spec.Campaigns, traces.Campaign{Start: spec.Start.Add(after), Length: 2 * time.Hour})

@@ -168,7 +168,7 @@ func liftCommand(stdout io.Writer) *cobra.Command {
 // syncPipeCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
 func syncPipeCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: agent.SyncPipe + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
+		Use: transfer.PipeCommand + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return transfer.Pipe(cmd.Context(), args[0], cmd.InOrStdin(), stdout)
 		},
@@ -178,7 +178,7 @@ func syncPipeCommand(stdout io.Writer) *cobra.Command {
 // syncWorkerCommand is what reads and writes an instance's data in rounds by content.
 func syncWorkerCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use: agent.SyncWorker, Short: "Read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
+		Use: transfer.WorkerCommand, Short: "Read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return transfer.Worker(cmd.Context(), cmd.InOrStdin(), stdout)
 		},
