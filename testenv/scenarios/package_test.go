@@ -87,20 +87,23 @@ func upgraded(tr *trial) {
 		tr.Errorf("the instance was %s before the upgrade, and is %s", before, now)
 	}
 
-	// In the middle of a copy that does not get on. The source's part in it ends first, when the copy is given up.
+	// In the middle of a copy that takes long.
+	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 2_000_000))
 	m := tr.migrate()
 	tr.when(m.ID, "copying", copying)
-	must(tr.T, tr.f.VM.Cut(tr.ctx, tr.target))
+	tr.wait("data are sent", time.Minute, func() (bool, error) {
+		_, err := owner.Exec(tr.ctx, "glidepath-agent", "may-purge")
+		return err != nil, nil
+	})
 	for _, host := range []*vm.Guest{owner, other} {
 		out, err := host.Shell(tr.ctx, `! dpkg --purge glidepath-agent 2>&1 && systemctl is-active glidepath-agent.service && ls /etc/glidepath/allow.yaml /var/lib/glidepath/agent/fence`)
 		if err != nil || !strings.Contains(out, "stays as it is") || !strings.Contains(out, "glidepath migration abort "+m.ID) {
 			tr.Errorf("a purge of %s: %v: %s", host.Name(), err, out)
 		}
 	}
-	must(tr.T, tr.f.VM.Heal(tr.ctx, tr.target))
-	if _, err := tr.f.CLI(tr.ctx, "migration", "abort", m.ID, "--reason", "the packages are looked at"); err != nil {
-		tr.Logf("it was given up already: %v", err)
-	}
+	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 0))
+	_, err := tr.f.CLI(tr.ctx, "migration", "abort", m.ID, "--reason", "the packages are looked at")
+	must(tr.T, err)
 	tr.when(m.ID, "ended", ended)
 	tr.serves(serveWithin)
 
