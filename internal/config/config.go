@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -51,13 +52,19 @@ func Decode(r io.Reader, name string, v any) error {
 	return nil
 }
 
-var unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
+var (
+	unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
+	wrongKind    = regexp.MustCompile("(?s)^line (\\d+): cannot unmarshal !!(\\w+)(?: `(.*)`)? into (.+)$")
+)
 
 // explain turns the decoder's words into ones for operators: every problem in one error, with the nearest known name.
 func explain(err error, v any) error {
 	var te *yaml.TypeError
 	if !errors.As(err, &te) {
-		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		if what, broken := strings.CutPrefix(err.Error(), "yaml: "); broken {
+			return fmt.Errorf("%s: this is not YAML; look there and on the line above for a bracket, quote or colon that is missing, and for tabs", what)
+		}
+		return err // of a value that says itself what it should be
 	}
 	known := fields(reflect.TypeOf(v), nil)
 	problems := make([]string, len(te.Errors))
@@ -69,8 +76,32 @@ func explain(err error, v any) error {
 				problems[i] += fmt.Sprintf(": did you mean %q?", near)
 			}
 		}
+		if m := wrongKind.FindStringSubmatch(p); m != nil {
+			what := map[string]string{"seq": "a list", "map": "a mapping"}[m[2]]
+			if what == "" {
+				what = strconv.Quote(m[3])
+			}
+			problems[i] = fmt.Sprintf("line %s: %s is not %s", m[1], what, wanted(m[4]))
+		}
 	}
 	return errors.New(strings.Join(problems, "; "))
+}
+
+// wanted says in words what a Go type takes.
+func wanted(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list: write one like [a, b]"
+	case strings.HasPrefix(goType, "map["), strings.Contains(goType, ".") || strings.HasPrefix(goType, "struct"):
+		return "what is wanted here: write a mapping like {name: value}"
+	case strings.Contains(goType, "int"):
+		return "a whole number"
+	case strings.HasPrefix(goType, "float"):
+		return "a number"
+	case goType == "bool":
+		return "true or false"
+	}
+	return "a text"
 }
 
 // fields collects the YAML names of a type and of all that it holds.

@@ -16,6 +16,8 @@ type sample struct {
 	Listen  string   `yaml:"listen"`
 	Every   Duration `yaml:"every"`
 	Reserve Amounts  `yaml:"reserve"`
+	Port    int      `yaml:"port"`
+	Names   []string `yaml:"names"`
 	Log     struct {
 		Level string `yaml:"level"`
 	} `yaml:"log"`
@@ -46,7 +48,16 @@ func TestWhatIsWrongIsNamedWithLineAndRemedy(t *testing.T) {
 		"reserve: {cpus: 1}":           `unknown resource "cpus": did you mean "cpu"?`,
 		"reserve: {memory: 1Mbit}":     `line 1: memory "1Mbit" has the unknown unit`,
 		"reserve: 5":                   "want resources with their amounts",
-		"listen: [":                    "f.yaml: ",
+		"listen: a\nevery: [":          "f.yaml: line 2: did not find expected node content: this is not YAML; look there and on the line above for a bracket",
+		"log:\n\tlevel: debug":         "line 2: found character that cannot start any token: this is not YAML; look there and on the line above",
+		"listen: {a: b}":               "line 1: a mapping is not a text",
+		"port: http":                   `line 1: "http" is not a whole number`,
+		"port: [1]":                    "line 1: a list is not a whole number",
+		"names: a":                     `line 1: "a" is not a list: write one like [a, b]`,
+		"log: debug":                   `line 1: "debug" is not what is wanted here: write a mapping like {name: value}`,
+		"reserve: {cpu: .nan}":         `line 1: cpu ".nan" has the unknown unit "nan"`,
+		"reserve: {cpu: NaN}":          `line 1: cpu "NaN" has the unknown unit "NaN": use m, no unit, for example 500m or 1.5`,
+		"reserve: {memory: -1MiB}":     `line 1: memory "-1MiB" is negative`,
 		"listen: a\n---\nlisten: b":    "more than one document",
 		"zzzzzz: 1\nqqqqqq: 2":         `line 1: unknown field "zzzzzz"; line 2: unknown field "qqqqqq"`,
 		strings.Repeat("#", MaxSize+1): "larger than",
