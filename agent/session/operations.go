@@ -175,7 +175,13 @@ func (o *Operations) begin(op proto.Operation) (*active, proto.OperationResult, 
 	}
 	if journaled(op) { // of the others nothing would come of it but a write that clients wait for
 		if err := o.write(entry{Operation: &op}); err != nil {
-			return nil, proto.OperationResult{}, fmt.Errorf("operation %s: %w", op.ID, err)
+			err = fmt.Errorf("operation %s was not begun: %w", op.ID, err)
+			if op.Kind == proto.OpFreeze {
+				// An answer at once, by which the migration is given up at no loss: clients wait from the decision on. The others are asked for again:
+				// a target that can't refuse for good is passed over when its permit has run out, as one that is silent.
+				err = wire.Errorf(wire.Refused, "%w", err)
+			}
+			return nil, proto.OperationResult{}, err
 		}
 	}
 	turn := o.turns[turnOf(op)]

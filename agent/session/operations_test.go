@@ -3,10 +3,13 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -172,6 +175,50 @@ func TestAfterACrashOnlyWhatLeadsToLessRunningIsFinished(t *testing.T) {
 	// What led towards more is carried out when it is still wanted.
 	if r, err := o.Do(context.Background(), proto.Operation{ID: "s", Kind: proto.OpStart, Instance: "s"}); err != nil || r.Error != nil {
 		t.Errorf("%v, %v", r, err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOnAFullDiskNothingIsBegunThatCouldNotBeFinished(t *testing.T) {
+	disk := crashfs.New()
+	var ran []string
+	open := func() *Operations {
+		o, resume, err := OpenOperations(disk, "/var/operations", func(_ context.Context, op proto.Operation, _ func(proto.Progress)) proto.OperationResult {
+			ran = append(ran, op.ID)
+			return proto.OperationResult{}
+		}, slog.New(slog.DiscardHandler))
+		if err != nil || len(resume) > 0 {
+			t.Fatalf("%v, to be finished: %v", err, resume)
+		}
+		return o
+	}
+	o := open()
+	freeze := proto.Operation{ID: "m/freeze/7/0/1", Kind: proto.OpFreeze, Instance: "cache-1"}
+	disk.SetSpace(5)
+	_, err := o.Do(t.Context(), freeze)
+	if wire.CodeOf(err) != wire.Refused || !errors.Is(err, syscall.ENOSPC) || len(ran) > 0 {
+		t.Errorf("%v; carried out: %v", err, ran)
+	}
+	for _, says := range []string{freeze.ID, "/var/operations", "nothing was changed", "free space"} {
+		if !strings.Contains(fmt.Sprint(err), says) {
+			t.Errorf("%q does not say %q", err, says)
+		}
+	}
+	if _, err := o.Do(t.Context(), proto.Operation{ID: "m/refuse/8/0/1", Kind: proto.OpRefuse, Instance: "cache-1"}); !errors.Is(err, syscall.ENOSPC) || wire.CodeOf(err) == wire.Refused || len(ran) > 0 {
+		t.Errorf("what has to succeed is refused: %v; carried out: %v", err, ran)
+	}
+	disk.SetSpace(-1)
+	if r, err := o.Do(t.Context(), freeze); err != nil || r.ID != freeze.ID || len(ran) != 1 {
+		t.Errorf("once there is space: %+v, %v; carried out: %v", r, err, ran)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o = open() // the journal is whole
+	if _, err := o.Do(t.Context(), freeze); err != nil || len(ran) != 1 {
+		t.Errorf("%v; carried out: %v", err, ran)
 	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
