@@ -24,20 +24,20 @@ const (
 
 // Config is all that can be set of an agent. The zero value is not valid: begin with Default.
 type Config struct {
-	Name             string            `yaml:"name"`              // of the host in the fleet
+	Name             string            `yaml:"name"`              // of the host in the fleet, until it has joined: then its certificate says it
 	DataDir          string            `yaml:"data_dir"`          // certificates, fence records, documents, journals, buffered samples
 	RunDir           string            `yaml:"run_dir"`           // sockets; gone after a reboot
 	AllowFile        string            `yaml:"allow_file"`        // what may be done to this host
 	Coordinators     []string          `yaml:"coordinators"`      // host:port of some; the others are learned
 	Listen           string            `yaml:"listen"`            // host:port for bulk data from other agents
 	Advertise        string            `yaml:"advertise"`         // host:port where other agents reach listen; empty: the address of interface
-	Interface        string            `yaml:"interface"`         // where instances' addresses are announced; empty: that of the default route
-	Segment          string            `yaml:"segment"`           // L2 segment of interface; empty: its IPv4 network
-	Labels           map[string]string `yaml:"labels"`            // by which hosts are selected
+	Interface        string            `yaml:"interface"`         // where instances' addresses are announced and their traffic is paced; empty: that of the default route
+	Segment          string            `yaml:"segment"`           // name of the L2 segment of interface, inside which instances move; empty: its IPv4 network
+	Labels           map[string]string `yaml:"labels"`            // by which hosts are selected, like {rack: a1}
 	Metrics          string            `yaml:"metrics"`           // host:port of /metrics; empty: none
 	MetricsInstances bool              `yaml:"metrics_instances"` // series of every instance, too
-	Capacity         config.Amounts    `yaml:"capacity"`          // what can't be measured: disk and network; 0: unknown, not limited
-	Reserve          config.Amounts    `yaml:"reserve"`           // kept back for the system, on top of what it is seen to use
+	Capacity         config.Amounts    `yaml:"capacity"`          // what can't be measured: disk and network, like {read_iops: 20000, net_tx: 1Gbit}; 0: unknown, not limited
+	Reserve          config.Amounts    `yaml:"reserve"`           // kept back for the system, on top of what it is seen to use, like {cpu: 100m, memory: 128MiB}
 	Buffer           string            `yaml:"buffer"`            // most bytes of samples kept while no coordinator answers
 	BufferFor        config.Duration   `yaml:"buffer_for"`        // and for how long
 	Log              config.Log        `yaml:"log"`

@@ -14,7 +14,7 @@ import (
 // Note says more of a command, by its path: "glidepath host list"; "" for nothing.
 type Note func(path string) string
 
-// Reference returns the reference of a program, a section for each command that people use. The same tree gives the same text.
+// Reference returns the reference of a program: a list of the commands that people use, and a section for each. The same tree gives the same text.
 func Reference(root *cobra.Command, note Note) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s\n\n%s.\n\n", root.Name(), root.Short)
@@ -23,6 +23,11 @@ func Reference(root *cobra.Command, note Note) string {
 	if text := flags(root.PersistentFlags()); text != "" {
 		fmt.Fprintf(&b, "Flags of all commands:\n\n%s\n", text)
 	}
+	b.WriteString("| command | |\n|---|---|\n")
+	for _, c := range Leaves(root) {
+		fmt.Fprintf(&b, "| [%s](#%s) | %s |\n", c.CommandPath(), strings.ReplaceAll(c.CommandPath(), " ", "-"), c.Short)
+	}
+	b.WriteString("\n")
 	for _, c := range Leaves(root) {
 		fmt.Fprintf(&b, "### %s\n\n    %s\n\n%s.\n\n", c.CommandPath(), c.UseLine(), c.Short)
 		paragraphs(&b, c.Long)

@@ -25,6 +25,9 @@ func TestTheReferenceSaysWhatACommandTakes(t *testing.T) {
 	if !strings.HasSuffix(got, want) {
 		t.Errorf("%s\nwant at its end\n%s", got, want)
 	}
+	if !strings.Contains(got, "\n| command | |\n|---|---|\n| [prog thing show](#prog-thing-show) | Show a thing |\n\n") {
+		t.Errorf("%s\ndoes not list the command", got)
+	}
 	if strings.Contains(got, "secret") {
 		t.Error("what is for programs is in the reference")
 	}

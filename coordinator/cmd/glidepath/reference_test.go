@@ -11,10 +11,10 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/docs"
-	"github.com/glidepath/glidepath/internal/clidoc"
-	"github.com/glidepath/glidepath/internal/docfile"
+	"github.com/glidepath/glidepath/internal/clidoc/clidoctest"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -55,19 +55,11 @@ func described(t *testing.T) map[string]operation {
 	return out
 }
 
-func tree() (*app, []string) {
-	a := &app{env: func(string) string { return "" }}
-	return a, clidoc.Problems(command(a))
-}
+func tree() *cobra.Command { return command(&app{env: func(string) string { return "" }}) }
 
-func TestEveryCommandHasAnExampleAndSaysWhatItDoes(t *testing.T) {
-	if _, problems := tree(); len(problems) > 0 {
-		t.Error(strings.Join(problems, "\n"))
-	}
-}
+func TestEveryCommandHasAnExampleAndSaysWhatItDoes(t *testing.T) { clidoctest.Complete(t, tree()) }
 
 func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
-	a, _ := tree()
 	known, operations := answers(), described(t)
 	note := func(path string) string {
 		id, ok := known[path]
@@ -88,11 +80,10 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 		}
 		return fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
 	}
-	want := clidoc.Reference(command(a), note)
+	clidoctest.MadeFrom(t, tree(), note, *update)
 	for path := range known {
 		t.Errorf("there is no command %q any more: take it out of answers_test.go", path)
 	}
-	docfile.Section(t, filepath.Join("..", "..", "..", "docs", "reference", "cli.md"), "glidepath", want, *update)
 }
 
 func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
