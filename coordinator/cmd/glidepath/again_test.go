@@ -5,13 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
 )
 
 // looks runs a command again and again: each answer of a look in turn, then an interrupt.
@@ -21,7 +27,7 @@ func looks(t *testing.T, height int, answers ...any) (stdout, stderr string, err
 		ctx, interrupt := context.WithCancel(t.Context())
 		a := &app{stdout: &out, stderr: &errs, env: func(string) string { return "" }, height: func() int { return height }}
 		n := 0
-		err = a.again(ctx, func() error {
+		err = a.again(ctx, nil, func() error {
 			if n == len(answers) {
 				interrupt()
 				return ctx.Err()
@@ -81,6 +87,110 @@ func TestAWatchWaitsForAFleetThatIsAwayAndEndsWithWhatIsGone(t *testing.T) {
 	}
 	if _, _, err := looks(t, 0, "x", gone); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
+	}
+}
+
+// lookedAt runs a command again and again for a while on a fleet that follow listens to, and returns the seconds at which it looked.
+func lookedAt(t *testing.T, length time.Duration, follow func(ctx context.Context, see func(v1.Change)) error) (at []float64) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithTimeout(t.Context(), length)
+		defer interrupt()
+		a := &app{stdout: io.Discard, stderr: io.Discard, env: func(string) string { return "" }, height: func() int { return 0 }}
+		began := time.Now()
+		interrupted(t, a.again(ctx, follow, func() error {
+			at = append(at, time.Since(began).Seconds())
+			return ctx.Err()
+		}))
+	})
+	return at
+}
+
+func TestAWatchLooksAgainWhenTheFleetTellsOfAChange(t *testing.T) {
+	var speaks []float64
+	follow := func(ctx context.Context, see func(v1.Change)) error {
+		began := time.Now()
+		for _, second := range speaks {
+			select {
+			case <-time.After(time.Duration(second*float64(time.Second)) - time.Since(began)):
+				see(v1.Change{})
+			case <-ctx.Done():
+			}
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for _, c := range []struct {
+		what         string
+		speaks, want []float64
+	}{
+		{"as it begins", []float64{0}, []float64{0, 0.5}},
+		{"now and then", []float64{0, 3.7, 12}, []float64{0, 0.5, 3.7, 12}},
+		{"all the time", []float64{0, 3, 3.1, 3.2, 3.3, 3.4, 3.6}, []float64{0, 0.5, 3, 3.5, 4}},
+		{"and then no more", []float64{0, 5}, []float64{0, 0.5, 5, 20, 22}},
+		{"never", nil, []float64{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22}},
+	} {
+		speaks = c.speaks
+		length := 13 * time.Second
+		if c.what == "and then no more" || c.what == "never" {
+			length = 23 * time.Second
+		}
+		if diff := cmp.Diff(c.want, lookedAt(t, length, follow)); diff != "" {
+			t.Errorf("it speaks %s: %s", c.what, diff)
+		}
+	}
+}
+
+func TestAWatchLooksByItselfWhereItCantFollow(t *testing.T) {
+	tries := 0
+	got := lookedAt(t, 33*time.Second, func(ctx context.Context, see func(v1.Change)) error {
+		if tries++; tries == 1 {
+			<-time.After(300 * time.Millisecond)
+			return &v1.Error{Code: v1.CodeNotFound, Message: "there is no /v1/stream"}
+		}
+		see(v1.Change{})
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	want := []float64{0}
+	for at := 2.0; at <= 30; at += 2 {
+		want = append(want, at)
+	}
+	want = append(want, 30.5) // told 30 s after it failed, right after a look
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%d tries: %s", tries, diff)
+	}
+}
+
+func TestAWatchFollowsTheStreamOfAFleet(t *testing.T) {
+	f := apitest.New(t)
+	var mu sync.Mutex
+	asked := map[string]int{}
+	f.Config.Requested = func(route string, _ int, _ time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[route]++
+	}
+	pointAt(t, f)
+	ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+	defer interrupt()
+	var out strings.Builder
+	begun := false
+	code := run(ctx, []string{"host", "list", "--watch"}, writer(func(b []byte) (int, error) {
+		if !begun {
+			begun = true
+			f.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
+		}
+		defer func() {
+			if strings.Contains(out.String(), "cordoned") {
+				interrupt()
+			}
+		}()
+		return out.Write(b)
+	}), io.Discard)
+	mu.Lock()
+	defer mu.Unlock()
+	if code != exitInterrupted || strings.Count(out.String(), "HOST") != 2 || asked["GET /v1/stream"] == 0 {
+		t.Errorf("exit code %d after %v:\n%s", code, asked, out.String())
 	}
 }
 

@@ -23,11 +23,7 @@ func reach(t *testing.T) *apitest.Fleet {
 	t.Helper()
 	f := apitest.New(t)
 	f.Config.Forecast, f.Config.CallAgent = demand, readBack(f)
-	pin := f.CA.Pin()
-	t.Setenv("GLIDEPATH_ADDR", f.Start())
-	t.Setenv("GLIDEPATH_TOKEN", f.Tokens[proto.RoleAdmin])
-	t.Setenv("GLIDEPATH_CA_PIN", hex.EncodeToString(pin[:]))
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	pointAt(t, f)
 	spec := apitest.Spec("cache-1")
 	spec.Mode = proto.Enforce
 	f.Must(&proto.InstanceApply{Spec: spec, Envelope: proto.Envelope{{Span: timeline.Span{Start: 1, End: timeline.Forever}, Firm: resource.Vector{resource.CPU: 100}}}})
@@ -35,6 +31,16 @@ func reach(t *testing.T) *apitest.Fleet {
 	start := timeline.Of(time.Now())
 	f.Must(&proto.EventPut{Event: proto.Event{ID: "sale", Kind: "campaign", Span: timeline.Span{Start: start, End: start + 3_600_000}, Instances: []string{"cache-1"}}})
 	return f
+}
+
+// pointAt starts a fleet and points the command at it.
+func pointAt(t *testing.T, f *apitest.Fleet) {
+	t.Helper()
+	pin := f.CA.Pin()
+	t.Setenv("GLIDEPATH_ADDR", f.Start())
+	t.Setenv("GLIDEPATH_TOKEN", f.Tokens[proto.RoleAdmin])
+	t.Setenv("GLIDEPATH_CA_PIN", hex.EncodeToString(pin[:]))
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 }
 
 // move starts a migration of cache-1, and undoes it if it is to be aborted.

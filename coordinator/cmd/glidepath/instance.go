@@ -63,7 +63,7 @@ func instanceCommand(a *app) *cobra.Command {
 			},
 		}
 	}
-	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list), one,
+	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance), one,
 		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
 }
 

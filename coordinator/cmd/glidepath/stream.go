@@ -50,9 +50,11 @@ is told once. When a coordinator goes away, another one is followed.`,
 	return cmd
 }
 
-func changeKinds() []string {
+func changeKinds() []string { return words(v1.ChangeKinds()) }
+
+func words(kinds []v1.ChangeKind) []string {
 	var out []string
-	for _, k := range v1.ChangeKinds() {
+	for _, k := range kinds {
 		out = append(out, string(k))
 	}
 	return out
