@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -99,6 +100,12 @@ func TestOnlyCertificatesOfThisFleetAreAccepted(t *testing.T) {
 	} {
 		if peer, err := verify(chain, creds.now.Load().roots, ca.fleet, x509.ExtKeyUsageClientAuth, noon, 0); !errors.Is(err, ErrForeign) {
 			t.Errorf("%s: accepted as %s: %v", name, peer.Identity, err)
+		}
+	}
+	_, err := verify(chainOf(foreign), creds.now.Load().roots, ca.fleet, x509.ExtKeyUsageClientAuth, noon, 0)
+	for _, says := range []string{"agent", "host-a", other.fleet, ca.fleet, "glidepath token create"} {
+		if !strings.Contains(fmt.Sprint(err), says) {
+			t.Errorf("%v: it does not say %q", err, says)
 		}
 	}
 }

@@ -39,22 +39,30 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, fleet string, usage
 	case now.Before(leaf.NotBefore):
 		return Peer{}, fmt.Errorf("%w: it is from %s, here it is %s; set the clocks right", ErrNotYetValid, stamp(leaf.NotBefore), stamp(now))
 	case late > grace:
-		return Peer{}, fmt.Errorf("%w: on %s; here it is %s", ErrExpired, stamp(leaf.NotAfter), stamp(now))
+		return Peer{}, fmt.Errorf("%w: on %s; here it is %s; set the clocks right or, where they are, join again with a token", ErrExpired, stamp(leaf.NotAfter), stamp(now))
 	case late > 0:
 		at, expired = leaf.NotAfter, true
 	}
 	// No intermediates: the CA signs every certificate itself, so nothing else that the peer sent is looked at.
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
-		return Peer{}, fmt.Errorf("%w: %w", ErrForeign, err)
+		return Peer{}, foreign(leaf, fleet, err)
 	}
 	id, err := identityOf(leaf)
 	if err != nil {
 		return Peer{}, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	if leaf.IsCA || id.Fleet != fleet {
-		return Peer{}, fmt.Errorf("%w: it is of fleet %s", ErrForeign, id.Fleet)
+		return Peer{}, foreign(leaf, fleet, errors.New("this CA has signed it for something else"))
 	}
 	return Peer{Identity: id, Cert: leaf, ExpiredGrace: expired}, nil
+}
+
+// foreign says whose a certificate claims to be that is not of the fleet.
+func foreign(leaf *x509.Certificate, fleet string, err error) error {
+	if id, none := identityOf(leaf); none == nil && id.Fleet != fleet {
+		return fmt.Errorf("%w: it says %s of fleet %s, here it is %s; whoever is to belong here joins with a token of this fleet: glidepath token create (%w)", ErrForeign, id, id.Fleet, fleet, err)
+	}
+	return fmt.Errorf("%w: %w", ErrForeign, err)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
