@@ -211,7 +211,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"user without check":  {put, spec(func(s *proto.InstanceSpec) { s.Health.User = "x" }), nil, v1.CodeInvalid, 400, "there is no exec"},
 		"unknown type":        {put, spec(func(s *proto.InstanceSpec) { s.Type = "m.huge" }), nil, v1.CodeNotFound, 404, "glidepath type list"},
 		"unknown application": {put, spec(func(s *proto.InstanceSpec) { s.Application = "x" }), nil, v1.CodeNotFound, 404, "glidepath app list"},
-		"unknown host":        {put, spec(func(s *proto.InstanceSpec) { s.Host, s.Address = "host-z", "" }), nil, v1.CodeNotFound, 404, "host-z"},
+		"unknown host":        {put, spec(func(s *proto.InstanceSpec) { s.Host, s.Address = "host-z", "" }), nil, v1.CodeNotFound, 404, "glidepath host list"},
 		"taken unit":          {put, spec(func(s *proto.InstanceSpec) { s.Address = "" }), nil, v1.CodeConflict, 409, "is instance cache-1 already"},
 		"taken in a list": {put, spec(func(s *proto.InstanceSpec) {
 			s.Service.Unit, s.Address, s.Addresses = "x.service", "", []string{"10.77.0.61/24", "10.77.0.60/16"}
@@ -222,6 +222,8 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"unknown instance":     {"POST /v1/instances/x/release", nil, nil, v1.CodeNotFound, 404, "glidepath instance list"},
 		"type without limits":  {"PUT /v1/types/x", `{}`, nil, v1.CodeInvalid, 400, "allows nothing"},
 		"type of negatives":    {"PUT /v1/types/x", `{"max":{"cpu_millicores":-1}}`, nil, v1.CodeInvalid, 400, "negative"},
+		"decay below zero":     {"PUT /v1/applications/x", `{"decay_s":-60}`, nil, v1.CodeInvalid, 400, "decay_s is negative (-60)"},
+		"more than always":     {"PUT /v1/applications/x", `{"max_throttled":10001}`, nil, v1.CodeInvalid, 400, "max_throttled is 10001: use at most 10000"},
 		"type in use":          {"DELETE /v1/types/m.small", nil, nil, v1.CodeRefused, 422, "uses instance type"},
 		"application in use":   {"DELETE /v1/applications/redis", nil, nil, v1.CodeRefused, 422, "is of application"},
 		"event of nothing":     {"POST /v1/events", v1.EventRequest{Kind: "k", Start: 1, End: 2}, nil, v1.CodeInvalid, 400, "touches nothing"},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -60,6 +61,17 @@ func putApplication(c *call) (any, error) {
 	}
 	if err := c.named("application", &a.Name); err != nil {
 		return nil, err
+	}
+	for _, x := range []struct {
+		field    string
+		have, up int64
+	}{{"decay_s", a.Decay, math.MaxInt64}, {"memory_floor", a.MemoryFloor, math.MaxInt64}, {"max_downtime_ms", a.Downtime, math.MaxInt64}, {"max_throttled", int64(a.Throttled), 10_000}} {
+		switch {
+		case x.have < 0:
+			return nil, invalid("application %s: %s is negative (%d): use 0 or more", a.Name, x.field, x.have)
+		case x.have > x.up:
+			return nil, invalid("application %s: %s is %d: use at most %d", a.Name, x.field, x.have, x.up)
+		}
 	}
 	if _, err := c.propose(&proto.AppPut{Application: a}); err != nil {
 		return nil, err

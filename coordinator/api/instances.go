@@ -84,6 +84,9 @@ func applyInstance(c *call) (any, error) {
 	if !ok {
 		return nil, missing("instance type", spec.Type, "type list")
 	}
+	if _, ok := c.view.Host(spec.Host); !ok {
+		return nil, missing("host", spec.Host, "host list")
+	}
 	body := &proto.InstanceApply{Spec: spec}
 	known, exists := c.view.Instance(spec.Name)
 	if !exists || known.Spec.Class != spec.Class || known.Spec.Application != spec.Application {

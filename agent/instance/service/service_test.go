@@ -348,9 +348,13 @@ func TestAdoptionRefusesWhatItCannotHold(t *testing.T) {
 		"a template's wrapper": {func(h *labHost, _ *proto.Operation) {
 			h.units[unitName].Type, h.units[unitName].ConsistsOf = "oneshot", []string{"redis@a.service", "redis.slice"}
 		}, proto.FaultRefused, "runs: redis@a.service"},
-		"alias":          {func(h *labHost, _ *proto.Operation) { h.units[unitName].Name = "real.service" }, proto.FaultRefused, "real.service"},
-		"not allowed":    {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Unit = "ssh.service" }, proto.FaultNotAllowed, "units: [ssh.service]"},
-		"path":           {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Data = []string{"/etc"} }, proto.FaultNotAllowed, "paths: [/etc]"},
+		"alias":       {func(h *labHost, _ *proto.Operation) { h.units[unitName].Name = "real.service" }, proto.FaultRefused, "real.service"},
+		"not allowed": {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Unit = "ssh.service" }, proto.FaultNotAllowed, "units: [ssh.service]"},
+		"path":        {func(_ *labHost, op *proto.Operation) { op.Spec.Service.Data = []string{"/etc"} }, proto.FaultNotAllowed, "paths: [/etc]"},
+		"address configured persistently": {func(h *labHost, _ *proto.Operation) {
+			file := filepath.Join(h.dir, "etc/network/interfaces")
+			h.lab.must(errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("iface eth0 inet static\n  address 10.77.0.60/24\n"), 0o644)))
+		}, proto.FaultRefused, "etc/network/interfaces:2"},
 		"no description": {func(_ *labHost, op *proto.Operation) { op.Spec.Service = nil }, proto.FaultRefused, "description"},
 		"bad name":       {func(_ *labHost, op *proto.Operation) { op.Instance = "../x" }, proto.FaultRefused, "../x"},
 		"bad migration":  {func(_ *labHost, op *proto.Operation) { op.Migration = "../x" }, proto.FaultRefused, "../x"},

@@ -47,6 +47,7 @@ type Fleet struct {
 	audit    bytes.Buffer
 	imported map[string]forecast.History
 	forgot   []string
+	fault    *proto.Fault
 }
 
 // Grid is the step of the ledger's grid.
@@ -219,11 +220,21 @@ func (f *Fleet) Propose(_ context.Context, id, actor string, body proto.Body) (p
 	return r, nil
 }
 
-// Adopt tells that an instance that waits for it was taken over.
+// Adopt tells that an instance that waits for it was taken over, or was not: see Refuses.
 func (f *Fleet) Adopt(name string) {
+	f.mu.Lock()
+	fault := f.fault
+	f.mu.Unlock()
 	if i, ok := f.View().Instance(name); ok && i.State == proto.InstanceAdopting {
-		f.Must(&proto.InstanceAdopted{Instance: name, Fence: i.Fence})
+		f.Must(&proto.InstanceAdopted{Instance: name, Fence: i.Fence, Fault: fault})
 	}
+}
+
+// Refuses has agents refuse every adoption from now on; nil: none.
+func (f *Fleet) Refuses(fault *proto.Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fault = fault
 }
 
 // Must applies a command that has to succeed.

@@ -48,6 +48,9 @@ net_tx_bits_s and net_rx_bits_s; blank is missing. What is there already is kept
 				return err
 			}
 			a.say("%s of %s imported for %s: %s to %s", count(r.Rows, "row"), took(r.Step), args[0], stamp(r.From), stamp(r.To))
+			if steps := int(int64(r.To-r.From) / max(1, r.Step)); steps > r.Rows {
+				a.say("%d of %d steps have no row: forecasts learn from the others", steps-r.Rows, steps)
+			}
 			if r.Late > 0 {
 				a.say("%d values were older than the store keeps, and left out", r.Late)
 			}
