@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/glidepath/glidepath/internal/axis"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
@@ -62,7 +63,7 @@ func draw(id string, r Run, q quantity, l Lines) chart {
 			top = math.Max(top, p.Value)
 		}
 	}
-	step := niceStep(top / q.per / ticksUp)
+	step := axis.Step(top / q.per / ticksUp)
 	top = math.Ceil(top/q.per/step) * step * q.per
 	c := chart{
 		ID: id, Title: fmt.Sprintf("%s of %s over time: %s", q.name, r.Instance, r.Name),
@@ -79,12 +80,12 @@ func draw(id string, r Run, q quantity, l Lines) chart {
 	for _, b := range r.Events {
 		c.Events = append(c.Events, at.box(b))
 	}
-	every := niceDuration(span.Length() / ticksAcross)
+	every := axis.Every(span.Length() / ticksAcross)
 	for d := time.Duration(0); d <= span.Length(); d += every {
 		c.Across = append(c.Across, tick{at.x(span.Start.Add(d)), clock(d)})
 	}
 	for v := 0.0; v*q.per <= top*1.0001; v += step {
-		c.Up = append(c.Up, tick{at.y(v * q.per), fmt.Sprintf("%.*f %s", decimals(step), v, q.unit)})
+		c.Up = append(c.Up, tick{at.y(v * q.per), fmt.Sprintf("%.*f %s", axis.Decimals(step), v, q.unit)})
 	}
 	c.Predicted = at.steps(l.Predicted)
 	c.Granted = at.steps(l.Allocated)
@@ -173,42 +174,6 @@ func (s scale) line(points []Point) string {
 		fmt.Fprintf(&path, "%c%.1f %.1f", how, s.x(p.At), s.y(p.Value))
 	}
 	return path.String()
-}
-
-// niceStep returns 1, 2, 2.5 or 5 times a power of ten, at least raw.
-func niceStep(raw float64) float64 {
-	if raw <= 0 {
-		return 1
-	}
-	power := math.Pow(10, math.Floor(math.Log10(raw)))
-	for _, n := range []float64{1, 2, 2.5, 5} {
-		if raw <= n*power {
-			return n * power
-		}
-	}
-	return 10 * power
-}
-
-func decimals(step float64) int {
-	for d := range 4 {
-		scaled := step * math.Pow(10, float64(d))
-		if math.Abs(scaled-math.Round(scaled)) < 1e-9 {
-			return d
-		}
-	}
-	return 4
-}
-
-func niceDuration(raw time.Duration) time.Duration {
-	for _, d := range []time.Duration{
-		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
-		10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour,
-	} {
-		if raw <= d {
-			return d
-		}
-	}
-	return (raw + 24*time.Hour - 1).Truncate(24 * time.Hour)
 }
 
 // clock writes a time since the start, as 1:05.
