@@ -36,6 +36,7 @@ var soleImporters = []struct {
 	{"github.com/containerd/cgroups/v3", []string{"agent/enforce"}, "limits are set in one place"},
 	{"github.com/cilium/ebpf", []string{"agent/enforce"}, "programs are loaded in one place"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"agent/enforce"}, "systemd is driven in one place"},
+	{"github.com/teambition/rrule-go", []string{"coordinator/calendar"}, "recurrence is expanded, and bounded, in one place"},
 	{"github.com/prometheus/prometheus", []string{"coordinator/history"}, "the history's engine can be replaced"},
 }
 

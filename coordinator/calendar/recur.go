@@ -1,0 +1,91 @@
+package calendar
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/teambition/rrule-go"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// expand returns the starts that a rule gives, as the clock shows them, up to the end of a span. The library is given no rule that it would not
+// come to an end with: it looks for the next occurrence until the year 9999.
+func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]time.Time, error) {
+	text, until, err := c.untilOf(e)
+	if err != nil {
+		return nil, err
+	}
+	bad := func(why string) error {
+		return c.fault(e.ruleLine, "use FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, or HOURLY alone", "RRULE %q: %s", clip(e.rule), why)
+	}
+	rule, err := rrule.StrToROption(text)
+	if err != nil {
+		return nil, bad(err.Error())
+	}
+	switch {
+	case rule.Freq == rrule.SECONDLY || rule.Freq == rrule.MINUTELY:
+		return nil, bad("it recurs more often than hourly")
+	case rule.Freq == rrule.HOURLY && strings.Contains(text, "BY"):
+		return nil, bad("an hourly rule has no BY… here")
+	case len(rule.Bysecond) > 0 || len(rule.Byhour) > 24 || len(rule.Byminute) > 60 || len(rule.Bysetpos) > 366:
+		return nil, bad("it has too many times of day")
+	case rule.Interval > 10_000 || rule.Interval < 0 || rule.Count < 0:
+		return nil, bad("INTERVAL or COUNT is out of range")
+	}
+	rule.Dtstart = e.start.wall
+	r, err := rrule.NewRRule(*rule)
+	if err != nil {
+		return nil, bad(err.Error())
+	}
+	lasts, err := c.lasts(e, loc)
+	if err != nil {
+		return nil, err
+	}
+	// By the clock, a day beyond the span on either side whatever the zone.
+	first := span.Start.Std().Add(-lasts.time).AddDate(0, 0, -lasts.days-1)
+	last := span.End.Std().Add(day)
+	ends := timeline.Forever
+	if !until.wall.IsZero() {
+		if ends, err = c.instant(until, loc); err != nil {
+			return nil, err
+		}
+	}
+	next := r.Iterator()
+	var out []time.Time
+	for range maxExpanded {
+		at, ok := next()
+		if !ok || at.After(last) {
+			return out, nil
+		}
+		if ends < timeline.Forever {
+			s := e.start
+			s.wall = at
+			if begins, err := c.instant(s, loc); err != nil || begins > ends {
+				return out, err
+			}
+		}
+		if !at.Before(first) {
+			if out = append(out, at); len(out) > maxOccurrences {
+				return nil, c.fault(e.ruleLine, "let it recur less often", "it recurs more than %d times in the time that counts", maxOccurrences)
+			}
+		}
+	}
+	return nil, c.fault(e.ruleLine, "begin it later", "it recurs more than %d times before the time that counts", maxExpanded)
+}
+
+// untilOf takes UNTIL out of a rule: it is an instant, while the rule is about what the clock shows.
+func (c *Calendar) untilOf(e entry) (rule string, until stamp, err error) {
+	parts := strings.Split(strings.ToUpper(strings.TrimSuffix(e.rule, ";")), ";")
+	i := slices.IndexFunc(parts, func(p string) bool { return strings.HasPrefix(p, "UNTIL=") })
+	if i < 0 {
+		return strings.Join(parts, ";"), until, nil
+	}
+	r := reader{Calendar: c}
+	until, err = r.stamp(property{name: "UNTIL", tzid: e.start.zone, line: e.ruleLine}, strings.TrimPrefix(parts[i], "UNTIL="))
+	if until.date && !e.start.date { // that whole day
+		until.wall, until.date = until.wall.Add(day-time.Second), false
+	}
+	return strings.Join(slices.Delete(parts, i, i+1), ";"), until, err
+}

@@ -1,0 +1,124 @@
+package calendar
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/teambition/rrule-go"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// zone is a VTIMEZONE, which files carry for zones whose names only their program knows.
+type zone struct {
+	name        string
+	observances []observance
+}
+
+// observance is a part of a zone: from its onsets on the clock is that far ahead of UTC.
+type observance struct {
+	line           int
+	start          time.Time // the first onset, by the clock as it was before
+	offset, before time.Duration
+	rule           string
+}
+
+const maxObservances = 100
+
+// instant returns when a clock shows a time.
+func (c *Calendar) instant(s stamp, loc *time.Location) (timeline.Time, error) {
+	switch {
+	case s.utc:
+		return timeline.Of(s.wall), nil
+	case s.zone == "" || s.date:
+		return in(loc, s.wall), nil
+	}
+	if l := c.locations[s.zone]; l != nil {
+		return in(l, s.wall), nil
+	}
+	z := c.zones[s.zone]
+	if z == nil {
+		return 0, c.fault(s.line, "name one like Europe/Berlin, or give the file its VTIMEZONE", "time zone %q is not known here", clip(s.zone))
+	}
+	offset, err := z.at(s.wall)
+	if err != nil {
+		return 0, c.fault(s.line, "name a zone like Europe/Berlin", "time zone %q: %v", clip(s.zone), err)
+	}
+	return timeline.Of(s.wall.Add(-offset)), nil
+}
+
+// locate looks up the zones that the entries name, once.
+func (c *Calendar) locate() {
+	for _, e := range c.entries {
+		for _, s := range slices.Concat([]stamp{e.start, e.end, e.instead}, e.also, e.not) {
+			if _, known := c.locations[s.zone]; s.zone != "" && !known {
+				c.locations[s.zone] = located(s.zone)
+			}
+		}
+	}
+}
+
+// located returns the zone of a name, nil for one that only its file knows. Some programs put a prefix before the name: /example.org/20250101/Europe/Berlin.
+func located(name string) *time.Location {
+	for ok := true; ok; _, name, ok = strings.Cut(name, "/") {
+		if l, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
+			return l
+		}
+	}
+	return nil
+}
+
+func in(loc *time.Location, wall time.Time) timeline.Time {
+	y, m, d := wall.Date()
+	h, min, s := wall.Clock()
+	return timeline.Of(time.Date(y, m, d, h, min, s, 0, loc))
+}
+
+// at returns how far the zone's clock is ahead of UTC when it shows a time: as says the observance that began last.
+func (z *zone) at(wall time.Time) (time.Duration, error) {
+	var last time.Time
+	offset := z.observances[0].before
+	for _, o := range z.observances {
+		onset, err := o.last(wall)
+		if err != nil {
+			return 0, err
+		}
+		if !onset.IsZero() && onset.After(last) {
+			last, offset = onset, o.offset
+		}
+	}
+	return offset, nil
+}
+
+// last returns the last onset that is not after a time; zero for none.
+func (o observance) last(wall time.Time) (time.Time, error) {
+	if wall.Before(o.start) {
+		return time.Time{}, nil
+	}
+	if o.rule == "" {
+		return o.start, nil
+	}
+	rule, err := rrule.StrToROption(strings.TrimSuffix(o.rule, ";"))
+	if err != nil {
+		return time.Time{}, err
+	}
+	if rule.Freq != rrule.YEARLY || len(rule.Byhour)+len(rule.Byminute)+len(rule.Bysecond) > 0 {
+		return time.Time{}, errYearly
+	}
+	rule.Dtstart = o.start
+	if years := wall.Year() - o.start.Year() - 2; years > 0 && rule.Count == 0 && rule.Interval <= 1 { // it is the same each year
+		rule.Dtstart = o.start.AddDate(years, 0, 0)
+	}
+	r, err := rrule.NewRRule(*rule)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if at := r.Before(wall, true); !at.IsZero() {
+		return at, nil
+	}
+	return o.start, nil
+}
+
+var errYearly = errors.New("it changes otherwise than by the year")
