@@ -28,6 +28,7 @@ func answers() map[string]string {
 		"glidepath instance release": "releaseInstance",
 		"glidepath schedule show":    "getSchedule",
 		"glidepath forecast":         "getForecast",
+		"glidepath backtest":         "",
 		"glidepath history import":   "importHistory",
 		"glidepath history export":   "",
 		"glidepath plan migrate":     "makePlan",

@@ -68,21 +68,25 @@ func touches(e proto.Event) string {
 
 // eventFlags are those of event add.
 type eventFlags struct {
-	start, end, title, id, file string
-	length                      time.Duration
-	size                        float64
-	instances, selector         []string
+	start, end, title, id, file, timezone string
+	length                                time.Duration
+	size                                  float64
+	instances, selector                   []string
 }
 
 func addEventCommand(a *app) *cobra.Command {
 	var f eventFlags
 	add := &cobra.Command{
-		Use: "add KIND --start TIME (--for LENGTH | --end TIME) --instance NAME", Short: "Register an event, or with --file those of a CSV",
+		Use: "add KIND --start TIME (--for LENGTH | --end TIME) --instance NAME", Short: "Register an event, or with --file those of a CSV or calendar",
 		Long: `Register an event. Events of one kind are taken to move demand alike: what earlier ones did is forecast for later ones,
 scaled by their sizes. Past events teach, too: register them with --file, a CSV with the columns kind, start, end and,
-if wanted, size and instances (parted by spaces). A row that is registered again replaces itself.`,
+if wanted, size and instances (parted by spaces). A row that is registered again replaces itself.
+
+Of an iCalendar file (its name ends with .ics) the occurrences of the last 60 and the next 100 days are registered: the first of an entry's CATEGORIES is the kind, else
+its SUMMARY, in lower case with hyphens. Registering it again replaces those that are still in it, and takes none out.`,
 		Example: `  glidepath event add campaign --start 2026-11-22T18:00Z --for 30m --instance cache-1 --size 1.2
-  glidepath event add --file campaigns.csv --instance cache-1`,
+  glidepath event add --file campaigns.csv --instance cache-1
+  glidepath event add --file campaigns.ics --timezone Europe/Berlin --label tier=cache`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if f.file != "" {
 				return none(cmd, args)
@@ -99,9 +103,11 @@ if wanted, size and instances (parted by spaces). A row that is registered again
 				if f.start != "" || f.end != "" || f.length != 0 || f.id != "" {
 					return usagef("--file says when: leave out --start, --end, --for and --id")
 				}
-				if events, err = readEvents(f.file, base); err != nil {
+				if events, err = a.eventsOfFile(cmd.Context(), &f, base); err != nil {
 					return err
 				}
+			} else if f.timezone != "" {
+				return usagef("--timezone goes with --file")
 			} else {
 				events[0].Kind = proto.EventKind(args[0])
 				if err := f.span(&events[0], time.Now()); err != nil {
@@ -120,7 +126,8 @@ if wanted, size and instances (parted by spaces). A row that is registered again
 	flags.StringSliceVar(&f.selector, "label", nil, "`key=value` that the instances have that it touches")
 	flags.StringVar(&f.title, "title", "", "a title for people")
 	flags.StringVar(&f.id, "id", "", "identifier; one that is there is replaced")
-	flags.StringVar(&f.file, "file", "", "CSV `file` with the columns kind,start,end[,size][,instances]")
+	flags.StringVar(&f.file, "file", "", "iCalendar `file`, or a CSV with the columns kind,start,end[,size][,instances]")
+	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times in an iCalendar file that name none (default UTC)")
 	completeFlags(add, map[string]cobra.CompletionFunc{"instance": completeInstances(a)})
 	return add
 }
@@ -194,7 +201,11 @@ func readEvents(name string, base v1.EventRequest) ([]v1.EventRequest, error) {
 		return nil, err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
+	return parseEvents(f, name, base)
+}
+
+func parseEvents(in io.Reader, name string, base v1.EventRequest) ([]v1.EventRequest, error) {
+	r := csv.NewReader(in)
 	r.Comment, r.TrimLeadingSpace = '#', true
 	header, err := r.Read()
 	if err != nil {
@@ -264,10 +275,14 @@ func eventOf(header, row []string, base v1.EventRequest) (v1.EventRequest, error
 			return e, err
 		}
 	}
-	// The same row is the same event, however often the file is read.
-	sum := sha256.Sum256([]byte(fmt.Sprint(e.Kind, e.Start, e.End, e.Instances, e.Selector)))
-	e.ID = fmt.Sprintf("%s-%s-%s", e.Kind, e.Start.Std().Format("20060102T1504"), hex.EncodeToString(sum[:4]))
+	e.ID = rowID(e)
 	return e, nil
+}
+
+// rowID names the event of a row: the same row is the same event, however often the file is read.
+func rowID(e v1.EventRequest) string {
+	sum := sha256.Sum256([]byte(fmt.Sprint(e.Kind, e.Start, e.End, e.Instances, e.Selector)))
+	return fmt.Sprintf("%s-%s-%s", e.Kind, e.Start.Std().Format("20060102T1504"), hex.EncodeToString(sum[:4]))
 }
 
 // addEvents registers events one after the other.

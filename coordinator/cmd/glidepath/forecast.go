@@ -20,12 +20,31 @@ func forecastCommand(a *app) *cobra.Command {
 	var at string
 	var means bool
 	var kinds []string
+	var recorded recordedFlags
+	var file, svg string
 	cmd := &cobra.Command{
-		Use: "forecast INSTANCE", Short: "Show what an instance is expected to ask for", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
-		Example: "  glidepath forecast cache-1\n  glidepath forecast cache-1 --horizon 24h --resource all",
+		Use: "forecast (INSTANCE | --csv FILE)", Short: "Show what an instance, or any recorded series, is expected to ask for", ValidArgsFunction: completeInstance(a),
+		Example: `  glidepath forecast cache-1
+  glidepath forecast cache-1 --horizon 24h --resource all --svg cache-1.svg
+  glidepath forecast --csv requests.csv.gz --time-column t --value-column requests --events campaigns.ics`,
 		Long: `Show what an instance is expected to ask for: of the highest demand in each step, which an allocation has to hold,
-the median and how much is enough with a stated certainty.`,
+the median and how much is enough with a stated certainty.
+
+With --csv it is a column of a file, and no fleet is asked: --json then prints the values by quantile and step, what each member of the portfolio
+counts, and the effects of events.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if file != "" {
+				return none(cmd, args)
+			}
+			return exactly("instance")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if file != "" {
+				return a.forecastFile(cmd.Context(), recordedForecast{recordedFlags: recorded, file: file, at: at, svg: svg, step: step, horizon: horizon, means: means})
+			}
+			if name := firstChanged(cmd, recordedNames...); name != "" {
+				return usagef("--%s goes with --csv", name)
+			}
 			chosen, err := resources(kinds)
 			if err != nil {
 				return err
@@ -51,15 +70,28 @@ the median and how much is enough with a stated certainty.`,
 				}
 				q.Set("from", strconv.FormatInt(int64(timeline.Of(t)), 10))
 			}
-			return show(cmd.Context(), a, "GET", path("instances", args[0], "forecast")+"?"+q.Encode(), nil, func(f proto.ForecastReply) error {
+			from := path("instances", args[0], "forecast") + "?" + q.Encode()
+			if svg != "" {
+				f, err := ask[proto.ForecastReply](cmd.Context(), a, "GET", from, nil)
+				if err == nil && len(f.Profiles) > 0 {
+					err = writePicture(svg, replyPicture(f, chosen))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return show(cmd.Context(), a, "GET", from, nil, func(f proto.ForecastReply) error {
 				return a.printForecast(f, chosen)
 			})
 		},
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&horizon, "horizon", 48*time.Hour, "how far ahead")
-	flags.DurationVar(&step, "step", 0, "length of a step (default the fleet's)")
-	flags.StringVar(&at, "at", "", "when it begins: 2026-11-22T18:00Z, or +2h; now by default")
+	flags.DurationVar(&step, "step", 0, "length of a step (default the fleet's; of a CSV 5m, or what its samples lie apart where that is longer)")
+	flags.StringVar(&at, "at", "", "when it begins: 2026-11-22T18:00Z, or +2h; now by default, of a CSV its end")
+	flags.StringVar(&file, "csv", "", "CSV `file` to forecast instead, which may be gzipped")
+	flags.StringVar(&svg, "svg", "", "draw it into this `file`, too")
+	recorded.define(cmd)
 	flags.BoolVar(&means, "means", false, "of the mean demand in each step")
 	flags.StringSliceVar(&kinds, "resource", []string{"cpu", "memory"}, "`resource` to draw: cpu, memory, read_iops, …, or all")
 	words := []string{"all"}

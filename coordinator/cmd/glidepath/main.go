@@ -155,7 +155,7 @@ API answers.`,
 	root.AddCommand(
 		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a),
 		typeCommand(a), appCommand(a), eventCommand(a),
-		instanceCommand(a), historyCommand(a), forecastCommand(a), scheduleCommand(a),
+		instanceCommand(a), historyCommand(a), forecastCommand(a), backtestCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),
 		pauseCommand(a), resumeCommand(a),
 		operatorCommand(a), tokenCommand(a), versionCommand(a), manCommand(root),

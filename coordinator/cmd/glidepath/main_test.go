@@ -84,6 +84,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupt, "left": left, "away": away,
+			"series": series, "waits": waits,
 		},
 	})
 }
@@ -153,9 +154,11 @@ func away(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Value(awayKey{}).(*sync.Map).Store(args[0], timeline.Of(time.Now().Add(-time.Hour)))
 }
 
-// interrupt interrupts what runs in the background, once a migration is watched. Wait for it, then see left.
-func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
-	untilWatched(ts, false, nil)
+// interrupt [now] interrupts what runs in the background, once a migration is watched, or now. Wait for it, then see left.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 0 {
+		untilWatched(ts, false, nil)
+	}
 	all := ts.BackgroundCmds()
 	for _, cmd := range all {
 		ts.Check(cmd.Process.Signal(os.Interrupt))

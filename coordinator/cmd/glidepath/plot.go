@@ -29,6 +29,26 @@ const (
 
 // plot draws curves of one resource over a time, each character with the highest amount in it.
 func (a *app) plot(k resource.Kind, span timeline.Span, curves ...curve) {
+	lines := make([]line, len(curves))
+	for i, c := range curves {
+		lines[i] = line{c.name, func(s timeline.Span) float64 {
+			if n := c.profile.MaxOver(s)[k]; n < resource.Unlimited {
+				return float64(n)
+			}
+			return 0
+		}}
+	}
+	a.plotLines(k.String(), span, func(v float64) string { return short(k, int64(v+.5)) }, lines...)
+}
+
+// line is one line of a plot: what is highest in a time.
+type line struct {
+	name    string
+	highest func(timeline.Span) float64
+}
+
+// plotLines draws lines of one thing over a time; label writes an amount of it.
+func (a *app) plotLines(title string, span timeline.Span, label func(float64) string, lines ...line) {
 	if span.Empty() {
 		return
 	}
@@ -36,24 +56,21 @@ func (a *app) plot(k resource.Kind, span timeline.Span, curves ...curve) {
 	if w := terminalWidth(a.stdout); w > 0 {
 		width = min(max(w-plotMargin, narrowPlot), widestPlot)
 	}
-	data := make([][]float64, len(curves))
-	names := make([]string, len(curves))
-	for i, c := range curves {
-		names[i] = c.name
+	data := make([][]float64, len(lines))
+	names := make([]string, len(lines))
+	for i, l := range lines {
+		names[i] = l.name
 		data[i] = make([]float64, width)
 		for x := range width {
 			at := func(n int) timeline.Time {
 				return span.Start + timeline.Time(int64(span.End-span.Start)*int64(n)/int64(width))
 			}
-			n := c.profile.MaxOver(timeline.Span{Start: at(x), End: max(at(x+1), at(x)+1)})[k]
-			if n < resource.Unlimited {
-				data[i][x] = float64(n)
-			}
+			data[i][x] = l.highest(timeline.Span{Start: at(x), End: max(at(x+1), at(x)+1)})
 		}
 	}
 	options := []asciigraph.Option{
 		asciigraph.Height(plotHeight), asciigraph.LowerBound(0), asciigraph.Offset(plotIndents),
-		asciigraph.YAxisValueFormatter(func(v float64) string { return fmt.Sprintf("%9s", short(k, int64(v+.5))) }),
+		asciigraph.YAxisValueFormatter(func(v float64) string { return fmt.Sprintf("%9s", label(v)) }),
 	}
 	// Without colours the curves are told apart by how they are drawn.
 	sets := []asciigraph.CharSet{asciigraph.DefaultCharSet, asciigraph.CreateCharSet("·"), asciigraph.CreateCharSet("×")}
@@ -62,7 +79,7 @@ func (a *app) plot(k resource.Kind, span timeline.Span, curves ...curve) {
 	} else {
 		options = append(options, asciigraph.SeriesChars(sets...))
 	}
-	a.say("%s: %s", k, legend(names, a.coloured()))
+	a.say("%s: %s", title, legend(names, a.coloured()))
 	a.say("%s", strings.TrimRight(asciigraph.PlotMany(data, options...), "\n"))
 	// The axis is as wide as the plot.
 	from, to := clock(span.Start), clock(span.End)
