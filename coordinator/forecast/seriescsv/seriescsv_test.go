@@ -121,6 +121,7 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"no rows":           {"t,v\n", "load.csv: there is no row below the header: add rows", Options{}},
 		"no such column":    {"t,v\n0,1\n", `load.csv line 1: there is no column "cpu": the columns are t, v`, Options{TimeColumn: "t", ValueColumns: []string{"cpu"}}},
 		"which column":      {"t,v,w\n0,1,2\n", "2 columns beside the time: v, w: name one of them with --value-column", Options{TimeColumn: "t"}},
+		"only one column":   {"v\n1\n", `load.csv line 1: it has no column beside "v": give it a header`, Options{}},
 		"column twice":      {"t,v,v\n0,1,2\n", "line 1, column v: it is there twice", Options{TimeColumn: "t", ValueColumns: []string{"v"}}},
 		"asked twice":       {"t,v\n0,1\n", "line 1, column v: it is asked for twice", Options{TimeColumn: "t", ValueColumns: []string{"v", "v"}}},
 		"infinite":          {"t,v\n0,1\n60,inf\n", `load.csv line 3, column v: "inf" is not finite: write an amount from 0 on`, Options{}},
