@@ -14,6 +14,8 @@ type Rolling struct {
 	From, To timeline.Time
 	Every    time.Duration // 0 means a day
 	Horizon  time.Duration // 0 means 48 hours
+	// MedianHorizon is how far the median is compared with the seasonal naive forecast; 0 means the whole horizon.
+	MedianHorizon time.Duration
 }
 
 // Score is how well one resource was forecast in a backtest. Sums and counts, so that scores of many series can be pooled.
@@ -57,6 +59,9 @@ func Backtest(h History, events []Event, opts Options, roll Rolling) ([resource.
 	if roll.Horizon == 0 {
 		roll.Horizon = longHorizon
 	}
+	if roll.MedianHorizon == 0 {
+		roll.MedianHorizon = roll.Horizon
+	}
 	if roll.Every < opts.Step || roll.Horizon < opts.Step || roll.From < earliest || roll.To > latest {
 		return scores, inputError("backtest", "origins every %s with a horizon of %s are shorter than a step of %s, or out of the calendar",
 			roll.Every, roll.Horizon, opts.Step)
@@ -81,15 +86,15 @@ func Backtest(h History, events []Event, opts Options, roll Rolling) ([resource.
 		}
 		for k := range scores {
 			if len(h[k].Values) > 0 {
-				scores[k].add(f, actual[k], resource.Kind(k))
+				scores[k].add(f, actual[k], resource.Kind(k), int(roll.MedianHorizon/opts.Step))
 			}
 		}
 	}
 	return scores, nil
 }
 
-// add scores one forecast.
-func (s *Score) add(f *Forecast, actual Series, kind resource.Kind) {
+// add scores one forecast, its median over the first steps only.
+func (s *Score) add(f *Forecast, actual Series, kind resource.Kind, medians int) {
 	s.Origins++
 	valueAt := func(t timeline.Time) float64 {
 		if i := t.Sub(actual.Start) / actual.Step; t >= actual.Start && int(i) < len(actual.Values) {
@@ -113,7 +118,7 @@ func (s *Score) add(f *Forecast, actual Series, kind resource.Kind) {
 			}
 		}
 		naive := valueAt(t.Add(-day * (1 + time.Duration(i)*f.Step/day)))
-		if !math.IsNaN(naive) {
+		if !math.IsNaN(naive) && i < medians {
 			s.AbsError += math.Abs(y - median(f.Values[kind], f.Quantiles, i))
 			s.NaiveAbs += math.Abs(y - naive)
 		}

@@ -32,7 +32,7 @@ const (
 	residentMost = 25 // MiB
 )
 
-func guestsNeeded() error { return vm.Check() }
+func guestsNeeded(Options) error { return vm.Check() }
 
 // measureAgent has an agent steer fifty services on a real host, and measures what it uses and how soon it does what it is told.
 func measureAgent(ctx context.Context, b *bench) (rows []Row, err error) {

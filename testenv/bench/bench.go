@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/glidepath/glidepath/testenv/bench/accuracy"
 )
 
 // Options say what is measured.
@@ -19,6 +21,8 @@ type Options struct {
 	Root    string   // of the source
 	Debs    string   // folder with the packages that `make deb` built
 	Figures []string // names of figures; all if empty
+	// Data is what the accuracy of forecasts is measured on; without a folder it is not measured.
+	Data accuracy.Options
 	// Progress is told what is going on, in sentences.
 	Progress func(string)
 }
@@ -27,13 +31,14 @@ type Options struct {
 type figure struct {
 	name    string
 	measure func(ctx context.Context, b *bench) ([]Row, error)
-	needs   func() error // why it can't be measured here; nil: it always can
+	needs   func(o Options) error // why it can't be measured here; nil: it always can
 }
 
 // figures are all there are, those first that need nothing but this machine's CPU.
 func figures() []figure {
 	return []figure{
 		{name: "forecast", measure: measureForecast},
+		{name: "accuracy", measure: measureAccuracy, needs: dataNeeded},
 		{name: "ledger", measure: measureLedger},
 		{name: "agent", measure: measureAgent, needs: guestsNeeded},
 		{name: "silence", measure: measureSilence, needs: guestsNeeded},
@@ -76,7 +81,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		}
 		result := Result{Name: f.name}
 		if f.needs != nil {
-			if err := f.needs(); err != nil {
+			if err := f.needs(o); err != nil {
 				result.Skipped = err.Error()
 				r.Results = append(r.Results, result)
 				continue

@@ -35,6 +35,10 @@ func TestABarIsMetOnItsSideOnly(t *testing.T) {
 		"below at least":  {Row{Value: 6, Of: 10, Bar: atLeast(.7)}, false},
 		"no bar":          {Row{Value: 6, Of: 10}, true},
 		"no peer's value": {Row{Value: 6, Bar: atMost(1)}, false},
+		"a value within":  {Row{Value: .95, Bar: within(.94, .96)}, true},
+		"a value outside": {Row{Value: .97, Bar: within(.94, .96)}, false},
+		"a value up to":   {Row{Value: .44, Of: .40, Bar: upTo(.43)}, false},
+		"a value from":    {Row{Value: .93, Bar: from(.93)}, true},
 	} {
 		if got := c.row.Met(); got != c.met {
 			t.Errorf("%s: met is %v", name, got)
@@ -53,6 +57,7 @@ func TestTheReportNamesWhatWasMissedAndWhatWasSkipped(t *testing.T) {
 	r := Report{Results: []Result{
 		{Name: "ledger", Rows: []Row{{What: "reservations", Value: 50, Unit: "/s", Peer: "bare", Of: 100, Bar: atLeast(.7)}}},
 		{Name: "agent", Skipped: "no root"},
+		{Name: "accuracy", Rows: []Row{{What: "OWA", Value: .5, Bar: upTo(.43)}}},
 	}}
 	var text, data bytes.Buffer
 	if err := r.WriteText(&text); err != nil {
@@ -61,12 +66,12 @@ func TestTheReportNamesWhatWasMissedAndWhatWasSkipped(t *testing.T) {
 	if err := r.WriteJSON(&data); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"MISSED", "0.50", "≥ 0.70", "agent was skipped: no root"} {
+	for _, want := range []string{"MISSED", "0.50", "≥ 0.70", "agent was skipped: no root", "≤ 0.43  MISSED"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, text.String())
 		}
 	}
-	for _, want := range []string{`"met": false`, `"ratio": 0.5`, `"skipped": "no root"`} {
+	for _, want := range []string{`"met": false`, `"ratio": 0.5`, `"skipped": "no root"`, `"most": 0.43`} {
 		if !strings.Contains(data.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, data.String())
 		}

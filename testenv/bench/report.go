@@ -39,17 +39,32 @@ type Row struct {
 	Bar   *Bar    `json:"bar,omitempty"` // nil: it is not held to anything
 }
 
-// Bar bounds a ratio.
+// Bar bounds a ratio, or the figure itself.
 type Bar struct {
 	Least bool    `json:"least,omitempty"` // the ratio has to be at least Ratio, otherwise at most
-	Ratio float64 `json:"ratio"`
+	Ratio float64 `json:"ratio,omitempty"`
+	// From and Most bound the figure itself instead, if either is there.
+	From *float64 `json:"from,omitempty"`
+	Most *float64 `json:"most,omitempty"`
 }
 
 func atMost(ratio float64) *Bar  { return &Bar{Ratio: ratio} }
 func atLeast(ratio float64) *Bar { return &Bar{Least: true, Ratio: ratio} }
 
+// upTo, from and within bound the figure itself.
+func upTo(v float64) *Bar           { return &Bar{Most: &v} }
+func from(v float64) *Bar           { return &Bar{From: &v} }
+func within(low, high float64) *Bar { return &Bar{From: &low, Most: &high} }
+
 func (b Bar) String() string {
-	if b.Least {
+	switch {
+	case b.From != nil && b.Most != nil:
+		return fmt.Sprintf("%.2f to %.2f", *b.From, *b.Most)
+	case b.From != nil:
+		return fmt.Sprintf("≥ %.2f", *b.From)
+	case b.Most != nil:
+		return fmt.Sprintf("≤ %.2f", *b.Most)
+	case b.Least:
 		return fmt.Sprintf("≥ %.2f", b.Ratio)
 	}
 	return fmt.Sprintf("≤ %.2f", b.Ratio)
@@ -68,6 +83,8 @@ func (r Row) Met() bool {
 	switch {
 	case r.Bar == nil:
 		return true
+	case r.Bar.From != nil || r.Bar.Most != nil:
+		return (r.Bar.From == nil || r.Value >= *r.Bar.From) && (r.Bar.Most == nil || r.Value <= *r.Bar.Most)
 	case r.Of == 0:
 		return false
 	case r.Bar.Least:
@@ -165,6 +182,8 @@ func (r Row) cells() string {
 func amount(v float64, unit string) string {
 	text := fmt.Sprintf("%.2f", v)
 	switch {
+	case v < 1:
+		text = fmt.Sprintf("%.4f", v)
 	case v >= 100:
 		text = fmt.Sprintf("%.0f", v)
 	case v >= 10:
