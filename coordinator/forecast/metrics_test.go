@@ -81,12 +81,12 @@ func TestUpperQuantilesAreTheSortedRanks(t *testing.T) {
 
 func TestWeightsPreferTheRecentlyBest(t *testing.T) {
 	w := []float64{1, 1.1, 2}
-	weigh(w)
+	weigh(w, 8)
 	if !(w[0] > w[1] && w[1] > 0 && w[2] == 0) || math.Abs(w[0]+w[1]+w[2]-1) > 1e-12 {
 		t.Errorf("weights %v", w)
 	}
 	exact := []float64{0, 0, 5}
-	weigh(exact)
+	weigh(exact, 8)
 	if !slices.Equal(exact, []float64{.5, .5, 0}) {
 		t.Errorf("of members without loss %v", exact)
 	}

@@ -115,7 +115,7 @@ func (m *kindModel) blendOf(b int, ev *[buckets]evidence, quantiles []float64) b
 			continue
 		}
 		bl := ev[from].fit(m.members, quantiles)
-		bl.widen(math.Pow(4.0/3, float64(b-from)), quantiles)
+		bl.widen(math.Pow(4.0/3, float64(b-from))*ev[from].caution(), quantiles)
 		return bl
 	}
 	return evenBlend(len(m.members), len(quantiles))

@@ -8,7 +8,8 @@ import (
 // Rolling evaluation: every member forecasts from past origins what is known by now. Long origins lie whole days before
 // the end, at the time of day that is forecast from; short ones lie closer together and tell of the first hours.
 const (
-	longOrigins   = 14 // days back
+	longOrigins   = 14 // days back; twice as many on coarse steps, which are few
+	coarse        = 6  // steps per hour, fewer than which are called so
 	shortDays     = 7
 	shortPerDay   = 8
 	shortHorizon  = 6 * time.Hour
@@ -35,9 +36,11 @@ func bucketOf(h int, step time.Duration) int {
 
 // evidence is what the members said about one bucket, point by point, and what was.
 type evidence struct {
-	y     []float64     // what was observed
-	fresh []float64     // what the point counts in a member's loss, by its age; 0 when too old
-	said  [][][]float64 // [member][quantile, or 0 for all][point]
+	y       []float64     // what was observed
+	fresh   []float64     // what the point counts in a member's loss of an outer quantile, by its age
+	lasting []float64     // the same of a middle quantile
+	days    float64       // of history that there were origins in
+	said    [][][]float64 // [member][quantile, or 0 for all][point]
 }
 
 // origin is a place to forecast from, and the horizons to look at.
@@ -51,8 +54,12 @@ func (g *grid) origins() []origin {
 	n := len(g.x)
 	first := max(1, min(g.day, n/2), int(minOriginPast/g.step))
 	long, short := int(longHorizon/g.step), max(1, int(shortHorizon/g.step))
+	days := longOrigins
+	if g.hour < coarse {
+		days *= 2
+	}
 	var out []origin
-	for k := longOrigins; k >= 1; k-- {
+	for k := days; k >= 1; k-- {
 		if o := n - k*g.day; o >= first {
 			out = append(out, origin{o, g.horizons(short, min(long, n-o), k)})
 		}
@@ -72,7 +79,7 @@ func (g *grid) horizons(lo, hi, turn int) []int {
 	var out []int
 	for h := lo; h < hi; h++ {
 		stride := [buckets]int{1, 5, 5, 6}[bucketOf(h, g.step)]
-		if g.hour < 6 { // coarse steps are few
+		if g.hour < coarse {
 			stride = 1
 		}
 		if (h+turn)%stride == 0 {
@@ -93,7 +100,11 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 	}
 	var ev [buckets]evidence
 	for b := range ev {
-		ev[b].y, ev[b].fresh = make([]float64, 0, points[b]), make([]float64, 0, points[b])
+		ev[b].y = make([]float64, 0, points[b])
+		ev[b].fresh, ev[b].lasting = make([]float64, 0, points[b]), make([]float64, 0, points[b])
+		if len(origins) > 0 {
+			ev[b].days = float64(len(g.x)-origins[0].at) / float64(g.day)
+		}
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
@@ -111,7 +122,9 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 			if y := g.y[o.at+h]; !math.IsNaN(y) {
 				b := bucketOf(h, g.step)
 				ev[b].y = append(ev[b].y, y)
-				ev[b].fresh = append(ev[b].fresh, freshness(float64(len(g.y)-o.at-h)/float64(g.day)))
+				age := float64(len(g.y)-o.at-h) / float64(g.day)
+				ev[b].fresh = append(ev[b].fresh, math.Exp2(-age/preferenceFor(1).halfLife))
+				ev[b].lasting = append(ev[b].lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
 				seen = append(seen, place{h, b})
 			}
 		}
@@ -145,12 +158,4 @@ func (c candidate) pathOf(qi int) int {
 		return qi
 	}
 	return 0
-}
-
-// freshness returns what a point of that age in days counts in a member's loss.
-func freshness(days float64) float64 {
-	if days > weightDays {
-		return 0
-	}
-	return math.Exp2(-days / weightHalfLife)
 }

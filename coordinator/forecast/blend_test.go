@@ -1,0 +1,56 @@
+package forecast
+
+import (
+	"math"
+	"testing"
+)
+
+func TestFewDaysOfErrorsAreTakenFurtherOut(t *testing.T) {
+	quantiles := []float64{.025, .5, .95, .99}
+	last := []float64{1, .5, 0, 0} // of no days: the least and the largest error
+	for days := 1.0; days <= longOrigins; days++ {
+		got := (&evidence{days: days}).levels(quantiles)
+		if !(got[0] > 0 && got[0] <= .025 && got[1] == .5 && got[2] >= .95 && got[3] >= .99 && got[3] < 1) {
+			t.Fatalf("after %v days: %v", days, got)
+		}
+		if days > 1 && !(got[0] > last[0] && got[2] < last[2] && got[3] < last[3]) {
+			t.Fatalf("after %v days %v, a day before %v", days, got, last)
+		}
+		last = got
+	}
+	for _, days := range []float64{longOrigins, 100} {
+		for i, v := range (&evidence{days: days}).levels(quantiles) {
+			if math.Abs(v-quantiles[i]) > 1e-12 {
+				t.Errorf("after %v days %v for %v", days, v, quantiles[i])
+			}
+		}
+	}
+	for days, want := range map[float64]float64{0: 3.94, 2: 2.44, 10: 1.055, longOrigins: 1, 100: 1} {
+		if got := (&evidence{days: days}).caution(); math.Abs(got-want) > .01 {
+			t.Errorf("distances after %v days are widened by %.3f, want %.3f", days, got, want)
+		}
+	}
+}
+
+func TestTheMiddleHoldsOnToWhatWasBestAndTheOuterQuantilesFollow(t *testing.T) {
+	// One member was exact until a week ago and is off since; the other began to be right then.
+	e := &evidence{}
+	for age := 21.0; age > 0; age-- {
+		e.y = append(e.y, 10)
+		e.fresh = append(e.fresh, math.Exp2(-age/preferenceFor(.95).halfLife))
+		e.lasting = append(e.lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
+	}
+	before, since := make([]float64, 21), make([]float64, 21)
+	for i := range before {
+		before[i], since[i] = 10, 14
+		if i >= 14 {
+			before[i], since[i] = 14, 10
+		}
+	}
+	if a, b := e.loss(before, 0, .5), e.loss(since, 0, .5); !(a < b) {
+		t.Errorf("in the middle %.2f for the member that was right for two weeks, %.2f for the one of the last", a, b)
+	}
+	if a, b := e.loss(before, 0, .95), e.loss(since, 0, .95); !(a > b) {
+		t.Errorf("further out %.2f for the member that was right for two weeks, %.2f for the one of the last", a, b)
+	}
+}
