@@ -26,6 +26,7 @@ type grid struct {
 	wall []int
 
 	meanDay []float64 // profile of x, once a member has asked for it
+	shape   []float64 // what steps have over their hour, likewise
 }
 
 // modelStep returns the shortest of the allowed steps that is at least as long as each of the given ones. Finer

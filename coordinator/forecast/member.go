@@ -12,27 +12,32 @@ type member interface {
 type candidate struct {
 	name       string
 	byQuantile bool // path differs by quantile
+	coarse     bool // for coarse steps only, unless it is asked for: on fine ones it costs more than it earns
 	build      func(g *grid, quantiles []float64) member
 }
 
 // candidates returns all members. To add one: a file with its type, a line here.
 func candidates() []candidate {
 	return []candidate{
-		{"last-hour", false, newLastHour},
-		{"last-hour-peak", false, newLastHourPeak},
-		{"smoothing-6h", false, newSmoothing6h},
-		{"smoothing-2d", false, newSmoothing2d},
-		{"same-time-yesterday", false, newYesterday},
-		{"same-time-last-week", false, newLastWeek},
-		{"day-profile", false, newDayProfile},
-		{"day-median", false, newDayMedian},
-		{"day-profile-level", false, newProfileLevel},
-		{"week-profile-level", false, newWeekLevel},
-		{"holt-winters", false, newHoltWinters},
-		{"theta", false, newTheta},
-		{"hour-quantile", true, newHourQuantile},
-		{"quantile-1d", true, newQuantile1d},
-		{"quantile-7d", true, newQuantile7d},
+		{"last-hour", false, false, newLastHour},
+		{"last-hour-peak", false, false, newLastHourPeak},
+		{"smoothing-6h", false, false, newSmoothing6h},
+		{"smoothing-2d", false, false, newSmoothing2d},
+		{"same-time-yesterday", false, false, newYesterday},
+		{"same-time-last-week", false, false, newLastWeek},
+		{"day-profile", false, false, newDayProfile},
+		{"day-median", false, false, newDayMedian},
+		{"day-profile-level", false, false, newProfileLevel},
+		{"week-profile-level", false, false, newWeekLevel},
+		{"holt-winters", false, false, newHoltWinters},
+		{"theta", false, false, newTheta},
+		{"ridge", false, true, newRidge},
+		{"ridge-root", false, true, newRidgeRoot},
+		{"ridge-day", false, true, newRidgeDay},
+		{"ridge-day-root", false, true, newRidgeDayRoot},
+		{"hour-quantile", true, false, newHourQuantile},
+		{"quantile-1d", true, false, newQuantile1d},
+		{"quantile-7d", true, false, newQuantile7d},
 	}
 }
 
@@ -60,11 +65,11 @@ type chosen struct {
 	member
 }
 
-// portfolio builds the candidates that only names, or all.
+// portfolio builds the candidates that only names, or all that suit the grid's step.
 func portfolio(g *grid, quantiles []float64, only []string) []chosen {
 	var out []chosen
 	for _, c := range candidates() {
-		wanted := len(only) == 0
+		wanted := len(only) == 0 && (!c.coarse || g.hour < coarse)
 		for _, name := range only {
 			wanted = wanted || name == c.name
 		}
