@@ -213,9 +213,6 @@ func (c *call) readBack(ctx context.Context, i proto.Instance) (proto.ReadBack, 
 	return rpc.Decode[proto.ReadBack](c.cfg.CallAgent(ctx, i.Owner, proto.MethodReadBack, body))
 }
 
-// longestForecast bounds the steps that may be asked for.
-const longestForecast = 4096
-
 func getForecast(c *call) (any, error) {
 	name := c.r.PathValue("name")
 	if err := proto.ValidID("instance", name); err != nil {
@@ -224,7 +221,7 @@ func getForecast(c *call) (any, error) {
 	q := query{c: c}
 	in := proto.ForecastRequest{
 		Instance: name, From: timeline.Time(q.number("from", 0, int64(timeline.Forever)-1)),
-		Step: q.number("step_ms", 0, (24 * time.Hour).Milliseconds()), Steps: int(q.number("steps", 0, longestForecast)),
+		Step: q.number("step_ms", 0, (24 * time.Hour).Milliseconds()), Steps: int(q.number("steps", 0, v1.ForecastSteps)),
 		Means: q.flag("means"),
 	}
 	if q.err != nil {

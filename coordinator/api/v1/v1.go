@@ -14,6 +14,9 @@ import (
 // Prefix is what the paths of this version begin with.
 const Prefix = "/v1"
 
+// ForecastSteps bounds how many steps of a forecast may be asked for.
+const ForecastSteps = 4096
+
 // Headers that requests may have.
 const (
 	// HeaderKey makes a request that is sent again be carried out once. It is a ULID, and becomes the identifier of what the

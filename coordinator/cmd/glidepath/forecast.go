@@ -57,7 +57,7 @@ counts, and the effects of events.`,
 				if err != nil {
 					return err
 				}
-				step = time.Duration(s.Fleet.GridStep) * time.Millisecond
+				step = forecastStep(time.Duration(s.Fleet.GridStep)*time.Millisecond, horizon)
 			}
 			q := url.Values{"step_ms": {strconv.FormatInt(step.Milliseconds(), 10)}, "steps": {strconv.FormatInt(max(1, int64(horizon/max(step, time.Millisecond))), 10)}}
 			if means {
@@ -100,6 +100,17 @@ counts, and the effects of events.`,
 	}
 	completeFlags(cmd, map[string]cobra.CompletionFunc{"resource": cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)})
 	return cmd
+}
+
+// forecastStep returns the fleet's step, or the shortest round one that is long enough to show the horizon in as many steps as may be asked for.
+func forecastStep(grid, horizon time.Duration) time.Duration {
+	step := grid
+	for _, next := range []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 6 * time.Hour} {
+		if horizon/max(step, time.Millisecond) > v1.ForecastSteps && next > step {
+			step = next
+		}
+	}
+	return step
 }
 
 // resources reads names of resources.

@@ -59,3 +59,16 @@ func TestProgressSaysHowFarItIsAndHowLongItTakes(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestForecastsAreAskedForInAsManyStepsAsMayBe(t *testing.T) {
+	for _, c := range []struct{ grid, horizon, want time.Duration }{
+		{5 * time.Minute, 48 * time.Hour, 5 * time.Minute},
+		{10 * time.Second, 4 * time.Hour, 10 * time.Second},
+		{10 * time.Second, 48 * time.Hour, time.Minute},
+		{10 * time.Second, 14 * 24 * time.Hour, 5 * time.Minute},
+	} {
+		if got := forecastStep(c.grid, c.horizon); got != c.want {
+			t.Errorf("%s of a grid of %s in steps of %s, want %s", c.horizon, c.grid, got, c.want)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func (r *reader) header(text string, line int) error {
 	if len(wanted) == 1 {
 		others := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == wanted[0] })
 		if len(others) == 0 {
-			return r.fault(line, "give it a header that names a time and an amount", "it has no column beside %q", clip(names[0]))
+			return r.fault(line, "", "give it a header that names a time and an amount", "it has no column beside %q", clip(names[0]))
 		}
 		if len(others) > 1 {
 			return r.fault(line, "", "name one of them with --value-column", "there are %d columns beside the time: %s", len(others), clip(strings.Join(others, ", ")))
