@@ -54,6 +54,11 @@ OOMScoreAdjust=-1000
 WantedBy=sysinit.target
 `
 
+	// quotaSlice keeps the kernel at counting CPU quotas from the boot on. It would rewrite its own code at the first quota and after the last one, in the
+	// middle of the scheduler, and a guest with two translated processors can hang then: one of them goes on running the breakpoint that had stood there for
+	// a moment, for ever, with its queue locked. Moves of limited instances do that again and again.
+	quotaSlice = "[Unit]\nDescription=CPU quotas are in use\nDefaultDependencies=no\n[Slice]\nCPUQuota=10000%\n"
+
 	// Drivers that udev would load: see maskedUnits.
 	modulesConf = "virtio_net\nvirtio_rng\n"
 
@@ -82,6 +87,7 @@ func initramfsFiles() map[string]File {
 func systemFiles() map[string]File {
 	return map[string]File{
 		"/etc/systemd/system/guestd.service":             {Content: []byte(guestdUnit)},
+		"/etc/systemd/system/quota.slice":                {Content: []byte(quotaSlice)},
 		"/etc/modules-load.d/glidepath-vm.conf":          {Content: []byte(modulesConf)},
 		"/etc/systemd/journald.conf.d/glidepath-vm.conf": {Content: []byte(journaldConf)},
 		"/etc/systemd/system.conf.d/glidepath-vm.conf":   {Content: []byte(managerConf)},
@@ -126,8 +132,10 @@ func (i Image) furnish(root, guestd string) error {
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		return err
 	}
-	if err := replaceLink("../guestd.service", filepath.Join(wants, "guestd.service")); err != nil {
-		return err
+	for _, unit := range []string{"guestd.service", "quota.slice"} {
+		if err := replaceLink("../"+unit, filepath.Join(wants, unit)); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(root, "var/log/journal"), 0o755); err != nil {
 		return err
