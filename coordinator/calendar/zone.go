@@ -72,8 +72,8 @@ func located(name string) *time.Location {
 
 func in(loc *time.Location, wall time.Time) timeline.Time {
 	y, m, d := wall.Date()
-	h, min, s := wall.Clock()
-	return timeline.Of(time.Date(y, m, d, h, min, s, 0, loc))
+	hour, minute, second := wall.Clock()
+	return timeline.Of(time.Date(y, m, d, hour, minute, second, 0, loc))
 }
 
 // at returns how far the zone's clock is ahead of UTC when it shows a time: as says the observance that began last.

@@ -8,8 +8,8 @@ import (
 	"github.com/glidepath/glidepath/internal/resource"
 )
 
-// BenchmarkForecastOneSeries48Hours trains on two weeks at 5 minutes and forecasts 48 hours at 5 minutes.
-func BenchmarkForecastOneSeries48Hours(b *testing.B) {
+// BenchmarkOfSeriesSeries48Hours trains on two weeks at 5 minutes and forecasts 48 hours at 5 minutes.
+func BenchmarkOfSeriesSeries48Hours(b *testing.B) {
 	n := 14 * 288
 	s := Series{Start: 1_700_000_000_000 - 1_700_000_000_000%86_400_000, Step: 5 * time.Minute, Values: make([]float64, n)}
 	seed := uint64(1)

@@ -16,10 +16,10 @@ type One struct {
 	Reason    Reason
 }
 
-// ForecastOne forecasts a single series from at on, by what its steps before at show; later ones are not looked at. The forecast's first step
+// OfSeries forecasts a single series from at on, by what its steps before at show; later ones are not looked at. The forecast's first step
 // begins at that very time. Options.Maximum, Prior and Cap are those of a vector whose CPU stands for the series, whatever it counts.
 // It returns an *InputError for unusable input, and an error that wraps ErrColdStart when there is nothing before at.
-func ForecastOne(s Series, events []Event, at timeline.Time, horizon time.Duration, opts Options) (*One, error) {
+func OfSeries(s Series, events []Event, at timeline.Time, horizon time.Duration, opts Options) (*One, error) {
 	const kind = resource.CPU
 	opts, err := opts.withDefaults()
 	if err != nil {

@@ -22,7 +22,7 @@ func daily(start timeline.Time, days int) Series {
 
 func TestAForecastOfOneSeriesBeginsWhenItIsAskedForWhateverTheStep(t *testing.T) {
 	const start timeline.Time = 1_767_225_600_000 // midnight
-	plain, err := ForecastOne(daily(start, 14), nil, start.Add(14*day), day, Options{})
+	plain, err := OfSeries(daily(start, 14), nil, start.Add(14*day), day, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestAForecastOfOneSeriesBeginsWhenItIsAskedForWhateverTheStep(t *testing.T)
 	}
 	// The same two minutes and seven seconds later gives the same values, as much later.
 	odd := 2*time.Minute + 7*time.Second
-	moved, err := ForecastOne(daily(start.Add(odd), 14), nil, start.Add(14*day+odd), day, Options{})
+	moved, err := OfSeries(daily(start.Add(odd), 14), nil, start.Add(14*day+odd), day, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,21 +47,21 @@ func TestAForecastOfOneSeriesSeesNothingFromItsTimeOn(t *testing.T) {
 	const start timeline.Time = 1_767_225_600_000
 	at := start.Add(10*day + 3*time.Hour)
 	known := daily(start, 14)
-	want, err := ForecastOne(known, nil, at, 6*time.Hour, Options{})
+	want, err := OfSeries(known, nil, at, 6*time.Hour, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 10*288 + 36; i < len(known.Values); i++ {
 		known.Values[i] = 1e6
 	}
-	got, err := ForecastOne(known, nil, at, 6*time.Hour, Options{})
+	got, err := OfSeries(known, nil, at, 6*time.Hour, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := ForecastOne(known, nil, start, time.Hour, Options{}); !errors.Is(err, ErrColdStart) {
+	if _, err := OfSeries(known, nil, start, time.Hour, Options{}); !errors.Is(err, ErrColdStart) {
 		t.Errorf("without any history: %v, want ErrColdStart", err)
 	}
 }
@@ -78,7 +78,7 @@ func TestAnEventMovesWithTheSeriesThatItTouches(t *testing.T) {
 			s.Values[i] += 50
 		}
 	}
-	f, err := ForecastOne(s, events, s.End(), day, Options{})
+	f, err := OfSeries(s, events, s.End(), day, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestAnEventMovesWithTheSeriesThatItTouches(t *testing.T) {
 
 func TestSharesOfMembersAddUpOverTheHorizon(t *testing.T) {
 	const start timeline.Time = 1_767_225_600_000
-	f, err := ForecastOne(daily(start, 10), nil, start.Add(10*day), 2*day, Options{})
+	f, err := OfSeries(daily(start, 10), nil, start.Add(10*day), 2*day, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,16 +99,17 @@ its SUMMARY, in lower case with hyphens. Registering it again replaces those tha
 				return err
 			}
 			events := []v1.EventRequest{base}
-			if f.file != "" {
+			switch {
+			case f.file != "":
 				if f.start != "" || f.end != "" || f.length != 0 || f.id != "" {
 					return usagef("--file says when: leave out --start, --end, --for and --id")
 				}
 				if events, err = a.eventsOfFile(cmd.Context(), &f, base); err != nil {
 					return err
 				}
-			} else if f.timezone != "" {
+			case f.timezone != "":
 				return usagef("--timezone goes with --file")
-			} else {
+			default:
 				events[0].Kind = proto.EventKind(args[0])
 				if err := f.span(&events[0], time.Now()); err != nil {
 					return err

@@ -103,7 +103,7 @@ func (a *app) forecastFile(ctx context.Context, r recordedForecast) error {
 	if err != nil {
 		return err
 	}
-	one, err := forecast.ForecastOne(s, events, from, r.horizon, forecast.Options{Step: step, Quantiles: r.quantiles, Location: loc})
+	one, err := forecast.OfSeries(s, events, from, r.horizon, forecast.Options{Step: step, Quantiles: r.quantiles, Location: loc})
 	if errors.Is(err, forecast.ErrColdStart) {
 		return fmt.Errorf("%s, column %s: there is no value in the four weeks before %s: begin earlier with --at, or give it a history", r.file, column, stamp(from))
 	}
@@ -111,7 +111,7 @@ func (a *app) forecastFile(ctx context.Context, r recordedForecast) error {
 		return fmt.Errorf("%s, column %s: %w", r.file, column, err)
 	}
 	out := r.told(column, one, events)
-	out.Notes = append(table.Notes, notes...)
+	out.Notes = slices.Concat(table.Notes, notes)
 	if r.svg != "" {
 		if err := writePicture(r.svg, filePicture(out, s)); err != nil {
 			return err

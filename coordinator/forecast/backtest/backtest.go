@@ -229,10 +229,10 @@ func (r *Run) series(ctx context.Context, name, column string, s forecast.Series
 		if err := ctx.Err(); err != nil {
 			return score, err
 		}
-		ours, err := forecast.ForecastOne(s, events, at, milliseconds(r.Horizon), opts)
+		ours, err := forecast.OfSeries(s, events, at, milliseconds(r.Horizon), opts)
 		if err == nil {
 			var naive *forecast.One
-			if naive, err = forecast.ForecastOne(s, events, at, milliseconds(r.Horizon), base); err == nil {
+			if naive, err = forecast.OfSeries(s, events, at, milliseconds(r.Horizon), base); err == nil {
 				known.begin(at)
 				score.add(ours, naive, &known)
 				err = w.write(name, column, ours)

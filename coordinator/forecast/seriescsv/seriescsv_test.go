@@ -196,7 +196,7 @@ func FuzzReadNeverPanicsAndWhatItReadsCanBeForecast(f *testing.F) {
 			return
 		}
 		var cold *forecast.InputError
-		_, err = forecast.ForecastOne(s, nil, s.End(), time.Hour, forecast.Options{})
+		_, err = forecast.OfSeries(s, nil, s.End(), time.Hour, forecast.Options{})
 		if errors.As(err, &cold) {
 			t.Errorf("%q was read, but: %v", text, err)
 		}
