@@ -58,7 +58,7 @@ func newMove(t *testing.T) *move {
 	m.write("a/redis.conf", "appendonly yes\n")
 	m.source, m.target = m.record("a", proto.FenceOwner, 1), m.record("b", proto.FenceTarget, 1)
 	m.env = transfer.Environment{
-		Runner: transfer.Exec{Unconfined: true}, Program: self, Rsync: rsync,
+		Runner: transfer.Exec{Unconfined: true}, Program: func() string { return self }, Rsync: rsync,
 		Stall: transfer.DefaultStall, Linger: time.Hour, Log: slog.New(slog.DiscardHandler),
 	}
 	m.restartTarget()

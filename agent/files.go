@@ -112,7 +112,8 @@ func mayRun(self string, cfg Config) []string {
 	return ownCommand(self, "may-run", cfg)
 }
 
-// helper is a small program of the package, which begins faster than this one, or this one where there is none.
+// helper is a small program of the package, which begins faster than this one, or this one where there is none: the package of another version may be
+// on its way in.
 func helper(self, name string) string {
 	small := filepath.Join(filepath.Dir(self), "../libexec/glidepath", name)
 	if st, err := os.Stat(small); err == nil && st.Mode().IsRegular() {

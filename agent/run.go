@@ -127,7 +127,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	// Instances' data: out as the source of a migration, in as its target.
 	work := &activity{}
 	moving := transfer.Environment{
-		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: helper(self, "sync"), Rsync: "/usr/bin/rsync",
+		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: func() string { return helper(self, "sync") }, Rsync: "/usr/bin/rsync",
 		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Linger: transfer.DefaultLinger, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)

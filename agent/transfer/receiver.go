@@ -21,9 +21,9 @@ import (
 // Environment is what a Receiver and a Sender need from the agent.
 type Environment struct {
 	Runner   Runner
-	Program  string // absolute: with WorkerCommand it is a worker, with PipeCommand and a socket's path rsync's remote shell
-	Rsync    string // rsync's path
-	StateDir string // a directory for this package alone, mode 0700
+	Program  func() string // an absolute path: with WorkerCommand it is a worker, with PipeCommand and a socket's path rsync's remote shell
+	Rsync    string        // rsync's path
+	StateDir string        // a directory for this package alone, mode 0700
 	Stall    time.Duration
 	Linger   time.Duration // how long a final round's worker stays when it has nothing left to do: the end of a process is work for the host, too
 	Log      *slog.Logger
@@ -337,7 +337,7 @@ func (r *Receiver) indexPath(k indexKey) string {
 }
 
 func (r *Receiver) workers() workers {
-	return workers{r.env.Runner, r.env.Program}
+	return workers{r.env.Runner, r.env.Program()}
 }
 
 // makeIndex makes what is at root durable, reads it and tells the source.

@@ -266,7 +266,7 @@ func (s *Sender) rsync(r Round) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	shell := []string{s.env.Program, PipeCommand, socket.path}
+	shell := []string{s.env.Program(), PipeCommand, socket.path}
 	return rsyncClient(s.env.Runner, Command{
 		Name: "sync-rsync", Path: s.env.Rsync, Args: rsyncSource(r.Root, strings.Join(shell, " ")), Env: rsyncEnv(),
 	}, socket, s.env.Log), nil
@@ -338,6 +338,6 @@ func (s *Sender) blocks(ctx context.Context, l *link, r Round, k indexKey, ok ac
 			return local{}, err
 		}
 	}
-	w := workers{s.env.Runner, s.env.Program}
+	w := workers{s.env.Runner, s.env.Program()}
 	return w.local(job{Work: workSend, Root: r.Root, Index: s.indexPath(k), Final: r.Final, Policy: ok.Policy, Linger: s.env.linger(r.Final)}, nil, nil, begin)
 }

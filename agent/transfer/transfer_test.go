@@ -80,7 +80,7 @@ func newPair(t testing.TB) *pair {
 		t.Fatal(err)
 	}
 	env := Environment{
-		Runner: Exec{}, Program: self, Rsync: "rsync",
+		Runner: Exec{}, Program: func() string { return self }, Rsync: "rsync",
 		StateDir: p.state, Log: slog.New(slog.DiscardHandler), Stall: 20 * time.Second,
 	}
 	if p.sender, err = NewSender(env); err != nil {

@@ -61,10 +61,11 @@ var (
 func explain(err error, v any) error {
 	var te *yaml.TypeError
 	if !errors.As(err, &te) {
-		if what, broken := strings.CutPrefix(err.Error(), "yaml: "); broken {
+		what := strings.TrimPrefix(err.Error(), "yaml: ")
+		if strings.HasPrefix(what, "line ") {
 			return fmt.Errorf("%s: this is not YAML; look there and on the line above for a bracket, quote or colon that is missing, and for tabs", what)
 		}
-		return err // of a value that says itself what it should be
+		return errors.New(what) // of a value that says itself what it should be, or of what can't be read
 	}
 	known := fields(reflect.TypeOf(v), nil)
 	problems := make([]string, len(te.Errors))
@@ -78,22 +79,25 @@ func explain(err error, v any) error {
 		}
 		if m := wrongKind.FindStringSubmatch(p); m != nil {
 			what := map[string]string{"seq": "a list", "map": "a mapping"}[m[2]]
-			if what == "" {
+			single := what == ""
+			if single {
 				what = strconv.Quote(m[3])
 			}
-			problems[i] = fmt.Sprintf("line %s: %s is not %s", m[1], what, wanted(m[4]))
+			problems[i] = fmt.Sprintf("line %s: %s is not %s", m[1], what, wanted(m[4], single))
 		}
 	}
 	return errors.New(strings.Join(problems, "; "))
 }
 
-// wanted says in words what a Go type takes.
-func wanted(goType string) string {
+// wanted says in words what a Go type takes, that was given a single value or not. Of a named type it is not known which of both it takes.
+func wanted(goType string, single bool) string {
 	switch {
 	case strings.HasPrefix(goType, "[]"):
 		return "a list: write one like [a, b]"
-	case strings.HasPrefix(goType, "map["), strings.Contains(goType, ".") || strings.HasPrefix(goType, "struct"):
+	case strings.HasPrefix(goType, "map["), strings.HasPrefix(goType, "struct"), strings.Contains(goType, ".") && single:
 		return "what is wanted here: write a mapping like {name: value}"
+	case strings.Contains(goType, "."):
+		return "what is wanted here: its reference says what is"
 	case strings.Contains(goType, "int"):
 		return "a whole number"
 	case strings.HasPrefix(goType, "float"):
