@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strings"
@@ -94,14 +95,28 @@ func (r Row) Met() bool {
 	}
 }
 
-// MarshalJSON adds what follows from the figures.
+// MarshalJSON adds what follows from the figures. What could not be measured is null: JSON has no word for it.
 func (r Row) MarshalJSON() ([]byte, error) {
 	type plain Row
+	known := func(v float64) *float64 {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+		return &v
+	}
+	some := func(v float64) *float64 {
+		if v == 0 {
+			return nil
+		}
+		return known(v)
+	}
 	out := struct {
 		plain
-		Ratio float64 `json:"ratio,omitempty"`
-		Met   *bool   `json:"met,omitempty"`
-	}{plain: plain(r), Ratio: r.Ratio()}
+		Value *float64 `json:"value"`
+		Of    *float64 `json:"peer_value,omitempty"`
+		Ratio *float64 `json:"ratio,omitempty"`
+		Met   *bool    `json:"met,omitempty"`
+	}{plain: plain(r), Value: known(r.Value), Of: some(r.Of), Ratio: some(r.Ratio())}
 	if r.Bar != nil {
 		met := r.Met()
 		out.Met = &met

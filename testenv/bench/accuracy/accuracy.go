@@ -53,6 +53,9 @@ func (o Options) chosen(n int) []int {
 // each calls score for 0 to n-1, several at a time, and returns the results in order, so that sums of them do not depend
 // on who was first. It stops at the first error and when ctx ends.
 func each[T any](ctx context.Context, workers, n int, score func(i int) (T, error)) ([]T, error) {
+	if n == 0 {
+		return nil, errors.New("SAMPLE and REST leave no series to score")
+	}
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -70,7 +73,7 @@ func each[T any](ctx context.Context, workers, n int, score func(i int) (T, erro
 			}
 		})
 	}
-	for i := range n {
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		select {
 		case next <- i:
 		case <-ctx.Done():

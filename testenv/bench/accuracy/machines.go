@@ -145,14 +145,17 @@ func (t *Machines) pool(all []machineScores) {
 				ours, naive = ours+s.AbsError/m.scale[k], naive+s.NaiveAbs/m.scale[k]
 			}
 		}
-		if compared == 0 {
+		steps += compared
+		if ref == 0 { // it rests, and nobody can be better at that
 			continue
 		}
 		for qi := range quantiles {
-			r.Quantile[qi] /= base[qi]
+			if r.Quantile[qi] > 0 {
+				r.Quantile[qi] /= base[qi]
+			}
 			r.Coverage[qi] /= compared
 		}
-		r.Pinball, steps = sum/ref, steps+compared
+		r.Pinball = sum / ref
 		t.Resources = append(t.Resources, r)
 	}
 	for _, r := range t.Resources {

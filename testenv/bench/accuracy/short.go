@@ -58,7 +58,7 @@ func ScoreShort(ctx context.Context, o Options) (Short, error) {
 	total.Coverage = make([]float64, len(forecast.DefaultQuantiles()))
 	steps := 0.0
 	for _, s := range scores {
-		if s.ours.Steps == 0 {
+		if s.ours.Steps == 0 || s.base.TotalLoss() == 0 {
 			continue
 		}
 		total.Series++
