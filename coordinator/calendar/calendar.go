@@ -66,6 +66,7 @@ const (
 	maxOccurrences = 10_000    // within the span that is asked for
 	maxExpanded    = 1_000_000 // of one entry, before and within it
 	maxKind        = 40        // characters
+	lastYear       = 2200      // that times lie before
 )
 
 // Error says what is wrong with a file, where, and what to do.
@@ -180,7 +181,9 @@ func (c *Calendar) spans(e entry, span timeline.Span, loc *time.Location, withou
 		}
 		out = append(out, timeline.Span{Start: at, End: end.Add(lasts.time)})
 	}
-	return out, nil
+	// One that is given twice, by a rule and by itself, is one.
+	slices.SortFunc(out, func(x, y timeline.Span) int { return cmp.Compare(x.Start, y.Start) })
+	return slices.CompactFunc(out, func(x, y timeline.Span) bool { return x.Start == y.Start }), nil
 }
 
 const day = 24 * time.Hour

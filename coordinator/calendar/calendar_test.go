@@ -68,6 +68,9 @@ RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=3
 END:DAYLIGHT
 END:VTIMEZONE
 `
+	const ended = "BEGIN:VTIMEZONE\r\nTZID:Old\r\n" +
+		"BEGIN:DAYLIGHT\r\nDTSTART:19930328T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=20150329T010000Z\r\nEND:DAYLIGHT\r\n" +
+		"BEGIN:STANDARD\r\nDTSTART:19921025T030000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\nRRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU;UNTIL=20151025T010000Z\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
 	for name, c := range map[string]struct {
 		text string
 		want []string
@@ -90,8 +93,11 @@ END:VTIMEZONE
 		"one that reaches in": {file("SUMMARY:x\nDTSTART:20260228T220000Z\nDURATION:PT4H"), []string{"x 02-28 22:00 +4h0m0s"}},
 		"a zone of its own": {strings.Replace(file("SUMMARY:x\nDTSTART;TZID=W. Europe Standard Time:20260327T100000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=4"), "BEGIN:VEVENT", strings.ReplaceAll(outlook, "\n", "\r\n")+"BEGIN:VEVENT", 1),
 			[]string{"x 03-27 09:00 +1h0m0s", "x 03-28 09:00 +1h0m0s", "x 03-29 08:00 +1h0m0s", "x 03-30 08:00 +1h0m0s"}},
-		"a zone with a prefix": {file("SUMMARY:x\nDTSTART;TZID=\"/example.org/2025/Europe/Berlin\":20260310T180000\nDURATION:PT1H"), []string{"x 03-10 17:00 +1h0m0s"}},
-		"folded lines":         {strings.Replace(file("SUMMARY:x\nDESCRIPTION:"+strings.Repeat("long", 20_000)+"\nDTSTART:20260310T180000Z\nDURATION:PT1H"), "DTST", "DT\r\n ST", 1), []string{"x 03-10 18:00 +1h0m0s"}},
+		"a zone with a prefix":          {file("SUMMARY:x\nDTSTART;TZID=\"/example.org/2025/Europe/Berlin\":20260310T180000\nDURATION:PT1H"), []string{"x 03-10 17:00 +1h0m0s"}},
+		"a zone whose rules have ended": {strings.Replace(file("SUMMARY:x\nDTSTART;TZID=Old:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", ended+"BEGIN:VEVENT", 1), []string{"x 03-10 17:00 +1h0m0s"}},
+		"given twice":                   {file("SUMMARY:x\nDTSTART:20260310T180000Z\nDURATION:PT1H\nRDATE:20260310T180000Z"), []string{"x 03-10 18:00 +1h0m0s"}},
+		"until for ever":                {file("SUMMARY:x\nDTSTART:20260330T180000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;UNTIL=99991231T235959Z"), []string{"x 03-30 18:00 +1h0m0s", "x 03-31 18:00 +1h0m0s"}},
+		"folded lines":                  {strings.Replace(file("SUMMARY:x\nDESCRIPTION:"+strings.Repeat("long", 20_000)+"\nDTSTART:20260310T180000Z\nDURATION:PT1H"), "DTST", "DT\r\n ST", 1), []string{"x 03-10 18:00 +1h0m0s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, notes := told(t, c.text, berlin)
@@ -114,23 +120,28 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		return file("SUMMARY:x\nDTSTART:19700101T000000Z\nDURATION:PT1M\nRRULE:" + rule)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":            {"", "c.ics: it is cut short, or empty: get it again"},
-		"no calendar":      {"time,value\n0,1\n", "c.ics line 1: it is no NAME:VALUE"},
-		"something else":   {"BEGIN:VCARD\nEND:VCARD\n", "does not begin with BEGIN:VCALENDAR"},
-		"cut short":        {"BEGIN:VCALENDAR\nBEGIN:VEVENT\n", "it is cut short"},
-		"crossed ends":     {"BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR\n", "line 3: END:VCALENDAR where VEVENT is to end"},
-		"nested deeply":    {strings.Repeat("BEGIN:VCALENDAR\n", 20), "nested too deeply"},
-		"no start":         {file("SUMMARY:x"), "c.ics line 3: the entry has no DTSTART"},
-		"no time":          {file("DTSTART:tomorrow"), `c.ics line 4: DTSTART: "tomorrow" is no time: write one like`},
-		"far off":          {file("DTSTART:99990101T000000Z"), "is no time"},
-		"no length":        {file("DTSTART:20260310T180000Z\nDURATION:-PT1H"), "is no length of time"},
-		"unknown zone":     {file("DTSTART;TZID=Middle/Earth:20260310T180000\nDURATION:PT1H"), `line 4: time zone "Middle/Earth" is not known here`},
-		"ends before":      {file("DTSTART:20260310T180000Z\nDTEND:20260310T170000Z"), "ends before it starts"},
-		"no rule":          {recurs("FREQ=SOMETIMES"), `line 7: RRULE "FREQ=SOMETIMES"`},
-		"by the second":    {recurs("FREQ=SECONDLY"), "more often than hourly"},
-		"never in hours":   {recurs("FREQ=HOURLY;INTERVAL=24;BYHOUR=5"), "an hourly rule has no BY"},
-		"many times a day": {recurs("FREQ=DAILY;BYSECOND=0,0,0,0"), "too many times of day"},
-		"too often":        {recurs("FREQ=DAILY;BYHOUR=" + numbers(24) + ";BYMINUTE=" + numbers(60)), "it recurs more than"},
+		"empty":             {"", "c.ics: it is cut short, or empty: get it again"},
+		"no calendar":       {"time,value\n0,1\n", "c.ics line 1: it is no NAME:VALUE"},
+		"something else":    {"BEGIN:VCARD\nEND:VCARD\n", "does not begin with BEGIN:VCALENDAR"},
+		"cut short":         {"BEGIN:VCALENDAR\nBEGIN:VEVENT\n", "it is cut short"},
+		"crossed ends":      {"BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR\n", "line 3: END:VCALENDAR where VEVENT is to end"},
+		"nested deeply":     {strings.Repeat("BEGIN:VCALENDAR\n", 20), "nested too deeply"},
+		"no start":          {file("SUMMARY:x"), "c.ics line 3: the entry has no DTSTART"},
+		"no time":           {file("DTSTART:tomorrow"), `c.ics line 4: DTSTART: "tomorrow" is no time: write one like`},
+		"far off":           {file("DTSTART:99990101T000000Z"), "is no time"},
+		"no length":         {file("DTSTART:20260310T180000Z\nDURATION:-PT1H"), "is no length of time"},
+		"unknown zone":      {file("DTSTART;TZID=Middle/Earth:20260310T180000\nDURATION:PT1H"), `line 4: time zone "Middle/Earth" is not known here`},
+		"ends before":       {file("DTSTART:20260310T180000Z\nDTEND:20260310T170000Z"), "ends before it starts"},
+		"no rule":           {recurs("FREQ=SOMETIMES"), `line 7: RRULE "FREQ=SOMETIMES"`},
+		"by the second":     {recurs("FREQ=SECONDLY"), "more often than hourly"},
+		"never in hours":    {recurs("FREQ=HOURLY;INTERVAL=24;BYHOUR=5"), "an hourly rule has no BY"},
+		"many times a day":  {recurs("FREQ=DAILY;BYSECOND=0,0,0,0"), "too many times of day"},
+		"sixth in a month":  {recurs("FREQ=MONTHLY;BYDAY=-6MO"), "a month has no more than five of a weekday"},
+		"53rd in a month":   {recurs("FREQ=YEARLY;BYMONTH=12;BYDAY=53MO"), "a month has no more than five of a weekday"},
+		"by Easter":         {recurs("FREQ=YEARLY;BYEASTER=300"), "BYEASTER is not known here"},
+		"a zone by Easter":  {strings.Replace(file("DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", oddZone("FREQ=YEARLY;BYEASTER=300")+"BEGIN:VEVENT", 1), "changes otherwise than by the year"},
+		"a zone that can't": {strings.Replace(file("DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", oddZone("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")+"BEGIN:VEVENT", 1), "changes otherwise than by the year"},
+		"too often":         {recurs("FREQ=DAILY;BYHOUR=" + numbers(24) + ";BYMINUTE=" + numbers(60)), "it recurs more than"},
 	} {
 		calendar, err := Read(strings.NewReader(c.text), "c.ics")
 		if err == nil {
@@ -141,6 +152,10 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}
+}
+
+func oddZone(rule string) string {
+	return "BEGIN:VTIMEZONE\r\nTZID:a\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\nRRULE:" + rule + "\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
 }
 
 func numbers(n int) string {
@@ -172,6 +187,11 @@ func TestExpandingIsEndedByItsContext(t *testing.T) {
 func FuzzReadNeverPanics(f *testing.F) {
 	f.Add(file("SUMMARY:x\nDTSTART;TZID=Europe/Berlin:20260310T180000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;BYDAY=MO;UNTIL=20270101\nEXDATE:20260317T180000"))
 	f.Add("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nTZID:a\nBEGIN:STANDARD\nDTSTART:16010101T000000\nTZOFFSETTO:+0100\nEND:STANDARD\nEND:VTIMEZONE\nBEGIN:VEVENT\nDTSTART;TZID=a:20260310T180000\nEND:VEVENT\nEND:VCALENDAR\n")
+	for _, rule := range []string{"FREQ=MONTHLY;BYDAY=-6MO", "FREQ=YEARLY;BYMONTH=12;BYDAY=53MO", "FREQ=YEARLY;BYEASTER=-200", "FREQ=YEARLY;BYDAY=-53SU"} {
+		f.Add(file("DTSTART:20260105T100000Z\nDURATION:PT1H\nRRULE:" + rule))
+	}
+	inner := "BEGIN:VTIMEZONE\nTZID:a\nBEGIN:STANDARD\nDTSTART:16010101T000000\nTZOFFSETTO:+0100\nEND:STANDARD\nEND:VTIMEZONE\n"
+	f.Add("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\n" + inner + "TZID:b\nEND:VTIMEZONE\nEND:VCALENDAR\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := Read(strings.NewReader(text), "c.ics"); err == nil {
 			_, _, _ = c.Between(t.Context(), month(t), time.UTC)

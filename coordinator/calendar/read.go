@@ -181,7 +181,7 @@ func (r *reader) end(inside []string, line int) error {
 			return r.fault(r.o.line, "is it damaged?", "a part of the time zone has no DTSTART, or there are more than %d", maxObservances)
 		}
 		r.zone.observances = append(r.zone.observances, r.o)
-	case part == "VTIMEZONE" && r.zone.name != "" && len(r.zone.observances) > 0:
+	case part == "VTIMEZONE" && r.zone != nil && r.zone.name != "" && len(r.zone.observances) > 0:
 		r.zones[r.zone.name] = r.zone
 		r.zone = nil
 	}
@@ -193,7 +193,7 @@ func (r *reader) property(inside []string, p property) (err error) {
 	case "VEVENT":
 		return r.entryProperty(p)
 	case "VTIMEZONE":
-		if p.name == "TZID" {
+		if p.name == "TZID" && r.zone != nil { // nil after one that is inside of it
 			r.zone.name = p.value
 		}
 	case "STANDARD", "DAYLIGHT":
@@ -271,7 +271,7 @@ func (r *reader) stamp(p property, text string) (stamp, error) {
 		s.utc, text = true, short
 	}
 	t, err := time.Parse(layout, text)
-	if err != nil || t.Year() < 1900 || t.Year() >= 2200 {
+	if err != nil || t.Year() < 1900 || t.Year() >= lastYear {
 		return s, r.fault(p.line, "write one like 20261122T180000Z or 20261122, from 1900 to 2199", "%s: %q is no time", p.name, clip(text))
 	}
 	s.wall = t

@@ -2,6 +2,7 @@ package calendar
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 	case rule.Interval > 10_000 || rule.Interval < 0 || rule.Count < 0:
 		return nil, bad("INTERVAL or COUNT is out of range")
 	}
+	if why := unbounded(rule); why != "" {
+		return nil, bad(why)
+	}
 	rule.Dtstart = e.start.wall
 	r, err := rrule.NewRRule(*rule)
 	if err != nil {
@@ -59,7 +63,7 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 		if !ok || at.After(last) {
 			return out, nil
 		}
-		if ends < timeline.Forever {
+		if ends < timeline.Forever && at.After(until.wall.Add(-2*day)) { // before that whatever the zone
 			s := e.start
 			s.wall = at
 			if begins, err := c.instant(s, loc); err != nil || begins > ends {
@@ -75,6 +79,20 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 	return nil, c.fault(e.ruleLine, "begin it later", "it recurs more than %d times before the time that counts", maxExpanded)
 }
 
+// unbounded says what of a rule the library would look for beyond the year's or the month's days, "" for nothing.
+func unbounded(rule *rrule.ROption) string {
+	if len(rule.Byeaster) > 0 {
+		return "BYEASTER is not known here"
+	}
+	inMonth := rule.Freq == rrule.MONTHLY || rule.Freq == rrule.YEARLY && len(rule.Bymonth) > 0
+	for _, w := range rule.Byweekday {
+		if inMonth && (w.N() > 5 || w.N() < -5) {
+			return "a month has no more than five of a weekday"
+		}
+	}
+	return ""
+}
+
 // untilOf takes UNTIL out of a rule: it is an instant, while the rule is about what the clock shows.
 func (c *Calendar) untilOf(e entry) (rule string, until stamp, err error) {
 	parts := strings.Split(strings.ToUpper(strings.TrimSuffix(e.rule, ";")), ";")
@@ -82,10 +100,14 @@ func (c *Calendar) untilOf(e entry) (rule string, until stamp, err error) {
 	if i < 0 {
 		return strings.Join(parts, ";"), until, nil
 	}
+	rest := strings.Join(slices.Delete(slices.Clone(parts), i, i+1), ";")
+	if year, _ := strconv.Atoi(parts[i][len("UNTIL="):min(len(parts[i]), len("UNTIL=9999"))]); year >= lastYear { // as some programs write for ever
+		return rest, until, nil
+	}
 	r := reader{Calendar: c}
 	until, err = r.stamp(property{name: "UNTIL", tzid: e.start.zone, line: e.ruleLine}, strings.TrimPrefix(parts[i], "UNTIL="))
 	if until.date && !e.start.date { // that whole day
 		until.wall, until.date = until.wall.Add(day-time.Second), false
 	}
-	return strings.Join(slices.Delete(parts, i, i+1), ";"), until, err
+	return rest, until, err
 }

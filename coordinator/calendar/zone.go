@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/teambition/rrule-go"
@@ -15,6 +16,9 @@ import (
 type zone struct {
 	name        string
 	observances []observance
+
+	mu   sync.Mutex
+	told map[time.Time]time.Duration // what at has returned: the same times are asked for again and again
 }
 
 // observance is a part of a zone: from its onsets on the clock is that far ahead of UTC.
@@ -25,7 +29,10 @@ type observance struct {
 	rule           string
 }
 
-const maxObservances = 100
+const (
+	maxObservances = 100
+	maxTold        = 100_000
+)
 
 // instant returns when a clock shows a time.
 func (c *Calendar) instant(s stamp, loc *time.Location) (timeline.Time, error) {
@@ -78,6 +85,11 @@ func in(loc *time.Location, wall time.Time) timeline.Time {
 
 // at returns how far the zone's clock is ahead of UTC when it shows a time: as says the observance that began last.
 func (z *zone) at(wall time.Time) (time.Duration, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if offset, known := z.told[wall]; known {
+		return offset, nil
+	}
 	var last time.Time
 	offset := z.observances[0].before
 	for _, o := range z.observances {
@@ -89,6 +101,10 @@ func (z *zone) at(wall time.Time) (time.Duration, error) {
 			last, offset = onset, o.offset
 		}
 	}
+	if len(z.told) >= maxTold || z.told == nil {
+		z.told = map[time.Time]time.Duration{}
+	}
+	z.told[wall] = offset
 	return offset, nil
 }
 
@@ -104,11 +120,16 @@ func (o observance) last(wall time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if rule.Freq != rrule.YEARLY || len(rule.Byhour)+len(rule.Byminute)+len(rule.Bysecond) > 0 {
+	if rule.Freq != rrule.YEARLY || len(rule.Byhour)+len(rule.Byminute)+len(rule.Bysecond)+len(rule.Byyearday)+len(rule.Byweekno)+len(rule.Bysetpos) > 0 || unbounded(rule) != "" {
 		return time.Time{}, errYearly
 	}
+	for _, d := range rule.Bymonthday { // the library would look for the 30th of a February until the year 9999
+		if d > 28 || d < -28 {
+			return time.Time{}, errYearly
+		}
+	}
 	rule.Dtstart = o.start
-	if years := wall.Year() - o.start.Year() - 2; years > 0 && rule.Count == 0 && rule.Interval <= 1 { // it is the same each year
+	if years := wall.Year() - o.start.Year() - 2; years > 0 && rule.Count == 0 && rule.Interval <= 1 && rule.Until.IsZero() { // it is the same each year
 		rule.Dtstart = o.start.AddDate(years, 0, 0)
 	}
 	r, err := rrule.NewRRule(*rule)
