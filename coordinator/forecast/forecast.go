@@ -120,7 +120,7 @@ type Weight struct {
 type Effect struct {
 	Kind        string
 	Mean        float64 // over the span
-	Peak        float64 // in the highest part of the span
+	Peak        float64 // in the part of the span where it does most, down or up
 	Spread      float64 // standard deviation from one occurrence to the next
 	Occurrences int     // past ones with samples
 }

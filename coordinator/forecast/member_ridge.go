@@ -69,12 +69,9 @@ func dayLags(perDay int) []int {
 func newRidgeOf(g *grid, lags []int, root bool) member {
 	m := &ridge{g: g, root: root, lead: len(g.x) % g.hour, lags: lags}
 	means := g.hourlyMeans(m.lead)
-	m.v = means
-	if root {
-		m.v = make([]float64, len(means))
-		for i, v := range means {
-			m.v[i] = math.Sqrt(math.Sqrt(v))
-		}
+	m.v = make([]float64, len(means))
+	for i, v := range means {
+		m.v[i] = m.value(v)
 	}
 	m.level = trailing(m.v, 7*g.day/g.hour)
 	m.fit(g.day / g.hour)
@@ -82,6 +79,21 @@ func newRidgeOf(g *grid, lags []int, root bool) member {
 		m.shape = g.hourShape(means, m.lead)
 	}
 	return m
+}
+
+// value is what an amount is regressed as, and amount the way back.
+func (m *ridge) value(amount float64) float64 {
+	if m.root {
+		return math.Sqrt(math.Sqrt(amount))
+	}
+	return amount
+}
+
+func (m *ridge) amount(value float64) float64 {
+	if m.root {
+		return value * value * value * value
+	}
+	return value
 }
 
 // hourlyMeans returns the means of the whole hours from step lead on.
@@ -103,9 +115,9 @@ func (g *grid) hourShape(means []float64, lead int) []float64 {
 	if g.shape == nil {
 		g.shape = make([]float64, len(g.x))
 		for i := lead; i < len(g.x); i++ {
-			g.shape[i] = (1 - profileMemory) * (g.x[i] - means[(i-lead)/g.hour])
-			if j := g.before(i, g.day); j >= 0 {
-				g.shape[i] += profileMemory * g.shape[j]
+			g.shape[i] = g.x[i] - means[(i-lead)/g.hour]
+			if j := g.before(i, g.day); j >= lead {
+				g.shape[i] += profileMemory * (g.shape[j] - g.shape[i])
 			}
 		}
 	}
@@ -128,9 +140,9 @@ func (m *ridge) path(dst []float64, o, _ int) {
 	v := append(make([]float64, 0, hours-from), m.v[from:known]...)
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, x := range v {
-		low, high = min(low, x), max(high, x)
+		low, high = min(low, m.amount(x)), max(high, m.amount(x))
 	}
-	low, high = max(0, low-(high-low)/2), high+(high-low)/2
+	low, high = m.value(max(0, low-(high-low)/2)), m.value(high+(high-low)/2)
 	row := make([]float64, len(m.lags))
 	for i := known; i < hours; i++ {
 		m.regressors(row, v, i-from, level)
@@ -140,11 +152,8 @@ func (m *ridge) path(dst []float64, o, _ int) {
 		}
 		v = append(v, min(max(y, low), high)) // an unstable recursion stays near what was
 	}
-	if m.root {
-		for i := known - from; i < len(v); i++ {
-			v[i] *= v[i]
-			v[i] *= v[i]
-		}
+	for i := known - from; i < len(v); i++ {
+		v[i] = m.amount(v[i])
 	}
 	if m.shape == nil {
 		copy(dst, v[known-from:])

@@ -175,18 +175,34 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 	if c := all.opts.Cap[kind]; c > 0 {
 		limit = float64(c)
 	}
-	for i := range n {
-		floor := 0.0
-		for qi := range out {
-			v := out[qi][i]
+	for qi := range out {
+		for i, v := range out[qi] {
 			if math.IsNaN(v) {
 				v = limit
 			}
-			out[qi][i] = min(max(v, floor), limit)
-			floor = out[qi][i]
+			out[qi][i] = min(max(v, 0), limit)
 		}
 	}
+	uncross(out, quantiles)
 	return out
+}
+
+// uncross moves quantiles that have passed each other, which are of different members: from the one nearest to the median on outwards.
+func uncross(values [][]float64, quantiles []float64) {
+	middle := 0
+	for qi, q := range quantiles {
+		if math.Abs(q-.5) < math.Abs(quantiles[middle]-.5) {
+			middle = qi
+		}
+	}
+	for i := range values[middle] {
+		for qi := middle + 1; qi < len(values); qi++ {
+			values[qi][i] = max(values[qi][i], values[qi-1][i])
+		}
+		for qi := middle - 1; qi >= 0; qi-- {
+			values[qi][i] = min(values[qi][i], values[qi+1][i])
+		}
+	}
 }
 
 // fromMembers writes the blended quantiles of the steps from start on. Steps that the history already covers are

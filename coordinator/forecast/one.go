@@ -27,8 +27,8 @@ func OfSeries(s Series, events []Event, at timeline.Time, horizon time.Duration,
 	}
 	// Steps and days are counted from the epoch. What begins between two of those steps is moved there and back.
 	unit := opts.Step
-	if unit < minModelStep && minModelStep%unit == 0 {
-		unit = minModelStep
+	if m := modelStep(max(s.Step, minModelStep), opts.Step); m%opts.Step == 0 {
+		unit = m
 	}
 	shift := at.Sub(at.Floor(unit))
 	var h History

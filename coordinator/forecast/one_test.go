@@ -103,3 +103,28 @@ func TestSharesOfMembersAddUpOverTheHorizon(t *testing.T) {
 		}
 	}
 }
+
+func TestStepsFinerThanTheSamplesChangeWhereTheSamplesDo(t *testing.T) {
+	begin := timeline.Time(1_700_006_400_000) // midnight, UTC
+	s := Series{Start: begin.Add(20 * time.Minute), Step: time.Hour}
+	for i := range 24 * 14 {
+		s.Values = append(s.Values, float64(100+100*(i%2)))
+	}
+	f, err := OfSeries(s, nil, s.End(), 6*time.Hour, Options{Step: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range f.Values[0] {
+		if want := float64(100 + 100*(i/12%2)); math.Abs(v-want) > 1 {
+			t.Errorf("%s ahead the median is %v, want %v", time.Duration(i)*f.Step, v, want)
+		}
+	}
+}
+
+func TestQuantilesThatHavePassedEachOtherKeepTheMedian(t *testing.T) {
+	values := [][]float64{{5, 1}, {4, 2}, {3, 9}}
+	uncross(values, []float64{.025, .5, .975})
+	if diff := cmp.Diff([][]float64{{4, 1}, {4, 2}, {4, 9}}, values); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,9 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	for _, e := range m.effects {
 		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
 		for _, v := range e.part {
-			effect.Peak = max(effect.Peak, v)
+			if math.Abs(v) > math.Abs(effect.Peak) {
+				effect.Peak = v
+			}
 		}
 		r.Effects = append(r.Effects, effect)
 	}

@@ -43,10 +43,14 @@ func writePicture(name string, p picture) error {
 func filePicture(f fileForecast, past forecast.Series) picture {
 	span := f.span()
 	span.Start = max(past.Start, span.Start.Add(-span.Length()))
+	shown := past.Before(f.Start) // and no more: what was long ago would make all else small
+	if before := int(span.Start.Sub(shown.Start) / shown.Step); before > 0 {
+		shown.Start, shown.Values = shown.Start.Add(time.Duration(before)*shown.Step), shown.Values[min(before, len(shown.Values)):]
+	}
 	title := f.Column + " in " + f.File
 	p := fanchart.Panel{
 		Title: title, Span: span, Label: number,
-		Past: fanchart.Steps{Start: past.Start, Step: past.Step, Values: past.Before(f.Start).Values},
+		Past: fanchart.Steps{Start: shown.Start, Step: shown.Step, Values: shown.Values},
 	}
 	for qi, q := range f.Quantiles {
 		p.Forecast = append(p.Forecast, fanchart.Quantile{Name: fraction(q), Steps: fanchart.Steps{

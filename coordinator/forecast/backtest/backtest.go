@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -165,8 +166,11 @@ func (r *Run) file(ctx context.Context, in input, out *emission) (part, error) {
 		fold = forecast.Mean
 	}
 	table, err := seriescsv.ReadFile(in.path, seriescsv.Options{TimeColumn: r.TimeColumn, ValueColumns: r.ValueColumns, Location: r.loc, Fold: fold})
-	if err != nil {
+	if broken := (*seriescsv.Error)(nil); errors.As(err, &broken) {
 		return part{LeftOut: &LeftOut{in.series, err.Error(), true}}, nil
+	}
+	if err != nil { // of the machine, not of the file
+		return part{}, err
 	}
 	p := part{Sum: hex.EncodeToString(table.Sum[:]), Notes: table.Notes}
 	w, err := out.begin(in.series)
@@ -218,16 +222,22 @@ func (r *Run) series(ctx context.Context, name, column string, s forecast.Series
 	base.Members = forecast.BaselineMembers()
 	known := actuals{series: s, step: opts.Step}
 	origins := r.origins(s)
-	var events []forecast.Event
-	if r.Events != nil && len(origins) > 0 {
-		var err error
-		if events, _, err = r.Events(ctx, timeline.Span{Start: origins[0].Add(-eventsBefore), End: s.End()}); err != nil {
-			return score, err
-		}
-	}
 	for _, at := range origins {
 		if err := ctx.Err(); err != nil {
 			return score, err
+		}
+		var events []forecast.Event
+		if r.Events != nil {
+			var notes []string
+			var err error
+			if events, notes, err = r.Events(ctx, timeline.Span{Start: at.Add(-eventsBefore), End: at.Add(milliseconds(r.Horizon))}); err != nil {
+				return score, err
+			}
+			for _, note := range notes {
+				if !slices.Contains(p.Notes, note) {
+					p.Notes = append(p.Notes, note)
+				}
+			}
 		}
 		ours, err := forecast.OfSeries(s, events, at, milliseconds(r.Horizon), opts)
 		if err == nil {
@@ -253,7 +263,7 @@ func (r *Run) series(ctx context.Context, name, column string, s forecast.Series
 func (r *Run) origins(s forecast.Series) []timeline.Time {
 	var out []timeline.Time
 	for i := r.Origins - 1; i >= 0; i-- {
-		at := s.End().Add(-milliseconds(r.Horizon + int64(i)*r.Every))
+		at := s.End() - timeline.Time(r.Horizon+int64(i)*r.Every) // which may be centuries
 		if at > s.Start {
 			out = append(out, at)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -307,6 +308,32 @@ func TestARunGoesOnOnlyWithTheSameSettingsAndFiles(t *testing.T) {
 	}
 	if first := lines(t, emit)[0]; first.Origin != "2026-01-07T12:00:00Z" {
 		t.Errorf("the first line is of the old file: %+v", first)
+	}
+}
+
+func TestPartsOfARunThatWasFinishedAreNotGoneOnWith(t *testing.T) {
+	dir, emit := folder(t, map[string]int{"a.csv": 12}), filepath.Join(t.TempDir(), "out.ndjson")
+	if _, err := run(t, dir, emit, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := lines(t, emit)
+	// What a removal of the parts leaves that is cut short: no settings, and scores of something else.
+	if err := os.Mkdir(emit+partsSuffix, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(emit+partsSuffix, "a"+scoresSuffix), `{"sum":"x","scores":[]}`)
+	write(t, filepath.Join(emit+partsSuffix, "gone"+linesSuffix), "of another run")
+	if _, err := run(t, dir, emit, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, lines(t, emit)); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := os.Stat(emit + partsSuffix); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the parts are still there: %v", err)
+	}
+	if _, err := run(t, dir, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "is a folder: name a file in it") {
+		t.Errorf("emitting to a folder: %v", err)
 	}
 }
 

@@ -39,6 +39,9 @@ func openEmission(file string, s Settings) (*emission, error) {
 	if file == "" {
 		return &emission{}, nil
 	}
+	if st, err := os.Stat(file); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s is a folder: name a file in it", file)
+	}
 	e := &emission{file: file, dir: file + partsSuffix, zipped: strings.HasSuffix(file, ".gz")}
 	if err := os.Mkdir(e.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -55,8 +58,10 @@ func openEmission(file string, s Settings) (*emission, error) {
 	path := filepath.Join(e.dir, settingsFile)
 	have, err := durable.ReadFile(durable.OS{}, path, maxPart)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = durable.WriteFile(durable.OS{}, path, want, 0o644)
+	case errors.Is(err, fs.ErrNotExist): // also where the parts of a finished run were not all removed
+		if err = e.clear(); err == nil {
+			err = durable.WriteFile(durable.OS{}, path, want, 0o644)
+		}
 	case err == nil && !bytes.Equal(have, want):
 		err = fmt.Errorf("%s is of an interrupted run with other settings (its %s has them): give those to go on, or remove that folder to begin anew", e.dir, settingsFile)
 	}
@@ -64,6 +69,24 @@ func openEmission(file string, s Settings) (*emission, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return e, nil
+}
+
+// clear removes the parts: scores first, which are of lines that are there.
+func (e *emission) clear() error {
+	parts, err := os.ReadDir(e.dir)
+	if err != nil {
+		return err
+	}
+	for _, suffix := range []string{scoresSuffix, linesSuffix} {
+		for _, p := range parts {
+			if strings.HasSuffix(p.Name(), suffix) {
+				if err := os.Remove(filepath.Join(e.dir, p.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (e *emission) close() {
@@ -92,7 +115,8 @@ func (e *emission) known(series string) (part, bool) {
 	if err != nil || json.Unmarshal(text, &p) != nil {
 		return part{}, false
 	}
-	return p, true
+	_, err = os.Stat(e.path(series, linesSuffix))
+	return p, err == nil
 }
 
 // writer takes the forecasts of one series.
@@ -163,6 +187,9 @@ func (w *writer) keep(p part) error {
 	if err == nil {
 		err = w.f.Sync()
 	}
+	if err == nil { // what is known of other lines is not known of these
+		err = durable.Remove(durable.OS{}, w.e.path(w.series, scoresSuffix))
+	}
 	if err == nil {
 		err = os.Rename(w.f.Name(), w.e.path(w.series, linesSuffix))
 	}
@@ -213,7 +240,14 @@ func (e *emission) finish(inputs []input, parts []part) (err error) {
 	if err := os.Rename(f.Name(), e.file); err != nil {
 		return err
 	}
-	return os.RemoveAll(e.dir)
+	if err := (durable.OS{}).SyncDir(filepath.Dir(e.file)); err != nil {
+		return err
+	}
+	// The settings last: a folder without them is no run to go on with.
+	if err := errors.Join(e.clear(), os.RemoveAll(e.dir)); err != nil {
+		return fmt.Errorf("it is complete, but its parts remain: remove %s (%w)", e.dir, err)
+	}
+	return nil
 }
 
 func (e *emission) append(to *os.File, name string) error {

@@ -19,6 +19,7 @@ type Score struct {
 	Covered  []int     `json:"covered"`       // per quantile: steps at or below the forecast
 	AbsError float64   `json:"abs_error"`     // sum of absolute errors of the median
 	NaiveAbs float64   `json:"naive_abs"`     // the same of what was at that time on the last day before the origin
+	AbsSteps int       `json:"abs_steps"`     // that these two are of
 }
 
 // Figures are what a score says, of a series or of many. What can't be said is left out.
@@ -30,7 +31,13 @@ type Figures struct {
 
 // Figures returns what the score says.
 func (s Score) Figures() Figures {
-	f := Figures{Ratio: ratio(sum(s.Loss), sum(s.Baseline)), AbsRatio: ratio(s.AbsError, s.NaiveAbs)}
+	var f Figures
+	if s.Steps > 0 {
+		f.Ratio = ratio(sum(s.Loss), sum(s.Baseline))
+	}
+	if s.AbsSteps > 0 {
+		f.AbsRatio = ratio(s.AbsError, s.NaiveAbs)
+	}
 	for _, c := range s.Covered {
 		if s.Steps > 0 {
 			f.Coverage = append(f.Coverage, float64(c)/float64(s.Steps))
@@ -111,6 +118,7 @@ func (s *Score) add(ours, naive *forecast.One, known *actuals) {
 		if !math.IsNaN(before) {
 			s.AbsError += math.Abs(came[i] - ours.Values[median][i])
 			s.NaiveAbs += math.Abs(came[i] - before)
+			s.AbsSteps++
 		}
 	}
 	for qi, q := range ours.Quantiles {
@@ -149,7 +157,7 @@ type Overall struct {
 	Figures            // the ratio is the mean of the resources', the coverage that of all steps, the ratio of absolute errors the mean over series
 	Series     int     `json:"series"`
 	Forecasts  int     `json:"forecasts"`
-	Calibrated float64 `json:"calibrated"`   // share of the series whose own coverage at the quantile nearest to .95 lies within .90 to .99
+	Calibrated float64 `json:"calibrated"`   // share of the series with anything to compare whose own coverage at the quantile nearest to .95 lies within .90 to .99
 	Of         float64 `json:"calibrated_q"` // that quantile
 }
 
@@ -171,7 +179,7 @@ func (r *Run) result(parts []part) *Result {
 	all := Score{Covered: make([]int, len(r.Quantiles))}
 	near := nearest(r.Quantiles, .95)
 	out.Overall.Of = r.Quantiles[near]
-	abs, absOf, within := 0.0, 0.0, 0.0
+	abs, absOf, within, covered := 0.0, 0.0, 0.0, 0.0
 	for _, p := range parts {
 		out.Notes = append(out.Notes, p.Notes...)
 		if p.LeftOut != nil {
@@ -189,8 +197,11 @@ func (r *Run) result(parts []part) *Result {
 			if f.AbsRatio != nil {
 				abs, absOf = abs+*f.AbsRatio, absOf+1
 			}
-			if len(f.Coverage) > 0 && f.Coverage[near] >= .90 && f.Coverage[near] <= .99 {
-				within++
+			if len(f.Coverage) > 0 {
+				covered++
+				if f.Coverage[near] >= .90 && f.Coverage[near] <= .99 {
+					within++
+				}
 			}
 		}
 	}
@@ -211,14 +222,14 @@ func (r *Run) result(parts []part) *Result {
 	if absOf > 0 {
 		o.AbsRatio = ratio(abs, absOf)
 	}
-	o.Calibrated = within / max(1, float64(o.Series))
+	o.Calibrated = within / max(1, covered)
 	return out
 }
 
 // pool adds another series.
 func (s *Score) pool(o Score) {
 	s.Origins, s.Steps = s.Origins+o.Origins, s.Steps+o.Steps
-	s.AbsError, s.NaiveAbs = s.AbsError+o.AbsError, s.NaiveAbs+o.NaiveAbs
+	s.AbsError, s.NaiveAbs, s.AbsSteps = s.AbsError+o.AbsError, s.NaiveAbs+o.NaiveAbs, s.AbsSteps+o.AbsSteps
 	grow := func(to []float64, by []float64) []float64 {
 		to = append(to, make([]float64, max(0, len(by)-len(to)))...)
 		for i, v := range by {

@@ -25,10 +25,10 @@ func (r *reader) grid() (*Table, error) {
 		return nil, r.fault(0, r.opts.TimeColumn, "forecasts are made from samples at most 6h apart; are these times in seconds?", "most of its times lie %s apart", step)
 	}
 	first, last := r.times[0], r.times[len(r.times)-1]
-	if int64(last.Sub(first)/step) >= maxSteps {
+	if most := min(maxSteps, maxCells/int64(len(r.values))); int64(last-first)/step.Milliseconds() >= most { // of times far apart Sub would overflow
 		i := r.widestGap()
-		return nil, r.fault(int(r.lines[i]), r.opts.TimeColumn, "is this time right? If it is, begin the file there",
-			"it lies %s after the time before it, and the whole is more than %d steps of %s", r.times[i].Sub(r.times[i-1]), maxSteps, step)
+		return nil, r.fault(int(r.lines[i]), r.opts.TimeColumn, "is this time right? If it is, begin the file there, or read fewer columns",
+			"it lies %d h after the time before it, and the whole is more than %d steps of %s", int64(r.times[i]-r.times[i-1])/time.Hour.Milliseconds(), most, step)
 	}
 	at := func(i int) int { return int((last.Sub(r.times[i]) + step/2) / step) } // steps before the last
 	n := at(0) + 1
@@ -96,9 +96,9 @@ func (b byTime) Swap(i, j int) {
 
 // step returns how far most times lie apart, in whole seconds, and how many are there again.
 func (r *reader) step() (step time.Duration, twice int) {
-	var apart []time.Duration
+	var apart []int64 // milliseconds
 	for i := 1; i < len(r.times); i++ {
-		if d := r.times[i].Sub(r.times[i-1]); d > 0 {
+		if d := int64(r.times[i] - r.times[i-1]); d > 0 {
 			apart = append(apart, d)
 		} else {
 			twice++
@@ -108,8 +108,8 @@ func (r *reader) step() (step time.Duration, twice int) {
 		return forecast.DefaultStep, twice
 	}
 	slices.Sort(apart)
-	middle := (apart[(len(apart)-1)/2] + apart[len(apart)/2]) / 2
-	return max(time.Second, middle.Round(time.Second)), twice
+	middle := min((apart[(len(apart)-1)/2]+apart[len(apart)/2])/2, maxApart.Milliseconds())
+	return max(time.Second, (time.Duration(middle) * time.Millisecond).Round(time.Second)), twice
 }
 
 // widestGap returns the row that lies furthest from the one before it.

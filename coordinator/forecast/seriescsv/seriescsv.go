@@ -37,6 +37,7 @@ const (
 	maxBytes  = 4 << 30 // unpacked
 	maxValues = 64      // columns read at once
 	maxStep   = 6 * time.Hour
+	maxApart  = 100 * 365 * 24 * time.Hour // of times, as far as it is said
 )
 
 // Error says what is wrong with a file, where, and what to do.

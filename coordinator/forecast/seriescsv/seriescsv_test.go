@@ -112,6 +112,24 @@ func TestValuesOfOneStepAreFoldedAsAsked(t *testing.T) {
 	}
 }
 
+func columnsOf(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("v%d", i))
+	}
+	return out
+}
+
+// wide is a file of so many columns, with one time far from the others.
+func wide(columns int) string {
+	var text strings.Builder
+	for _, at := range []string{"t", "0", "1", "2", "8000000"} {
+		text.WriteString(at + strings.Repeat(","+at, columns) + "\n")
+	}
+	_, rest, _ := strings.Cut(text.String(), "\n")
+	return "t," + strings.Join(columnsOf(columns), ",") + "\n" + rest
+}
+
 func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 	for name, c := range map[string]struct {
 		text, want string
@@ -136,7 +154,10 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"short line":        {"t,v\n0\n", `line 2: it has 1 fields, and 2 are needed: part them with ","`, Options{}},
 		"open quotes":       {"t,v\n0,\"1\n60,2\n", "line 2: its quotes make no sense", Options{}},
 		"days apart":        {"t,v\n2026-01-01,1\n2026-01-02,2\n2026-01-03,3\n", "most of its times lie 24h0m0s apart", Options{}},
-		"one far-off time":  {"t,v\n0,1\n1,1\n2,1\n2000000000,1\n", "load.csv line 5, column t: it lies 555555h33m18s after the time before it", Options{}},
+		"one far-off time":  {"t,v\n0,1\n1,1\n2,1\n2000000000,1\n", "load.csv line 5, column t: it lies 555555 h after the time before it", Options{}},
+		"centuries apart":   {"t,v\n1900-01-01,1\n2199-12-31,1\n", "most of its times lie 876000h0m0s apart", Options{}},
+		"then centuries":    {"t,v\n1900-01-01T00:00:00Z,1\n1900-01-01T00:00:01Z,1\n1900-01-01T00:00:02Z,1\n2199-12-31T00:00:00Z,1\n", "load.csv line 5, column t: it lies 2629", Options{}},
+		"many wide columns": {wide(64), "the whole is more than 262144 steps", Options{TimeColumn: "t", ValueColumns: columnsOf(64)}},
 		"an endless line":   {"t,v\n0," + strings.Repeat("1", maxLine), "line 2: it is longer than", Options{}},
 		"half a gzip":       {zipped("t,v\n0,1\n")[:12], "cannot be unpacked", Options{}},
 		"no gzip after all": {"\x1f\x8bt,v\n0,1\n", "cannot be unpacked", Options{}},
