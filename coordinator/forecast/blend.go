@@ -7,6 +7,7 @@ import "math"
 // the quantile of its errors. (Split-conformal, rolling: Vovk et al. 2005; quantile averaging: Lichtendahl et al. 2013.)
 type blend struct {
 	offset [][]float64 // [quantile][member]
+	middle []float64   // [member]: the median of its errors; 0 for one that has a path for each quantile
 	weight [][]float64 // [quantile][member], summing to 1
 	last   []float64   // [quantile]: shift of the average
 }
@@ -36,7 +37,7 @@ func isMiddle(q float64) bool { return q > .25 && q < .75 }
 // fit makes the blend of a bucket from its evidence, which must hold at least one point.
 func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 	n, nq := len(e.y), len(quantiles)
-	bl := blend{last: make([]float64, nq)}
+	bl := blend{last: make([]float64, nq), middle: make([]float64, len(members))}
 	for range quantiles {
 		bl.offset = append(bl.offset, make([]float64, len(members)))
 		bl.weight = append(bl.weight, make([]float64, len(members)))
@@ -53,6 +54,7 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 				bl.offset[p][i] = at[p]
 				continue
 			}
+			upperQuantiles(errs, []float64{.5}, bl.middle[i:i+1])
 			upperQuantiles(errs, levels, at)
 			for qi := range quantiles {
 				bl.offset[qi][i] = at[qi]
@@ -110,13 +112,13 @@ func (e *evidence) caution() float64 {
 	return 1 + max(0, 3/(1+e.days*e.days/4)-3/(1+enough/4.0))
 }
 
-// widen makes the distances from the median to the other quantiles larger by the factor, for a horizon that is longer
-// than what the errors are known of.
+// widen makes the distances from the median to the other quantiles larger by the factor, because the errors are of fewer days or of
+// a shorter horizon.
 func (b *blend) widen(factor float64, quantiles []float64) {
 	for qi, q := range quantiles {
 		for i, off := range b.offset[qi] {
-			if (q > .5) == (off > 0) && q != .5 {
-				b.offset[qi][i] *= factor
+			if away := off - b.middle[i]; q != .5 && (q > .5) == (away > 0) {
+				b.offset[qi][i] += (factor - 1) * away
 			}
 		}
 	}
@@ -124,7 +126,7 @@ func (b *blend) widen(factor float64, quantiles []float64) {
 
 // evenBlend is that of members nothing is known of.
 func evenBlend(members, quantiles int) blend {
-	b := blend{last: make([]float64, quantiles)}
+	b := blend{last: make([]float64, quantiles), middle: make([]float64, members)}
 	for range quantiles {
 		w := make([]float64, members)
 		for i := range w {

@@ -3,6 +3,9 @@ package forecast
 import (
 	"math"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestFewDaysOfErrorsAreTakenFurtherOut(t *testing.T) {
@@ -52,5 +55,28 @@ func TestTheMiddleHoldsOnToWhatWasBestAndTheOuterQuantilesFollow(t *testing.T) {
 	}
 	if a, b := e.loss(before, 0, .95), e.loss(since, 0, .95); !(a > b) {
 		t.Errorf("further out %.2f for the member that was right for two weeks, %.2f for the one of the last", a, b)
+	}
+}
+
+func TestDistancesFromTheMedianAreWidenedNotWhatAMemberIsOffBy(t *testing.T) {
+	// The first member is 100 too high throughout, the second as much too low.
+	b := blend{offset: [][]float64{{-110, 90}, {-100, 100}, {-95, 105}}, middle: []float64{-100, 100}}
+	b.widen(3, []float64{.1, .5, .9})
+	if diff := cmp.Diff([][]float64{{-130, 70}, {-100, 100}, {-85, 115}}, b.offset); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDaysWithoutSamplesAreNoEvidence(t *testing.T) {
+	s := Series{Step: 5 * time.Minute, Values: seasonalDays(15, 1)}
+	for i := 12; i < len(s.Values)-26*12; i++ {
+		s.Values[i] = math.NaN()
+	}
+	g := newGrid(s, 5*time.Minute, 28*day, time.UTC, 0)
+	g.fill()
+	for b, ev := range g.evaluate(portfolio(g, []float64{.5, .95}, []string{"same-time-yesterday"}), 2) {
+		if len(ev.y) > 0 && ev.days > 3 {
+			t.Errorf("bucket %d: points of two days are taken for %v", b, ev.days)
+		}
 	}
 }

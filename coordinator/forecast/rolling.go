@@ -39,7 +39,7 @@ type evidence struct {
 	y       []float64     // what was observed
 	fresh   []float64     // what the point counts in a member's loss of an outer quantile, by its age
 	lasting []float64     // the same of a middle quantile
-	days    float64       // of history that there were origins in
+	days    float64       // of history that there were origins in, and points of
 	said    [][][]float64 // [member][quantile, or 0 for all][point]
 }
 
@@ -102,9 +102,6 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 	for b := range ev {
 		ev[b].y = make([]float64, 0, points[b])
 		ev[b].fresh, ev[b].lasting = make([]float64, 0, points[b]), make([]float64, 0, points[b])
-		if len(origins) > 0 {
-			ev[b].days = float64(len(g.x)-origins[0].at) / float64(g.day)
-		}
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
@@ -112,6 +109,10 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 				ev[b].said[i][p] = make([]float64, 0, points[b])
 			}
 		}
+	}
+	var with [buckets][]bool // days before the end that there are points of
+	for b := range with {
+		with[b] = make([]bool, len(g.x)/g.day+1)
 	}
 	type place struct{ h, bucket int }
 	var seen []place
@@ -122,6 +123,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 			if y := g.y[o.at+h]; !math.IsNaN(y) {
 				b := bucketOf(h, g.step)
 				ev[b].y = append(ev[b].y, y)
+				with[b][(len(g.x)-1-o.at-h)/g.day] = true
 				age := float64(len(g.y)-o.at-h) / float64(g.day)
 				ev[b].fresh = append(ev[b].fresh, math.Exp2(-age/preferenceFor(1).halfLife))
 				ev[b].lasting = append(ev[b].lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
@@ -139,6 +141,17 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 					ev[p.bucket].said[i][qi] = append(ev[p.bucket].said[i][qi], path[p.h])
 				}
 			}
+		}
+	}
+	for b := range ev {
+		if len(origins) > 0 { // the last bucket has no point of the last day but one
+			seen := 1.0
+			for _, points := range with[b] {
+				if points {
+					seen++
+				}
+			}
+			ev[b].days = min(float64(len(g.x)-origins[0].at)/float64(g.day), seen)
 		}
 	}
 	return ev
