@@ -8,11 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/testenv/bench/accuracy"
 	"github.com/glidepath/glidepath/testenv/traces"
 )
 
@@ -59,7 +58,7 @@ func forecastTime(ctx context.Context, h forecast.History, members []string) (fl
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
-		before := cpuTime()
+		before := accuracy.CPUTime()
 		m, err := forecast.Train(h, nil, forecast.Options{Maximum: resource.Uniform(4000), Members: members})
 		if err != nil {
 			return 0, err
@@ -67,18 +66,9 @@ func forecastTime(ctx context.Context, h forecast.History, members []string) (fl
 		if _, err := m.Forecast(end, forecastHorizon); err != nil {
 			return 0, err
 		}
-		took = append(took, (cpuTime()-before).Seconds()*1000)
+		took = append(took, (accuracy.CPUTime()-before).Seconds()*1000)
 	}
 	return median(took), nil
-}
-
-// cpuTime returns the CPU time of this process, its collection of garbage included.
-func cpuTime() time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		panic(err) // the arguments are constants
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func median(all []float64) float64 { return quantile(all, .5) }

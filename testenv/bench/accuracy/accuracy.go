@@ -87,8 +87,8 @@ func each[T any](ctx context.Context, workers, n int, score func(i int) (T, erro
 	return out, context.Cause(ctx)
 }
 
-// cpuTime returns the CPU time of this process, its collection of garbage included.
-func cpuTime() time.Duration {
+// CPUTime returns the CPU time of this process, its collection of garbage included.
+func CPUTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		panic(err) // the arguments are constants

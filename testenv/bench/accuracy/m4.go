@@ -73,7 +73,7 @@ func ScoreM4(ctx context.Context, o Options) (M4, error) {
 		return total, err
 	}
 	took := o.chosen(len(train))
-	before := cpuTime()
+	before := CPUTime()
 	scores, err := each(ctx, o.Workers, len(took), func(i int) (M4, error) {
 		past, future := train[took[i]], test[took[i]]
 		if o.Holdout {
@@ -93,7 +93,7 @@ func ScoreM4(ctx context.Context, o Options) (M4, error) {
 		total.Below += s.Below / n
 		total.Above += s.Above / n
 	}
-	total.CPU, total.Series = cpuTime()-before, len(scores)
+	total.CPU, total.Series = CPUTime()-before, len(scores)
 	total.OWA = (total.SMAPE/naive2SMAPE + total.MASE/naive2MASE) / 2
 	total.ACD = math.Abs(total.Below + total.Above - m4Alpha)
 	return total, nil

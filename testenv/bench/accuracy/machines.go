@@ -77,12 +77,12 @@ func ScoreMachines(ctx context.Context, o Options, set string) (Machines, error)
 			})
 		})
 	}
-	before := cpuTime()
+	before := CPUTime()
 	ours, err := pass(o.Members)
 	if err != nil {
 		return total, err
 	}
-	total.CPU = cpuTime() - before
+	total.CPU = CPUTime() - before
 	base, err := pass(forecast.BaselineMembers())
 	if err != nil {
 		return total, err
