@@ -133,66 +133,6 @@ func digest(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-const packageQueryTime = 20 * time.Second
-
-// packageOf returns the package that a file belongs to and its version, by whatever package manager the host has. A file of no package
-// has neither.
-func (d *Driver) packageOf(ctx context.Context, path string) (name, version string, err error) {
-	switch {
-	case exists(filepath.Join(d.Root, "usr/bin/dpkg-query")):
-		// Before /bin and /lib became links to /usr, packages listed their files without it, and some still do.
-		for _, p := range []string{path, strings.TrimPrefix(path, "/usr"), "/usr" + path} {
-			out, ok, err := d.query(ctx, "/usr/bin/dpkg-query", "-S", p)
-			if err != nil {
-				return "", "", err
-			}
-			owner, _, found := strings.Cut(out, ": ")
-			if !ok || !found {
-				continue
-			}
-			name, _, _ = strings.Cut(owner, ",") // of several packages that share it
-			out, ok, err = d.query(ctx, "/usr/bin/dpkg-query", "-W", "-f", "${Version}", name)
-			if err != nil || !ok {
-				return "", "", err
-			}
-			return name, strings.TrimSpace(out), nil
-		}
-	case exists(filepath.Join(d.Root, "usr/bin/rpm")):
-		out, ok, err := d.query(ctx, "/usr/bin/rpm", "-qf", "--qf", "%{NAME} %{VERSION}-%{RELEASE}", path)
-		if err != nil || !ok {
-			return "", "", err
-		}
-		name, version, _ = strings.Cut(strings.TrimSpace(out), " ")
-		return name, version, nil
-	}
-	return "", "", nil
-}
-
-// query asks the package manager, as nobody.
-func (d *Driver) query(ctx context.Context, command ...string) (out string, ok bool, err error) {
-	res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
-		Unit: "glidepath-query-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".service", Description: "Glidepath: ask which package a program is from",
-		Command: literal(command), User: "nobody", NoNetwork: true, Timeout: packageQueryTime,
-	})
-	if err != nil {
-		return "", false, fmt.Errorf("ask the package manager: %w", err)
-	}
-	// Both package managers end with 1 for a file that no package owns.
-	if !res.OK() && (res.Why != "exit-code" || res.ExitStatus != 1) {
-		return "", false, fmt.Errorf("ask the package manager: %s ended with %s %d: %s", command[0], res.Why, res.ExitStatus, strings.TrimSpace(res.Output))
-	}
-	return res.Output, res.OK(), nil
-}
-
-// literal keeps systemd from putting variables into a command's arguments.
-func literal(command []string) []string {
-	out := make([]string, len(command))
-	for i, arg := range command {
-		out[i] = strings.ReplaceAll(arg, "$", "$$")
-	}
-	return out
-}
-
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -87,7 +87,8 @@ type Config struct {
 type Driver struct {
 	Config
 
-	wake chan struct{} // a permit was given: see Run
+	wake     chan struct{} // a permit was given: see Run
+	packages packages
 
 	mu   sync.Mutex
 	busy map[string]*sync.Mutex // by instance: an operation, or Run's look at it
@@ -96,7 +97,7 @@ type Driver struct {
 
 // New returns a driver. The directories below DataDir are made as they are needed.
 func New(c Config) *Driver {
-	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}, told: map[string]hooking{}}
+	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}, told: map[string]hooking{}, packages: packages{known: map[string]origin{}}}
 }
 
 // Operate implements instance.Driver.
