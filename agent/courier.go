@@ -30,7 +30,7 @@ type courier struct {
 	watching sync.WaitGroup      // what puts finals away that have run, or ended while they waited
 }
 
-// Early carries out one early round: what the source changed since the one before, path by path. At its end the target reads what it
+// Early carries out one early round: what the source changed since the one before, path by path, the configuration in the first alone. At its end the target reads what it
 // has, and the final round is made ready in case this was the last early one: clients would wait for all of that.
 func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) {
 	c.end(op.Migration) // its index is about to be wrong
@@ -41,6 +41,9 @@ func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(p
 	rate := transfer.NewRate(op.Rate)
 	var sum proto.RoundResult
 	for _, p := range paths {
+		if p.kind == transfer.Config && op.Round > 1 {
+			continue // which hardly changes: processes at both ends for what the last round takes along
+		}
 		round := p.round(op, rate)
 		if p.kind == transfer.Blocks && p.dir {
 			round.Kind = transfer.Rsync
