@@ -78,7 +78,9 @@ func Make(in Input) (Result, error) {
 		score, no := p.judge(host, r)
 		if no != nil {
 			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
-			errors.As(no, &c.Shortfall)
+			if errors.As(no, &c.Shortfall) {
+				c.Reason += heldBy(p.View.Ledger(), c.Shortfall)
+			}
 			considered = append(considered, c)
 			continue
 		}
