@@ -46,7 +46,7 @@ max: {cpu: 64, memory: 384MiB}
 const application = `name: redis
 class: critical
 startup: {cpu: 400m}
-decay: 8s
+decay: 3s
 memory_floor: 32MiB
 `
 
@@ -236,6 +236,7 @@ func (tr *trial) judge(end time.Time) {
 // wait looks until something holds.
 func (tr *trial) wait(what string, most time.Duration, holds func() (bool, error)) {
 	tr.Helper()
+	began := time.Now()
 	late := time.NewTimer(most)
 	defer late.Stop()
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -244,6 +245,9 @@ func (tr *trial) wait(what string, most time.Duration, holds func() (bool, error
 	for {
 		ok, err := holds()
 		if ok {
+			if took := time.Since(began); took > 5*time.Second {
+				tr.Logf("%s: after %s", what, took.Round(time.Second/10))
+			}
 			return
 		}
 		if err != nil {
