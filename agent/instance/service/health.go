@@ -36,21 +36,23 @@ func (d *Driver) settled(ctx context.Context, spec proto.InstanceSpec) error {
 			return d.refusal(fmt.Sprintf("instance %s may no longer run here: it is %s", spec.Name, r.State), "see `glidepath migration show "+r.Migration+"`")
 		}
 		var wrong error
-		u, err := d.Systemd.Brief(limited, spec.Service.Unit)
-		switch {
-		case err != nil:
-			wrong = err
-		case u.ActiveState == "failed":
-			if u, err = d.Systemd.Unit(limited, spec.Service.Unit); err != nil {
-				return err
-			}
-			return d.unhealthy(spec, fmt.Errorf("unit %s has failed (%s)", u.Name, u.Result))
-		case u.ActiveState != "active":
-			wrong = fmt.Errorf("unit %s is %s", u.Name, u.ActiveState)
-		default:
-			if u.InvocationID != invocation {
+		if passes == 0 || passes == healthPasses-1 { // what ended or began in between shows at the last
+			u, err := d.Systemd.Brief(limited, spec.Service.Unit)
+			switch {
+			case err != nil:
+				wrong = err
+			case u.ActiveState == "failed":
+				if u, err = d.Systemd.Unit(limited, spec.Service.Unit); err != nil {
+					return err
+				}
+				return d.unhealthy(spec, fmt.Errorf("unit %s has failed (%s)", u.Name, u.Result))
+			case u.ActiveState != "active":
+				wrong = fmt.Errorf("unit %s is %s", u.Name, u.ActiveState)
+			case u.InvocationID != invocation:
 				passes, invocation = 0, u.InvocationID
 			}
+		}
+		if wrong == nil {
 			wrong = d.attempt(limited, spec)
 		}
 		switch {
