@@ -21,7 +21,8 @@ func backtestCommand(a *app) *cobra.Command {
 	var means bool
 	cmd := &cobra.Command{
 		Use: "backtest --dir DIR", Short: "Score forecasts of recorded series against what came", Args: none,
-		Long: `Forecast every series of a folder of CSVs again from past origins, and compare with what came. Of a file every --value-column is a series. The
+		Long: `Forecast every series of a folder again from past origins, and compare with what came. A file is a CSV, of which every --value-column is a series, or
+what Prometheus answers to a range query (.json), of which every series is one, under its name and labels, or those that --value-column names. The
 last origin is one --horizon before the end of a series, the others --every before it; a forecast sees only what lies before its origin, and the
 events. No fleet is asked.
 
@@ -35,7 +36,9 @@ ends with .gz has it gzipped.
 
 A file that cannot be read is left out, said so, and makes the exit code 1.`,
 		Example: `  glidepath backtest --dir traces --time-column t --value-column cpu --value-column memory
-  glidepath backtest --dir traces --time-column t --value-column cpu --origins 30 --emit forecasts.ndjson.gz`,
+  glidepath backtest --dir traces --time-column t --value-column cpu --origins 30 --emit forecasts.ndjson.gz
+  curl -sG http://prometheus:9090/api/v1/query_range -d start=2026-11-01T00:00:00Z -d end=2026-11-29T00:00:00Z -d step=5m \
+    --data-urlencode 'query=sum by (instance) (rate(http_requests_total[5m]))' -o traces/requests.json && glidepath backtest --dir traces`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loc, err := f.check()
 			if err != nil {
@@ -43,7 +46,7 @@ A file that cannot be read is left out, said so, and makes the exit code 1.`,
 			}
 			switch {
 			case dir == "":
-				return usagef("name a folder of CSVs with --dir")
+				return usagef("name a folder of series with --dir")
 			case origins < 1 || origins > 10_000:
 				return usagef("--origins %d: use 1 to 10000", origins)
 			case every < time.Second || every%time.Second != 0:
@@ -88,7 +91,7 @@ A file that cannot be read is left out, said so, and makes the exit code 1.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "dir", "", "`folder` with a .csv or .csv.gz for each series")
+	flags.StringVar(&dir, "dir", "", "`folder` with files of series: .csv, or .json of Prometheus, plain or gzipped (.gz)")
 	f.define(cmd)
 	flags.DurationVar(&step, "step", 0, "length of a step (default 5m, or what a file's samples lie apart where that is longer)")
 	flags.DurationVar(&horizon, "horizon", 48*time.Hour, "how far ahead")

@@ -89,7 +89,7 @@ counts, and the effects of events.`,
 	flags.DurationVar(&horizon, "horizon", 48*time.Hour, "how far ahead")
 	flags.DurationVar(&step, "step", 0, "length of a step (default the fleet's; of a CSV 5m, or what its samples lie apart where that is longer)")
 	flags.StringVar(&at, "at", "", "when it begins: 2026-11-22T18:00Z, or +2h; now by default, of a CSV its end")
-	flags.StringVar(&file, "csv", "", "CSV `file` to forecast instead, which may be gzipped")
+	flags.StringVar(&file, "csv", "", "CSV `file`, or answer of Prometheus to a range query, to forecast instead; may be gzipped")
 	flags.StringVar(&svg, "svg", "", "draw it into this `file`, too")
 	recorded.define(cmd)
 	flags.BoolVar(&means, "means", false, "of the mean demand in each step")

@@ -82,6 +82,9 @@ func (a *app) forecastFile(ctx context.Context, r recordedForecast) error {
 	if err != nil {
 		return err
 	}
+	if len(table.Columns) > 1 {
+		return usagef("%s has %d series: name one with --value-column: %s", r.file, len(table.Columns), strings.Join(table.Columns, ", "))
+	}
 	s, column := table.Series[0], table.Columns[0]
 	from := s.End()
 	if r.at != "" {

@@ -28,7 +28,7 @@ var recordedNames = []string{"time-column", "value-column", "quantiles", "events
 func (f *recordedFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.time, "time-column", "", "`column` of times: RFC 3339, 2026-11-22 18:00:00, or numbers since 1970; the first by default")
-	flags.StringSliceVar(&f.values, "value-column", nil, "`column` of amounts; the only one beside the time by default")
+	flags.StringArrayVar(&f.values, "value-column", nil, "`column` of amounts; the only one beside the time by default")
 	flags.Float64SliceVar(&f.quantiles, "quantiles", nil, "quantiles to forecast, ascending (default 0.5,0.9,0.95,0.99)")
 	flags.StringVar(&f.events, "events", "", "`file` of events, past and to come: iCalendar, or a CSV as event add reads it")
 	flags.StringVar(&f.timezone, "timezone", "UTC", "time zone of days, and of times that name none, like Europe/Berlin")

@@ -94,7 +94,7 @@ func (r *Run) Do(ctx context.Context) (*Result, error) {
 		g.Go(func() error {
 			var err error
 			parts[i], err = r.file(ctx, in, out)
-			r.advance(max(1, len(r.ValueColumns))*r.Origins - parts[i].counted)
+			r.advance(max(1, len(r.ValueColumns), parts[i].series)*r.Origins - parts[i].counted)
 			return err
 		})
 	}
@@ -107,7 +107,7 @@ func (r *Run) Do(ctx context.Context) (*Result, error) {
 	return r.result(parts), nil
 }
 
-// list returns the CSVs of a folder in the order of their names.
+// list returns the files with series of a folder in the order of their names: CSVs, and answers of Prometheus.
 func list(dir string) ([]input, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -118,6 +118,9 @@ func list(dir string) ([]input, error) {
 	for _, e := range entries {
 		name := e.Name()
 		series, ok := strings.CutSuffix(strings.TrimSuffix(name, ".gz"), ".csv")
+		if !ok {
+			series, ok = strings.CutSuffix(strings.TrimSuffix(name, ".gz"), ".json")
+		}
 		if !ok || e.IsDir() || strings.HasPrefix(name, ".") {
 			continue
 		}
@@ -128,7 +131,7 @@ func list(dir string) ([]input, error) {
 		out = append(out, input{filepath.Join(dir, name), series})
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s has no file that ends with .csv or .csv.gz", dir)
+		return nil, fmt.Errorf("%s has no file that ends with .csv or .json, or these with .gz", dir)
 	}
 	return out, nil
 }
@@ -142,12 +145,20 @@ func (r *Run) advance(n int) {
 	}
 }
 
+// expect counts forecasts that a file turned out to have beside those that were counted for it.
+func (r *Run) expect(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total += max(0, n)
+}
+
 // part is what came of one file.
 type part struct {
 	Sum     string   `json:"sum"` // of the file, in hexadecimal
 	Scores  []Score  `json:"scores"`
 	Notes   []string `json:"notes,omitempty"`
 	LeftOut *LeftOut `json:"left_out,omitempty"`
+	series  int      // that the file was found to have
 	counted int      // forecasts that Progress was told of
 }
 
@@ -172,7 +183,8 @@ func (r *Run) file(ctx context.Context, in input, out *emission) (part, error) {
 	if err != nil { // of the machine, not of the file
 		return part{}, err
 	}
-	p := part{Sum: hex.EncodeToString(table.Sum[:]), Notes: table.Notes}
+	p := part{Sum: hex.EncodeToString(table.Sum[:]), Notes: table.Notes, series: len(table.Series)}
+	r.expect((p.series - max(1, len(r.ValueColumns))) * r.Origins)
 	w, err := out.begin(in.series)
 	if err != nil {
 		return p, err

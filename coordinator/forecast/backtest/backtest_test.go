@@ -374,6 +374,51 @@ func TestOneSeriesIsNotReadFromTwoFiles(t *testing.T) {
 	}
 }
 
+func TestTheAnswerOfPrometheusIsForecastAsTheSameCSV(t *testing.T) {
+	dir := folder(t, map[string]int{"a.csv": 6})
+	text, err := os.ReadFile(filepath.Join(dir, "a.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values [2][]string
+	for _, row := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+		f := strings.Split(row, ",")
+		for i := range values {
+			values[i] = append(values[i], fmt.Sprintf("[%s,%q]", f[0], f[i+1]))
+		}
+	}
+	answers := t.TempDir()
+	write(t, filepath.Join(answers, "b.json"), fmt.Sprintf(`{"data":{"resultType":"matrix","result":[{"metric":{"__name__":"cpu"},"values":[%s]},{"metric":{"__name__":"mem"},"values":[%s]}]}}`,
+		strings.Join(values[0], ","), strings.Join(values[1], ",")))
+	var done, total int
+	emit := filepath.Join(t.TempDir(), "f.ndjson")
+	got, err := run(t, answers, emit, func(r *Run) {
+		r.ValueColumns = nil // all that there are
+		r.Progress = func(d, n int) { done, total = d, n }
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done != 6 || total != 6 {
+		t.Errorf("%d of %d forecasts were told of", done, total)
+	}
+	other := filepath.Join(t.TempDir(), "f.ndjson")
+	want, err := run(t, dir, other, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Overall, got.Overall); diff != "" {
+		t.Error(diff)
+	}
+	theirs := lines(t, other)
+	for i := range theirs {
+		theirs[i].Series = "b"
+	}
+	if diff := cmp.Diff(theirs, lines(t, emit)); diff != "" || len(theirs) == 0 {
+		t.Error(diff)
+	}
+}
+
 func TestEventsAreAskedForWhereASeriesIsForecast(t *testing.T) {
 	dir := folder(t, map[string]int{"a.csv": 10})
 	var asked timeline.Span

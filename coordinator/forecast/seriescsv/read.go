@@ -20,7 +20,7 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// ReadFile reads a CSV, which may be gzipped. What is wrong with it is an *Error.
+// ReadFile reads a CSV or an answer of Prometheus, which may be gzipped. What is wrong with it is an *Error.
 func ReadFile(name string, opts Options) (*Table, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -30,7 +30,7 @@ func ReadFile(name string, opts Options) (*Table, error) {
 	return Read(f, name, opts)
 }
 
-// Read reads a CSV, which may be gzipped, under the name that errors give it.
+// Read reads a CSV or an answer of Prometheus, which may be gzipped, under the name that errors give it.
 func Read(in io.Reader, name string, opts Options) (*Table, error) {
 	return read(in, name, opts, maxCells)
 }
@@ -38,19 +38,23 @@ func Read(in io.Reader, name string, opts Options) (*Table, error) {
 func read(in io.Reader, name string, opts Options, cells int) (*Table, error) {
 	sum := sha256.New()
 	plain := bufio.NewReaderSize(io.TeeReader(in, sum), 1<<16)
-	var text io.Reader = plain
+	text := plain
 	if magic, _ := plain.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
 		z, err := gzip.NewReader(plain)
 		if err != nil {
 			return nil, unpacking(name, 0, err)
 		}
-		text = z
+		text = bufio.NewReaderSize(z, 1<<16)
 	}
 	r := &reader{name: name, opts: opts, cells: cells}
 	if r.opts.Location == nil {
 		r.opts.Location = time.UTC
 	}
-	if err := r.read(text); err != nil {
+	reads := r.read
+	if first, _ := text.Peek(1); len(first) == 1 && first[0] == '{' {
+		reads = r.readRange
+	}
+	if err := reads(text); err != nil {
 		return nil, err
 	}
 	return r.table(sum, plain)

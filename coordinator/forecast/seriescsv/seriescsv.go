@@ -1,4 +1,4 @@
-// Package seriescsv reads columns of any CSV as series on a regular grid.
+// Package seriescsv reads columns of any CSV, and what Prometheus answers to a range query, as series on a regular grid.
 package seriescsv
 
 import (
@@ -10,9 +10,9 @@ import (
 
 // Options say what to read.
 type Options struct {
-	// TimeColumn is the name of the column of times; "" means the first one.
+	// TimeColumn is the name of the column of times; "" means the first one. An answer of Prometheus has none.
 	TimeColumn string
-	// ValueColumns are the names of the columns of amounts; none means the only one beside the time.
+	// ValueColumns are the names of the columns of amounts; none means the only one beside the time, or all series of an answer of Prometheus.
 	ValueColumns []string
 	// Location is the time zone of times that name none; nil means UTC.
 	Location *time.Location
