@@ -68,6 +68,8 @@ func FuzzForecastRequest(f *testing.F) { decodes[ForecastRequest](f) }
 func FuzzForecastReply(f *testing.F)   { decodes[ForecastReply](f) }
 func FuzzHistoryRequest(f *testing.F)  { decodes[HistoryRequest](f) }
 func FuzzHistoryPage(f *testing.F)     { decodes[HistoryPage](f) }
+func FuzzScorecard(f *testing.F)       { decodes[Scorecard](f) }
+func FuzzScoresReply(f *testing.F)     { decodes[ScoresReply](f) }
 func FuzzMigration(f *testing.F)       { decodes[Migration](f) }
 func FuzzReservation(f *testing.F)     { decodes[Reservation](f) }
 func FuzzHost(f *testing.F)            { decodes[Host](f) }

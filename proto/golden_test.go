@@ -31,6 +31,9 @@ func messages() []any {
 		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{},
 		HistoryStored{}, Retained{}, Retention{}, Presence{}, Presences{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{}, Member{},
 		Transfer{}, Report{}, ReportPart{},
+		// scorecard
+		Scorecard{}, Issue{}, Said{}, Tally{}, TallyOf{}, Fared{}, Standing{}, ScoresRequest{}, ScoresReply{}, Scores{}, StandsIn{}, ScorePeriod{}, Score{}, Fit{},
+		ScoreSummary{}, ScoreSummaryOf{},
 		// records
 		Fleet{}, RemovedHost{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, Conflict{}, InstanceType{}, Application{}, Event{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},
@@ -63,7 +66,7 @@ func fill(v reflect.Value, n *int64) {
 		v.SetInt(*n * 1000)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(*n % 100))
-	case reflect.Float64:
+	case reflect.Float32, reflect.Float64:
 		v.SetFloat(float64(*n) + 0.5)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))

@@ -38,6 +38,7 @@ const (
 	MethodPresence = "home.presence"   // empty → Presences: which agents have a session with this coordinator, or had
 	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
 	MethodAbove    = "home.above"      // AboveRequest → Above
+	MethodScores   = "home.scores"     // ScoresRequest → ScoresReply
 
 	MethodMember   = "coordinator.member" // empty → Member: its part in the Raft cluster
 	MethodTransfer = "leader.transfer"    // Transfer → empty: hands the leadership over
@@ -172,7 +173,8 @@ type HistoryRequest struct {
 	Blocks   int           `msgpack:"n" json:"blocks"` // at most
 }
 
-// HistoryPage is a page of an instance's blocks: per resource the mean and the highest demand, NaN where there is none.
+// HistoryPage is a page of an instance's blocks: per resource the mean and the highest demand, NaN where there is none. The last page has the
+// instance's scorecard, too.
 type HistoryPage struct {
 	Instance string                    `msgpack:"i" json:"instance"`
 	Start    timeline.Time             `msgpack:"t" json:"start"` // of the first block
@@ -180,6 +182,7 @@ type HistoryPage struct {
 	Mean     [resource.Kinds][]float64 `msgpack:"m" json:"mean"`
 	Max      [resource.Kinds][]float64 `msgpack:"x" json:"max"`
 	Next     timeline.Time             `msgpack:"n" json:"next,omitzero"` // where the next page starts; 0: this is the last
+	Scores   *Scorecard                `msgpack:"sc" json:"scores,omitempty"`
 }
 
 // HistoryStored is what became of a page: values stored, and values that were older than what is kept.
@@ -201,6 +204,8 @@ type AboveRequest struct {
 type Above struct {
 	Span timeline.Span `msgpack:"sp" json:"span"` // from the first window that is known
 	Of   []AboveOf     `msgpack:"o" json:"of"`    // in the order of resources; those without a schedule are left out
+
+	StandsIn []StandsIn `msgpack:"w" json:"stands_in,omitempty"` // resources that the schedule follows the window of, in the place of the model
 }
 
 // AboveOf is that of one resource, in windows of WindowLength.

@@ -139,6 +139,11 @@ func (g *grid) lastHour(quantiles []float64) []float64 {
 // Forecast predicts the demand from the step that contains now for the horizon, which is rounded up to whole steps. It
 // returns an *InputError when the horizon is not positive, too long for the step, or now lies out of the calendar.
 func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, error) {
+	return m.predict(now, horizon, (*kindModel).values)
+}
+
+// predict makes a forecast of what of says of each resource for n steps.
+func (m *Model) predict(now timeline.Time, horizon time.Duration, of func(k *kindModel, all *Model, kind resource.Kind, start timeline.Time, n int) [][]float64) (*Forecast, error) {
 	switch {
 	case horizon <= 0 || horizon/m.opts.Step >= maxSteps:
 		return nil, inputError("horizon", "%s at steps of %s: use 1 to %d steps", horizon, m.opts.Step, maxSteps)
@@ -148,7 +153,7 @@ func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, e
 	n := int((horizon + m.opts.Step - 1) / m.opts.Step)
 	f := &Forecast{Start: now.Floor(m.opts.Step), Step: m.opts.Step, Quantiles: m.opts.Quantiles}
 	for k := range m.kinds {
-		f.Values[k] = m.kinds[k].values(m, resource.Kind(k), f.Start, n)
+		f.Values[k] = of(&m.kinds[k], m, resource.Kind(k), f.Start, n)
 		f.Reasons[k] = m.kinds[k].reason(m.opts.Quantiles, f.Start)
 	}
 	return f, nil
@@ -170,6 +175,13 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 	} else {
 		m.fromMembers(out, start, all.opts.Step, quantiles)
 	}
+	m.finish(out, all, kind, start)
+	return out
+}
+
+// finish puts events back into one resource's quantiles, and makes them amounts that can be.
+func (m *kindModel) finish(out [][]float64, all *Model, kind resource.Kind, start timeline.Time) {
+	quantiles := all.opts.Quantiles
 	addEvents(out, start, all.opts.Step, all.events, m.effects, kind, m.fold, quantiles)
 	limit := float64(resource.Unlimited)
 	if c := all.opts.Cap[kind]; c > 0 {
@@ -184,7 +196,6 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 		}
 	}
 	uncross(out, quantiles)
-	return out
 }
 
 // uncross moves quantiles that have passed each other, which are of different members: from the one nearest to the median on outwards.
