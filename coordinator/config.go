@@ -28,6 +28,8 @@ type Config struct {
 	Join    []string      `yaml:"join"`     // host:port (gossip) of some coordinators; the others are found
 	Log     config.Log    `yaml:"log"`
 	Audit   AuditConfig   `yaml:"audit"` // who asked for what change
+
+	MetricsInstances bool `yaml:"metrics_instances"` // series of how forecasts of every instance fare, too
 }
 
 // AuditConfig is where it is written who asked for what change.

@@ -53,6 +53,7 @@ type Coordinator struct {
 	hub        *session.Hub
 	peers      *session.Peers
 	history    *history.Store
+	cards      *home.Cards
 	homes      *home.Homes
 	migrations *migrate.Executor
 	metrics    *metrics.Metrics
@@ -100,12 +101,16 @@ func (c *Coordinator) run(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.history.Close()) }()
+	if c.cards, err = home.OpenCards(c.fsys, filepath.Join(cfg.DataDir, scoresDir)); err != nil {
+		return err
+	}
 
 	// Before the tables, which tell it of every command. It reads the other parts when it is scraped, and they are there by then.
 	if c.metrics, err = metrics.New(metrics.Reads{
 		Name: cfg.Name, Version: c.version, View: func() *state.View { return c.tables.View() },
 		Raft: func() consensus.Stats { return c.consensus.Stats() }, Agents: func() int { return len(c.hub.Hosts()) },
-		Space: func() (int64, int64, error) { return durable.Space(cfg.DataDir) },
+		Space:  func() (int64, int64, error) { return durable.Space(cfg.DataDir) },
+		Scores: func() []proto.ScoreSummary { return c.homes.Summaries() }, PerInstance: cfg.MetricsInstances,
 	}, time.Now()); err != nil {
 		return err
 	}
@@ -145,7 +150,8 @@ func (c *Coordinator) wire() {
 		Call: func(ctx context.Context, host, method string, body []byte) ([]byte, error) {
 			return c.callHere(ctx, host, method, body)
 		},
-		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Meter: c.metrics, Log: c.log.With("component", "home"),
+		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Copy: c.copyScores,
+		Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
 	c.hub.Require(c.admit)

@@ -89,6 +89,10 @@ func (c *Coordinator) serveHistory(ctx context.Context, _ wire.Peer, r proto.His
 	}
 	if page.End < end {
 		out.Next = page.End
+		return out, nil
+	}
+	if out.Scores, err = c.homes.Scorecard(r.Instance); err != nil {
+		c.log.Error("a scorecard can't be read, and is left out of the history", "instance", r.Instance, "error", err)
 	}
 	return out, nil
 }
@@ -104,10 +108,21 @@ func onPage(s forecast.Series, page timeline.Span) []float64 {
 	return padded.Values[:min(n, len(padded.Values))]
 }
 
-// serveImport stores blocks that were measured elsewhere.
+// serveImport stores blocks that were measured elsewhere, and the scorecard of forecasts that were issued there.
 func (c *Coordinator) serveImport(ctx context.Context, _ wire.Peer, p proto.HistoryPage) (proto.HistoryStored, error) {
 	if p.Step != history.BlockStep.Milliseconds() {
 		return proto.HistoryStored{}, wire.Errorf(wire.Invalid, "a page of history has blocks of %s", history.BlockStep)
+	}
+	if p.Scores != nil {
+		if p.Scores.Instance != p.Instance {
+			return proto.HistoryStored{}, wire.Errorf(wire.Invalid, "a page of the history of %s has the scorecard of %s", p.Instance, p.Scores.Instance)
+		}
+		if err := c.homes.Take(*p.Scores); err != nil {
+			return proto.HistoryStored{}, err
+		}
+	}
+	if empty(p) {
+		return proto.HistoryStored{}, nil
 	}
 	var means, maxima forecast.History
 	for k := range means {
@@ -117,6 +132,16 @@ func (c *Coordinator) serveImport(ctx context.Context, _ wire.Peer, p proto.Hist
 	stored, late, err := c.history.Import(ctx, p.Instance, means, maxima)
 	c.homes.Forget(p.Instance)
 	return proto.HistoryStored{Stored: stored, Late: late}, err
+}
+
+// empty reports whether a page has no blocks.
+func empty(p proto.HistoryPage) bool {
+	for k := range p.Mean {
+		if len(p.Mean[k])+len(p.Max[k]) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // page asks a coordinator for a page of history.
@@ -133,7 +158,7 @@ func (c *Coordinator) give(ctx context.Context, to proto.Coordinator, p proto.Hi
 	})
 }
 
-// handover brings an instance's history to where its new host's is kept. It is no reason to fail a migration: what it
+// handover brings an instance's history, and how its forecasts fared, to where its new host's is kept. It is no reason to fail a migration: what it
 // could not bring is missing in the forecasts.
 func (c *Coordinator) handover(ctx context.Context, instance, fromHost, toHost string) error {
 	from, err := c.keepers(fromHost)
@@ -251,7 +276,9 @@ func (c *Coordinator) serveAbove(ctx context.Context, _ wire.Peer, r proto.Above
 	if r.Span.Empty() || r.Span.Length() > proto.AboveMost {
 		return proto.Above{}, wire.Errorf(wire.Invalid, "windows are kept for %s: ask for a part of that", proto.AboveMost)
 	}
-	return c.history.Above(ctx, r.Instance, r.Span)
+	above, err := c.history.Above(ctx, r.Instance, r.Span)
+	above.StandsIn = c.homes.StandsIn(r.Instance)
+	return above, err
 }
 
 // Above asks the home of an instance's owner how often its demand was above its schedule.

@@ -30,6 +30,7 @@ const (
 	pkiDir        = "pki"
 	raftDir       = "raft"
 	historyDir    = "history"
+	scoresDir     = "scorecards"
 	gossipKeyFile = "gossip.key"
 	foundingFile  = "founding"
 

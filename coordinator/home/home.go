@@ -27,6 +27,7 @@ type Meter interface {
 	Trained(took time.Duration) // a forecast
 	Pushed()                    // a document was sent to its agent
 	Acknowledged()              // and the agent stored it
+	StoodIn(window bool)        // a resource is forecast by the window from now on, or by the model again
 }
 
 // Config is what the homes need.
@@ -39,6 +40,8 @@ type Config struct {
 	Online  func() []string                                                             // hosts whose agents have a session here
 	Arrived func() <-chan struct{}                                                      // sent to when agents come or go
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
+	Cards   *Cards                                                // how forecasts fared
+	Copy    func(ctx context.Context, card proto.Scorecard) error // of a scorecard to the standby of its instance's owner
 	Meter   Meter
 	Log     *slog.Logger
 }
@@ -48,10 +51,15 @@ type Homes struct {
 	cfg  Config
 	poke chan struct{}
 
-	mu     sync.Mutex
-	models map[string]*model
-	hosts  map[string]*pushed
-	debts  map[string]map[string]int64 // bytes by host and instance, as last reported
+	mu        sync.Mutex
+	models    map[string]*model
+	hosts     map[string]*pushed
+	debts     map[string]map[string]int64 // bytes by host and instance, as last reported
+	summaries map[string]proto.ScoreSummary
+
+	scoring sync.Mutex // held while a scorecard is read or written
+	copies  copies
+	pruned  timeline.Time // when scorecards were last cleared away; of Run alone
 }
 
 // pushed is what a host's agent has.
@@ -67,15 +75,22 @@ const (
 	retrainSteps = 60              // the same in steps of the grid, whichever is less
 	pushTimeout  = 5 * time.Second // for an agent to store a document
 	forecastMost = 4096            // steps of one forecast
+	pruneEvery   = 24 * time.Hour  // scorecards that are not needed any more
 )
 
 // New returns homes; Run makes them work.
 func New(cfg Config) *Homes {
-	return &Homes{cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{}}
+	return &Homes{
+		cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{},
+		summaries: map[string]proto.ScoreSummary{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
+	}
 }
 
 // Run derives and pushes documents until ctx ends: whenever the tables or the sessions change, and at each step of the grid.
 func (h *Homes) Run(ctx context.Context) error {
+	var copying sync.WaitGroup
+	defer copying.Wait()
+	copying.Go(func() { h.copyScores(ctx) })
 	for {
 		changed := h.cfg.Changed()
 		view := h.cfg.View()
@@ -122,6 +137,13 @@ func (h *Homes) Forget(instance string) {
 // round looks at every host that this coordinator is home to.
 func (h *Homes) round(ctx context.Context, view *state.View) {
 	now := timeline.Of(time.Now())
+	h.forgetScores(view)
+	if now.Sub(h.pruned) >= pruneEvery {
+		h.pruned = now
+		if err := h.cfg.Cards.Prune(now); err != nil {
+			h.cfg.Log.Warn("old scorecards can't be removed", "error", err)
+		}
+	}
 	online := map[string]bool{}
 	for _, host := range h.cfg.Online() {
 		online[host] = true
@@ -168,12 +190,15 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	h.mu.Lock()
 	m := h.models[instance]
 	h.mu.Unlock()
+	// A host's own use has no limit that its highest second would have to fit into: what counts is what it takes on the whole.
+	means := strings.HasPrefix(instance, proto.SystemInstance)
 	if m == nil || m.stale(view, instance, now) {
-		// A host's own use has no limit that its highest second would have to fit into: what counts is what it takes on the whole.
-		means := strings.HasPrefix(instance, proto.SystemInstance)
-		fresh, err := h.train(ctx, view, instance, step, means, now)
+		fresh, history, err := h.train(ctx, view, instance, step, means, now)
 		if err != nil {
 			return proto.ForecastReply{}, err
+		}
+		if !means {
+			fresh.stands = h.score(ctx, view, instance, fresh, history, now)
 		}
 		m = fresh
 		h.mu.Lock()
@@ -184,13 +209,13 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 }
 
 // train trains a model, and tells how long that took.
-func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, error) {
+func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	began := time.Now()
-	m, err := train(ctx, h.cfg.Store, view, instance, step, means, now)
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now)
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
 	}
-	return m, err
+	return m, history, err
 }
 
 // Forecast answers for an instance whose owner this coordinator is home to.
@@ -221,9 +246,12 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 		}
 		return reply, h.code(err)
 	}
-	m, err := h.train(ctx, view, r.Instance, step, r.Means, now)
+	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now)
 	if err != nil {
 		return proto.ForecastReply{}, h.code(err)
+	}
+	if !r.Means { // of which nothing is scored
+		m.stands = h.standing(r.Instance, now)
 	}
 	reply, err := m.reply(r.Instance, r.From.Floor(step), r.Steps)
 	return reply, h.code(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/planner/plannertest"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
@@ -34,6 +35,7 @@ type world struct {
 	docs  []proto.Document
 	away  bool
 	meter counts
+	cards *Cards
 }
 
 func (w *world) propose(_ context.Context, id, actor string, body proto.Body) (proto.Result, error) {
@@ -65,7 +67,11 @@ func (w *world) must(body proto.Body) {
 
 func newWorld(t *testing.T, class proto.Class) *world {
 	t.Helper()
-	w := &world{t: t, state: state.New()}
+	cards, err := OpenCards(durable.OS{}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, state: state.New(), cards: cards}
 	w.must(&proto.FleetInit{Fleet: "f", GridStep: grid.Milliseconds(), Policy: proto.DefaultPolicy()})
 	for _, c := range []string{"c1", "c2"} {
 		w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: c, RPCAddr: c + ":7647", Commands: proto.KnownCommands()}})
@@ -161,6 +167,7 @@ func (w *world) homes(arrived <-chan struct{}) *Homes {
 	return New(Config{
 		Name: "c1", View: w.view, Changed: func() <-chan struct{} { return changed }, Store: w, Call: w.call, Online: w.online,
 		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Meter: &w.meter, Log: slog.New(slog.DiscardHandler),
+		Cards: w.cards, Copy: func(context.Context, proto.Scorecard) error { return nil },
 	})
 }
 

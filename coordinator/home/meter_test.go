@@ -10,11 +10,18 @@ import (
 )
 
 // counts is a Meter.
-type counts struct{ trained, pushed, acknowledged atomic.Int64 }
+type counts struct{ trained, pushed, acknowledged, windows, models atomic.Int64 }
 
 func (c *counts) Trained(time.Duration) { c.trained.Add(1) }
 func (c *counts) Pushed()               { c.pushed.Add(1) }
 func (c *counts) Acknowledged()         { c.acknowledged.Add(1) }
+func (c *counts) StoodIn(window bool) {
+	if window {
+		c.windows.Add(1)
+	} else {
+		c.models.Add(1)
+	}
+}
 
 func TestWhatTheHomesDoIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

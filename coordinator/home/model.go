@@ -27,6 +27,8 @@ type model struct {
 	observed  time.Duration
 	step      time.Duration
 	events    []forecast.Event // that it learned from, and takes into account
+	opts      forecast.Options
+	stands    standIns // resources that the window forecasts in its place
 }
 
 // stale reports whether a model should be trained anew: it is old, or events were registered or removed since.
@@ -34,24 +36,24 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	return now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*m.step) || !slices.Equal(m.events, events(view, instance))
 }
 
-// train learns an instance's demand: of the highest second in each step, or of the mean.
-func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, error) {
+// train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
+func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
 	if err != nil {
-		return nil, err
+		return nil, h, err
 	}
 	opts := forecast.Options{Step: step}
 	opts.Maximum, opts.Prior = stands(view, instance, h, means)
 	known := events(view, instance)
 	m, err := forecast.Train(h, known, opts)
 	if err != nil {
-		return nil, fmt.Errorf("forecast of %s: %w", instance, err)
+		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
 	var longest time.Duration
 	for _, s := range h {
 		longest = max(longest, time.Duration(len(s.Values))*s.Step)
 	}
-	return &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known}, nil
+	return &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}, h, nil
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
@@ -108,15 +110,45 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 	if err != nil {
 		return proto.ForecastReply{}, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
+	if err := m.standIn(f); err != nil {
+		return proto.ForecastReply{}, fmt.Errorf("forecast of %s: %w", instance, err)
+	}
 	r := proto.ForecastReply{
-		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Cold: f.Cold(), TrainedAt: m.trainedAt,
-		Observed: int64(m.observed.Seconds()), Reasons: words(f),
+		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Quantiles: thousandths(f.Quantiles), Cold: f.Cold(), TrainedAt: m.trainedAt,
+		Observed: int64(m.observed.Seconds()), Reasons: append(m.stands.words(), words(f)...),
 	}
 	for _, q := range f.Quantiles {
-		r.Quantiles = append(r.Quantiles, int(math.Round(q*1000)))
 		r.Profiles = append(r.Profiles, f.Profile(q))
 	}
 	return r, nil
+}
+
+// standIn puts what the window says into a forecast of the model, for the resources of which the model lost against it.
+func (m *model) standIn(f *forecast.Forecast) error {
+	if m.stands == (standIns{}) {
+		return nil
+	}
+	w, err := m.forecast.Window(f.Start, time.Duration(f.Steps())*f.Step)
+	if err != nil {
+		return err
+	}
+	for k, why := range m.stands {
+		if why != "" {
+			f.Values[k] = w.Values[k]
+		}
+	}
+	return nil
+}
+
+// words returns what is to be said of the resources that the window forecasts.
+func (s standIns) words() []string {
+	var out []string
+	for _, why := range s {
+		if why != "" {
+			out = append(out, why)
+		}
+	}
+	return out
 }
 
 // words explains a forecast: events first, then what it learned from.

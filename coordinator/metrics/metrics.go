@@ -23,7 +23,7 @@ const namespace = "glidepath"
 const maxScrapes = 4
 
 // Metrics counts what happens in this life of the coordinator, and reads the rest when it is scraped. No label's values grow
-// with the number of hosts and instances. Its methods may be called concurrently.
+// with the number of hosts and instances, unless Reads asks for series of each instance. Its methods may be called concurrently.
 type Metrics struct {
 	registry *prometheus.Registry
 	started  timeline.Time
@@ -38,6 +38,7 @@ type Metrics struct {
 	training   prometheus.Histogram
 	pushed     prometheus.Counter
 	taken      prometheus.Counter
+	turns      *prometheus.CounterVec
 }
 
 // New returns the metrics of a coordinator that starts now. What the log has from before is not counted again when it is
@@ -60,6 +61,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 		requests:  counter("api_requests_total", "Requests to the HTTP API, by route and status.", "route", "code"),
 		answering: histogram("api_request_duration_seconds", "Time until the answer to a request began to be sent.", prometheus.ExponentialBuckets(.001, 3, 10), "route"),
 	}
+	m.turns = counter("forecast_turns_total", "Times that a resource of an instance was forecast by the window of the last days from then on, because the model had lost against it, or by its model again.", "to")
 	training := histogram("forecast_training_duration_seconds", "Time in which the forecast of an instance was trained.", prometheus.ExponentialBuckets(.01, 3, 9))
 	pushed := counter("documents_pushed_total", "Documents that were sent to agents.")
 	taken := counter("documents_acknowledged_total", "Documents that agents stored.")
@@ -70,9 +72,12 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	for _, result := range []string{permitGranted, permitRefused, permitFailed} {
 		m.permits.WithLabelValues(result)
 	}
+	for _, to := range []string{turnWindow, turnModel} {
+		m.turns.WithLabelValues(to)
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
+		m.turns, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, m.registry.Register(c))
@@ -163,3 +168,18 @@ func (m *Metrics) Pushed() { m.pushed.Inc() }
 
 // Acknowledged counts a document that an agent stored.
 func (m *Metrics) Acknowledged() { m.taken.Inc() }
+
+// What a resource was forecast by from then on.
+const (
+	turnWindow = "window"
+	turnModel  = "model"
+)
+
+// StoodIn counts a resource that the window forecasts from now on, or its model again.
+func (m *Metrics) StoodIn(window bool) {
+	to := turnModel
+	if window {
+		to = turnWindow
+	}
+	m.turns.WithLabelValues(to).Inc()
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/internal/metricdoc"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -28,16 +29,83 @@ var update = flag.Bool("update", false, "write the table in docs/metrics.md")
 // counted returns metrics of a coordinator with a fleet of three hosts, one of which has an instance.
 func counted(t *testing.T, stats consensus.Stats) *metrics.Metrics {
 	t.Helper()
+	return forecasting(t, stats, false)
+}
+
+// forecasting is counted with series of each instance or without; two are scored, of which one's CPU the window forecasts.
+func forecasting(t *testing.T, stats consensus.Stats, perInstance bool) *metrics.Metrics {
+	t.Helper()
 	f := apitest.New(t)
 	f.Must(&proto.InstanceApply{Spec: func() proto.InstanceSpec { s := apitest.Spec("cache-1"); s.Mode = proto.Enforce; return s }(), Envelope: envelope()})
 	m, err := metrics.New(metrics.Reads{
 		Name: "c1", Version: "1.2.3", View: f.View, Raft: func() consensus.Stats { return stats }, Agents: func() int { return 2 },
-		Space: func() (int64, int64, error) { return 3 << 30, 8 << 30, nil },
+		Space: func() (int64, int64, error) { return 3 << 30, 8 << 30, nil }, Scores: scores, PerInstance: perInstance,
 	}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func scores() []proto.ScoreSummary {
+	of := func(k resource.Kind, naive, window float64) proto.ScoreSummaryOf {
+		out := proto.ScoreSummaryOf{Resource: k, Coverage: []float64{.51, .957}, Naive: &naive}
+		if window > 0 {
+			out.Window = &window
+		}
+		return out
+	}
+	return []proto.ScoreSummary{
+		{Instance: "cache-1", Quantiles: []int{500, 950}, StandsIn: []proto.StandsIn{{Resource: resource.CPU}}, Of: []proto.ScoreSummaryOf{of(resource.CPU, .9, 1.3), of(resource.Memory, .8, 0)}},
+		{Instance: "web-1", Quantiles: []int{500, 950}, Of: []proto.ScoreSummaryOf{of(resource.CPU, .7, .6), of(resource.NetTx, .5, .4)}},
+	}
+}
+
+func TestForecastsOfEachInstanceAreShownWhenTheyAreAskedFor(t *testing.T) {
+	const all = `
+# HELP glidepath_forecast_stand_ins Resources of instances that this coordinator is home to which the window of the last days forecasts, because the model lost against it.
+# TYPE glidepath_forecast_stand_ins gauge
+glidepath_forecast_stand_ins 1
+# HELP glidepath_forecast_turns_total Times that a resource of an instance was forecast by the window of the last days from then on, because the model had lost against it, or by its model again.
+# TYPE glidepath_forecast_turns_total counter
+glidepath_forecast_turns_total{to="model"} 0
+glidepath_forecast_turns_total{to="window"} 1
+`
+	names := []string{
+		"glidepath_forecast_stand_ins", "glidepath_forecast_turns_total", "glidepath_instance_forecast_coverage_ratio", "glidepath_instance_forecast_loss_ratio", "glidepath_instance_forecast_stand_in",
+	}
+	m := counted(t, consensus.Stats{})
+	m.StoodIn(true)
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(all), names...); err != nil {
+		t.Error(err)
+	}
+	m = forecasting(t, consensus.Stats{}, true)
+	m.StoodIn(true)
+	want := all + `
+# HELP glidepath_instance_forecast_coverage_ratio Share of the steps of the last week in which an instance asked for no more than this quantile of its model's forecast.
+# TYPE glidepath_instance_forecast_coverage_ratio gauge
+glidepath_instance_forecast_coverage_ratio{level="0.5",name="cache-1",resource="cpu"} 0.51
+glidepath_instance_forecast_coverage_ratio{level="0.5",name="cache-1",resource="memory"} 0.51
+glidepath_instance_forecast_coverage_ratio{level="0.5",name="web-1",resource="cpu"} 0.51
+glidepath_instance_forecast_coverage_ratio{level="0.95",name="cache-1",resource="cpu"} 0.957
+glidepath_instance_forecast_coverage_ratio{level="0.95",name="cache-1",resource="memory"} 0.957
+glidepath_instance_forecast_coverage_ratio{level="0.95",name="web-1",resource="cpu"} 0.957
+# HELP glidepath_instance_forecast_loss_ratio Pinball loss of an instance's model in the last week over that of another forecast: below 1 the model is the better one.
+# TYPE glidepath_instance_forecast_loss_ratio gauge
+glidepath_instance_forecast_loss_ratio{against="naive",name="cache-1",resource="cpu"} 0.9
+glidepath_instance_forecast_loss_ratio{against="naive",name="cache-1",resource="memory"} 0.8
+glidepath_instance_forecast_loss_ratio{against="naive",name="web-1",resource="cpu"} 0.7
+glidepath_instance_forecast_loss_ratio{against="window",name="cache-1",resource="cpu"} 1.3
+glidepath_instance_forecast_loss_ratio{against="window",name="web-1",resource="cpu"} 0.6
+# HELP glidepath_instance_forecast_stand_in 1 where the window of the last days forecasts a resource of an instance, because the model lost against it, else 0.
+# TYPE glidepath_instance_forecast_stand_in gauge
+glidepath_instance_forecast_stand_in{name="cache-1",resource="cpu"} 1
+glidepath_instance_forecast_stand_in{name="cache-1",resource="memory"} 0
+glidepath_instance_forecast_stand_in{name="web-1",resource="cpu"} 0
+`
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
 }
 
 func envelope() proto.Envelope {
@@ -92,7 +160,9 @@ func busy(t *testing.T, m *metrics.Metrics) {
 func TestEveryMetricIsListedAndFollowsTheConventions(t *testing.T) {
 	m := counted(t, consensus.Stats{Contact: time.Now()})
 	busy(t, m)
-	metricdoc.Check(t, filepath.Join("..", "..", "docs", "metrics.md"), "coordinator", "glidepath_", m.Gatherer(), *update)
+	path := filepath.Join("..", "..", "docs", "metrics.md")
+	metricdoc.Check(t, path, "coordinator", "glidepath_", m.Gatherer(), *update)
+	metricdoc.Check(t, path, "forecasts", "glidepath_instance_", forecasting(t, consensus.Stats{}, true).Gatherer(), *update)
 }
 
 func TestWhatHappenedIsCountedAndWhatIsReplayedOrRepeatedIsNot(t *testing.T) {
@@ -149,7 +219,7 @@ func TestAMigrationThatHangsIsSeenByItsAge(t *testing.T) {
 		}
 		m, err := metrics.New(metrics.Reads{
 			Name: "c1", Version: "1.2.3", View: f.View, Raft: func() consensus.Stats { return consensus.Stats{} }, Agents: func() int { return 2 },
-			Space: func() (int64, int64, error) { return 0, 0, errors.New("no such folder") },
+			Space: func() (int64, int64, error) { return 0, 0, errors.New("no such folder") }, Scores: scores,
 		}, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +243,7 @@ glidepath_migration_phase_age_seconds{phase="warm"} 0
 }
 
 func TestPromtoolHasNothingToSay(t *testing.T) {
-	m := counted(t, consensus.Stats{Contact: time.Now()})
+	m := forecasting(t, consensus.Stats{Contact: time.Now()}, true)
 	busy(t, m)
 	metricdoc.Promtool(t, m.Gatherer())
 }

@@ -1,12 +1,15 @@
 package metrics
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -20,12 +23,16 @@ type Reads struct {
 	Agents  func() int // that have a session here
 	// Space tells the bytes that are left, and that there are, where the coordinator keeps its data.
 	Space func() (available, size int64, err error)
+	// Scores tells how forecasts of the instances that this coordinator is home to fared; PerInstance adds series of each of them.
+	Scores      func() []proto.ScoreSummary
+	PerInstance bool
 }
 
 // reader turns the coordinator's state into metrics.
 type reader struct {
 	Reads
 	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
+	standIns, coverage, loss, standIn                                                                                                           *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -50,6 +57,10 @@ func newReader(r Reads) *reader {
 		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),
 		available:    desc("data_available_bytes", "Space that is left where the coordinator keeps its data."),
 		size:         desc("data_size_bytes", "Space that there is where the coordinator keeps its data."),
+		standIns:     desc("forecast_stand_ins", "Resources of instances that this coordinator is home to which the window of the last days forecasts, because the model lost against it."),
+		coverage:     desc("instance_forecast_coverage_ratio", "Share of the steps of the last week in which an instance asked for no more than this quantile of its model's forecast.", "name", "resource", "level"),
+		loss:         desc("instance_forecast_loss_ratio", "Pinball loss of an instance's model in the last week over that of another forecast: below 1 the model is the better one.", "name", "resource", "against"),
+		standIn:      desc("instance_forecast_stand_in", "1 where the window of the last days forecasts a resource of an instance, because the model lost against it, else 0.", "name", "resource"),
 	}
 }
 
@@ -57,8 +68,14 @@ func newReader(r Reads) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
+		r.standIns,
 	} {
 		out <- d
+	}
+	if r.PerInstance {
+		for _, d := range []*prometheus.Desc{r.coverage, r.loss, r.standIn} {
+			out <- d
+		}
 	}
 }
 
@@ -89,6 +106,38 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 		gauge(r.size, float64(size))
 	}
 	r.tables(gauge, timeline.Of(time.Now()))
+	r.scores(gauge)
+}
+
+// scores shows how forecasts fared. Of each instance it is what its CPU and memory are: fourteen series, and only where its home is.
+func (r *reader) scores(gauge func(*prometheus.Desc, float64, ...string)) {
+	standIns := 0
+	for _, s := range r.Scores() {
+		standIns += len(s.StandsIn)
+		if !r.PerInstance {
+			continue
+		}
+		for _, of := range s.Of {
+			if of.Resource != resource.CPU && of.Resource != resource.Memory {
+				continue
+			}
+			k := of.Resource.String()
+			for qi, share := range of.Coverage {
+				gauge(r.coverage, share, s.Instance, k, strconv.FormatFloat(float64(s.Quantiles[qi])/1000, 'f', -1, 64))
+			}
+			for against, ratio := range map[string]*float64{"naive": of.Naive, "window": of.Window} {
+				if ratio != nil {
+					gauge(r.loss, *ratio, s.Instance, k, against)
+				}
+			}
+			stands := 0.0
+			if slices.ContainsFunc(s.StandsIn, func(w proto.StandsIn) bool { return w.Resource == of.Resource }) {
+				stands = 1
+			}
+			gauge(r.standIn, stands, s.Instance, k)
+		}
+	}
+	gauge(r.standIns, float64(standIns))
 }
 
 // tables shows what is in the tables. What there is none of is 0, not absent, so that alerts can compare.
