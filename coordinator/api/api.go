@@ -54,6 +54,9 @@ type Config struct {
 	ExportHistory func(ctx context.Context, instance string, span timeline.Span) (means, maxima forecast.History, err error)
 	// Above compares an instance's demand with its schedule in the windows that its home has.
 	Above func(context.Context, proto.AboveRequest) (proto.Above, error)
+	// Scores asks the home of an instance how its forecasts fared; AllScores every home, in short, and which of them did not answer.
+	Scores    func(ctx context.Context, instance string) (proto.Scores, error)
+	AllScores func(ctx context.Context) (all []proto.ScoreSummary, silent []string)
 	// Forget makes the instance's home learn its demand anew, after history was imported.
 	Forget func(instance string)
 	// MigrationProgress returns how far a migration is, in a form that JSON can say (a proto.MigrationProgress); nil when nothing is known.

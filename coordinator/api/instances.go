@@ -229,3 +229,18 @@ func getForecast(c *call) (any, error) {
 	}
 	return c.cfg.Forecast(c.ctx, in)
 }
+
+// getScores answers how forecasts of an instance fared.
+func getScores(c *call) (any, error) {
+	i, err := c.instance()
+	if err != nil {
+		return nil, err
+	}
+	return c.cfg.Scores(c.ctx, i.Name())
+}
+
+// listScores answers how forecasts of all instances fared, in short.
+func listScores(c *call) (any, error) {
+	all, silent := c.cfg.AllScores(c.ctx)
+	return v1.Scorecards{Items: append([]proto.ScoreSummary{}, all...), Silent: silent}, nil
+}

@@ -109,6 +109,10 @@ func (s *Server) routes() []route {
 				{"steps", "integer", "how many, 4096 at most"},
 				{"means", "boolean", "of the mean demand in each step instead of the highest"},
 			}},
+		{pattern: "GET /v1/instances/{name}/scorecard", role: viewer, answer: getScores,
+			summary: "Show how forecasts of an instance fared, beside others", gives: of[proto.Scores]()},
+		{pattern: "GET /v1/scorecards", role: viewer, answer: listScores,
+			summary: "List how forecasts of all instances fared over the last week", gives: of[v1.Scorecards]()},
 		{pattern: "GET /v1/instances/{name}/history", role: viewer, time: historyTime, answer: exportHistory,
 			summary: "Export the demand of an instance as CSV", produces: []string{"text/csv"}, query: []param{
 				{"from", "integer", "in Unix milliseconds; 36 days before its end by default"},

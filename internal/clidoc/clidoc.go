@@ -42,14 +42,15 @@ func Reference(root *cobra.Command, note Note) string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// Leaves returns the commands that do something and that people use, in the order of the help.
+// Leaves returns the commands that do something and that people use, in the order of the help. One that has others below it does something itself
+// if it has an example.
 func Leaves(root *cobra.Command) []*cobra.Command {
 	var out []*cobra.Command
 	for _, c := range root.Commands() {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}
-		if !c.HasSubCommands() {
+		if !c.HasSubCommands() || c.Example != "" {
 			out = append(out, c)
 		}
 		out = append(out, Leaves(c)...)

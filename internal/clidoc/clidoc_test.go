@@ -46,3 +46,18 @@ func TestWhatACommandLacksIsNamed(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestACommandThatHasOthersBelowItIsInTheReferenceIfItDoesSomethingItself(t *testing.T) {
+	root := tree("Show a thing", "  prog thing show x")
+	thing := root.Commands()[0]
+	if thing.Name() != "thing" {
+		thing = root.Commands()[1]
+	}
+	if text := Reference(root, func(string) string { return "" }); strings.Contains(text, "### prog thing\n") {
+		t.Error("a group is in it")
+	}
+	thing.Short, thing.Example = "Do a thing", "  prog thing x"
+	if text := Reference(root, func(string) string { return "" }); !strings.Contains(text, "### prog thing\n") || !strings.Contains(text, "### prog thing show\n") {
+		t.Errorf("one of the two is missing:\n%s", text)
+	}
+}

@@ -139,6 +139,10 @@ func (f *Fleet) configure() {
 		Above: func(_ context.Context, r proto.AboveRequest) (proto.Above, error) {
 			return proto.Above{}, wire.Errorf(wire.Unavailable, "the home of %s is out of reach", r.Instance)
 		},
+		Scores: func(_ context.Context, instance string) (proto.Scores, error) {
+			return proto.Scores{}, wire.Errorf(wire.Unavailable, "the home of %s is out of reach", instance)
+		},
+		AllScores:         func(context.Context) ([]proto.ScoreSummary, []string) { return nil, []string{"c1"} },
 		MigrationProgress: func(context.Context, string) any { return nil },
 		Servers: func() ([]consensus.Server, error) {
 			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil

@@ -205,6 +205,12 @@ type Schedule struct {
 	Above    *proto.Above     `json:"above,omitempty"`     // how often it asked for more than was scheduled; left out where its home can't say
 }
 
+// Scorecards is how the forecasts of all instances fared over the last week, in short.
+type Scorecards struct {
+	Items  []proto.ScoreSummary `json:"items"`            // sorted by instance; those that nothing was issued of yet are left out
+	Silent []string             `json:"silent,omitempty"` // coordinators that did not answer: the instances that they are home to are missing
+}
+
 // ModeRequest changes whether an instance's limits are set.
 type ModeRequest struct {
 	Mode proto.Mode `json:"mode"`

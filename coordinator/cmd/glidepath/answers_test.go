@@ -11,7 +11,7 @@ func answers() map[string]string {
 		"glidepath host cordon": "cordonHost", "glidepath host uncordon": "uncordonHost", "glidepath host set": "setAllocatable", "glidepath host forget": "forgetHost",
 		"glidepath host retention": "getRetention", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
-		"glidepath operator snapshot save": "", "glidepath operator snapshot inspect": "", "glidepath operator bundle": "",
+		"glidepath operator snapshot save": "", "glidepath operator snapshot inspect": "", "glidepath operator bundle": "", "glidepath forecast scorecard": "getScores",
 		"glidepath reservation list": "listReservations",
 		"glidepath type list":        "listTypes",
 		"glidepath type apply":       "putType",

@@ -22,7 +22,7 @@ import (
 func reach(t *testing.T) *apitest.Fleet {
 	t.Helper()
 	f := apitest.New(t)
-	f.Config.Forecast, f.Config.CallAgent = demand, readBack(f)
+	f.Config.Forecast, f.Config.CallAgent, f.Config.Scores, f.Config.AllScores = demand, readBack(f), scores, allScores
 	pointAt(t, f)
 	spec := apitest.Spec("cache-1")
 	spec.Mode = proto.Enforce
@@ -114,13 +114,13 @@ func TestNamesAreCompletedFromTheFleet(t *testing.T) {
 		token = x.ID
 	}
 	for line, want := range map[string]string{
-		"instance show ": "cache-1", "instance release ": "cache-1", "instance observe ": "cache-1", "schedule show ": "cache-1", "forecast ": "cache-1",
+		"instance show ": "cache-1", "instance release ": "cache-1", "instance observe ": "cache-1", "schedule show ": "cache-1", "forecast ": "cache-1", "forecast scorecard ": "cache-1",
 		"history export ": "cache-1", "history import ": "cache-1", "migrate ": "cache-1", "plan migrate ": "cache-1",
 		"migrate cache-1 --to ": "host-c", "migrate cache-1 --type ": "m.large", "host show ": "host-b",
 		"migration show ": id, "migration watch ": id, "migration abort ": id, "migration return ": id,
 		"token revoke ": token, "token create --role ": "operator", "event remove ": "sale",
 		"reservation list --host ": "host-a", "reservation list --instance ": "cache-1", "migration list --instance ": "cache-1",
-		"event add campaign --instance ": "cache-1", "forecast cache-1 --resource ": "net_tx", "stream ": "migration",
+		"event add campaign --instance ": "cache-1", "forecast cache-1 --resource ": "net_tx", "forecast scorecard --resource ": "net_tx", "forecast s": "scorecard\tShow how forecasts fared against what came, beside simpler ones", "stream ": "migration",
 	} {
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)
 		code, out, stderr := glidepath(t, t.Context(), args...)

@@ -31,7 +31,9 @@ func forecastCommand(a *app) *cobra.Command {
 the median and how much is enough with a stated certainty.
 
 With --csv it is a column of a file, and no fleet is asked: --json then prints the values by quantile and step, what each member of the portfolio
-counts, and the effects of events.`,
+counts, and the effects of events.
+
+glidepath forecast scorecard shows how forecasts fared; an instance of that name is forecast by glidepath forecast -- scorecard.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
 				return none(cmd, args)
@@ -94,11 +96,8 @@ counts, and the effects of events.`,
 	recorded.define(cmd)
 	flags.BoolVar(&means, "means", false, "of the mean demand in each step")
 	flags.StringSliceVar(&kinds, "resource", []string{"cpu", "memory"}, "`resource` to draw: cpu, memory, read_iops, …, or all")
-	words := []string{"all"}
-	for _, k := range resource.All() {
-		words = append(words, k.String())
-	}
-	completeFlags(cmd, map[string]cobra.CompletionFunc{"resource": cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)})
+	completeFlags(cmd, map[string]cobra.CompletionFunc{"resource": completeResources()})
+	cmd.AddCommand(scorecardCommand(a))
 	return cmd
 }
 

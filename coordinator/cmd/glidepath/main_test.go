@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			f.Config.Forecast = demand
 			f.Config.CallAgent = readBack(f)
 			f.Config.Above = above
+			f.Config.Scores, f.Config.AllScores = scores, allScores
 			gone := &sync.Map{}
 			env.Values[awayKey{}] = gone
 			present := f.Config.Presence
@@ -304,7 +305,53 @@ func readBack(f *apitest.Fleet) func(context.Context, string, string, []byte) ([
 
 // above says of every instance that it asked for more CPU than scheduled in a part of the time.
 func above(_ context.Context, r proto.AboveRequest) (proto.Above, error) {
-	return proto.Above{Span: r.Span, Of: []proto.AboveOf{
+	out := proto.Above{Span: r.Span, Of: []proto.AboveOf{
 		{Resource: resource.CPU, Windows: 8640, Above: 432, Most: 90}, {Resource: resource.Memory, Windows: 8640},
-	}}, nil
+	}}
+	if r.Instance == "young-1" {
+		out.StandsIn = []proto.StandsIn{{Resource: resource.Memory, Since: r.Span.Start.Floor(time.Hour)}}
+	}
+	return out, nil
+}
+
+// scores are those of an instance whose CPU the window forecasts.
+func scores(_ context.Context, instance string) (proto.Scores, error) {
+	at := timeline.Of(time.Now()).Floor(time.Hour)
+	if instance == "young-1" {
+		return proto.Scores{Instance: instance, Step: 300_000, Quantiles: []int{500, 950}, StandsIn: []proto.StandsIn{}, Periods: []proto.ScorePeriod{}}, nil
+	}
+	of := func(k resource.Kind, lead time.Duration, steps int, model, naive, window float64) proto.Score {
+		fit := func(loss float64) proto.Fit {
+			return proto.Fit{Loss: []float64{loss, loss / 2}, Coverage: []float64{.514, .9571}}
+		}
+		return proto.Score{Resource: k, Lead: lead.Milliseconds(), Steps: steps, Model: fit(model), Naive: fit(naive), Window: fit(window)}
+	}
+	out := proto.Scores{
+		Instance: instance, UpdatedAt: at, Step: 300_000, Quantiles: []int{500, 950},
+		StandsIn: []proto.StandsIn{{Resource: resource.CPU, Since: at.Add(-26 * time.Hour)}},
+	}
+	for _, p := range []struct {
+		name string
+		days int
+	}{{"day", 1}, {"week", 7}, {"month", 30}} {
+		out.Periods = append(out.Periods, proto.ScorePeriod{
+			Name: p.name, Span: timeline.Span{Start: at.Add(-time.Duration(p.days) * 24 * time.Hour), End: at}, Of: []proto.Score{
+				of(resource.CPU, time.Hour, 288*p.days, 24, 20, 16), of(resource.CPU, 24*time.Hour, 288*p.days-150, 30, 20, 16),
+				of(resource.Memory, time.Hour, 288*p.days, 1<<20, 1<<21, 1<<23), of(resource.NetTx, time.Hour, 288*p.days, 0, 0, 0),
+			},
+		})
+	}
+	return out, nil
+}
+
+// allScores are those of the fleet, of which one coordinator does not answer.
+func allScores(context.Context) ([]proto.ScoreSummary, []string) {
+	at, good, bad := timeline.Of(time.Now()).Floor(time.Hour), .82, 1.31
+	of := func(k resource.Kind, ratio *float64) proto.ScoreSummaryOf {
+		return proto.ScoreSummaryOf{Resource: k, Scored: 6*24*3600*1000 + 1000, Coverage: []float64{.514, .9571}, Naive: &good, Window: ratio}
+	}
+	return []proto.ScoreSummary{
+		{Instance: "cache-1", UpdatedAt: at, Quantiles: []int{500, 950}, StandsIn: []proto.StandsIn{{Resource: resource.CPU, Since: at}}, Of: []proto.ScoreSummaryOf{of(resource.CPU, &bad), of(resource.Memory, nil)}},
+		{Instance: "web-1", UpdatedAt: at, Quantiles: []int{500, 950}, StandsIn: []proto.StandsIn{}, Of: []proto.ScoreSummaryOf{of(resource.CPU, &good), of(resource.NetTx, &good)}},
+	}, []string{"c2"}
 }

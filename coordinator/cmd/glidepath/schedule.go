@@ -81,6 +81,9 @@ func (a *app) printSchedule(r v1.Schedule) error {
 	if r.Above != nil && len(r.Above.Of) > 0 {
 		a.say("ABOVE: share of the time since %s in which demand was above what was scheduled then", stamp(r.Above.Span.Start))
 	}
+	if r.Above != nil {
+		a.standsIn(r.Above.StandsIn)
+	}
 	if len(r.Files) == 0 {
 		return nil
 	}
