@@ -28,6 +28,7 @@ type Meter interface {
 	Pushed()                    // a document was sent to its agent
 	Acknowledged()              // and the agent stored it
 	StoodIn(window bool)        // a resource is forecast by the window from now on, or by the model again
+	Drifted(up bool)            // a resource came otherwise than forecast, so that a model is trained anew before its time
 }
 
 // Config is what the homes need.
@@ -192,7 +193,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	h.mu.Unlock()
 	// A host's own use has no limit that its highest second would have to fit into: what counts is what it takes on the whole.
 	means := strings.HasPrefix(instance, proto.SystemInstance)
-	if m == nil || m.stale(view, instance, now) {
+	if m == nil || m.stale(view, instance, now) || h.drifted(ctx, instance, m, means, now) {
 		fresh, history, err := h.train(ctx, view, instance, step, means, now)
 		if err != nil {
 			return proto.ForecastReply{}, err

@@ -10,7 +10,7 @@ import (
 )
 
 // counts is a Meter.
-type counts struct{ trained, pushed, acknowledged, windows, models atomic.Int64 }
+type counts struct{ trained, pushed, acknowledged, windows, models, ups, downs atomic.Int64 }
 
 func (c *counts) Trained(time.Duration) { c.trained.Add(1) }
 func (c *counts) Pushed()               { c.pushed.Add(1) }
@@ -32,4 +32,12 @@ func TestWhatTheHomesDoIsCounted(t *testing.T) {
 			t.Errorf("%d forecasts trained, %d documents pushed and %d acknowledged; the agent has %d", trained, pushed, acknowledged, len(w.docs))
 		}
 	})
+}
+
+func (c *counts) Drifted(up bool) {
+	if up {
+		c.ups.Add(1)
+	} else {
+		c.downs.Add(1)
+	}
 }

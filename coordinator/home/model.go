@@ -29,6 +29,7 @@ type model struct {
 	events    []forecast.Event // that it learned from, and takes into account
 	opts      forecast.Options
 	stands    standIns // resources that the window forecasts in its place
+	watch     watch
 }
 
 // stale reports whether a model should be trained anew: it is old, or events were registered or removed since.
@@ -53,7 +54,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	for _, s := range h {
 		longest = max(longest, time.Duration(len(s.Values))*s.Step)
 	}
-	return &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}, h, nil
+	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}
+	return trained, h, trained.beginWatch(now)
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is

@@ -39,6 +39,7 @@ type Metrics struct {
 	pushed     prometheus.Counter
 	taken      prometheus.Counter
 	turns      *prometheus.CounterVec
+	drifts     *prometheus.CounterVec
 }
 
 // New returns the metrics of a coordinator that starts now. What the log has from before is not counted again when it is
@@ -62,6 +63,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 		answering: histogram("api_request_duration_seconds", "Time until the answer to a request began to be sent.", prometheus.ExponentialBuckets(.001, 3, 10), "route"),
 	}
 	m.turns = counter("forecast_turns_total", "Times that a resource of an instance was forecast by the window of the last days from then on, because the model had lost against it, or by its model again.", "to")
+	m.drifts = counter("forecast_drifts_total", "Times that demand of a resource came otherwise than forecast, up or down, so that its model was trained anew before its time.", "direction")
 	training := histogram("forecast_training_duration_seconds", "Time in which the forecast of an instance was trained.", prometheus.ExponentialBuckets(.01, 3, 9))
 	pushed := counter("documents_pushed_total", "Documents that were sent to agents.")
 	taken := counter("documents_acknowledged_total", "Documents that agents stored.")
@@ -75,9 +77,12 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	for _, to := range []string{turnWindow, turnModel} {
 		m.turns.WithLabelValues(to)
 	}
+	for _, direction := range []string{driftUp, driftDown} {
+		m.drifts.WithLabelValues(direction)
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.turns, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
+		m.turns, m.drifts, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, m.registry.Register(c))
@@ -182,4 +187,19 @@ func (m *Metrics) StoodIn(window bool) {
 		to = turnWindow
 	}
 	m.turns.WithLabelValues(to).Inc()
+}
+
+// Directions of a drift.
+const (
+	driftUp   = "up"
+	driftDown = "down"
+)
+
+// Drifted counts a resource whose demand came otherwise than forecast.
+func (m *Metrics) Drifted(up bool) {
+	direction := driftDown
+	if up {
+		direction = driftUp
+	}
+	m.drifts.WithLabelValues(direction).Inc()
 }

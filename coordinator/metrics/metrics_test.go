@@ -63,6 +63,10 @@ func scores() []proto.ScoreSummary {
 
 func TestForecastsOfEachInstanceAreShownWhenTheyAreAskedFor(t *testing.T) {
 	const all = `
+# HELP glidepath_forecast_drifts_total Times that demand of a resource came otherwise than forecast, up or down, so that its model was trained anew before its time.
+# TYPE glidepath_forecast_drifts_total counter
+glidepath_forecast_drifts_total{direction="down"} 0
+glidepath_forecast_drifts_total{direction="up"} 1
 # HELP glidepath_forecast_stand_ins Resources of instances that this coordinator is home to which the window of the last days forecasts, because the model lost against it.
 # TYPE glidepath_forecast_stand_ins gauge
 glidepath_forecast_stand_ins 1
@@ -72,15 +76,17 @@ glidepath_forecast_turns_total{to="model"} 0
 glidepath_forecast_turns_total{to="window"} 1
 `
 	names := []string{
-		"glidepath_forecast_stand_ins", "glidepath_forecast_turns_total", "glidepath_instance_forecast_coverage_ratio", "glidepath_instance_forecast_loss_ratio", "glidepath_instance_forecast_stand_in",
+		"glidepath_forecast_drifts_total", "glidepath_forecast_stand_ins", "glidepath_forecast_turns_total", "glidepath_instance_forecast_coverage_ratio", "glidepath_instance_forecast_loss_ratio", "glidepath_instance_forecast_stand_in",
 	}
 	m := counted(t, consensus.Stats{})
 	m.StoodIn(true)
+	m.Drifted(true)
 	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(all), names...); err != nil {
 		t.Error(err)
 	}
 	m = forecasting(t, consensus.Stats{}, true)
 	m.StoodIn(true)
+	m.Drifted(true)
 	want := all + `
 # HELP glidepath_instance_forecast_coverage_ratio Share of the steps of the last week in which an instance asked for no more than this quantile of its model's forecast.
 # TYPE glidepath_instance_forecast_coverage_ratio gauge
