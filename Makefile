@@ -139,11 +139,11 @@ test: lint race ## all that must hold: lint, unit tests under the race detector,
 	$(GO) test ./coordinator
 	@$(MAKE) lint-packages e2e # the packages are built once for both
 
-# Packages with tests that hold a file of docs/ to the code, and write it anew with -update. One at a time: some share a file.
-GENERATED := ./coordinator/api ./coordinator/metrics ./coordinator/cmd/glidepath ./coordinator/cmd/glidepathd ./agent ./agent/cmd/glidepath-agent ./docs
+# Packages with tests that hold a file of docs/, or what was trained, to the code, and write it anew with -update. One at a time: some share a file.
+GENERATED := ./coordinator/api ./coordinator/metrics ./coordinator/cmd/glidepath ./coordinator/cmd/glidepathd ./agent ./agent/cmd/glidepath-agent ./docs ./testenv/patterns
 
 .PHONY: generate
-generate: ## write what is made from the code anew: docs/openapi.json, docs/reference, the tables of docs/metrics.md
+generate: ## write what is made from the code anew: docs/openapi.json, docs/reference, the tables of docs/metrics.md, what patterns of demand are told by
 	@$(ENSURE) go
 	$(GO) test -p 1 -short -run 'IsMadeFrom|EveryMetricIsListed' $(GENERATED) -update
 
