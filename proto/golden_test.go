@@ -28,7 +28,7 @@ func messages() []any {
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
 		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, HookCall{}, HookResult{},
-		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, HistoryRequest{}, HistoryPage{},
+		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, DemandPattern{}, HistoryRequest{}, HistoryPage{},
 		HistoryStored{}, Retained{}, Retention{}, Presence{}, Presences{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{}, Member{},
 		Transfer{}, Report{}, ReportPart{},
 		// scorecard

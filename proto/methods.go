@@ -154,6 +154,14 @@ type ForecastReply struct {
 	Reasons   []string           `msgpack:"r" json:"reasons"`         // in words, most telling first
 	TrainedAt timeline.Time      `msgpack:"ta" json:"trained_at"`
 	Observed  int64              `msgpack:"ob" json:"observed_s"` // seconds of history behind it
+	Patterns  []DemandPattern    `msgpack:"pt" json:"patterns,omitzero"`
+}
+
+// DemandPattern is how the demand for a resource runs, as far as its history tells.
+type DemandPattern struct {
+	Resource   resource.Kind `msgpack:"r" json:"resource"`
+	Pattern    string        `msgpack:"p" json:"pattern"`          // idle, steady, periodic, trending, bursty, intermittent or batch
+	Confidence int           `msgpack:"c" json:"confidence_milli"` // probability that it is this one, in thousandths
 }
 
 // At returns the profile of the lowest quantile that is at least q, in thousandths, or of the highest.

@@ -74,7 +74,7 @@ func TestDaysWithoutSamplesAreNoEvidence(t *testing.T) {
 	}
 	g := newGrid(s, 5*time.Minute, 28*day, time.UTC, 0)
 	g.fill()
-	for b, ev := range g.evaluate(portfolio(g, []float64{.5, .95}, []string{"same-time-yesterday"}), 2) {
+	for b, ev := range g.evaluate(portfolio(g, []float64{.5, .95}, []string{"same-time-yesterday"}, policy{}), 2) {
 		if len(ev.y) > 0 && ev.days > 3 {
 			t.Errorf("bucket %d: points of two days are taken for %v", b, ev.days)
 		}

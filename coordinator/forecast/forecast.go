@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/forecast/pattern"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	// Prior is an expected demand from elsewhere (the application's record, an operator). Where it is not 0, it is
 	// preferred to Maximum while there is too little history.
 	Prior resource.Vector
+	// PriorFrom says for people what Prior is; "" means the given prior.
+	PriorFrom [resource.Kinds]string
 	// Cap is a physical limit that no demand can pass, such as the link's rate. 0 means none.
 	Cap resource.Vector
 	// Members restricts the portfolio to the named members; nil means all. Backtest uses it for its baseline.
@@ -100,12 +103,15 @@ type Forecast struct {
 
 // Reason explains the forecast of one resource.
 type Reason struct {
-	Cold     bool          // too little history: Note says what stood in
-	Note     string        // one sentence for people
-	Observed time.Duration // how much time has samples
-	Missing  float64       // share of the learned window without samples, events' spans not counted
-	Weights  []Weight      // what each member counts, largest first within a bucket and quantile; below 1 % left out
-	Effects  []Effect      // what is known of each kind of event, by name
+	Cold    bool   // too little history: Note says what stood in
+	Note    string // one sentence for people
+	Pattern pattern.Pattern
+	// Confidence is the probability that Pattern is right, from 0, which is where there is too little history to tell.
+	Confidence float64
+	Observed   time.Duration // how much time has samples
+	Missing    float64       // share of the learned window without samples, events' spans not counted
+	Weights    []Weight      // what each member counts, largest first within a bucket and quantile; below 1 % left out
+	Effects    []Effect      // what is known of each kind of event, by name
 }
 
 // Weight is the share of one member in one quantile and horizon bucket.

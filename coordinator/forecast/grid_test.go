@@ -31,7 +31,7 @@ func TestMembersReadOnlyThePast(t *testing.T) {
 	build := func(values []float64) ([]chosen, *grid) {
 		g := newGrid(Series{Start: monday, Step: step, Values: values}, step, 28*day, time.UTC, 3*perDay)
 		g.fill()
-		return portfolio(g, DefaultQuantiles(), MemberNames()), g
+		return portfolio(g, DefaultQuantiles(), MemberNames(), policy{}), g
 	}
 	const origin = 10*perDay + 72 // where the rolling quantiles, counted from the end, are taken anew
 	plain := seasonalDays(14, 1)

@@ -38,6 +38,7 @@ func candidates() []candidate {
 		{"hour-quantile", true, false, newHourQuantile},
 		{"quantile-1d", true, false, newQuantile1d},
 		{"quantile-7d", true, false, newQuantile7d},
+		{sporadicName, true, false, newSporadic},
 	}
 }
 
@@ -65,11 +66,11 @@ type chosen struct {
 	member
 }
 
-// portfolio builds the candidates that only names, or all that suit the grid's step.
-func portfolio(g *grid, quantiles []float64, only []string) []chosen {
+// portfolio builds the candidates that only names, or all that suit the grid's step and the policy.
+func portfolio(g *grid, quantiles []float64, only []string, p policy) []chosen {
 	var out []chosen
 	for _, c := range candidates() {
-		wanted := len(only) == 0 && (!c.coarse || g.hour < coarse)
+		wanted := len(only) == 0 && p.takes(c, g.hour)
 		for _, name := range only {
 			wanted = wanted || name == c.name
 		}

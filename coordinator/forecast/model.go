@@ -1,10 +1,12 @@
 package forecast
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/forecast/pattern"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -25,6 +27,10 @@ type kindModel struct {
 	blends  [buckets]blend
 	effects []kindEffect
 	standIn float64 // amount that stands in where there is too little history
+	own     bool    // it is of this history, and enough
+	pattern pattern.Pattern
+	sure    float64 // confidence in it
+	policy  policy
 	cold    bool
 	note    string
 	recent  []float64 // per quantile: the level that the last hour showed
@@ -83,8 +89,12 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	m.observed = time.Duration(observed(g.y)) * step
 	m.missing = 1 - float64(observed(g.y))/float64(len(g.y))
 	m.effects = g.learnEvents(events, opts.Quantiles)
+	m.pattern, m.sure = g.pattern(float64(opts.Maximum[kind]))
+	if len(opts.Members) == 0 { // who asks for members gets what he asks for
+		m.policy = policyOf(m.pattern, m.sure)
+	}
 	g.fill()
-	m.members = portfolio(g, opts.Quantiles, opts.Members)
+	m.members = portfolio(g, opts.Quantiles, opts.Members, m.policy)
 	ev := g.evaluate(m.members, len(opts.Quantiles))
 	for b := range ev {
 		m.blends[b] = m.blendOf(b, &ev, opts.Quantiles)
@@ -92,7 +102,12 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	m.recent = g.lastHour(opts.Quantiles)
 	if m.observed < coldBefore {
 		m.cold = true
-		m.note = fmt.Sprintf("only %s of history: for quantiles above the median %s", m.observed, m.standInNote(kind, opts))
+		what := m.standInNote(kind, opts)
+		if after := m.policy.ownAfter; after > 0 && m.observed >= after && opts.Prior[kind] == 0 && m.twiceSeen() < m.standIn {
+			m.standIn, m.own = m.twiceSeen(), true
+			what = fmt.Sprintf("twice the highest value seen stands in, as it is %s", m.pattern)
+		}
+		m.note = fmt.Sprintf("only %s of history: for quantiles above the median %s", m.observed, what)
 	}
 	return m, nil
 }
@@ -100,7 +115,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 func (m *kindModel) standInNote(kind resource.Kind, opts Options) string {
 	switch {
 	case opts.Prior[kind] > 0:
-		return "the given prior stands in"
+		return cmp.Or(opts.PriorFrom[kind], "the given prior") + " stands in"
 	case m.standIn > 0:
 		return "the instance type's maximum stands in"
 	}
@@ -250,11 +265,14 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 		}
 		for h := range sum {
 			sum[h] += m.blends[bucketOf(h, g.step)].last[qi]
-			if q > .5 && h < g.hour {
+			if q > .5 && h < g.hour && !m.policy.noFloor {
 				sum[h] = max(sum[h], m.recent[qi])
 			}
 			if q > .5 && m.cold {
 				sum[h] = max(sum[h], m.standInFor())
+				if m.own {
+					sum[h] = m.standIn
+				}
 			}
 		}
 		for i := range out[qi] {
@@ -278,6 +296,10 @@ func (m *kindModel) standInFor() float64 {
 	if m.standIn > 0 {
 		return m.standIn
 	}
+	return m.twiceSeen()
+}
+
+func (m *kindModel) twiceSeen() float64 {
 	top := 0.0
 	for _, v := range m.grid.x {
 		top = max(top, v)

@@ -12,7 +12,7 @@ import (
 
 // reason tells how the model came about, for a forecast from start on.
 func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
-	r := Reason{Cold: m.cold, Note: m.note}
+	r := Reason{Cold: m.cold, Note: m.note, Pattern: m.pattern, Confidence: m.sure}
 	for _, e := range m.effects {
 		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
 		for _, v := range e.part {
@@ -35,7 +35,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		from = end
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week", len(m.members))
+		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week%s", len(m.members), m.policy.note(m.pattern))
 	}
 	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {
 		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)

@@ -11,6 +11,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -212,7 +213,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 // train trains a model, and tells how long that took.
 func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	began := time.Now()
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now)
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() (resource.Vector, string) { return h.alike(view, instance, now) })
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
 	}

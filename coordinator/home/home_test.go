@@ -368,6 +368,9 @@ func TestAForecastIsAnsweredOnTheGridAndOnOthers(t *testing.T) {
 			if len(got.Reasons) == 0 {
 				t.Errorf("%+v has no reasons", r)
 			}
+			if p := got.Patterns; len(p) != resource.Kinds || p[1].Resource != resource.Memory || p[1].Pattern != "steady" || p[1].Confidence < 500 {
+				t.Errorf("%+v: patterns %+v, want memory to be steady", r, p)
+			}
 		}
 		if _, err := h.Forecast(ctx, wire.Peer{}, proto.ForecastRequest{Instance: "cache-1", Steps: 1 << 30}); wire.CodeOf(err) != wire.Invalid {
 			t.Error(err)

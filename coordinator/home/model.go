@@ -38,24 +38,41 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
-func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
+func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
+	alike func() (resource.Vector, string)) (*model, forecast.History, error) {
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
 	if err != nil {
 		return nil, h, err
 	}
 	opts := forecast.Options{Step: step}
 	opts.Maximum, opts.Prior = stands(view, instance, h, means)
+	var longest time.Duration
+	for _, s := range h {
+		longest = max(longest, time.Duration(len(s.Values))*s.Step)
+	}
+	if longest < youngest {
+		others, from := alike()
+		for k, amount := range others {
+			if amount > 0 {
+				opts.Prior[k], opts.PriorFrom[k] = max(opts.Prior[k], limited(amount, opts.Maximum[k])), from
+			}
+		}
+	}
 	known := events(view, instance)
 	m, err := forecast.Train(h, known, opts)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
-	var longest time.Duration
-	for _, s := range h {
-		longest = max(longest, time.Duration(len(s.Values))*s.Step)
-	}
 	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}
 	return trained, h, trained.beginWatch(now)
+}
+
+// limited returns amount, or the most that is allowed, where that is known and less.
+func limited(amount, most int64) int64 {
+	if most > 0 {
+		return min(amount, most)
+	}
+	return amount
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
@@ -119,6 +136,13 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Quantiles: thousandths(f.Quantiles), Cold: f.Cold(), TrainedAt: m.trainedAt,
 		Observed: int64(m.observed.Seconds()), Reasons: append(m.stands.words(), words(f)...),
 	}
+	for k, why := range f.Reasons {
+		if why.Pattern != "" {
+			r.Patterns = append(r.Patterns, proto.DemandPattern{
+				Resource: resource.Kind(k), Pattern: string(why.Pattern), Confidence: int(math.Round(why.Confidence * 1000)),
+			})
+		}
+	}
 	for _, q := range f.Quantiles {
 		r.Profiles = append(r.Profiles, f.Profile(q))
 	}
@@ -177,7 +201,11 @@ func words(f *forecast.Forecast) []string {
 		return 0
 	})
 	if best.Member != "" {
-		out = append(out, fmt.Sprintf("cpu: learned from %s of history; most weight on %s", r.Observed.Round(time.Hour), best.Member))
+		how := ""
+		if r.Pattern != "" {
+			how = fmt.Sprintf(", %s as it seems (%.0f %%)", r.Pattern, 100*r.Confidence)
+		}
+		out = append(out, fmt.Sprintf("cpu: learned from %s of history%s; most weight on %s", r.Observed.Round(time.Hour), how, best.Member))
 	}
 	return out
 }

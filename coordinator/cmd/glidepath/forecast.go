@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -152,12 +153,17 @@ func (a *app) printForecast(f proto.ForecastReply, kinds []resource.Kind) error 
 	for _, q := range f.Quantiles {
 		header = append(header, "MOST AT "+strings.ToUpper(quantile(q)))
 	}
-	t := newTable(a.stdout, header...)
+	patterns := map[resource.Kind]string{}
+	for _, p := range f.Patterns {
+		patterns[p.Resource] = likely(p.Pattern, p.Confidence)
+	}
+	t := newTable(a.stdout, append(header, "PATTERN")...)
 	for _, k := range resource.All() {
 		row := []any{k}
 		for _, p := range f.Profiles {
 			row = append(row, amount(p.MaxOver(span), k))
 		}
+		row = append(row, patterns[k])
 		t.row(row...)
 	}
 	if err := t.flush(); err != nil {
@@ -166,6 +172,11 @@ func (a *app) printForecast(f proto.ForecastReply, kinds []resource.Kind) error 
 	a.list("Because", f.Reasons)
 	a.say("Learned from %s of history at %s", hours(time.Duration(f.Observed)*time.Second), stamp(f.TrainedAt))
 	return nil
+}
+
+// likely returns a pattern of demand, with the probability that it is right in thousandths.
+func likely(pattern string, confidence int) string {
+	return fmt.Sprintf("%s (%d %%)", oneLine(pattern), (confidence+5)/10)
 }
 
 // list prints lines under a title; nothing when there are none.

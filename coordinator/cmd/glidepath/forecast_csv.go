@@ -34,6 +34,8 @@ type fileForecast struct {
 	Cold      bool            `json:"cold"`   // too little history
 	Note      string          `json:"note"`
 	Observed  int64           `json:"observed_s"` // time with samples
+	Pattern   string          `json:"pattern,omitzero"`
+	Sure      int             `json:"confidence_milli,omitzero"` // probability that it is this pattern, in thousandths
 	Members   []memberShare   `json:"members"`
 	Effects   []eventEffect   `json:"effects,omitempty"`
 	Events    []expectedEvent `json:"events,omitempty"` // to come in the time that is forecast
@@ -131,6 +133,7 @@ func (r recordedForecast) told(column string, f *forecast.One, events []forecast
 	out := fileForecast{
 		File: r.file, Column: column, Start: f.Start, Step: f.Step.Milliseconds(), Quantiles: f.Quantiles, Values: f.Values,
 		Cold: f.Reason.Cold, Note: f.Reason.Note, Observed: int64(f.Reason.Observed.Seconds()), Members: []memberShare{},
+		Pattern: string(f.Reason.Pattern), Sure: int(math.Round(f.Reason.Confidence * 1000)),
 	}
 	at := map[string]int{}
 	for qi, q := range f.Quantiles {
@@ -235,6 +238,9 @@ func (a *app) printFileForecast(f fileForecast) error {
 	}
 	a.list("To come", coming)
 	a.say("\nLearned from %s of samples: %s", hours(time.Duration(f.Observed)*time.Second), f.Note)
+	if f.Pattern != "" {
+		a.say("Pattern: %s", likely(f.Pattern, f.Sure))
+	}
 	return nil
 }
 

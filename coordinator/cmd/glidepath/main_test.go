@@ -269,6 +269,7 @@ func demand(_ context.Context, r proto.ForecastRequest) (proto.ForecastReply, er
 	return proto.ForecastReply{
 		Instance: r.Instance, Start: r.From, Step: r.Step, Quantiles: []int{500, 990}, Profiles: []timeline.Profile{half, p},
 		Reasons: []string{"campaign: +580m cpu at its peak, from 3 earlier occurrences"}, TrainedAt: r.From, Observed: 14 * 24 * 3600,
+		Patterns: []proto.DemandPattern{{Resource: resource.CPU, Pattern: "periodic", Confidence: 974}},
 	}, nil
 }
 

@@ -1,0 +1,80 @@
+package home
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// siblings is a store with two weeks of cache-1, whose CPU runs as cpu says at a time in days, and half an hour of any other.
+type siblings struct{ cpu func(at float64) float64 }
+
+func (s siblings) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
+	long := 14 * 24 * time.Hour
+	if instance != "cache-1" {
+		long = 30 * time.Minute
+	}
+	for k := range h {
+		h[k] = forecast.Series{Start: span.End.Add(-long).Floor(grid), Step: grid, Fold: forecast.Max, Values: make([]float64, long/grid)}
+		for i := range h[k].Values {
+			h[k].Values[i] = 64 << 20
+			if resource.Kind(k) == resource.CPU {
+				h[k].Values[i] = s.cpu(float64(i) / 288)
+			}
+		}
+	}
+	return h, nil
+}
+
+func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
+	for name, c := range map[string]struct {
+		cpu         func(at float64) float64
+		application string
+		least, most int64
+		why         string
+	}{
+		"a day that repeats":  {func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }, "redis", 280, 400, "others of application redis"},
+		"a rise that goes on": {func(at float64) float64 { return 100 + 20*at }, "redis", 1000, 1000, "type's maximum"},
+		"another application": {func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }, "", 1000, 1000, "type's maximum"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, proto.Critical)
+				i, _ := w.view().Instance("cache-1")
+				r, _ := w.view().Reservation(i.Reservation)
+				spec := i.Spec
+				spec.Name, spec.Application, spec.Service = "cache-2", c.application, &proto.ServiceSpec{Unit: "redis-2.service"}
+				w.must(&proto.InstanceApply{Envelope: r.Envelope, Floor: r.Floor, Spec: spec})
+				h := w.homes(nil)
+				h.cfg.Store = siblings{c.cpu}
+				ask := func(instance string) proto.ForecastReply {
+					t.Helper()
+					reply, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: instance})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return reply
+				}
+				ask("cache-1") // its model is there from now on
+				young := ask("cache-2")
+				most := young.At(990).MaxOver(young.At(990).Span())[resource.CPU]
+				if most < c.least || most > c.most {
+					t.Errorf("p99 is %dm, want %dm to %dm: %q", most, c.least, c.most, young.Reasons)
+				}
+				if !young.Cold || !slices.ContainsFunc(young.Reasons, func(s string) bool { return strings.Contains(s, c.why) }) {
+					t.Errorf("cold %v, %q: want %q", young.Cold, young.Reasons, c.why)
+				}
+			})
+		})
+	}
+}
