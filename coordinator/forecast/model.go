@@ -21,19 +21,20 @@ type Model struct {
 
 // kindModel is what was learned of one resource.
 type kindModel struct {
-	grid    *grid
-	fold    Fold
-	members []chosen
-	blends  [buckets]blend
-	effects []kindEffect
-	standIn float64 // amount that stands in where there is too little history
-	own     bool    // it is of this history, and enough
-	pattern pattern.Pattern
-	sure    float64 // confidence in it
-	policy  policy
-	cold    bool
-	note    string
-	recent  []float64 // per quantile: the level that the last hour showed
+	grid     *grid
+	fold     Fold
+	members  []chosen
+	blends   [buckets]blend
+	effects  []kindEffect
+	standIn  float64 // amount that stands in where there is too little history
+	own      bool    // it is of this history, and enough
+	pattern  pattern.Pattern
+	sure     float64 // confidence in it
+	policy   policy
+	straight straight
+	cold     bool
+	note     string
+	recent   []float64 // per quantile: the level that the last hour showed
 
 	observed time.Duration // how much of the window has samples
 	missing  float64       // share of it that has none
@@ -98,6 +99,9 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	ev := g.evaluate(m.members, len(opts.Quantiles))
 	for b := range ev {
 		m.blends[b] = m.blendOf(b, &ev, opts.Quantiles)
+	}
+	if len(opts.Members) == 0 { // a baseline is what it is
+		m.straight = m.straighten(opts.Quantiles)
 	}
 	m.recent = g.lastHour(opts.Quantiles)
 	if m.observed < coldBefore {
@@ -254,7 +258,7 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 			}
 			if paths[mi] == nil || mem.byQuantile {
 				paths[mi] = make([]float64, len(sum))
-				mem.path(paths[mi], len(g.x), qi)
+				m.straight.path(paths[mi], m.members, mi, len(g.x), qi)
 			}
 			for h, v := range paths[mi] {
 				bl := &m.blends[bucketOf(h, g.step)]

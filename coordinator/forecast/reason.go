@@ -37,6 +37,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	if r.Note == "" {
 		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week%s", len(m.members), m.policy.note(m.pattern))
 	}
+	r.Note += m.straight.note(m.grid.step)
 	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {
 		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)
 	}
