@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,8 +33,15 @@ type courier struct {
 
 // Early carries out one early round: what the source changed since the one before, path by path, the configuration in the first alone. At its end the target reads what it
 // has, and the final round is made ready in case this was the last early one: clients would wait for all of that.
-func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (proto.RoundResult, error) {
+//
+// Of a round that fails nothing is kept: the source is not told of a migration that is given up in its copy phase.
+func (c *courier) Early(ctx context.Context, op proto.Operation, progress func(proto.Progress)) (_ proto.RoundResult, err error) {
 	c.end(op.Migration) // its index is about to be wrong
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.sender.Forget(op.Migration))
+		}
+	}()
 	paths, err := c.paths(op)
 	if err != nil {
 		return proto.RoundResult{}, err

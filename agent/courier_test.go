@@ -197,6 +197,7 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 		t.Errorf("first round %+v, progress %d", first, told.Load())
 	}
 	m.same("data/aof")
+	m.same("redis.conf")
 
 	// The last round was prepared while the source still writes, and runs when it is frozen.
 	dials := m.dials.Load()
@@ -224,6 +225,35 @@ func TestDataAndConfigurationMoveInEarlyRoundsAndALastOne(t *testing.T) {
 	}
 	m.same("data/aof")
 	m.same("redis.conf")
+}
+
+func TestAMigrationIsOutgoingFromItsFirstRoundOnUntilOneFails(t *testing.T) {
+	m := newMove(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	outgoing := func() int {
+		sent, err := transfer.Outgoing(m.env.StateDir)
+		if err != nil {
+			t.Error(err)
+		}
+		return len(sent)
+	}
+	var during atomic.Int64
+	if _, err := m.courier.Early(t.Context(), m.op, func(proto.Progress) { during.Store(int64(outgoing())) }); err != nil {
+		t.Fatal(err)
+	}
+	if during.Load() != 1 || outgoing() != 1 {
+		t.Errorf("%d are outgoing while the first round is sent, and %d after it", during.Load(), outgoing())
+	}
+	m.op.Round = 2
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := m.courier.Early(ctx, m.op, func(proto.Progress) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if n := outgoing(); n != 0 {
+		t.Errorf("%d are outgoing when a round has failed", n)
+	}
 }
 
 func TestALastRoundThatWasNotPreparedOrWhosePreparationDiedIsCarriedOutAllTheSame(t *testing.T) {

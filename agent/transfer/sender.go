@@ -253,7 +253,7 @@ func (s *Sender) indexPath(k indexKey) string {
 	return filepath.Join(s.env.StateDir, k.migration, fmt.Sprintf("%s-%d.index", kind, k.path))
 }
 
-// rsync returns the sending rsync of an early round.
+// rsync returns the sending rsync of an early round. From here on the migration is among the Outgoing.
 func (s *Sender) rsync(r Round) (local, error) {
 	st, err := os.Lstat(r.Root)
 	if err != nil {
@@ -261,6 +261,9 @@ func (s *Sender) rsync(r Round) (local, error) {
 	}
 	if !st.IsDir() {
 		return local{}, fmt.Errorf("%w: %s is no directory; a round of blocks carries it", ErrRefused, r.Root)
+	}
+	if err := os.MkdirAll(filepath.Join(s.env.StateDir, r.Migration), 0o700); err != nil {
+		return local{}, err
 	}
 	socket, err := listenPipe(s.env.StateDir, fmt.Sprintf("%s-%d", r.Migration, r.Path))
 	if err != nil {
