@@ -117,11 +117,14 @@ func (c *Coordinator) serveImport(ctx context.Context, _ wire.Peer, p proto.Hist
 		if p.Scores.Instance != p.Instance {
 			return proto.HistoryStored{}, wire.Errorf(wire.Invalid, "a page of the history of %s has the scorecard of %s", p.Instance, p.Scores.Instance)
 		}
-		if err := c.homes.Take(*p.Scores); err != nil {
+		err := c.homes.Take(*p.Scores)
+		if empty(p) {
 			return proto.HistoryStored{}, err
 		}
-	}
-	if empty(p) {
+		if err != nil { // the history is worth more
+			c.log.Error("a scorecard that came with a history is not kept", "instance", p.Instance, "error", err)
+		}
+	} else if empty(p) {
 		return proto.HistoryStored{}, nil
 	}
 	var means, maxima forecast.History

@@ -56,7 +56,7 @@ func (c *Coordinator) AllScores(ctx context.Context) (all []proto.ScoreSummary, 
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				c.log.Debug("a coordinator does not say how forecasts fared", "coordinator", member.Name, "error", err)
+				c.log.Warn("a coordinator does not say how forecasts fared", "coordinator", member.Name, "error", err)
 				silent = append(silent, member.Name)
 				return
 			}

@@ -44,6 +44,9 @@ func (c *Cards) path(instance string) (string, error) {
 	return filepath.Join(c.dir, instance+cardSuffix), nil
 }
 
+// errDamaged is told by errors.Is of a scorecard that was read, and is none.
+var errDamaged = errors.New("it is damaged, or of a later version")
+
 // Load returns an instance's scorecard; an empty one when there is none.
 func (c *Cards) Load(instance string) (proto.Scorecard, error) {
 	path, err := c.path(instance)
@@ -54,15 +57,15 @@ func (c *Cards) Load(instance string) (proto.Scorecard, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return proto.Scorecard{}, nil
 	}
-	var card proto.Scorecard
-	if err == nil {
-		err = proto.Unmarshal(b, &card)
+	if err != nil {
+		return proto.Scorecard{}, fmt.Errorf("scorecard %s: %w", path, err)
 	}
-	if err == nil {
+	var card proto.Scorecard
+	if err = proto.Unmarshal(b, &card); err == nil {
 		err = card.Valid()
 	}
 	if err != nil {
-		return proto.Scorecard{}, fmt.Errorf("scorecard %s: %w", path, err)
+		return proto.Scorecard{}, fmt.Errorf("scorecard %s: %w: %w", path, errDamaged, err)
 	}
 	return card, nil
 }
@@ -83,15 +86,16 @@ func (c *Cards) Save(card proto.Scorecard) error {
 	return durable.WriteFile(c.fsys, path, b, 0o600)
 }
 
-// Prune removes the scorecards that nothing was written to for long: their instances were released, or moved away.
-func (c *Cards) Prune(now timeline.Time) error {
+// Prune removes the scorecards that nothing was written to for long, and of whose instances nothing is known: they were released.
+func (c *Cards) Prune(now timeline.Time, known func(instance string) bool) error {
 	names, err := c.fsys.List(c.dir)
 	if err != nil {
 		return err
 	}
 	var problems []error
 	for _, name := range names {
-		if !strings.HasSuffix(name, cardSuffix) {
+		instance, ok := strings.CutSuffix(name, cardSuffix)
+		if !ok || known(instance) {
 			continue
 		}
 		path := filepath.Join(c.dir, name)

@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// copyTime is how long the standby may take for a scorecard.
-const copyTime = 5 * time.Second
+// copyTime is how long the standby may take for a scorecard, and copyRest how long one that did not take it is left alone.
+const (
+	copyTime = 5 * time.Second
+	copyRest = 30 * time.Second
+)
 
 // copies are the instances whose scorecards the standby does not have yet as they are.
 type copies struct {
@@ -38,8 +41,8 @@ func (c *copies) next() (string, bool) {
 }
 
 // copyScores brings scorecards to the standby until ctx ends, beside everything else: a standby that is not there must not keep documents waiting.
-// What it does not get it gets when the instance is next scored, within the hour.
 func (h *Homes) copyScores(ctx context.Context) {
+	failed := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,8 +56,18 @@ func (h *Homes) copyScores(ctx context.Context) {
 				err = h.cfg.Copy(within, *card)
 				cancel()
 			}
-			if err != nil && ctx.Err() == nil {
-				h.cfg.Log.Warn("the standby has no copy of a scorecard", "instance", instance, "error", err)
+			if err == nil || ctx.Err() != nil {
+				failed = false
+				continue
+			}
+			if !failed { // once, however many there are
+				h.cfg.Log.Warn("the standby does not take copies of scorecards", "instance", instance, "error", err)
+			}
+			failed = true
+			h.copies.add(instance)
+			select {
+			case <-time.After(copyRest):
+			case <-ctx.Done():
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,9 +15,16 @@ const watchFor = retrainMost + retrainMost/2
 
 // watch is the look-out for demand that drifts away from what a model said when it was trained.
 type watch struct {
-	mu    sync.Mutex
-	drift *forecast.Drift
+	mu     sync.Mutex
+	drift  *forecast.Drift
+	looked timeline.Time
 }
+
+// driftRest is how long a model is left alone after its training, and lookEvery how often the history is asked.
+const (
+	driftRest = 15 * time.Minute
+	lookEvery = time.Minute
+)
 
 func (m *model) beginWatch(now timeline.Time) error {
 	f, err := m.forecast.Forecast(now, watchFor)
@@ -33,14 +41,17 @@ func (h *Homes) drifted(ctx context.Context, instance string, m *model, means bo
 	defer m.watch.mu.Unlock()
 	// Two steps have to be there: one to look at, and the beginning of the next.
 	span := m.watch.drift.Wants(now)
-	if m.step < forecast.DefaultStep || span.Length() < m.step+time.Second {
+	if m.step < forecast.DefaultStep || span.Length() < m.step+time.Second || now.Sub(m.trainedAt) < driftRest || now.Sub(m.watch.looked) < lookEvery {
 		return false
 	}
+	m.watch.looked = now
 	history, err := h.cfg.Store.Demand(ctx, instance, span, !means)
 	if err != nil {
 		return false // said when the model is trained next
 	}
 	all := m.watch.drift.See(history)
+	// The window falls by itself, and rises by its floor, which a training moves.
+	all = slices.DeleteFunc(all, func(d forecast.Drifted) bool { return m.stands[d.Resource] != "" && !d.Up })
 	for _, d := range all {
 		h.cfg.Meter.Drifted(d.Up)
 		direction := "down"

@@ -142,7 +142,7 @@ func (h *Homes) round(ctx context.Context, view *state.View) {
 	h.forgetScores(view)
 	if now.Sub(h.pruned) >= pruneEvery {
 		h.pruned = now
-		if err := h.cfg.Cards.Prune(now); err != nil {
+		if err := h.prune(view, now); err != nil {
 			h.cfg.Log.Warn("old scorecards can't be removed", "error", err)
 		}
 	}

@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -39,12 +40,20 @@ func (h *Homes) score(ctx context.Context, view *state.View, instance string, m 
 	h.scoring.Lock()
 	defer h.scoring.Unlock()
 	card, err := h.cfg.Cards.Load(instance)
-	if err != nil {
-		h.cfg.Log.Error("a scorecard can't be read, and begins anew", "instance", instance, "error", err)
+	switch {
+	case errors.Is(err, errDamaged):
+		h.cfg.Log.Error("a scorecard is damaged, and begins anew", "instance", instance, "error", err)
+	case err != nil: // it is there, perhaps: nothing is written over it
+		h.cfg.Log.Error("a scorecard can't be read, and nothing is scored now", "instance", instance, "error", err)
+		return standIns{}
 	}
+	changed := card.Instance == ""
 	card = scorecard.Begin(card, instance, m.step, thousandths(m.forecast.Quantiles()))
-	scorecard.Mature(&card, history, now)
+	if scorecard.Mature(&card, history, now) {
+		changed = true
+	}
 	for _, c := range scorecard.Judge(&card, now) {
+		changed = true
 		h.cfg.Meter.StoodIn(c.Window)
 		said := "the model is followed again, it wins against the window of the last days"
 		if c.Window {
@@ -52,16 +61,19 @@ func (h *Homes) score(ctx context.Context, view *state.View, instance string, m 
 		}
 		h.cfg.Log.Info(said, "instance", instance, "resource", c.Resource.String(), "loss_ratio", math.Round(100*c.Ratio)/100)
 	}
-	if scorecard.Due(&card, now) {
+	if issued := len(card.Issued); scorecard.Due(&card, now) {
 		if err := issue(&card, m, history, now); err != nil && ctx.Err() == nil {
 			h.cfg.Log.Warn("a forecast can't be kept to be scored", "instance", instance, "error", err)
 		}
+		changed = changed || len(card.Issued) != issued
 	}
-	if err := h.cfg.Cards.Save(card); err != nil {
-		h.cfg.Log.Error("a scorecard can't be kept", "instance", instance, "error", err)
+	if changed { // a model is trained more often than anything comes of it
+		if err := h.cfg.Cards.Save(card); err != nil {
+			h.cfg.Log.Error("a scorecard can't be kept", "instance", instance, "error", err)
+		}
+		h.copies.add(instance)
 	}
 	h.note(card, now)
-	h.copies.add(instance)
 	return why(&card, now)
 }
 
@@ -114,6 +126,7 @@ func (h *Homes) standing(instance string, now timeline.Time) standIns {
 	defer h.scoring.Unlock()
 	card, err := h.cfg.Cards.Load(instance)
 	if err != nil {
+		h.cfg.Log.Error("a scorecard can't be read: the model is followed", "instance", instance, "error", err)
 		return standIns{}
 	}
 	return why(&card, now)
@@ -135,6 +148,13 @@ func (h *Homes) forgetScores(view *state.View) {
 			delete(h.summaries, instance)
 		}
 	}
+}
+
+// prune removes scorecards of instances that are no more.
+func (h *Homes) prune(view *state.View, now timeline.Time) error {
+	h.scoring.Lock()
+	defer h.scoring.Unlock()
+	return h.cfg.Cards.Prune(now, func(instance string) bool { _, known := view.Instance(instance); return known })
 }
 
 // Summaries returns the scores of the instances that this coordinator is home to in short, sorted by name.
@@ -185,14 +205,22 @@ func (h *Homes) Scorecard(instance string) (*proto.Scorecard, error) {
 	return &card, nil
 }
 
-// Take keeps a scorecard that another coordinator kept until now, unless this one has a newer one of the instance.
+// maxAhead is how far the clocks of coordinators may be apart.
+const maxAhead = 5 * time.Minute
+
+// Take keeps a scorecard that another coordinator kept until now, unless this one has a newer one of the instance. One from the future is neither taken
+// nor kept: a clock was wrong.
 func (h *Homes) Take(card proto.Scorecard) error {
 	if err := card.Valid(); err != nil {
 		return wire.Errorf(wire.Invalid, "%w", err)
 	}
+	latest := timeline.Of(time.Now()).Add(maxAhead)
+	if card.UpdatedAt > latest {
+		return wire.Errorf(wire.Invalid, "the scorecard of %s is of %s, which is yet to come: set the clock of the coordinator that it is from", card.Instance, card.UpdatedAt)
+	}
 	h.scoring.Lock()
 	defer h.scoring.Unlock()
-	if have, err := h.cfg.Cards.Load(card.Instance); err == nil && have.UpdatedAt >= card.UpdatedAt {
+	if have, err := h.cfg.Cards.Load(card.Instance); err == nil && have.UpdatedAt >= card.UpdatedAt && have.UpdatedAt <= latest {
 		return nil
 	}
 	return h.cfg.Cards.Save(card)

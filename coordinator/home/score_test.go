@@ -329,7 +329,7 @@ func TestScorecardsThatNobodyWritesToAreRemovedInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := timeline.Of(time.Now())
-	for name, age := range map[string]time.Duration{"old": cardsKept + time.Hour, "young": cardsKept - time.Hour} {
+	for name, age := range map[string]time.Duration{"old": cardsKept + time.Hour, "there": cardsKept + time.Hour, "young": cardsKept - time.Hour} {
 		card := lost(now, 1)
 		card.Instance = name
 		path := filepath.Join(dir, name+cardSuffix)
@@ -337,11 +337,11 @@ func TestScorecardsThatNobodyWritesToAreRemovedInTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := cards.Prune(now); err != nil {
+	if err := cards.Prune(now, func(name string) bool { return name == "there" }); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 1 || left[0].Name() != "young"+cardSuffix {
+	if err != nil || len(left) != 2 || left[0].Name() != "there"+cardSuffix || left[1].Name() != "young"+cardSuffix {
 		t.Errorf("%v %v", left, err)
 	}
 }

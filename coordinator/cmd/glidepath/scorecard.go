@@ -89,7 +89,7 @@ func (a *app) printScores(r proto.Scores, kinds []resource.Kind) error {
 		}
 	}
 	if rows == 0 {
-		a.say("Nothing has come yet of what was forecast: the first steps are scored about three hours after the first forecast")
+		a.say("Nothing has come yet of what was forecast: a resource is scored from its second day on, about three hours after its first forecast")
 		return nil
 	}
 	if err := t.flush(); err != nil {
@@ -118,6 +118,7 @@ func (a *app) printScorecards(r v1.Scorecards, kinds []resource.Kind) error {
 	}
 	header := append([]string{"INSTANCE", "RESOURCE", "SCORED"}, quantileHeader(quantiles)...)
 	t := newTable(a.stdout, append(header, "VS NAIVE", "VS WINDOW", "FORECAST BY")...)
+	rows := 0
 	for _, s := range r.Items {
 		for _, k := range kinds {
 			i := slices.IndexFunc(s.Of, func(of proto.ScoreSummaryOf) bool { return of.Resource == k })
@@ -136,9 +137,12 @@ func (a *app) printScorecards(r v1.Scorecards, kinds []resource.Kind) error {
 				}
 			}
 			t.row(append(row, ratioOf(of.Naive), ratioOf(of.Window), by)...)
+			rows++
 		}
 	}
-	if err := t.flush(); err != nil {
+	if rows == 0 {
+		a.say("No forecast was scored yet: a resource is from its second day on")
+	} else if err := t.flush(); err != nil {
 		return err
 	}
 	if len(r.Silent) > 0 {

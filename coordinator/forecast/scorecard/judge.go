@@ -1,6 +1,7 @@
 package scorecard
 
 import (
+	"math"
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
@@ -23,10 +24,11 @@ const (
 type Change struct {
 	Resource resource.Kind
 	Window   bool
-	Ratio    float64 // the model's loss over the window's in the last week
+	Ratio    float64 // the model's loss over the window's in the last week; 0 where that is not known
 }
 
-// Judge decides who forecasts each resource, the instance's model or the window in its place, and returns what changed.
+// Judge decides who forecasts each resource, the instance's model or the window in its place, and returns what changed. A window that stands in leaves
+// where there is no evidence any more: it was of a demand that has ended.
 func Judge(c *proto.Scorecard, now timeline.Time) []Change {
 	var changes []Change
 	for k := range c.Standing {
@@ -35,14 +37,19 @@ func Judge(c *proto.Scorecard, now timeline.Time) []Change {
 			continue
 		}
 		long, short := since(c, resource.Kind(k), now.Add(-week)), since(c, resource.Kind(k), now.Add(-recent))
-		if time.Duration(long.steps)*stepOf(c) < evidence*time.Duration(len(Leads())) || short.steps == 0 {
+		known := time.Duration(long.steps)*stepOf(c) >= evidence*time.Duration(len(Leads()))
+		if known && short.steps == 0 || !known && !s.Window {
 			continue
 		}
-		if turn := s.Window && (short.wins(wins) || long.wins(1)) || !s.Window && short.loses() && long.loses(); !turn {
+		if turn := !known || s.Window && (short.wins(wins) || long.wins(1)) || !s.Window && short.loses() && long.loses(); !turn {
 			continue
 		}
 		*s = proto.Standing{Window: !s.Window, Since: now}
-		changes = append(changes, Change{resource.Kind(k), s.Window, Ratio(c, resource.Kind(k), now)})
+		change := Change{resource.Kind(k), s.Window, Ratio(c, resource.Kind(k), now)}
+		if math.IsNaN(change.Ratio) || math.IsInf(change.Ratio, 0) {
+			change.Ratio = 0
+		}
+		changes = append(changes, change)
 	}
 	return changes
 }

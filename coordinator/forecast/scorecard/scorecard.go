@@ -52,14 +52,14 @@ func end(c *proto.Scorecard, is proto.Issue) timeline.Time {
 // due returns the steps that are to be issued at a time with a lead: those from the lead on for which nothing was issued yet, once there are
 // enough of them. What was issued first counts, so that each step has one forecast of each lead; none is left out if the next follows within 70 minutes.
 func due(c *proto.Scorecard, at timeline.Time, lead time.Duration) timeline.Span {
-	first := at.Ceil(stepOf(c)).Add(lead)
+	first := at.Add(lead).Ceil(stepOf(c))
 	steps := timeline.Span{Start: first, End: first.Add(issueAhead).Ceil(stepOf(c))}
 	for _, is := range c.Issued {
 		if is.Lead == lead.Milliseconds() {
 			steps.Start = max(steps.Start, end(c, is))
 		}
 	}
-	if steps.Length() < issueLeast {
+	if steps.Length() < max(issueLeast, stepOf(c)) {
 		return timeline.Span{}
 	}
 	return steps
@@ -89,7 +89,9 @@ func Issue(c *proto.Scorecard, at timeline.Time, said [proto.Forecasters]*foreca
 				}
 			}
 		}
-		c.Issued = append(c.Issued, is)
+		if slices.ContainsFunc(is.Said[proto.ByModel].Amounts[:], func(of [][]float32) bool { return len(of) > 0 }) {
+			c.Issued = append(c.Issued, is)
+		}
 	}
 }
 
@@ -121,8 +123,10 @@ func whole(v float64) float32 {
 }
 
 // Mature scores what was issued of steps that have come, by the history as it is known at a time, and forgets what is too old. A step has come
-// when something is known of a later one: windows arrive in order, however late.
-func Mature(c *proto.Scorecard, h forecast.History, now timeline.Time) {
+// when something is known of a later one: windows arrive in order, however late. It reports whether anything was scored or forgotten.
+func Mature(c *proto.Scorecard, h forecast.History, now timeline.Time) bool {
+	before := len(c.Issued)
+	sane(c, now)
 	var known timeline.Time
 	for k := range h {
 		h[k].Fold = forecast.Max
@@ -139,6 +143,17 @@ func Mature(c *proto.Scorecard, h forecast.History, now timeline.Time) {
 	})
 	c.Tallies = condensed(c.Tallies, now)
 	c.UpdatedAt = now
+	return len(c.Issued) != before
+}
+
+// sane forgets what lies further ahead than anything that is issued now: the clock was wrong then, and nothing would come of it for as long.
+func sane(c *proto.Scorecard, now timeline.Time) {
+	ahead := now.Add(Leads()[len(Leads())-1] + issueAhead + 2*stepOf(c))
+	c.Issued = slices.DeleteFunc(c.Issued, func(is proto.Issue) bool { return is.Start > ahead })
+	c.Tallies = slices.DeleteFunc(c.Tallies, func(t proto.Tally) bool { return t.Start > now })
+	for k := range c.Standing {
+		c.Standing[k].Since = min(c.Standing[k].Since, now)
+	}
 }
 
 // condensed returns tallies, those that are old by the day, and without those that are too old.
