@@ -29,7 +29,8 @@ func forecastCommand(a *app) *cobra.Command {
   glidepath forecast cache-1 --horizon 24h --resource all --svg cache-1.svg
   glidepath forecast --csv requests.csv.gz --time-column t --value-column requests --events campaigns.ics`,
 		Long: `Show what an instance is expected to ask for: of the highest demand in each step, which an allocation has to hold,
-the median and how much is enough with a stated certainty.
+the median and how much is enough with a stated certainty; and how its demand runs, idle, steady, periodic, trending, bursty, intermittent or batch,
+with the probability that this is right.
 
 With --csv it is a column of a file, and no fleet is asked: --json then prints the values by quantile and step, what each member of the portfolio
 counts, and the effects of events.
