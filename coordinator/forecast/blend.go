@@ -1,10 +1,14 @@
 package forecast
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // blend is how one bucket's quantiles are made of the members: each member is shifted by the quantile of its own
-// recent errors, the shifted members are averaged by what they lost recently, and the average is shifted once more by
-// the quantile of its errors. (Split-conformal, rolling: Vovk et al. 2005; quantile averaging: Lichtendahl et al. 2013.)
+// recent errors, those of outer quantiles fading; the shifted members are averaged by what they lost recently, in the
+// middle by their weighted median; and that is shifted once more by the quantile of its errors.
+// (Split-conformal, rolling: Vovk et al. 2005; quantile averaging: Lichtendahl et al. 2013.)
 type blend struct {
 	offset [][]float64 // [quantile][member]
 	middle []float64   // [member]: the median of its errors; 0 for one that has a path for each quantile
@@ -21,14 +25,14 @@ const (
 
 // preference is how members are weighed: by the inverse of their loss to the power, a loss counting half after halfLife
 // days. What is best in the middle lasts: there is more to be had by holding on to it. The outer quantiles follow a
-// change of the spread sooner, and one member's luck with few errors beyond them counts less.
+// change of the spread sooner.
 type preference struct{ power, halfLife float64 }
 
 func preferenceFor(q float64) preference {
 	if isMiddle(q) {
-		return preference{power: 16, halfLife: 28}
+		return preference{halfLife: 28, power: 8}
 	}
-	return preference{power: 8, halfLife: 4}
+	return preference{halfLife: 4, power: 8}
 }
 
 // isMiddle reports whether q is closer to the median than to the extremes.
@@ -36,57 +40,140 @@ func isMiddle(q float64) bool { return q > .25 && q < .75 }
 
 // fit makes the blend of a bucket from its evidence, which must hold at least one point.
 func (e *evidence) fit(members []chosen, quantiles []float64) blend {
-	n, nq := len(e.y), len(quantiles)
+	nq := len(quantiles)
 	bl := blend{last: make([]float64, nq), middle: make([]float64, len(members))}
 	for range quantiles {
 		bl.offset = append(bl.offset, make([]float64, len(members)))
 		bl.weight = append(bl.weight, make([]float64, len(members)))
 	}
-	levels := e.levels(quantiles)
-	errs, at := make([]float64, n), make([]float64, nq)
+	levels, at := e.levels(quantiles), make([]float64, nq)
 	for i, m := range members {
-		for p := range m.paths(nq) {
-			for j, v := range e.said[i][p] {
-				errs[j] = e.y[j] - v
-			}
-			if m.byQuantile {
-				upperQuantiles(errs, levels[p:p+1], at[p:p+1])
-				bl.offset[p][i] = at[p]
-				continue
-			}
-			upperQuantiles(errs, []float64{.5}, bl.middle[i:i+1])
-			upperQuantiles(errs, levels, at)
+		if m.byQuantile {
 			for qi := range quantiles {
-				bl.offset[qi][i] = at[qi]
+				e.errors(e.said[i][qi], levels[qi:qi+1], bl.offset[qi][i:i+1])
 			}
+			continue
+		}
+		e.errors(e.said[i][0], levels, at)
+		for qi := range quantiles {
+			bl.offset[qi][i] = at[qi]
+		}
+		if qi := slices.Index(quantiles, .5); qi >= 0 {
+			bl.middle[i] = at[qi]
+		} else {
+			e.errors(e.said[i][0], []float64{.5}, bl.middle[i:i+1])
 		}
 	}
-	sum := make([]float64, n)
+	made, errs := make([]float64, len(e.y)), make([]counted, len(e.y))
+	said := make([][]float64, len(members))
 	for qi, q := range quantiles {
 		for i, m := range members {
-			bl.weight[qi][i] = e.loss(e.said[i][m.pathOf(qi)], bl.offset[qi][i], q)
+			said[i] = e.said[i][m.pathOf(qi)]
+			bl.weight[qi][i] = e.loss(said[i], bl.offset[qi][i], q)
 		}
 		weigh(bl.weight[qi], preferenceFor(q).power)
-		clear(sum)
-		for i, m := range members {
-			w, off := bl.weight[qi][i], bl.offset[qi][i]
-			if w == 0 {
-				continue
-			}
-			for j, v := range e.said[i][m.pathOf(qi)] {
-				sum[j] += w * max(0, v+off)
-			}
+		bl.combine(made, q, qi, said)
+		for j, v := range made {
+			errs[j] = counted{e.y[j] - v, e.counts[j]}
 		}
-		for j := range errs {
-			errs[j] = e.y[j] - sum[j]
-		}
-		upperQuantiles(errs, levels[qi:qi+1], bl.last[qi:qi+1])
+		e.quantiles(errs, levels[qi:qi+1], bl.last[qi:qi+1])
 		if (q > .5 && bl.last[qi] < 0) || (q < .5 && bl.last[qi] > 0) {
 			// The average was fitted to the very points that its errors are taken of: they flatter it.
 			bl.last[qi] *= trustNarrower
 		}
 	}
 	return bl
+}
+
+// errors writes the quantiles of what y was over what was said.
+func (e *evidence) errors(said, levels, out []float64) {
+	if cap(e.errs) < len(said) {
+		e.errs = make([]counted, len(said))
+	}
+	errs := e.errs[:len(said)]
+	for j, v := range said {
+		errs[j] = counted{e.y[j] - v, e.counts[j]}
+	}
+	e.quantiles(errs, levels, out)
+}
+
+// quantiles writes the quantiles of errors at levels that ascend: the outer ones of errors that fade, because the spread
+// changes, the middle ones of all alike. The errors are reordered.
+func (e *evidence) quantiles(errs []counted, levels, out []float64) {
+	from, to := 0, len(levels)
+	for from < to && levels[from] < .5 && !isMiddle(levels[from]) {
+		from++
+	}
+	for to > from && !isMiddle(levels[to-1]) {
+		to--
+	}
+	fadingQuantiles(errs, levels[to:], out[to:])
+	fadingQuantiles(errs, levels[:from], out[:from])
+	if from == to {
+		return
+	}
+	e.plain = e.plain[:0]
+	for _, c := range errs {
+		e.plain = append(e.plain, c.v)
+	}
+	upperQuantiles(e.plain, levels[from:to], out[from:to])
+}
+
+// combine writes the quantile q, the qi-th, before the last shift of it, of what each member said: said is read for those that count.
+func (b *blend) combine(dst []float64, q float64, qi int, said [][]float64) {
+	if isMiddle(q) {
+		b.majority(dst, qi, said)
+		return
+	}
+	clear(dst)
+	for i, w := range b.weight[qi] {
+		if w == 0 {
+			continue
+		}
+		off := b.offset[qi][i]
+		for j, v := range said[i][:len(dst)] {
+			dst[j] += w * max(0, v+off)
+		}
+	}
+}
+
+// majority writes the weighted medians of what the members that count said: between two of them one moves from the middle of
+// one's weight to that of the other's.
+func (b *blend) majority(dst []float64, qi int, said [][]float64) {
+	var counting []int
+	for i, w := range b.weight[qi] {
+		if w > 0 {
+			counting = append(counting, i)
+		}
+	}
+	sorted := make([]counted, len(counting))
+	for j := range dst {
+		for n, i := range counting { // insertion: they are few
+			v, k := max(0, said[i][j]+b.offset[qi][i]), n
+			for ; k > 0 && sorted[k-1].v > v; k-- {
+				sorted[k] = sorted[k-1]
+			}
+			sorted[k] = counted{v, b.weight[qi][i]}
+		}
+		dst[j] = majorityOf(sorted)
+	}
+}
+
+// majorityOf returns the weighted median of values in order whose weights sum to 1.
+func majorityOf(v []counted) float64 {
+	below, last := 0.0, 0.0 // weight of those before, and the middle of the last one's
+	for k, c := range v {
+		middle := below + c.weight/2
+		switch {
+		case middle < .5:
+		case k == 0:
+			return c.v
+		default:
+			return v[k-1].v + (c.v-v[k-1].v)*(.5-last)/(middle-last)
+		}
+		below, last = below+c.weight, middle
+	}
+	return v[len(v)-1].v
 }
 
 // levels returns the levels that errors of few days are taken at: further out than the quantiles asked for, because the

@@ -2,10 +2,14 @@ package forecast
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/glidepath/glidepath/internal/resource"
 )
 
 func TestFewDaysOfErrorsAreTakenFurtherOut(t *testing.T) {
@@ -56,6 +60,60 @@ func TestTheMiddleHoldsOnToWhatWasBestAndTheOuterQuantilesFollow(t *testing.T) {
 	if a, b := e.loss(before, 0, .95), e.loss(since, 0, .95); !(a > b) {
 		t.Errorf("further out %.2f for the member that was right for two weeks, %.2f for the one of the last", a, b)
 	}
+}
+
+func TestOuterQuantilesFollowASpreadThatBecameNarrow(t *testing.T) {
+	values := noise(21*perDay, 1)
+	for i, v := range values {
+		values[i] = 300 + 60*v
+		if i >= 14*perDay {
+			values[i] = 300 + 10*v
+		}
+	}
+	opts := one()
+	opts.Members = []string{"day-profile"}
+	f := mustForecast(t, cpu(values), nil, opts, after(21*day), 48*time.Hour)
+	// Half of the errors are of the time before, in which one in twenty was 99 and more: of all alike p95 would be at about 75.
+	for _, h := range []int{100, 400} {
+		if above := f.Values[resource.CPU][2][h] - f.Values[resource.CPU][0][h]; !(above > 16 && above < 60) {
+			t.Errorf("p95 of step %d is %.0f above the median", h, above)
+		}
+	}
+}
+
+func TestTheMiddleStaysWithTheMajorityAndOuterQuantilesAreAveraged(t *testing.T) {
+	b := blend{
+		weight: [][]float64{{.25, .3, 0, .25, .2}, {.25, .3, 0, .25, .2}},
+		offset: [][]float64{{0, 0, 0, 1, 0}, {0, 0, 0, 1, 0}},
+	}
+	for _, far := range []float64{100, 1e6} {
+		said, got := [][]float64{{10}, {far}, nil, {10}, {-5}}, make([]float64, 1)
+		b.combine(got, .5, 0, said) // 0, 10, 11 and what is far off
+		if !(got[0] > 10 && got[0] < 11) {
+			t.Errorf("median %v where one member says %v", got[0], far)
+		}
+		b.combine(got, .95, 1, said)
+		if want := .25*10 + .3*far + .25*11; math.Abs(got[0]-want) > 1e-9 {
+			t.Errorf("p95 %v, want %v", got[0], want)
+		}
+	}
+}
+
+func TestTheMajorityOfAlikeWeightsIsTheMedian(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(t, "members")
+		b, got := evenBlend(n, 1), make([]float64, 1)
+		var said [][]float64
+		values := rapid.SliceOfN(rapid.Float64Range(0, 1e6), n, n).Draw(t, "said")
+		for i := range values {
+			said = append(said, values[i:i+1:i+1])
+		}
+		b.combine(got, .5, 0, said)
+		sorted := slices.Sorted(slices.Values(values))
+		if want := (sorted[(n-1)/2] + sorted[n/2]) / 2; math.Abs(got[0]-want) > 1e-6 {
+			t.Fatalf("%v of %v, want %v", got[0], sorted, want)
+		}
+	})
 }
 
 func TestDistancesFromTheMedianAreWidenedNotWhatAMemberIsOffBy(t *testing.T) {

@@ -249,26 +249,31 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 		return max(0, int(start.Add(time.Duration(i)*step).Sub(g.start)/g.step)-len(g.x))
 	}
 	paths := make([][]float64, len(m.members)) // of the last quantile asked for
+	part := make([][]float64, len(m.members))  // of them in one bucket
 	sum := make([]float64, at(n-1)+1)
 	for qi, q := range quantiles {
-		clear(sum)
 		for mi, mem := range m.members {
-			if !m.counts(qi, mi, len(sum)) {
-				continue
-			}
-			if paths[mi] == nil || mem.byQuantile {
+			if m.counts(qi, mi, len(sum)) && (paths[mi] == nil || mem.byQuantile) {
 				paths[mi] = make([]float64, len(sum))
 				m.straight.path(paths[mi], m.members, mi, len(g.x), qi)
 			}
-			for h, v := range paths[mi] {
-				bl := &m.blends[bucketOf(h, g.step)]
-				if w := bl.weight[qi][mi]; w > 0 {
-					sum[h] += w * max(0, v+bl.offset[qi][mi])
+		}
+		for from, to := 0, 0; from < len(sum); from = to {
+			b := bucketOf(from, g.step)
+			for to = from; to < len(sum) && bucketOf(to, g.step) == b; {
+				to++
+			}
+			for mi, path := range paths {
+				if path != nil {
+					part[mi] = path[from:to]
 				}
+			}
+			m.blends[b].combine(sum[from:to], q, qi, part)
+			for h := from; h < to; h++ {
+				sum[h] += m.blends[b].last[qi]
 			}
 		}
 		for h := range sum {
-			sum[h] += m.blends[bucketOf(h, g.step)].last[qi]
 			if q > .5 && h < g.hour && !m.policy.noFloor {
 				sum[h] = max(sum[h], m.recent[qi])
 			}

@@ -39,8 +39,12 @@ type evidence struct {
 	y       []float64     // what was observed
 	fresh   []float64     // what the point counts in a member's loss of an outer quantile, by its age
 	lasting []float64     // the same of a middle quantile
+	counts  []float64     // what it counts in the errors of an outer quantile: on coarse steps, which are few, all alike
 	days    float64       // of history that there were origins in, and points of
 	said    [][][]float64 // [member][quantile, or 0 for all][point]
+
+	errs  []counted // to work on: of one member and path
+	plain []float64
 }
 
 // origin is a place to forecast from, and the horizons to look at.
@@ -102,6 +106,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 	for b := range ev {
 		ev[b].y = make([]float64, 0, points[b])
 		ev[b].fresh, ev[b].lasting = make([]float64, 0, points[b]), make([]float64, 0, points[b])
+		ev[b].counts = make([]float64, 0, points[b])
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
@@ -125,7 +130,12 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 				ev[b].y = append(ev[b].y, y)
 				with[b][(len(g.x)-1-o.at-h)/g.day] = true
 				age := float64(len(g.y)-o.at-h) / float64(g.day)
-				ev[b].fresh = append(ev[b].fresh, math.Exp2(-age/preferenceFor(1).halfLife))
+				fresh := math.Exp2(-age / preferenceFor(1).halfLife)
+				ev[b].fresh = append(ev[b].fresh, fresh)
+				if g.hour < coarse {
+					fresh = 1
+				}
+				ev[b].counts = append(ev[b].counts, fresh)
 				ev[b].lasting = append(ev[b].lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
 				seen = append(seen, place{h, b})
 			}

@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -59,6 +60,81 @@ func upperQuantiles(v []float64, qs []float64, out []float64) {
 		out[i] = selectKth(v[:end], k)
 		end = k + 1
 	}
+}
+
+// counted is a value and how much it counts.
+type counted struct{ v, weight float64 }
+
+// fadingQuantiles is upperQuantiles of values that do not count alike: the least of those that have the share of the weight
+// at or below them, a value of the mean weight that is still to come included. Values must have a weight above 0.
+func fadingQuantiles(v []counted, qs []float64, out []float64) {
+	if len(qs) == 0 {
+		return
+	}
+	total := 0.0
+	for _, c := range v {
+		total += c.weight
+	}
+	total += total / float64(len(v))
+	for i := len(qs) - 1; i >= 0; i-- {
+		k := selectShare(v, total*qs[i]-1e-9*total)
+		out[i] = v[k].v
+		v = v[:k+1]
+	}
+}
+
+// selectShare reorders v so that v[k], which it returns k of, is the least value with at least so much weight at or below it,
+// or the largest, and nothing before it is larger: selectKth by weight.
+func selectShare(v []counted, share float64) int {
+	lo, hi := 0, len(v)-1
+	for hi-lo > 12 {
+		mid := lo + (hi-lo)/2
+		if v[mid].v < v[lo].v {
+			v[mid], v[lo] = v[lo], v[mid]
+		}
+		if v[hi].v < v[lo].v {
+			v[hi], v[lo] = v[lo], v[hi]
+		}
+		if v[hi].v < v[mid].v {
+			v[hi], v[mid] = v[mid], v[hi]
+		}
+		pivot, i, j := v[mid].v, lo, hi
+		for i <= j {
+			for v[i].v < pivot {
+				i++
+			}
+			for pivot < v[j].v {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		left := 0.0
+		for _, c := range v[lo : j+1] {
+			left += c.weight
+		}
+		if left >= share {
+			hi = j
+			continue
+		}
+		for ; j+1 < i; j++ { // what equals the pivot
+			if left += v[j+1].weight; left >= share {
+				return j + 1
+			}
+		}
+		share -= left
+		lo = i
+	}
+	slices.SortFunc(v[lo:hi+1], func(a, b counted) int { return cmp.Compare(a.v, b.v) })
+	for k := lo; k < hi; k++ {
+		if share -= v[k].weight; share <= 0 {
+			return k
+		}
+	}
+	return hi
 }
 
 // selectKth reorders v so that v[k] is its k-th smallest value and returns it: Hoare's quickselect, median of three.
