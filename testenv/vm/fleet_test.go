@@ -110,6 +110,9 @@ func guestsHaveWhatTheAgentNeeds(t *testing.T, l lab) {
 	if got := l.shell(t, "host-a", "hostname; ls /sys/class/net"); got != "host-a\neth0\nlo" {
 		t.Errorf("name and interfaces are %q", got)
 	}
+	if got := l.shell(t, "host-a", "nproc"); got != "2" {
+		t.Errorf("%s of 2 processors are up", got)
+	}
 	l.shell(t, "host-a", "test -r /proc/pressure/cpu")
 	l.shell(t, "host-a", "modprobe -a sch_fq sch_netem sch_tbf && tc qdisc replace dev eth0 root fq")
 	l.shell(t, "host-a", "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf; mkdir /sys/fs/bpf/test; rmdir /sys/fs/bpf/test")

@@ -59,6 +59,19 @@ WantedBy=sysinit.target
 	// a moment, for ever, with its queue locked. Moves of limited instances do that again and again.
 	quotaSlice = "[Unit]\nDescription=CPU quotas are in use\nDefaultDependencies=no\n[Slice]\nCPUQuota=10000%\n"
 
+	// cpusUnit brings up the processors beside the first: a kernel that boots rewrites its code again and again, by quotaSlice for one, and with one
+	// processor none can hang. Before anything is started that counts them. See kernelArguments.
+	cpusUnit = `[Unit]
+Description=All processors
+DefaultDependencies=no
+Requires=quota.slice
+After=quota.slice
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do [ ! -e "$cpu" ] || echo 1 >"$cpu"; done'
+`
+
 	// Drivers that udev would load: see maskedUnits.
 	modulesConf = "virtio_net\nvirtio_rng\n"
 
@@ -88,6 +101,7 @@ func systemFiles() map[string]File {
 	return map[string]File{
 		"/etc/systemd/system/guestd.service":             {Content: []byte(guestdUnit)},
 		"/etc/systemd/system/quota.slice":                {Content: []byte(quotaSlice)},
+		"/etc/systemd/system/cpus.service":               {Content: []byte(cpusUnit)},
 		"/etc/modules-load.d/glidepath-vm.conf":          {Content: []byte(modulesConf)},
 		"/etc/systemd/journald.conf.d/glidepath-vm.conf": {Content: []byte(journaldConf)},
 		"/etc/systemd/system.conf.d/glidepath-vm.conf":   {Content: []byte(managerConf)},
@@ -132,7 +146,7 @@ func (i Image) furnish(root, guestd string) error {
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		return err
 	}
-	for _, unit := range []string{"guestd.service", "quota.slice"} {
+	for _, unit := range []string{"guestd.service", "quota.slice", "cpus.service"} {
 		if err := replaceLink("../"+unit, filepath.Join(wants, unit)); err != nil {
 			return err
 		}

@@ -57,6 +57,8 @@ func (g *Guest) kernelArguments() string {
 		"root=/dev/vda rw rootfstype=ext4 console=ttyS0 loglevel=4 panic=5 oops=panic net.ifnames=0",
 		// So that a guest that hangs can be asked where: see trace.
 		"nokaslr unknown_nmi_panic",
+		// The others come up when the kernel has rewritten what it rewrites: see cpusUnit.
+		"maxcpus=1 noreplace-smp",
 		// Nobody attacks the guests, and translated code gains nothing from mitigations.
 		"mitigations=off tsc=reliable random.trust_cpu=on audit=0 psi=1 cryptomgr.notests",
 		"systemd.machine_id=" + hex.EncodeToString(machine[:16]), "systemd.show_status=no systemd.unified_cgroup_hierarchy=1",
