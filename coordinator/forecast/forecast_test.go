@@ -254,6 +254,25 @@ func TestAFineStepIsServedFromACoarseHistory(t *testing.T) {
 	}
 }
 
+func TestTheHighestValueOfALongStepIsCovered(t *testing.T) {
+	values := noise(26*perDay, 1)
+	for i, v := range values {
+		values[i] = 300 + 20*v
+	}
+	h := cpu(values)
+	h[resource.CPU].Fold = Max
+	opts := one()
+	opts.Step = time.Hour
+	scores, err := Backtest(h, nil, opts, Rolling{From: after(14 * day), To: after(26 * day)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scores[resource.CPU]
+	if c := s.Coverage(2); s.Steps != 11*48 || c < .90 || c > .99 {
+		t.Errorf("p95 covers the highest of %.3f of %d hours", c, s.Steps)
+	}
+}
+
 func TestAMillionSamplesAreFolded(t *testing.T) {
 	s := Series{Start: monday, Step: 10 * time.Second, Values: noise(1_000_000, 1), Fold: Max}
 	for i := range s.Values {
