@@ -258,9 +258,10 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 				m.straight.path(paths[mi], m.members, mi, len(g.x), qi)
 			}
 		}
-		for from, to := 0, 0; from < len(sum); from = to {
+		to := 0
+		for from := 0; from < len(sum); from = to {
 			b := bucketOf(from, g.step)
-			for to = from; to < len(sum) && bucketOf(to, g.step) == b; {
+			for to < len(sum) && bucketOf(to, g.step) == b {
 				to++
 			}
 			for mi, path := range paths {

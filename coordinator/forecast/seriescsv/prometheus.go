@@ -252,6 +252,6 @@ func (a *answer) expect(delim json.Delim) error {
 
 // skip passes a value over.
 func (a *answer) skip() error {
-	var any json.RawMessage
-	return a.in.Decode(&any)
+	var passed json.RawMessage
+	return a.in.Decode(&passed)
 }
