@@ -11,7 +11,7 @@ import (
 
 // When the window stands in for a model, and for how long. Between losing and winning there is a band in which nothing changes.
 const (
-	evidence = 2 * day // of steps that have come, for each lead on average
+	evidence = 6 * day // of steps that have come, for each lead on average: what comes once a week must be among them
 	recent   = 2 * day
 	loses    = 1.05 // times the window's loss, over the week and over the last two days
 	wins     = .95  // times the window's loss, over the last two days; or no more than it, over the week
