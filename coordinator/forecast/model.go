@@ -258,9 +258,8 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 				m.straight.path(paths[mi], m.members, mi, len(g.x), qi)
 			}
 		}
-		to := 0
-		for from := 0; from < len(sum); from = to {
-			b := bucketOf(from, g.step)
+		for from := 0; from < len(sum); {
+			b, to := bucketOf(from, g.step), from
 			for to < len(sum) && bucketOf(to, g.step) == b {
 				to++
 			}
@@ -273,6 +272,7 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 			for h := from; h < to; h++ {
 				sum[h] += m.blends[b].last[qi]
 			}
+			from = to
 		}
 		for h := range sum {
 			if q > .5 && h < g.hour && !m.policy.noFloor {
