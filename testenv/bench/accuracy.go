@@ -44,6 +44,14 @@ func measureAccuracy(ctx context.Context, b *bench) ([]Row, error) {
 		}
 		rows = append(rows, machineRows(set.name, s, set.pinball, set.mase)...)
 	}
+	for _, length := range []time.Duration{30 * time.Minute, time.Hour} {
+		b.Progress("accuracy: blocks of " + length.String())
+		s, err := accuracy.ScoreBlocks(ctx, b.Data, "bitbrains-faststorage", length)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, blockRows(s)...)
+	}
 	b.Progress("accuracy: short histories")
 	short, err := accuracy.ScoreShort(ctx, b.Data)
 	if err != nil {
@@ -82,6 +90,16 @@ func m4Rows(ctx context.Context, o accuracy.Options) ([]Row, error) {
 	return rows, nil
 }
 
+// blockRows are those of the highest step in each block.
+func blockRows(b accuracy.Blocks) []Row {
+	what := fmt.Sprintf("bitbrains-faststorage, highest of %s: ", b.Length)
+	return []Row{
+		{What: what + "coverage of p95", Value: b.AsStep[2], Unit: fmt.Sprintf("(highest of the steps' p95: %.3f)", b.OfSteps[2])},
+		{What: what + "coverage of p99", Value: b.AsStep[3], Unit: fmt.Sprintf("(highest of the steps' p99: %.3f)", b.OfSteps[3])},
+		{What: what + "pinball loss", Value: b.Pinball, Unit: "× highest of the steps"},
+	}
+}
+
 func machineRows(set string, s accuracy.Machines, pinball, mase *Bar) []Row {
 	what := fmt.Sprintf("%s, %d series: ", set, s.Series)
 	rows := []Row{{What: what + "pinball loss, mean of the resources", Value: s.Pinball, Unit: "× seasonal naive", Bar: pinball}}
@@ -95,7 +113,7 @@ func machineRows(set string, s accuracy.Machines, pinball, mase *Bar) []Row {
 		Row{What: what + "coverage of p50", Value: s.Coverage[0]}, Row{What: what + "coverage of p90", Value: s.Coverage[1]},
 		Row{What: what + "coverage of p95", Value: s.Coverage[2], Bar: within(.94, .96)},
 		Row{What: what + "coverage of p99", Value: s.Coverage[3], Bar: from(.985)},
-		Row{What: what + "share whose own p95 covers .90 to .99", Value: s.InBand, Bar: from(.90), Unit: fmt.Sprintf("(below %.3f, above %.3f)", s.TooLow, s.TooHigh)},
+		Row{What: what + "share whose own p95 covers .90 to .99", Value: s.InBand, Bar: from(.90), Unit: fmt.Sprintf("(below %.3f, above %.3f; at rest %.3f)", s.TooLow, s.TooHigh, s.AtRest)},
 		Row{What: what + "MASE at 40 h, CPU and memory", Value: s.MASE, Unit: "× seasonal naive", Bar: mase},
 		Row{What: what + "CPU time of one forecast", Value: perForecast(s.CPU, s.Forecasts), Unit: "ms", Bar: upTo(10)},
 	)

@@ -136,6 +136,47 @@ func TestTheBaselineScoresAsItself(t *testing.T) {
 	}
 }
 
+func TestTheHighestOfABlockIsForecastWithTheBlockAsTheStep(t *testing.T) {
+	dir, seed := t.TempDir(), uint64(1)
+	text := "t,cpu_usage_mhz\n"
+	for i := range 19 * 288 { // each step on its own: the highest of twelve seldom stays below what one in ten passes
+		seed = seed*6364136223846793005 + 1442695040888963407
+		text += fmt.Sprintf("%d,%d\n", 1375315200+300*i, 500+seed>>54)
+	}
+	write(t, filepath.Join(dir, "set", "vm1.csv.gz"), text)
+	b, err := ScoreBlocks(t.Context(), Options{Dir: dir}, "set", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Forecasts != 4 || !(b.AsStep[1] > .84) || !(b.OfSteps[1] < .6) || !(b.Pinball < .5) {
+		t.Errorf("%+v", b)
+	}
+	if _, err := ScoreBlocks(t.Context(), Options{Dir: dir}, "none", time.Hour); err == nil {
+		t.Error("no traces were scored")
+	}
+}
+
+func TestASeriesRestsWhereItsLowestValueIsNearlyAllOfIt(t *testing.T) {
+	v := make([]float64, 1000)
+	for i := range v {
+		v[i] = 5
+	}
+	v[0], v[1], v[2] = math.NaN(), 7, 9
+	if !rests(v) {
+		t.Error("997 of 999 are the lowest")
+	}
+	v[3] = 4 // what rests above its lowest value can be covered by less
+	if rests(v) {
+		t.Error("one of 999 is the lowest")
+	}
+	for i := 3; i < 13; i++ {
+		v[i] = 6
+	}
+	if rests(v) {
+		t.Error("987 of 999 are the lowest")
+	}
+}
+
 func TestShortHistoriesAreLoadedWithTheirGaps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.csv")
 	write(t, path, "timestamp,value\n2014-02-14 14:27:00,1\n2014-02-14 14:28:00,2\n2014-02-14 14:42:00,3\n")

@@ -35,6 +35,9 @@ type Machines struct {
 	InBand float64
 	// TooLow and TooHigh are the shares of those below and above.
 	TooLow, TooHigh float64
+	// AtRest is the share of series that have their lowest value in more than .99 of the steps to be forecast: whatever is not
+	// below that covers more than .99 of them.
+	AtRest float64
 	// MASE is the mean scaled error of the median over 40 hours, CPU and memory, relative to that of the seasonal naive forecast.
 	MASE float64
 }
@@ -53,6 +56,7 @@ type Resource struct {
 type machineScores struct {
 	ours, base [resource.Kinds]forecast.Score
 	scale      [resource.Kinds]float64
+	rests      [resource.Kinds]bool
 }
 
 // ScoreMachines forecasts the machines in the folder set of o.Dir.
@@ -91,6 +95,7 @@ func ScoreMachines(ctx context.Context, o Options, set string) (Machines, error)
 	for i, h := range histories {
 		all[i] = machineScores{ours: ours[i], base: base[i]}
 		for k, s := range h {
+			all[i].rests[k] = rests(s.Values[min(len(s.Values), int(warm/fineStep)):])
 			all[i].scale[k] = seasonalError(s.Before(s.Start.Add(warm)).Values, int(day/(5*time.Minute)))
 		}
 	}
@@ -110,11 +115,28 @@ func seasonalError(v []float64, period int) float64 {
 	return sum / float64(n)
 }
 
+// rests reports whether more than .99 of the values are the lowest.
+func rests(v []float64) bool {
+	lowest, at, n := math.Inf(1), 0, 0
+	for _, x := range v {
+		switch {
+		case math.IsNaN(x):
+			continue
+		case x < lowest:
+			lowest, at = x, 1
+		case x == lowest:
+			at++
+		}
+		n++
+	}
+	return float64(at) > .99*float64(n)
+}
+
 // pool adds the scores of all series up.
 func (t *Machines) pool(all []machineScores) {
 	quantiles := len(forecast.DefaultQuantiles())
 	t.Coverage = make([]float64, quantiles)
-	steps, inBand, low, high, ours, naive := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+	steps, inBand, low, high, rest, ours, naive := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
 	for k := range resource.Kinds {
 		r := Resource{Kind: resource.Kind(k), Quantile: make([]float64, quantiles), Coverage: make([]float64, quantiles)}
 		base, compared, sum, ref := make([]float64, quantiles), 0.0, 0.0, 0.0
@@ -132,6 +154,9 @@ func (t *Machines) pool(all []machineScores) {
 				base[qi] += m.base[k].Loss[qi]
 				r.Coverage[qi] += float64(s.Covered[qi])
 				t.Coverage[qi] += float64(s.Covered[qi])
+			}
+			if m.rests[k] {
+				rest++
 			}
 			switch c := s.Coverage(2); {
 			case c < .90:
@@ -165,5 +190,5 @@ func (t *Machines) pool(all []machineScores) {
 		t.Coverage[qi] /= steps
 	}
 	n := float64(t.Series)
-	t.InBand, t.TooLow, t.TooHigh, t.MASE = inBand/n, low/n, high/n, ours/naive
+	t.InBand, t.TooLow, t.TooHigh, t.AtRest, t.MASE = inBand/n, low/n, high/n, rest/n, ours/naive
 }
