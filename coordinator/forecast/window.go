@@ -18,7 +18,7 @@ const (
 )
 
 // Window returns what the window would say in the place of m: for each resource the quantiles of its last eight days, where what is a day older
-// counts half, and above the median 15 % more; the last hour is a floor of the next as it is of m's. Events are taken out and put back as m does. While there is too little history the window has
+// counts half, and above the median 15 % more; the last hour is a floor of the next. Events are taken out and put back as m does. While there is too little history the window has
 // the same stand-in as m. It returns the errors of Forecast.
 func (m *Model) Window(now timeline.Time, horizon time.Duration) (*Forecast, error) {
 	return m.predict(now, horizon, (*kindModel).windowValues)
@@ -44,8 +44,8 @@ func (m *kindModel) windowValues(all *Model, kind resource.Kind, start timeline.
 		out[qi] = make([]float64, n)
 		for i := range out[qi] {
 			out[qi][i] = v
-			// As the model does: a level that has just risen is far above what the last days say.
-			if at := start.Add(time.Duration(i) * all.opts.Step).Sub(m.grid.timeOf(len(m.grid.x))); all.opts.Quantiles[qi] > .5 && at < time.Hour && !m.policy.noFloor {
+			// A level that has just risen is far above what the last days say, and a window has nothing else to follow it with.
+			if at := start.Add(time.Duration(i) * all.opts.Step).Sub(m.grid.timeOf(len(m.grid.x))); all.opts.Quantiles[qi] > .5 && at < time.Hour {
 				out[qi][i] = max(v, m.recent[qi])
 			}
 		}

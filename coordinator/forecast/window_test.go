@@ -86,3 +86,18 @@ func TestWithoutAnyHistoryTheWindowSaysWhatTheForecastDoes(t *testing.T) {
 		t.Errorf("with a quarter of an hour of history p50 is %v and p99 %v", p50, p99)
 	}
 }
+
+func TestTheWindowFollowsAJumpWithinTheHour(t *testing.T) {
+	values := make([]float64, 9*perDay)
+	for i := range values {
+		values[i] = 100
+		if i >= len(values)-perDay/24 {
+			values[i] = 400
+		}
+	}
+	f := mustWindow(t, cpu(values), nil, one(), after(9*day), 3*time.Hour)
+	p95 := f.Values[resource.CPU][2]
+	if soon, late := p95[11], p95[12]; soon < 400 || late > 150 {
+		t.Errorf("p95 is %.0f in the first hour and %.0f after it", soon, late)
+	}
+}

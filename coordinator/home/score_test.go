@@ -290,6 +290,45 @@ func TestAScorecardThatIsTakenGoesOnUnlessThereIsANewerOne(t *testing.T) {
 	})
 }
 
+func TestAScorecardIsWrittenAndCopiedWhenSomethingHasChangedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		h := w.life(shape(steady))
+		waits := func() bool { _, ok := h.copies.next(); return ok }
+		w.forecast(h)
+		if !waits() {
+			t.Error("what was issued is not copied")
+		}
+		time.Sleep(time.Minute)
+		h.Forget("cache-1") // as an event does: it is trained anew
+		w.forecast(h)
+		if waits() {
+			t.Error("it is copied again, and nothing was issued or scored")
+		}
+	})
+}
+
+func TestAScorecardFromTheFutureIsNeitherTakenNorKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, now := newWorld(t, proto.Critical), timeline.Of(time.Now())
+		h := w.life(shape(steady))
+		ahead := lost(now, 2)
+		ahead.UpdatedAt = now.Add(time.Hour)
+		if err := h.Take(ahead); wire.CodeOf(err) != wire.Invalid {
+			t.Errorf("it is taken: %v", err)
+		}
+		if err := w.cards.Save(ahead); err != nil { // by this coordinator, when its own clock was wrong
+			t.Fatal(err)
+		}
+		if err := h.Take(lost(now, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := h.Scorecard("cache-1"); err != nil || got.UpdatedAt > now {
+			t.Errorf("%+v %v", got, err)
+		}
+	})
+}
+
 func TestAStandbyThatHangsKeepsNoDocumentWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
