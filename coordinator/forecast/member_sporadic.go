@@ -49,7 +49,11 @@ func sorted(v []float64) []float64 {
 }
 
 func (m *sporadic) path(dst []float64, o, qi int) {
-	sizes := m.sizes[min(o/m.every, len(m.sizes)-1)]
+	k := o / m.every
+	if o == len(m.g.x) {
+		k = len(m.sizes) - 1 // all of them
+	}
+	sizes := m.sizes[k]
 	fade, w := halfLife(float64(m.g.hour)), 1.0
 	soon, late := m.soon[o-1], m.late[o-1]
 	for h := range dst {

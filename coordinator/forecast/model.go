@@ -251,11 +251,16 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 	paths := make([][]float64, len(m.members)) // of the last quantile asked for
 	part := make([][]float64, len(m.members))  // of them in one bucket
 	sum := make([]float64, at(n-1)+1)
+	careful := m.straight.careful(g.step)
 	for qi, q := range quantiles {
+		upward := careful && q > .5
+		if upward && (qi == 0 || quantiles[qi-1] <= .5) {
+			clear(paths) // those so far are of the lower quantiles
+		}
 		for mi, mem := range m.members {
 			if m.counts(qi, mi, len(sum)) && (paths[mi] == nil || mem.byQuantile) {
 				paths[mi] = make([]float64, len(sum))
-				m.straight.path(paths[mi], m.members, mi, len(g.x), qi)
+				m.straight.path(paths[mi], m.members, mi, len(g.x), qi, upward)
 			}
 		}
 		for from := 0; from < len(sum); {
@@ -275,7 +280,7 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 			from = to
 		}
 		for h := range sum {
-			if q > .5 && h < g.hour && !m.policy.noFloor {
+			if q > .5 && h < g.hour && (!m.policy.noFloor || careful) {
 				sum[h] = max(sum[h], m.recent[qi])
 			}
 			if q > .5 && m.cold {

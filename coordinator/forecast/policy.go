@@ -40,10 +40,10 @@ func policies() map[pattern.Pattern]policy {
 // idleShare is the share of what the type grants that a steady demand has to stay below to be called idle.
 const idleShare = .02
 
-// pattern tells how the demand on the grid runs: of steady demand the instance type's maximum, where it is not 0, says whether that is idle.
+// pattern tells how the demand on the grid runs: of steady demand the instance type's maximum, where one is known, says whether that is idle.
 func (g *grid) pattern(maximum float64) (pattern.Pattern, float64) {
 	p, sure := pattern.Of(g.y, g.day)
-	if p != pattern.Steady || maximum == 0 {
+	if p != pattern.Steady || maximum < 2 { // a thousandth, or a byte, is no type's
 		return p, sure
 	}
 	for _, v := range g.y {

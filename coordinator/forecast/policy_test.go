@@ -91,6 +91,19 @@ func TestAPatternThatIsSurePicksTheMembersAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestSporadicDemandThatHasJustBegunCounts(t *testing.T) {
+	values := make([]float64, 3*perDay+60) // no multiple of six hours
+	for i := len(values) - 60; i < len(values); i += 2 {
+		values[i] = 300
+	}
+	g := &grid{step: step, day: perDay, hour: 12, x: values, y: values}
+	path := make([]float64, 12)
+	newSporadic(g, []float64{.9}).path(path, len(g.x), 0)
+	if path[0] != 300 {
+		t.Errorf("it is %v", path[0])
+	}
+}
+
 func TestSporadicDemandHasTheQuantilesOfItsSizesBeyondItsProbability(t *testing.T) {
 	quantiles := []float64{.5, .85, .95, .99}
 	g := newGrid(Series{Step: step, Values: nowAndThen(14)}, step, 28*day, time.UTC, 0)

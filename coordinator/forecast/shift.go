@@ -30,6 +30,7 @@ const (
 	shiftEdge      = 3 * time.Hour // before it the level was the old one
 	shiftWhole     = 12 * time.Hour
 	shiftSoon      = time.Hour
+	shiftTimes     = 4.0 // the most that the past is taken for in proportion
 
 	incidentMost  = 12 * time.Hour
 	incidentTimes = 2.0 // what three in a hundred pass, that an incident passes at least
@@ -182,7 +183,7 @@ func (s *shift) orTimes(g *grid, u usual) {
 		added += math.Abs(g.x[i] - d - s.add)
 		times += math.Abs(g.x[i] - d*is/was)
 	}
-	if times < added {
+	if times < added && is/was <= shiftTimes { // rare peaks, of which nothing is usual, would be taken as many times, too
 		s.times, s.add = is/was, 0
 	}
 }
@@ -201,11 +202,11 @@ func (g *grid) incidents(u usual) (marked []bool, some bool) {
 	marked = make([]bool, n)
 	found := 0
 	for i := 0; i < n; i++ {
-		if math.Abs(u.over[i]) <= bar {
+		if math.Abs(u.over[i]) <= bar || math.IsNaN(g.y[i]) { // what fills a gap is of another day
 			continue
 		}
 		end, most := i, 0.0
-		for j := i; j < n && j <= end+g.hour/2; j++ { // what is less than half an hour apart is one
+		for j := i; j < n && j <= end+max(1, g.hour/2); j++ { // what is less than half an hour apart is one
 			if math.Abs(u.over[j]) > bar {
 				end = j
 				if math.Abs(u.over[j]) > math.Abs(most) {
@@ -223,7 +224,7 @@ func (g *grid) incidents(u usual) (marked []bool, some bool) {
 			}
 			some = true
 		}
-		i = end
+		i = end - 1
 	}
 	return marked, some
 }
@@ -235,7 +236,7 @@ func (g *grid) habit(u usual, from, to int, most float64) bool {
 			continue
 		}
 		for i := max(0, base-g.hour); i < min(len(g.x), base+to-from+g.hour); i++ {
-			if (i < from || i >= to) && u.over[i]/most >= .5 {
+			if (i < from || i >= to) && u.over[i]/most >= .5 && !math.IsNaN(g.y[i]) {
 				return true
 			}
 		}
@@ -345,8 +346,14 @@ func (g *grid) copyOf() *grid {
 	return &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: g.wall, y: slices.Clone(g.y), x: slices.Clone(g.x)}
 }
 
-// path is what member i says on the past put straight, o being the end of it.
-func (s *straight) path(dst []float64, members []chosen, i, o, qi int) {
+// careful reports whether quantiles above the median have paths of their own: what has fallen for hours may be an incident that is not over, and nobody
+// is to be short when the load returns.
+func (s *straight) careful(step time.Duration) bool {
+	return s.moved != nil && time.Duration(s.lasted)*step < incidentMost
+}
+
+// path is what member i says on the past put straight, o being the end of it. With upward a shift can only raise it.
+func (s *straight) path(dst []float64, members []chosen, i, o, qi int, upward bool) {
 	if s.clean != nil {
 		members = s.clean
 	}
@@ -359,6 +366,9 @@ func (s *straight) path(dst []float64, members []chosen, i, o, qi int) {
 	s.moved[i].path(moved, o, qi)
 	for h, v := range moved {
 		believed := min(1, 2-float64(h)/float64(s.holdFor))
+		if upward {
+			v = max(v, dst[h])
+		}
 		dst[h] += believed * (v - dst[h])
 	}
 }

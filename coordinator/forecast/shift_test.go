@@ -83,6 +83,50 @@ func TestALevelShiftIsFollowedWithinMinutesAndWithinADay(t *testing.T) {
 	}
 }
 
+func TestADipOfMinutesTakesNothingFromTheUpperQuantiles(t *testing.T) {
+	for _, c := range courses() {
+		now := 15*perDay + 15*12
+		values := c.values(now, 5)
+		before := forecastAt(t, values[:now-4], time.Hour)
+		for i := now - 4; i < now; i++ {
+			values[i] *= .02
+		}
+		after := forecastAt(t, values, time.Hour)
+		for qi, q := range DefaultQuantiles() {
+			if q <= .5 {
+				continue
+			}
+			for h := range after[qi] {
+				if after[qi][h] < .85*before[qi][h] {
+					t.Fatalf("%s: p%g of step %d falls from %.0f to %.0f", c.name, 100*q, h, before[qi][h], after[qi][h])
+				}
+			}
+		}
+	}
+}
+
+func TestAllOfAnIncidentIsTakenOutOfLongSteps(t *testing.T) {
+	const days = 21
+	values := make([]float64, days*24)
+	for i := range values {
+		values[i] = 100 + 10*math.Sin(float64(i))
+		if at := i - (days-1)*24; at >= 10 && at < 14 {
+			values[i] = 900
+		}
+	}
+	g := &grid{step: time.Hour, day: 24, hour: 1, x: values, y: values}
+	u, ok := g.usual()
+	marked, some := g.incidents(u)
+	if !ok || !some {
+		t.Fatalf("usual %v, some %v", ok, some)
+	}
+	for i, m := range marked {
+		if at := i - (days-1)*24; m != (at >= 10 && at < 14) {
+			t.Errorf("hour %d of the last day is taken out: %v", at, m)
+		}
+	}
+}
+
 func TestAnIncidentDoesNotComeBackTomorrow(t *testing.T) {
 	for _, c := range courses() {
 		for _, length := range []int{1, 6, 24, 48} {

@@ -12,8 +12,13 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// youngest is how much history an instance needs to speak for a new one.
-const youngest = 24 * time.Hour
+// What others need to speak for a new instance.
+const (
+	youngest   = 24 * time.Hour // of history, each
+	fewest     = 2              // of them: one may have a part of its own, as a replica that only follows
+	mostAsked  = 20             // the most that are asked
+	alikeShare = 1.25           // times what they take: they were started long ago
+)
 
 // alike returns what instances of the same application and type, whose models are here, are forecast to ask for in the next
 // day, at most. It stands in for a new one's first day where the pattern of all of them says that the next day is like those
@@ -36,20 +41,25 @@ func (h *Homes) alike(view *state.View, instance string, now timeline.Time) (pri
 		h.mu.Lock()
 		m := h.models[i.Name()]
 		h.mu.Unlock()
-		if m == nil || m.observed < youngest {
+		if m == nil || m.observed < youngest || now.Sub(m.trainedAt) > watchFor { // old ones are of instances that have another home now
 			continue
 		}
 		f, err := m.forecast.Forecast(now, youngest)
+		if err == nil {
+			err = m.standIn(f)
+		}
 		if err != nil {
 			continue // it lies too far in the past or the future
 		}
-		count++
+		if count++; count > mostAsked {
+			break
+		}
 		for k, why := range f.Reasons {
 			tell[k] = tell[k] && why.Confidence >= pattern.Sure && repeats(why.Pattern)
-			prior[k] = max(prior[k], most(f, resource.Kind(k)))
+			prior[k] = max(prior[k], most(f, resource.Kind(k), alikeShare))
 		}
 	}
-	if count == 0 {
+	if count < fewest {
 		return resource.Vector{}, ""
 	}
 	for k := range prior {
@@ -57,7 +67,7 @@ func (h *Homes) alike(view *state.View, instance string, now timeline.Time) (pri
 			prior[k] = 0
 		}
 	}
-	return prior, fmt.Sprintf("the most that others of application %s are forecast to take (%d known here)", spec.Application, count)
+	return prior, fmt.Sprintf("the most that others of application %s are forecast to take (%d known here), and a quarter more", spec.Application, min(count, mostAsked))
 }
 
 // repeats reports whether demand of the pattern is tomorrow about what it was.
@@ -69,11 +79,11 @@ func repeats(p pattern.Pattern) bool {
 	return false
 }
 
-// most returns the highest value of the highest quantile, rounded up, and at least 1: 0 would say that nothing is known.
-func most(f *forecast.Forecast, k resource.Kind) int64 {
+// most returns a share of the highest value of the highest quantile, rounded up, and at least 1: 0 would say that nothing is known.
+func most(f *forecast.Forecast, k resource.Kind, share float64) int64 {
 	high := 0.0
 	for _, v := range f.Values[k][len(f.Quantiles)-1] {
 		high = max(high, v)
 	}
-	return max(1, int64(math.Ceil(min(high, float64(resource.Unlimited)))))
+	return max(1, int64(math.Ceil(min(high*share, float64(resource.Unlimited)))))
 }

@@ -21,7 +21,7 @@ type siblings struct{ cpu func(at float64) float64 }
 
 func (s siblings) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
 	long := 14 * 24 * time.Hour
-	if instance != "cache-1" {
+	if instance == "cache-2" {
 		long = 30 * time.Minute
 	}
 	for k := range h {
@@ -53,8 +53,14 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 				i, _ := w.view().Instance("cache-1")
 				r, _ := w.view().Reservation(i.Reservation)
 				spec := i.Spec
+				spec.Name, spec.Service = "cache-0", &proto.ServiceSpec{Unit: "redis-0.service"}
+				small := slices.Clone(r.Envelope)
+				for i := range small {
+					small[i].Firm = r.Floor
+				}
+				w.must(&proto.InstanceApply{Envelope: small, Floor: r.Floor, Spec: spec})
 				spec.Name, spec.Application, spec.Service = "cache-2", c.application, &proto.ServiceSpec{Unit: "redis-2.service"}
-				w.must(&proto.InstanceApply{Envelope: r.Envelope, Floor: r.Floor, Spec: spec})
+				w.must(&proto.InstanceApply{Envelope: small, Floor: r.Floor, Spec: spec})
 				h := w.homes(nil)
 				h.cfg.Store = siblings{c.cpu}
 				ask := func(instance string) proto.ForecastReply {
@@ -66,6 +72,11 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 					return reply
 				}
 				ask("cache-1") // its model is there from now on
+				if alone := ask("cache-2"); alone.At(990).MaxOver(alone.At(990).Span())[resource.CPU] != 1000 {
+					t.Errorf("one other speaks for it: %q", alone.Reasons)
+				}
+				ask("cache-0")
+				h.Forget("cache-2")
 				young := ask("cache-2")
 				most := young.At(990).MaxOver(young.At(990).Span())[resource.CPU]
 				if most < c.least || most > c.most {

@@ -59,7 +59,7 @@ func FeaturesOf(values []float64, perDay int) (Vector, bool) {
 	}
 	f[length] = bounded(math.Log2(1+float64(n)/float64(perDay)), 5)
 	mean := sum / float64(n)
-	if mean <= 0 {
+	if mean < 1e-300 { // next to which nothing can be divided
 		f[nothing], f[alone], f[still] = 1, 1, 1
 		return f, true
 	}

@@ -83,6 +83,7 @@ func TestFeaturesAreNumbersFromZeroToOneWhateverTheSeries(t *testing.T) {
 	for name, v := range map[string][]float64{
 		"wave": days(wave), "huge": huge, "zero": make([]float64, 100), "few": huge[:minObserved],
 		"one":     append(make([]float64, 500), 7),
+		"least":   append(make([]float64, 300), 3e-321),
 		"missing": append(append([]float64{}, huge[:100]...), nothings(3000)...),
 	} {
 		for _, day := range []int{1, 4, 24, 96, 288} {

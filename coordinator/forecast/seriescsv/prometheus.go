@@ -1,6 +1,7 @@
 package seriescsv
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ func (r *reader) readRange(in io.Reader) error {
 		return err
 	case limited.N <= 0:
 		return r.fault(0, "", "ask for a shorter range", "the file is larger than %d GiB", maxRange>>30)
+	case errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader):
+		return unpacking(r.name, 0, err)
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return r.fault(0, "", "get it again", "it is cut short")
 	case err != nil:
@@ -50,7 +53,7 @@ type answer struct {
 
 // samples are one series of the answer.
 type samples struct {
-	name   string
+	name   string // "" until it is known
 	times  []timeline.Time
 	values []float64
 }
@@ -86,7 +89,7 @@ func (a *answer) data(key string) error {
 	case "result":
 		a.matrix = true
 		return a.array(func() error {
-			if len(a.series) > maxValues && len(a.opts.ValueColumns) == 0 {
+			if len(a.series) >= maxValues && len(a.opts.ValueColumns) == 0 {
 				return a.fault(0, "", "name some with --value-column, or ask for fewer", "it has more than %d series", maxValues)
 			}
 			var s samples
@@ -106,6 +109,9 @@ func (a *answer) wanted(name string) bool {
 }
 
 func (a *answer) one(s *samples, key string) error {
+	if s.name != "" && !a.wanted(s.name) {
+		return a.skip()
+	}
 	switch key {
 	case "metric":
 		var labels map[string]string
@@ -117,7 +123,7 @@ func (a *answer) one(s *samples, key string) error {
 	case "values":
 		return a.array(func() error { return a.sample(s) })
 	case "histograms":
-		return a.fault(0, s.name, "ask for a quantile or a rate of it", "it is a native histogram")
+		return a.fault(0, clip(s.name), "ask for a quantile or a rate of it", "it is a native histogram")
 	}
 	return a.skip()
 }
@@ -125,7 +131,7 @@ func (a *answer) one(s *samples, key string) error {
 // sample reads [seconds, "value"].
 func (a *answer) sample(s *samples) error {
 	if a.count++; a.count > a.cells {
-		return a.fault(0, s.name, "ask for a longer step, or a shorter range", "the file has more than %d samples", a.cells)
+		return a.fault(0, clip(s.name), "ask for a longer step, or a shorter range", "the file has more than %d samples", a.cells)
 	}
 	var pair [2]json.RawMessage
 	if err := a.in.Decode(&pair); err != nil {
@@ -133,7 +139,7 @@ func (a *answer) sample(s *samples) error {
 	}
 	at, err := a.time(string(pair[0]))
 	if err != nil {
-		return a.fault(0, s.name, "save what /api/v1/query_range answers, as it is", "sample %d: %v", len(s.times)+1, err)
+		return a.fault(0, clip(s.name), "save what /api/v1/query_range answers, as it is", "sample %d: %v", len(s.times)+1, err)
 	}
 	var text string
 	if err := json.Unmarshal(pair[1], &text); err != nil {
@@ -141,7 +147,7 @@ func (a *answer) sample(s *samples) error {
 	}
 	v, err := value(text)
 	if err != nil {
-		return a.fault(0, s.name, "let the query give an amount from 0 on", "at %s: %v", at, err)
+		return a.fault(0, clip(s.name), "let the query give an amount from 0 on", "at %s: %v", at, err)
 	}
 	s.times, s.values = append(s.times, at), append(s.values, v)
 	return nil
@@ -168,7 +174,7 @@ func (r *reader) columns(all []samples) error {
 	total := 0
 	for _, s := range all {
 		if slices.Contains(names, s.name) {
-			return r.fault(0, s.name, "let the query give each series labels of its own", "it is there twice")
+			return r.fault(0, clip(s.name), "let the query give each series labels of its own", "it is there twice")
 		}
 		names = append(names, s.name)
 		total += len(s.times)
