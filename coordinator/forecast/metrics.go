@@ -60,3 +60,15 @@ func MASE(actual, forecast, history []float64, period int) float64 {
 func pinball(y, v, q float64) float64 {
 	return max(q*(y-v), (1-q)*(v-y))
 }
+
+// LossRatio returns a over b: 1 where both are nothing, and nil where it is beyond all numbers.
+func LossRatio(a, b float64) *float64 {
+	v := a / b
+	switch {
+	case a == 0 && b == 0:
+		v = 1
+	case b == 0 || math.IsInf(v, 0):
+		return nil
+	}
+	return &v
+}

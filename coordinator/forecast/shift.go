@@ -282,7 +282,7 @@ func (m *kindModel) straighten(quantiles []float64) (s straight) {
 		s.moved = m.rebuilt(past.movedTo(sh), quantiles)
 		s.lasted = len(g.x) - sh.at
 		s.holdFor = max(int(shiftSoon/g.step), 2*s.lasted)
-		if time.Duration(s.lasted)*g.step <= incidentMost { // further on it is thought of as one that is over
+		if s.careful(g.step) { // further on it is thought of as one that is over
 			if !some {
 				marked = make([]bool, len(g.x))
 			}
@@ -349,7 +349,7 @@ func (g *grid) copyOf() *grid {
 // careful reports whether quantiles above the median have paths of their own: what has fallen for hours may be an incident that is not over, and nobody
 // is to be short when the load returns.
 func (s *straight) careful(step time.Duration) bool {
-	return s.moved != nil && time.Duration(s.lasted)*step < incidentMost
+	return s.moved != nil && time.Duration(s.lasted)*step <= incidentMost
 }
 
 // path is what member i says on the past put straight, o being the end of it. With upward a shift can only raise it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -187,16 +188,16 @@ func (a *app) printBacktest(r *backtest.Result) error {
 }
 
 func figuresRow(series, resource string, origins int, f backtest.Figures) []any {
-	row := []any{series, resource, origins, ratioText(f.Ratio)}
+	row := []any{series, resource, origins, ratioText(f.Ratio, 3)}
 	for _, c := range f.Coverage {
 		row = append(row, fmt.Sprintf("%.3f", c))
 	}
-	return append(row, ratioText(f.AbsRatio))
+	return append(row, ratioText(f.AbsRatio, 3))
 }
 
-func ratioText(r *float64) string {
+func ratioText(r *float64, digits int) string {
 	if r == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.3f", *r)
+	return strconv.FormatFloat(*r, 'f', digits, 64)
 }

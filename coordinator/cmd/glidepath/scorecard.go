@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -82,7 +83,7 @@ func (a *app) printScores(r proto.Scores, kinds []resource.Kind) error {
 						row = append(row, asPercent(c))
 					}
 					loss := s.Model.TotalLoss()
-					t.row(append(row, short(k, int64(math.Ceil(loss))), over(loss, s.Naive.TotalLoss()), over(loss, s.Window.TotalLoss()))...)
+					t.row(append(row, short(k, int64(math.Ceil(loss))), ratioText(forecast.LossRatio(loss, s.Naive.TotalLoss()), 2), ratioText(forecast.LossRatio(loss, s.Window.TotalLoss()), 2))...)
 					rows++
 				}
 			}
@@ -136,7 +137,7 @@ func (a *app) printScorecards(r v1.Scorecards, kinds []resource.Kind) error {
 					by = "window since " + stamp(w.Since)
 				}
 			}
-			t.row(append(row, ratioOf(of.Naive), ratioOf(of.Window), by)...)
+			t.row(append(row, ratioText(of.Naive, 2), ratioText(of.Window, 2), by)...)
 			rows++
 		}
 	}
@@ -167,21 +168,3 @@ func quantileHeader(quantiles []int) []string {
 }
 
 func asPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + "%" }
-
-// over prints a loss over another.
-func over(loss, other float64) string {
-	switch {
-	case loss == 0 && other == 0:
-		return "1.00"
-	case other == 0:
-		return "-"
-	}
-	return strconv.FormatFloat(loss/other, 'f', 2, 64)
-}
-
-func ratioOf(ratio *float64) string {
-	if ratio == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(*ratio, 'f', 2, 64)
-}

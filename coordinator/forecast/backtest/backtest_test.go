@@ -438,10 +438,10 @@ func TestEventsAreAskedForWhereASeriesIsForecast(t *testing.T) {
 }
 
 func TestARatioOfNothingToNothingIsOne(t *testing.T) {
-	if r := ratio(0, 0); r == nil || *r != 1 {
+	if r := forecast.LossRatio(0, 0); r == nil || *r != 1 {
 		t.Error(r)
 	}
-	if r := ratio(1, 0); r != nil {
+	if r := forecast.LossRatio(1, 0); r != nil {
 		t.Error(*r)
 	}
 }

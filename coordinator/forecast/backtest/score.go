@@ -33,10 +33,10 @@ type Figures struct {
 func (s Score) Figures() Figures {
 	var f Figures
 	if s.Steps > 0 {
-		f.Ratio = ratio(sum(s.Loss), sum(s.Baseline))
+		f.Ratio = forecast.LossRatio(sum(s.Loss), sum(s.Baseline))
 	}
 	if s.AbsSteps > 0 {
-		f.AbsRatio = ratio(s.AbsError, s.NaiveAbs)
+		f.AbsRatio = forecast.LossRatio(s.AbsError, s.NaiveAbs)
 	}
 	for _, c := range s.Covered {
 		if s.Steps > 0 {
@@ -44,18 +44,6 @@ func (s Score) Figures() Figures {
 		}
 	}
 	return f
-}
-
-// ratio returns a over b, 1 where both are nothing, and nil where b alone is.
-func ratio(a, b float64) *float64 {
-	v := a / b
-	switch {
-	case a == 0 && b == 0:
-		v = 1
-	case b == 0:
-		return nil
-	}
-	return &v
 }
 
 func sum(all []float64) float64 {
@@ -217,10 +205,10 @@ func (r *Run) result(parts []part) *Result {
 	o.Series, o.Forecasts = len(out.Series), all.Origins
 	o.Coverage = all.Figures().Coverage
 	if of > 0 {
-		o.Ratio = ratio(mean, of)
+		o.Ratio = forecast.LossRatio(mean, of)
 	}
 	if absOf > 0 {
-		o.AbsRatio = ratio(abs, absOf)
+		o.AbsRatio = forecast.LossRatio(abs, absOf)
 	}
 	o.Calibrated = within / max(1, covered)
 	return out

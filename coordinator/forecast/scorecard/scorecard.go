@@ -148,7 +148,7 @@ func Mature(c *proto.Scorecard, h forecast.History, now timeline.Time) bool {
 
 // sane forgets what lies further ahead than anything that is issued now: the clock was wrong then, and nothing would come of it for as long.
 func sane(c *proto.Scorecard, now timeline.Time) {
-	ahead := now.Add(Leads()[len(Leads())-1] + issueAhead + 2*stepOf(c))
+	ahead := now.Add(Horizon(stepOf(c)))
 	c.Issued = slices.DeleteFunc(c.Issued, func(is proto.Issue) bool { return is.Start > ahead })
 	c.Tallies = slices.DeleteFunc(c.Tallies, func(t proto.Tally) bool { return t.Start > now })
 	for k := range c.Standing {

@@ -1,9 +1,9 @@
 package scorecard
 
 import (
-	"math"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -79,20 +79,8 @@ func Summary(c *proto.Scorecard, now timeline.Time) proto.ScoreSummary {
 		losses := since(c, k, from).loss
 		out.Of = append(out.Of, proto.ScoreSummaryOf{
 			Resource: k, Scored: int64(of.Steps) * c.Step / int64(len(Leads())), Coverage: fit(of, proto.ByModel).Coverage,
-			Naive: ratio(losses[proto.ByModel], losses[proto.ByNaive]), Window: ratio(losses[proto.ByModel], losses[proto.ByWindow]),
+			Naive: forecast.LossRatio(losses[proto.ByModel], losses[proto.ByNaive]), Window: forecast.LossRatio(losses[proto.ByModel], losses[proto.ByWindow]),
 		})
 	}
 	return out
-}
-
-// ratio returns a over b, 1 where both are nothing, and nil where b alone is.
-func ratio(a, b float64) *float64 {
-	v := a / b
-	switch {
-	case a == 0 && b == 0:
-		v = 1
-	case b == 0 || math.IsInf(v, 0):
-		return nil
-	}
-	return &v
 }
