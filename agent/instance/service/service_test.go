@@ -533,6 +533,7 @@ func TestAnInstanceWithoutPermitIsStopped(t *testing.T) {
 				}
 			}
 			l.done(1, proto.OpRefuse, 3, m1, nil) // waits for nothing, but stands behind the keeper's stop
+			defer l.lock()()                      // the keeper may be at the same beside it
 			if b.units[unitName].ActiveState != "inactive" || b.places != both(address.Nowhere) {
 				t.Errorf("unit %s, address %s", b.units[unitName].ActiveState, b.places)
 			}

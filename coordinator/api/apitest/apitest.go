@@ -211,7 +211,7 @@ func (f *Fleet) Changed() <-chan struct{} {
 
 // Propose applies a command.
 func (f *Fleet) Propose(_ context.Context, id, actor string, body proto.Body) (proto.Result, error) {
-	r, err := f.apply(id, actor, body)
+	r, err := f.apply(timeline.Of(time.Now()), id, actor, body)
 	if err != nil || !r.OK() || !f.Executor {
 		return r, err
 	}
@@ -242,12 +242,15 @@ func (f *Fleet) Refuses(fault *proto.Fault) {
 }
 
 // Must applies a command that has to succeed.
-func (f *Fleet) Must(body proto.Body) proto.Result {
+func (f *Fleet) Must(body proto.Body) proto.Result { return f.MustAt(timeline.Of(time.Now()), body) }
+
+// MustAt is Must as of another time. The fleet's time does not go back: one that is past is that of the last command.
+func (f *Fleet) MustAt(at timeline.Time, body proto.Body) proto.Result {
 	f.mu.Lock()
 	f.n++
 	id := fmt.Sprint("test-", f.n)
 	f.mu.Unlock()
-	r, err := f.apply(id, "test", body)
+	r, err := f.apply(at, id, "test", body)
 	if err != nil || !r.OK() {
 		// Not Fatal: handlers call it, too, on goroutines of their own.
 		f.t.Errorf("%s: %v %s", body.Command(), err, r.Message)
@@ -255,12 +258,12 @@ func (f *Fleet) Must(body proto.Body) proto.Result {
 	return r
 }
 
-func (f *Fleet) apply(id, actor string, body proto.Body) (proto.Result, error) {
+func (f *Fleet) apply(at timeline.Time, id, actor string, body proto.Body) (proto.Result, error) {
 	cmd, err := proto.NewCommand(id, actor, body)
 	if err != nil {
 		return proto.Result{}, err
 	}
-	cmd.At = timeline.Of(time.Now())
+	cmd.At = at
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r, _ := f.state.Apply(cmd)

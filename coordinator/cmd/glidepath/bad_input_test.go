@@ -39,7 +39,7 @@ func token(f *apitest.Fleet, change func(*proto.Token)) string {
 	hash := made.Hash()
 	record := proto.Token{ID: made.ID, Kind: proto.TokenAPI, Role: proto.RoleAdmin, Name: "ann", Hash: hash[:], ExpiresAt: timeline.Of(time.Now().Add(time.Hour))}
 	change(&record)
-	f.Must(&proto.TokenCreate{Token: record})
+	f.MustAt(f.View().Now(), &proto.TokenCreate{Token: record}) // however late it is: it may expire right after
 	return made.Encode()
 }
 
@@ -145,7 +145,9 @@ func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 		{"a token of another fleet", "status", "", exitError, []string{"the token is not known to this fleet", "of another one?"}, func(t *testing.T, _ *apitest.Fleet) {
 			t.Setenv("GLIDEPATH_TOKEN", pki.MintAdmin().Encode())
 		}, 0},
-		{"a token that has expired", "status", "", exitError, []string{"token", "expired at", "glidepath token create --role admin"}, withToken(func(r *proto.Token) { r.ExpiresAt = timeline.Of(time.Now()) + 1 }), 0},
+		{"a token that has expired", "status", "", exitError, []string{"token", "expired at", "glidepath token create --role admin"}, func(t *testing.T, f *apitest.Fleet) {
+			withToken(func(r *proto.Token) { r.ExpiresAt = f.View().Now() + 1 })(t, f)
+		}, 0},
 		{"a token that was revoked", "status", "", exitError, []string{"token", "was revoked at", "glidepath token create --role admin"}, func(t *testing.T, f *apitest.Fleet) {
 			id := ""
 			withToken(func(r *proto.Token) { id = r.ID })(t, f)
