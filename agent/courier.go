@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -334,7 +335,11 @@ func (c *courier) send(ctx context.Context, op proto.Operation, round transfer.R
 	}
 	done, err := c.sender.Round(ctx, conn, round)
 	add(sum, done)
-	return err
+	if err != nil {
+		return err
+	}
+	c.log.Info("sent", "migration", op.Migration, "round", round.Number, "kind", round.Kind, "path", round.Root, "bytes", done.Bytes, "changed", done.Changed, "took", time.Duration(done.Took)*time.Millisecond)
+	return nil
 }
 
 func add(sum *proto.RoundResult, r proto.RoundResult) {
