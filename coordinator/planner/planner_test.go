@@ -407,7 +407,7 @@ func TestStartUpDemandWithoutADecayIsGoneAfterAMinute(t *testing.T) {
 }
 
 func TestTheWarmPhaseLastsAsLongAsStartUpDemand(t *testing.T) {
-	for decay, want := range map[int64]time.Duration{0: time.Minute, 60: 3 * time.Minute, 5: warmLeast} {
+	for decay, want := range map[int64]time.Duration{0: time.Minute, 60: 3 * time.Minute, 5: 15 * time.Second, 1: warmLeast} {
 		w := newWorld(t)
 		w.must(&proto.AppPut{Application: proto.Application{Name: "redis", Startup: resource.Vector{resource.CPU: 300}, Decay: decay}})
 		r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Type: "m.large"})

@@ -9,14 +9,16 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// warmLeast is the shortest time that a move is watched closely after it is confirmed.
-const warmLeast = 30 * time.Second
+const (
+	warmFor   = 30 * time.Second // that a move is watched closely after it is confirmed, where nobody has said how long a start takes
+	warmLeast = 10 * time.Second // and at least, however short a start is: the demand of a window is seen at its end
+)
 
 // phases returns when each phase is expected to run, prepare to settle.
 func (p *planning) phases(t Transfer) []proto.PlanPhase {
-	warm := warmLeast
+	warm := warmFor
 	if !p.app.Startup.IsZero() {
-		warm = max(warm, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
+		warm = max(warmLeast, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
 	}
 	probation := time.Duration(p.View.Fleet().Policy.Probation) * time.Millisecond
 	at := p.Now
