@@ -15,6 +15,8 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
+		case transfer.SpawnCommand:
+			exit(transfer.Spawn(context.Background(), os.Stdin, transfer.Exec{Unconfined: true}))
 		case transfer.WorkerCommand:
 			exit(transfer.Worker(context.Background(), os.Stdin, os.Stdout))
 		case transfer.PipeCommand:

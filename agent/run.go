@@ -126,8 +126,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 
 	// Instances' data: out as the source of a migration, in as its target.
 	work := &activity{}
+	sync := func() string { return helper(self, "sync") }
+	units := newUnitRunner(bus.RunTransient, sync)
+	closers.add(units.Close)
 	moving := transfer.Environment{
-		Runner: &unitRunner{run: bus.RunTransient, work: work}, Program: func() string { return helper(self, "sync") }, Rsync: "/usr/bin/rsync",
+		Runner: counted{units, work}, Program: sync, Rsync: "/usr/bin/rsync",
 		StateDir: cfg.path(transferDir), Stall: transfer.DefaultStall, Linger: transfer.DefaultLinger, Log: log.With("component", "transfer"),
 	}
 	sender, err := transfer.NewSender(moving)

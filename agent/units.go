@@ -2,12 +2,13 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,60 +16,182 @@ import (
 	"github.com/glidepath/glidepath/agent/transfer"
 )
 
-// unitRunner runs what reads and writes instances' data as units of its own, confined to where it may write: the agent
-// itself needs no rights over the data then, and an agent that is stopped leaves nothing running in its own cgroup.
+const (
+	spawnIdle = 5 * time.Second  // from one round of a transfer to the next, and not much longer
+	spawnEnd  = 15 * time.Second // for a unit to end by itself before systemd ends it
+)
+
+// counted counts what a runner does as the agent's work.
+type counted struct {
+	transfer.Runner
+	work *activity
+}
+
+// Run implements transfer.Runner.
+func (r counted) Run(ctx context.Context, c transfer.Command) (status int, err error) {
+	defer r.work.begin()()
+	return r.Runner.Run(ctx, c)
+}
+
+// newUnitRunner returns a runner of units that are started by run.
+func newUnitRunner(run func(context.Context, systemd.RunSpec) (systemd.RunResult, error), program func() string) *unitRunner {
+	return &unitRunner{run: run, program: program, idle: spawnIdle, open: map[string]*spawnUnit{}}
+}
+
+// unitRunner runs what reads and writes instances' data in units confined to where it may write: the agent itself needs no rights over the data then, and an
+// agent that is stopped leaves nothing running in its own cgroup. Commands that may write the same share a unit, whose main process starts them (transfer.Spawn).
 type unitRunner struct {
-	run    func(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error)
-	work   *activity
-	number atomic.Uint64 // of the newest unit
+	run     func(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error)
+	program func() string // that calls transfer.Spawn
+	idle    time.Duration // for which a unit that runs nothing is kept
+
+	units  sync.WaitGroup
+	mu     sync.Mutex
+	number uint64 // of the newest unit
+	open   map[string]*spawnUnit
+}
+
+// spawnUnit is a unit that runs commands.
+type spawnUnit struct {
+	*transfer.Spawner
+	key   string
+	users int
+	idle  *time.Timer
+	stop  context.CancelFunc
+	ended chan struct{} // closed when nothing of the unit is left
+	err   error         // why it ended by itself
 }
 
 // Run implements transfer.Runner.
 func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, err error) {
-	closeFiles := func() {
+	unit, err := u.take(c.Write)
+	if err != nil {
 		for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 			if f != nil {
 				_ = f.Close()
 			}
 		}
+		return -1, fmt.Errorf("run %s: %w", c.Name, err)
 	}
-	spec, err := u.spec(c)
-	if err != nil {
-		closeFiles()
-		return -1, err
+	defer u.leave(unit)
+	if status, err = unit.Run(ctx, c); errors.Is(err, transfer.ErrSpawner) {
+		u.drop(unit)
+		<-unit.ended // what it ran has ended with it
+		err = errors.Join(err, unit.err)
 	}
-	defer u.work.begin()()
-	started := false
-	spec.Started = func() { started = true; closeFiles() }
-	result, err := u.run(ctx, spec)
-	if !started {
-		closeFiles()
-	}
-	switch {
-	case err != nil:
-		return -1, err
-	case result.OK():
-		return 0, nil
-	case result.Why == "exit-code":
-		return result.ExitStatus, nil
-	}
-	return -1, fmt.Errorf("%s ended with %s %d: %s", c.Name, result.Why, result.ExitStatus, strings.TrimSpace(result.Output))
+	return status, err
 }
 
-func (u *unitRunner) spec(c transfer.Command) (systemd.RunSpec, error) {
-	if !filepath.IsAbs(c.Path) {
-		return systemd.RunSpec{}, fmt.Errorf("run %s: %q is no absolute path", c.Name, c.Path)
+// take returns the unit that may write the given places and no others.
+func (u *unitRunner) take(write []string) (*spawnUnit, error) {
+	// What a unit may write is bound to the directories that were there when it began: one that was replaced since needs another unit.
+	key := ""
+	for _, path := range write {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return nil, &os.PathError{Op: "lstat", Path: path, Err: err}
+		}
+		key += fmt.Sprintf("%s\x00%d:%d\x00", path, st.Dev, st.Ino)
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	unit := u.open[key]
+	if unit == nil {
+		var err error
+		if unit, err = u.begin(key, write); err != nil {
+			return nil, err
+		}
+		u.open[key] = unit
+	}
+	unit.users++
+	unit.idle.Stop()
+	return unit, nil
+}
+
+// leave gives a unit back.
+func (u *unitRunner) leave(unit *spawnUnit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if unit.users--; unit.users == 0 {
+		unit.idle.Reset(u.idle)
+	}
+}
+
+// drop has nobody take the unit any more, and ends it.
+func (u *unitRunner) drop(unit *spawnUnit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.remove(unit)
+}
+
+func (u *unitRunner) remove(unit *spawnUnit) {
+	if u.open[unit.key] == unit {
+		delete(u.open, unit.key)
+	}
+	unit.idle.Stop()
+	if unit.Close() == nil { // for the first time
+		late := time.AfterFunc(spawnEnd, unit.stop)
+		u.units.Go(func() { <-unit.ended; late.Stop() })
+	}
+}
+
+// Close ends all units with what they run, and returns when nothing is left of them.
+func (u *unitRunner) Close() error {
+	u.mu.Lock()
+	for _, unit := range u.open {
+		u.remove(unit)
+	}
+	u.mu.Unlock()
+	u.units.Wait()
+	return nil
+}
+
+// begin starts a unit. It need not be up for commands to be sent to it.
+func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
+	conn, stdin, err := transfer.SpawnPair()
+	if err != nil {
+		return nil, err
+	}
+	u.number++
+	spec := spawnSpec(u.program(), u.number, write)
+	spec.Stdin, spec.Started = stdin, func() { _ = stdin.Close() }
+	ctx, stop := context.WithCancel(context.Background()) // its end is that of the connection
+	unit := &spawnUnit{Spawner: transfer.NewSpawner(conn), key: key, stop: stop, ended: make(chan struct{})}
+	unit.idle = time.AfterFunc(u.idle, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if unit.users == 0 {
+			u.remove(unit)
+		}
+	})
+	heard := make(chan error, 1)
+	u.units.Go(func() { heard <- unit.Serve() })
+	u.units.Go(func() {
+		defer stop()
+		defer close(unit.ended)
+		result, err := u.run(ctx, spec)
+		if err == nil && !result.OK() {
+			err = fmt.Errorf("%s ended with %s %d: %s", spec.Unit, result.Why, result.ExitStatus, strings.TrimSpace(result.Output))
+		}
+		_ = stdin.Close() // it may never have started
+		u.drop(unit)
+		unit.err = errors.Join(err, <-heard)
+	})
+	return unit, nil
+}
+
+// spawnSpec describes a unit whose processes may write the given places, and read everything.
+func spawnSpec(program string, number uint64, write []string) systemd.RunSpec {
 	// Reading needs the right to read what belongs to others, and no more.
-	caps := []uintptr{unix.CAP_DAC_READ_SEARCH}
-	if len(c.Write) > 0 {
+	caps, what := []uintptr{unix.CAP_DAC_READ_SEARCH}, "reads instances' data"
+	if len(write) > 0 {
 		caps = append(caps, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_MKNOD, unix.CAP_SETFCAP)
+		what = "writes " + strings.Join(write, " ")
 	}
 	return systemd.RunSpec{
-		Unit:        "glidepath-" + c.Name + "-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(u.number.Add(1), 10) + ".service",
-		Description: "Glidepath: " + c.Name,
-		Command:     append([]string{c.Path}, c.Args...), Env: c.Env, User: "root",
-		Writable: c.Write, Hidden: []string{"-/run/dbus", "-/run/systemd/private"}, Caps: caps, NoNetwork: true, FileSizeMax: c.FileSize,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
-	}, nil
+		Unit:        "glidepath-sync-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(number, 10) + ".service",
+		Description: "Glidepath: " + what,
+		Command:     []string{program, transfer.SpawnCommand}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, User: "root",
+		Writable: write, Hidden: []string{"-/run/dbus", "-/run/systemd/private"}, Caps: caps, NoNetwork: true,
+	}
 }

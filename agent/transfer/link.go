@@ -29,7 +29,8 @@ type link struct {
 	progress func(done int64)
 
 	writing  sync.Mutex
-	broken   error // a frame was not sent whole: nothing can follow it
+	out      []byte // the frame that is sent: in one piece, since each write is a record of TLS and a packet
+	broken   error  // a frame was not sent whole: nothing can follow it
 	sent     atomic.Int64
 	received atomic.Int64
 	moved    atomic.Int64 // Unix nanoseconds, of the last data either way; 0 before the first
@@ -49,7 +50,8 @@ func (l *link) write(kind byte, p []byte) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if l.broken == nil {
-		if err := frame.Write(l.conn, kind, p); err != nil {
+		l.out = frame.Append(l.out[:0], kind, p)
+		if _, err := l.conn.Write(l.out); err != nil {
 			l.broken = fmt.Errorf("send to the %s: %w", l.peer, err)
 		}
 	}

@@ -14,10 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pipe is what stands between rsync, which knows only remote shells, and the agent: it joins stdin and stdout to the agent's socket until
-// either side ends. It returns when the socket has ended; a read of stdin that never returns is left behind, for the
-// process is about to exit.
-func Pipe(ctx context.Context, socketPath string, stdin io.Reader, stdout io.Writer) error {
+// Pipe is what rsync, which knows only remote shells, starts in order to reach the agent: it hands stdin and stdout over to the agent, so that rsync and
+// the agent talk to each other without anybody between them, and returns when the agent hangs up, which is when the other side has ended.
+func Pipe(ctx context.Context, socketPath string, stdin, stdout *os.File) error {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socketPath)
 	if err != nil {
@@ -29,29 +28,29 @@ func Pipe(ctx context.Context, socketPath string, stdin io.Reader, stdout io.Wri
 	if !ok {
 		return errors.New("connect to the agent: not a unix socket")
 	}
-	go func() {
-		_, err := io.Copy(conn, stdin)
-		if err != nil {
-			_ = conn.Close()
-			return
-		}
-		_ = conn.CloseWrite()
-	}()
-	if _, err := io.Copy(stdout, conn); err != nil {
-		return fmt.Errorf("copy from the agent: %w", err)
+	if _, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(int(stdin.Fd()), int(stdout.Fd())), nil); err != nil {
+		return fmt.Errorf("hand rsync over to the agent: %w", err)
+	}
+	// The agent's are the only ones from here on: what it closes has ended for rsync, too.
+	if err := errors.Join(stdin.Close(), stdout.Close()); err != nil {
+		return fmt.Errorf("hand rsync over to the agent: %w", err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		return fmt.Errorf("wait for the agent: %w", err)
 	}
 	return ctx.Err()
 }
 
-// pipeSocket is the agent's end: a socket for one connection, of one rsync.
+// pipeSocket is the agent's end: a socket for one connection, of one rsync, which brings rsync's own ends along.
 type pipeSocket struct {
 	path string
 	l    *net.UnixListener
 
-	ready chan struct{} // closed when conn or err is set
-	once  sync.Once
-	conn  *net.UnixConn
-	err   error
+	ready   chan struct{} // closed when the following are set
+	once    sync.Once
+	control *net.UnixConn // open as long as rsync is to believe that there is somebody
+	in, out *os.File      // from rsync, and to it
+	err     error
 }
 
 // listenPipe makes the socket in dir, which belongs to the agent alone. rsync cuts its remote shell's command at spaces, so the path must have none.
@@ -77,20 +76,51 @@ func listenPipe(dir, name string) (*pipeSocket, error) {
 // accept waits for the one connection, from a process with the agent's own user or root's.
 func (s *pipeSocket) accept() {
 	conn, err := s.l.AcceptUnix()
-	if err == nil {
-		if err = checkPeer(conn); err != nil {
-			_ = conn.Close()
-		}
-	}
-	s.settle(conn, err)
 	_ = s.l.Close() // which unlinks it
+	if err != nil {
+		s.settle(nil, nil, nil, err)
+		return
+	}
+	var in, out *os.File
+	if err = checkPeer(conn); err == nil {
+		in, out, err = receivePair(conn)
+	}
+	if err != nil {
+		_ = conn.Close()
+		s.settle(nil, nil, nil, err)
+		return
+	}
+	if !s.settle(conn, in, out, nil) { // nobody listens any more
+		_ = errors.Join(conn.Close(), in.Close(), out.Close())
+	}
 }
 
-func (s *pipeSocket) settle(conn *net.UnixConn, err error) {
+// receivePair receives what a process has handed over as its stdin and stdout.
+func receivePair(conn *net.UnixConn) (in, out *os.File, err error) {
+	_, fds, err := receiveFiles(conn, make([]byte, 1), 2)
+	if err == nil && len(fds) != 2 {
+		err = fmt.Errorf("%w: %d files where two were expected", ErrProtocol, len(fds))
+	}
+	for _, fd := range fds {
+		err = errors.Join(err, unix.SetNonblock(fd, true)) // so that closing one ends who waits for it
+	}
+	if err != nil {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+		return nil, nil, fmt.Errorf("take rsync over: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "from rsync"), os.NewFile(uintptr(fds[1]), "to rsync"), nil
+}
+
+// settle says what has come of the connection, and reports whether it was the first to do so.
+func (s *pipeSocket) settle(control *net.UnixConn, in, out *os.File, err error) (first bool) {
 	s.once.Do(func() {
-		s.conn, s.err = conn, err
+		s.control, s.in, s.out, s.err = control, in, out, err
+		first = true
 		close(s.ready)
 	})
+	return first
 }
 
 func checkPeer(conn *net.UnixConn) error {
@@ -118,25 +148,30 @@ func (s *pipeSocket) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	return s.conn.Read(p)
+	return s.in.Read(p)
 }
 
-// end closes and unlinks everything: the process at the other end has ended.
+// end lets go of rsync, which has ended. What it has said is still there to be read.
 func (s *pipeSocket) end() {
 	s.l.Close() //nolint:errcheck // closed already if the connection came
-	s.settle(nil, io.EOF)
-	if s.conn != nil {
-		_ = s.conn.Close()
-	}
+	s.settle(nil, nil, nil, io.EOF)
+	s.hangUp()
 }
 
 // Close ends the reading half. What the other side has still to say to rsync goes on.
 func (s *pipeSocket) Close() error {
-	s.settle(nil, net.ErrClosed)
-	if s.conn == nil {
+	s.settle(nil, nil, nil, net.ErrClosed)
+	if s.in == nil {
 		return nil
 	}
-	return s.conn.CloseRead()
+	return s.in.Close()
+}
+
+// hangUp ends what rsync hears, and the process that it takes for a remote shell.
+func (s *pipeSocket) hangUp() {
+	if s.control != nil {
+		_ = errors.Join(s.out.Close(), s.control.Close()) // which may have been done already
+	}
 }
 
 // pipeInput is the writing half, whose end does not end the reading one.
@@ -147,13 +182,11 @@ func (p pipeInput) Write(b []byte) (int, error) {
 	if p.s.err != nil {
 		return 0, p.s.err
 	}
-	return p.s.conn.Write(b)
+	return p.s.out.Write(b)
 }
 
 func (p pipeInput) Close() error {
-	p.s.settle(nil, io.EOF)
-	if p.s.conn == nil {
-		return nil
-	}
-	return p.s.conn.CloseWrite()
+	p.s.settle(nil, nil, nil, io.EOF)
+	p.s.hangUp()
+	return nil
 }

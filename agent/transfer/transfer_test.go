@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 			exit(Worker(context.Background(), os.Stdin, os.Stdout))
 		case PipeCommand:
 			exit(Pipe(context.Background(), os.Args[2], os.Stdin, os.Stdout))
+		case SpawnCommand:
+			exit(Spawn(context.Background(), os.Stdin, Exec{}))
 		case "write":
 			exit(os.WriteFile(os.Args[2], []byte("written"), 0o600))
 		}
@@ -62,7 +64,9 @@ type pair struct {
 	wrap           func(net.Conn) net.Conn // around the source's end
 }
 
-func newPair(t testing.TB) *pair {
+func newPair(t testing.TB) *pair { return newPairOf(t, Exec{}) }
+
+func newPairOf(t testing.TB, runner Runner) *pair {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("owners and attributes of others can be set by root only")
@@ -80,7 +84,7 @@ func newPair(t testing.TB) *pair {
 		t.Fatal(err)
 	}
 	env := Environment{
-		Runner: Exec{}, Program: func() string { return self }, Rsync: "rsync",
+		Runner: runner, Program: func() string { return self }, Rsync: "rsync",
 		StateDir: p.state, Log: slog.New(slog.DiscardHandler), Stall: 20 * time.Second,
 	}
 	if p.sender, err = NewSender(env); err != nil {
@@ -233,8 +237,15 @@ const menagerie = `
 	printf bad > "$(printf 'b\377\376ad')"; printf d > ./-dash; touch -h -d '1969-12-31 23:59:58.5 UTC' dangling
 `
 
-func TestAMoveInRounds(t *testing.T) {
-	p := newPair(t)
+func TestAMoveInRounds(t *testing.T) { moveInRounds(newPair(t)) }
+
+func TestAMoveInRoundsByAnotherProcess(t *testing.T) {
+	s, _ := newSpawner(t)
+	moveInRounds(newPairOf(t, s))
+}
+
+func moveInRounds(p *pair) {
+	t := p.t
 	sh(t, p.source, menagerie)
 	early := p.must(p.round(Rsync))
 	if early.Total < 300_000 || early.Changed < 300_000 || early.Bytes < 300_000 || early.Files < 10 {

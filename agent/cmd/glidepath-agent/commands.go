@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -166,11 +167,21 @@ func liftCommand(stdout io.Writer) *cobra.Command {
 }
 
 // syncPipeCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
-func syncPipeCommand(stdout io.Writer) *cobra.Command {
+func syncPipeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: transfer.PipeCommand + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return transfer.Pipe(cmd.Context(), args[0], cmd.InOrStdin(), stdout)
+			return transfer.Pipe(cmd.Context(), args[0], os.Stdin, os.Stdout)
+		},
+	}
+}
+
+// syncSpawnCommand is what runs the other two in the unit that confines them.
+func syncSpawnCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: transfer.SpawnCommand, Short: "Start what reads and writes instances' data", Hidden: true, Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return transfer.Spawn(cmd.Context(), os.Stdin, transfer.Exec{Unconfined: true}) // the unit confines it as much
 		},
 	}
 }

@@ -1,4 +1,4 @@
-// Command sync reads or writes an instance's data for the agent, and joins rsync to it, as `glidepath-agent sync-worker` and `glidepath-agent sync-pipe`
+// Command sync reads or writes an instance's data for the agent, joins rsync to it, and starts such processes, as `glidepath-agent sync-worker`, `sync-pipe` and `sync-spawn`
 // do. A dozen of them run in a move, the last ones while clients wait: a program with nothing else in it begins in half the time.
 package main
 
@@ -25,10 +25,12 @@ func main() {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == transfer.WorkerCommand:
 		err = transfer.Worker(ctx, os.Stdin, os.Stdout)
+	case len(os.Args) == 2 && os.Args[1] == transfer.SpawnCommand:
+		err = transfer.Spawn(ctx, os.Stdin, transfer.Exec{Unconfined: true}) // the unit confines it as much
 	case len(os.Args) > 2 && os.Args[1] == transfer.PipeCommand: // rsync adds words of its own
 		err = transfer.Pipe(ctx, os.Args[2], os.Stdin, os.Stdout)
 	default:
-		fmt.Fprintf(os.Stderr, "Usage: sync %s | sync %s SOCKET\nThe agent starts it; it is of no use to people.\n", transfer.WorkerCommand, transfer.PipeCommand)
+		fmt.Fprintf(os.Stderr, "Usage: sync %s | sync %s | sync %s SOCKET\nThe agent starts it; it is of no use to people.\n", transfer.SpawnCommand, transfer.WorkerCommand, transfer.PipeCommand)
 		os.Exit(exitUsage)
 	}
 	if err != nil {

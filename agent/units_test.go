@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/glidepath/glidepath/agent/enforce/systemd"
+	"github.com/glidepath/glidepath/agent/transfer"
+)
+
+// unitLab starts the processes of units without systemd.
+type unitLab struct {
+	*testing.T
+	runner *unitRunner
+	ended  chan string // names of units that have ended
+
+	mu    sync.Mutex
+	specs []systemd.RunSpec
+	main  []*os.Process
+}
+
+func newUnitLab(t *testing.T) *unitLab {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &unitLab{T: t, ended: make(chan string, 16)}
+	l.runner = newUnitRunner(l.run, func() string { return self })
+	l.runner.idle = time.Hour
+	t.Cleanup(func() {
+		if err := l.runner.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func (l *unitLab) run(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error) {
+	cmd := exec.CommandContext(ctx, spec.Command[0], spec.Command[1:]...)
+	cmd.Stdin = spec.Stdin
+	if err := cmd.Start(); err != nil {
+		return systemd.RunResult{}, err
+	}
+	spec.Started()
+	l.mu.Lock()
+	l.specs, l.main = append(l.specs, spec), append(l.main, cmd.Process)
+	l.mu.Unlock()
+	result := systemd.RunResult{Why: "success"}
+	if err := cmd.Wait(); err != nil {
+		result.Why = "signal"
+	}
+	l.ended <- spec.Unit
+	return result, nil
+}
+
+// units returns what was started so far.
+func (l *unitLab) units() []systemd.RunSpec {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.specs)
+}
+
+// command runs a script that may write the given places, and returns how it ended.
+func (l *unitLab) command(script string, write ...string) (int, error) {
+	return l.runner.Run(l.Context(), transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", script}, Write: write})
+}
+
+func TestCommandsThatMayWriteTheSameShareAUnit(t *testing.T) {
+	l := newUnitLab(t)
+	dir := t.TempDir()
+	for i, c := range []struct {
+		write []string
+		units int
+	}{{nil, 1}, {nil, 1}, {[]string{dir}, 2}, {[]string{dir}, 2}, {nil, 2}} {
+		if status, err := l.command("exit 7", c.write...); err != nil || status != 7 {
+			t.Fatalf("command %d: status %d, %v", i, status, err)
+		}
+		if got := len(l.units()); got != c.units {
+			t.Errorf("after command %d there were %d units, want %d", i, got, c.units)
+		}
+	}
+	reads, writes := l.units()[0], l.units()[1]
+	if len(reads.Writable) > 0 || !slices.Equal(reads.Caps, []uintptr{unix.CAP_DAC_READ_SEARCH}) || !reads.NoNetwork {
+		t.Errorf("what reads may %+v", reads)
+	}
+	if !slices.Equal(writes.Writable, []string{dir}) || !slices.Contains(writes.Caps, unix.CAP_CHOWN) || !writes.NoNetwork {
+		t.Errorf("what writes may %+v", writes)
+	}
+	// Another directory is at the path now: to a unit that is there, the old one is what may be written.
+	if err := errors.Join(os.Rename(dir, dir+".aside"), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.command("true", dir); err != nil || len(l.units()) != 3 {
+		t.Errorf("%d units, %v", len(l.units()), err)
+	}
+	if _, err := l.command("true", dir+".none"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a place that is not there: %v", err)
+	}
+}
+
+func TestAUnitThatRunsNothingEnds(t *testing.T) {
+	l := newUnitLab(t)
+	l.runner.idle = time.Millisecond
+	for range 3 {
+		if status, err := l.command("exit 7"); err != nil || status != 7 {
+			t.Fatalf("status %d, %v", status, err)
+		}
+		<-l.ended
+	}
+	if got := len(l.units()); got != 3 {
+		t.Errorf("%d units, want one for each command", got)
+	}
+}
+
+func TestACommandWhoseUnitDiesFailsAndTheNextHasAnother(t *testing.T) {
+	l := newUnitLab(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := l.runner.Run(t.Context(), transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Stdout: w})
+		failed <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	err = l.main[0].Kill()
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, transfer.ErrSpawner) || !strings.Contains(err.Error(), "signal") {
+		t.Errorf("it failed with %v", err)
+	}
+	if status, err := l.command("exit 7"); err != nil || status != 7 || len(l.units()) != 2 {
+		t.Errorf("status %d, %v, %d units", status, err, len(l.units()))
+	}
+}
+
+func TestCommandsEndWithTheAgent(t *testing.T) {
+	l := newUnitLab(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := l.runner.Run(t.Context(), transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Stdout: w})
+		failed <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.runner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, transfer.ErrSpawner) {
+		t.Errorf("it failed with %v", err)
+	}
+	if _, err := io.ReadAll(r); err != nil { // every copy of the writing end is closed only when all of them are gone
+		t.Error(err)
+	}
+}
