@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 			exit(transfer.Spawn(context.Background(), os.Stdin, transfer.Exec{Unconfined: true}))
 		case transfer.WorkerCommand:
 			exit(transfer.Worker(context.Background(), os.Stdin, os.Stdout))
-		case transfer.PipeCommand:
-			exit(transfer.Pipe(context.Background(), os.Args[2], os.Stdin, os.Stdout))
+		case transfer.ShellCommand:
+			exit(transfer.Shell(context.Background(), os.Args[2], os.Stdin, os.Stdout))
 		}
 	}
 	goleak.VerifyTestMain(m)

@@ -18,6 +18,7 @@ import (
 
 const (
 	spawnIdle = 5 * time.Second  // from one round of a transfer to the next, and not much longer
+	spawnKill = 15 * time.Second // for a command that was killed
 	spawnEnd  = 15 * time.Second // for a unit to end by itself before systemd ends it
 )
 
@@ -35,7 +36,7 @@ func (r counted) Run(ctx context.Context, c transfer.Command) (status int, err e
 
 // newUnitRunner returns a runner of units that are started by run.
 func newUnitRunner(run func(context.Context, systemd.RunSpec) (systemd.RunResult, error), program func() string) *unitRunner {
-	return &unitRunner{run: run, program: program, idle: spawnIdle, open: map[string]*spawnUnit{}}
+	return &unitRunner{run: run, program: program, idle: spawnIdle, grace: spawnKill, open: map[string]*spawnUnit{}}
 }
 
 // unitRunner runs what reads and writes instances' data in units confined to where it may write: the agent itself needs no rights over the data then, and an
@@ -44,6 +45,7 @@ type unitRunner struct {
 	run     func(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error)
 	program func() string // that calls transfer.Spawn
 	idle    time.Duration // for which a unit that runs nothing is kept
+	grace   time.Duration // for a command that was killed to end
 
 	units  sync.WaitGroup
 	mu     sync.Mutex
@@ -54,17 +56,18 @@ type unitRunner struct {
 // spawnUnit is a unit that runs commands.
 type spawnUnit struct {
 	*transfer.Spawner
-	key   string
-	users int
-	idle  *time.Timer
-	stop  context.CancelFunc
-	ended chan struct{} // closed when nothing of the unit is left
-	err   error         // why it ended by itself
+	key    string
+	users  int
+	idle   *time.Timer
+	ending bool
+	stop   context.CancelFunc
+	ended  chan struct{} // closed when nothing of the unit is left
+	err    error         // why it ended by itself
 }
 
 // Run implements transfer.Runner.
 func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, err error) {
-	unit, err := u.take(c.Write)
+	unit, err := u.take(c.Write, c.FileSize)
 	if err != nil {
 		for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 			if f != nil {
@@ -74,31 +77,36 @@ func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, e
 		return -1, fmt.Errorf("run %s: %w", c.Name, err)
 	}
 	defer u.leave(unit)
-	if status, err = unit.Run(ctx, c); errors.Is(err, transfer.ErrSpawner) {
+	status, err = unit.Run(ctx, c)
+	switch {
+	case errors.Is(err, transfer.ErrSpawner):
 		u.drop(unit)
 		<-unit.ended // what it ran has ended with it
 		err = errors.Join(err, unit.err)
+	case errors.Is(err, transfer.ErrLate):
+		u.avoid(unit)
 	}
 	return status, err
 }
 
-// take returns the unit that may write the given places and no others.
-func (u *unitRunner) take(write []string) (*spawnUnit, error) {
+// take returns the unit that may write the given places and no others, and files of no more than so many bytes.
+func (u *unitRunner) take(write []string, fileSize int64) (*spawnUnit, error) {
 	// What a unit may write is bound to the directories that were there when it began: one that was replaced since needs another unit.
-	key := ""
+	key := strconv.FormatInt(fileSize, 10) + "\x00"
 	for _, path := range write {
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return nil, &os.PathError{Op: "lstat", Path: path, Err: err}
+		var st unix.Statx_t
+		if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+			return nil, &os.PathError{Op: "statx", Path: path, Err: err}
 		}
-		key += fmt.Sprintf("%s\x00%d:%d\x00", path, st.Dev, st.Ino)
+		// A file system gives the number of a directory that was removed to the next one that is made.
+		key += fmt.Sprintf("%s\x00%d:%d:%d:%d.%d\x00", path, st.Dev_major, st.Dev_minor, st.Ino, st.Btime.Sec, st.Btime.Nsec)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	unit := u.open[key]
 	if unit == nil {
 		var err error
-		if unit, err = u.begin(key, write); err != nil {
+		if unit, err = u.begin(key, write, fileSize); err != nil {
 			return nil, err
 		}
 		u.open[key] = unit
@@ -112,8 +120,21 @@ func (u *unitRunner) take(write []string) (*spawnUnit, error) {
 func (u *unitRunner) leave(unit *spawnUnit) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if unit.users--; unit.users == 0 {
+	switch unit.users--; {
+	case unit.users > 0:
+	case u.open[unit.key] == unit:
 		unit.idle.Reset(u.idle)
+	default:
+		u.remove(unit)
+	}
+}
+
+// avoid has nobody take the unit any more. It goes on with what others run in it, and ends with the last of them.
+func (u *unitRunner) avoid(unit *spawnUnit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.open[unit.key] == unit {
+		delete(u.open, unit.key)
 	}
 }
 
@@ -129,10 +150,13 @@ func (u *unitRunner) remove(unit *spawnUnit) {
 		delete(u.open, unit.key)
 	}
 	unit.idle.Stop()
-	if unit.Close() == nil { // for the first time
-		late := time.AfterFunc(spawnEnd, unit.stop)
-		u.units.Go(func() { <-unit.ended; late.Stop() })
+	if unit.ending {
+		return
 	}
+	unit.ending = true
+	_ = unit.Close() // which it may have done itself
+	late := time.AfterFunc(spawnEnd, unit.stop)
+	u.units.Go(func() { <-unit.ended; late.Stop() })
 }
 
 // Close ends all units with what they run, and returns when nothing is left of them.
@@ -147,16 +171,17 @@ func (u *unitRunner) Close() error {
 }
 
 // begin starts a unit. It need not be up for commands to be sent to it.
-func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
+func (u *unitRunner) begin(key string, write []string, fileSize int64) (*spawnUnit, error) {
 	conn, stdin, err := transfer.SpawnPair()
 	if err != nil {
 		return nil, err
 	}
 	u.number++
 	spec := spawnSpec(u.program(), u.number, write)
+	spec.FileSizeMax = fileSize
 	spec.Stdin, spec.Started = stdin, func() { _ = stdin.Close() }
 	ctx, stop := context.WithCancel(context.Background()) // its end is that of the connection
-	unit := &spawnUnit{Spawner: transfer.NewSpawner(conn), key: key, stop: stop, ended: make(chan struct{})}
+	unit := &spawnUnit{Spawner: transfer.NewSpawner(conn, u.grace), key: key, stop: stop, ended: make(chan struct{})}
 	unit.idle = time.AfterFunc(u.idle, func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -165,7 +190,10 @@ func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
 		}
 	})
 	heard := make(chan error, 1)
-	u.units.Go(func() { heard <- unit.Serve() })
+	u.units.Go(func() {
+		heard <- unit.Serve()
+		u.drop(unit)
+	})
 	u.units.Go(func() {
 		defer stop()
 		defer close(unit.ended)
@@ -174,7 +202,7 @@ func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
 			err = fmt.Errorf("%s ended with %s %d: %s", spec.Unit, result.Why, result.ExitStatus, strings.TrimSpace(result.Output))
 		}
 		_ = stdin.Close() // it may never have started
-		u.drop(unit)
+		_ = unit.Close()  // so that nobody waits for it
 		unit.err = errors.Join(err, <-heard)
 	})
 	return unit, nil
@@ -183,15 +211,15 @@ func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
 // spawnSpec describes a unit whose processes may write the given places, and read everything.
 func spawnSpec(program string, number uint64, write []string) systemd.RunSpec {
 	// Reading needs the right to read what belongs to others, and no more.
-	caps, what := []uintptr{unix.CAP_DAC_READ_SEARCH}, "reads instances' data"
+	caps, what := []uintptr{unix.CAP_DAC_READ_SEARCH}, "reads data of instances"
 	if len(write) > 0 {
 		caps = append(caps, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_MKNOD, unix.CAP_SETFCAP)
-		what = "writes " + strings.Join(write, " ")
+		what = "writes data of an instance"
 	}
 	return systemd.RunSpec{
 		Unit:        "glidepath-sync-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(number, 10) + ".service",
 		Description: "Glidepath: " + what,
 		Command:     []string{program, transfer.SpawnCommand}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, User: "root",
-		Writable: write, Hidden: []string{"-/run/dbus", "-/run/systemd/private"}, Caps: caps, NoNetwork: true,
+		Writable: write, Hidden: []string{"-/run/dbus", "-/run/systemd/private"}, Caps: caps, NoNetwork: true, Spares: true,
 	}
 }

@@ -49,13 +49,16 @@ func newUnitLab(t *testing.T) *unitLab {
 func (l *unitLab) run(ctx context.Context, spec systemd.RunSpec) (systemd.RunResult, error) {
 	cmd := exec.CommandContext(ctx, spec.Command[0], spec.Command[1:]...)
 	cmd.Stdin = spec.Stdin
-	if err := cmd.Start(); err != nil {
+	l.mu.Lock() // what it runs may have ended before it is noted
+	err := cmd.Start()
+	if err == nil {
+		spec.Started()
+		l.specs, l.main = append(l.specs, spec), append(l.main, cmd.Process)
+	}
+	l.mu.Unlock()
+	if err != nil {
 		return systemd.RunResult{}, err
 	}
-	spec.Started()
-	l.mu.Lock()
-	l.specs, l.main = append(l.specs, spec), append(l.main, cmd.Process)
-	l.mu.Unlock()
 	result := systemd.RunResult{Why: "success"}
 	if err := cmd.Wait(); err != nil {
 		result.Why = "signal"
@@ -97,12 +100,19 @@ func TestCommandsThatMayWriteTheSameShareAUnit(t *testing.T) {
 	if !slices.Equal(writes.Writable, []string{dir}) || !slices.Contains(writes.Caps, unix.CAP_CHOWN) || !writes.NoNetwork {
 		t.Errorf("what writes may %+v", writes)
 	}
-	// Another directory is at the path now: to a unit that is there, the old one is what may be written.
-	if err := errors.Join(os.Rename(dir, dir+".aside"), os.Mkdir(dir, 0o755)); err != nil {
-		t.Fatal(err)
+	// Another directory is at the path now, perhaps of the same number: to a unit that is there, the old one is what may be written.
+	for i := range 2 {
+		if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.command("true", dir); err != nil || len(l.units()) != 3+i {
+			t.Errorf("%d units, %v", len(l.units()), err)
+		}
 	}
-	if _, err := l.command("true", dir); err != nil || len(l.units()) != 3 {
-		t.Errorf("%d units, %v", len(l.units()), err)
+	before := len(l.units())
+	c := transfer.Command{Name: "sync-test", Path: "/bin/true", Write: []string{dir}, FileSize: 5 << 20}
+	if _, err := l.runner.Run(t.Context(), c); err != nil || len(l.units()) != before+1 || l.units()[before].FileSizeMax != 5<<20 {
+		t.Errorf("files of a limited size: %v, %+v", err, l.units()[before:])
 	}
 	if _, err := l.command("true", dir+".none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a place that is not there: %v", err)
@@ -123,23 +133,30 @@ func TestAUnitThatRunsNothingEnds(t *testing.T) {
 	}
 }
 
-func TestACommandWhoseUnitDiesFailsAndTheNextHasAnother(t *testing.T) {
-	l := newUnitLab(t)
+// staying runs a command that goes on until it is ended, and returns when it is up, with what it says and what comes of it.
+func (l *unitLab) staying(ctx context.Context) (said *os.File, ended <-chan error) {
+	l.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
-	defer r.Close()
-	failed := make(chan error, 1)
+	l.Cleanup(func() { r.Close() })
+	done := make(chan error, 1)
 	go func() {
-		_, err := l.runner.Run(t.Context(), transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Stdout: w})
-		failed <- err
+		_, err := l.runner.Run(ctx, transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Stdout: w})
+		done <- err
 	}()
 	if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
+	return r, done
+}
+
+func TestACommandWhoseUnitDiesFailsAndTheNextHasAnother(t *testing.T) {
+	l := newUnitLab(t)
+	_, failed := l.staying(t.Context())
 	l.mu.Lock()
-	err = l.main[0].Kill()
+	err := l.main[0].Kill()
 	l.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -154,19 +171,7 @@ func TestACommandWhoseUnitDiesFailsAndTheNextHasAnother(t *testing.T) {
 
 func TestCommandsEndWithTheAgent(t *testing.T) {
 	l := newUnitLab(t)
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	failed := make(chan error, 1)
-	go func() {
-		_, err := l.runner.Run(t.Context(), transfer.Command{Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Stdout: w})
-		failed <- err
-	}()
-	if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
-		t.Fatal(err)
-	}
+	r, failed := l.staying(t.Context())
 	if err := l.runner.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,5 +180,56 @@ func TestCommandsEndWithTheAgent(t *testing.T) {
 	}
 	if _, err := io.ReadAll(r); err != nil { // every copy of the writing end is closed only when all of them are gone
 		t.Error(err)
+	}
+}
+
+func TestACommandThatDoesNotEndHasNobodyElseSuffer(t *testing.T) {
+	l := newUnitLab(t)
+	l.runner.grace = time.Millisecond
+	_, neighbour := l.staying(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	_, stuck := l.staying(ctx)
+	l.mu.Lock()
+	spawner := l.main[0]
+	l.mu.Unlock()
+	// A spawner that stands still can't end what waits for a disk either.
+	if err := spawner.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-stuck; !errors.Is(err, transfer.ErrLate) {
+		t.Errorf("it failed with %v", err)
+	}
+	if status, err := l.command("exit 7"); err != nil || status != 7 || len(l.units()) != 2 {
+		t.Errorf("another one: status %d, %v, %d units", status, err, len(l.units()))
+	}
+	select {
+	case err := <-neighbour:
+		t.Errorf("its neighbour has ended: %v", err)
+	default:
+	}
+	if err := spawner.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	l.runner.idle = time.Millisecond
+	l.mu.Lock()
+	err := spawner.Kill()
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-neighbour; !errors.Is(err, transfer.ErrSpawner) {
+		t.Errorf("its neighbour failed with %v", err)
+	}
+}
+
+func TestAUnitThatCannotBeStartedFailsWhatWaitsForIt(t *testing.T) {
+	refused := errors.New("refused")
+	u := newUnitRunner(func(context.Context, systemd.RunSpec) (systemd.RunResult, error) { return systemd.RunResult{}, refused }, func() string { return "/none" })
+	defer u.Close()
+	for range 3 {
+		if _, err := u.Run(t.Context(), transfer.Command{Name: "sync-test", Path: "/bin/true"}); !errors.Is(err, refused) {
+			t.Errorf("it failed with %v", err)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func diskFull(paths []string) bool {
 }
 
 // rsyncClient returns the sending rsync as the local part of an exchange, joined through the socket.
-func rsyncClient(r Runner, c Command, socket *pipeSocket, log *slog.Logger) local {
+func rsyncClient(r Runner, c Command, socket *shellSocket, log *slog.Logger) local {
 	run := func(ctx context.Context) (tree.Result, error) {
 		var accepting sync.WaitGroup
 		accepting.Go(socket.accept)
@@ -134,5 +134,5 @@ func rsyncClient(r Runner, c Command, socket *pipeSocket, log *slog.Logger) loca
 		}
 		return rsyncStats(*stats), rsyncEnded(log, status, *said)
 	}
-	return local{in: pipeInput{socket}, out: socket, run: run}
+	return local{in: shellInput{socket}, out: socket, run: run}
 }

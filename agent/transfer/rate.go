@@ -41,7 +41,8 @@ func (r *Rate) wait(ctx context.Context, n int) error {
 		return nil
 	}
 	for ; n > 0; n -= rateChunk {
-		debt := r.limiter.ReserveN(time.Now(), min(n, rateChunk)).Delay()
+		chunk := r.limiter.ReserveN(time.Now(), min(n, rateChunk))
+		debt := chunk.Delay()
 		if debt < rateLead {
 			continue
 		}
@@ -50,6 +51,7 @@ func (r *Rate) wait(ctx context.Context, n int) error {
 		case <-over.C:
 		case <-ctx.Done():
 			over.Stop()
+			chunk.Cancel() // the next round does not owe it
 			return fmt.Errorf("wait for the transfer's rate: %w", ctx.Err())
 		}
 	}

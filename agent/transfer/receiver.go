@@ -21,7 +21,7 @@ import (
 // Environment is what a Receiver and a Sender need from the agent.
 type Environment struct {
 	Runner   Runner
-	Program  func() string // an absolute path: with WorkerCommand it is a worker, with PipeCommand and a socket's path rsync's remote shell
+	Program  func() string // an absolute path: with WorkerCommand it is a worker, with ShellCommand and a socket's path rsync's remote shell
 	Rsync    string        // rsync's path
 	StateDir string        // a directory for this package alone, mode 0700
 	Stall    time.Duration

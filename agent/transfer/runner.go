@@ -113,6 +113,9 @@ func (x Exec) run(ctx context.Context, c Command) (int, error) {
 	case ctx.Err() != nil:
 		return -1, context.Cause(ctx)
 	}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return -1, fmt.Errorf("%s was ended by a signal: %s", c.Name, ws.Signal())
+	}
 	return cmd.ProcessState.ExitCode(), nil
 }
 

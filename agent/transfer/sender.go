@@ -265,11 +265,11 @@ func (s *Sender) rsync(r Round) (local, error) {
 	if err := os.MkdirAll(filepath.Join(s.env.StateDir, r.Migration), 0o700); err != nil {
 		return local{}, err
 	}
-	socket, err := listenPipe(s.env.StateDir, fmt.Sprintf("%s-%d", r.Migration, r.Path))
+	socket, err := listenShell(s.env.StateDir, fmt.Sprintf("%s-%d", r.Migration, r.Path))
 	if err != nil {
 		return local{}, err
 	}
-	shell := []string{s.env.Program(), PipeCommand, socket.path}
+	shell := []string{s.env.Program(), ShellCommand, socket.path}
 	return rsyncClient(s.env.Runner, Command{
 		Name: "sync-rsync", Path: s.env.Rsync, Args: rsyncSource(r.Root, strings.Join(shell, " ")), Env: rsyncEnv(),
 	}, socket, s.env.Log), nil

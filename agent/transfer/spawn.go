@@ -22,15 +22,14 @@ const maxSpawn = 64 << 10
 
 // spawnRequest has a spawner run a command, or kill one that runs. The command's files come along, those that there are, in order.
 type spawnRequest struct {
-	ID       uint64   `msgpack:"i"`
-	Kill     bool     `msgpack:"k,omitempty"`
-	Name     string   `msgpack:"n,omitempty"`
-	Path     string   `msgpack:"p,omitempty"`
-	Args     []string `msgpack:"a,omitempty"`
-	Env      []string `msgpack:"e,omitempty"`
-	Write    []string `msgpack:"w,omitempty"`
-	FileSize int64    `msgpack:"s,omitempty"`
-	Files    [3]bool  `msgpack:"f,omitempty"` // of stdin, stdout and stderr, which are there
+	ID    uint64   `msgpack:"i"`
+	Kill  bool     `msgpack:"k,omitempty"`
+	Name  string   `msgpack:"n,omitempty"`
+	Path  string   `msgpack:"p,omitempty"`
+	Args  []string `msgpack:"a,omitempty"`
+	Env   []string `msgpack:"e,omitempty"`
+	Write []string `msgpack:"w,omitempty"`
+	Files [3]bool  `msgpack:"f,omitempty"` // of stdin, stdout and stderr, which are there
 }
 
 // spawnReply says how a command has ended.
@@ -77,7 +76,8 @@ func Spawn(ctx context.Context, stdin *os.File, runner Runner) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	// Not only closed: systemd has a copy of it, too.
+	defer context.AfterFunc(ctx, func() { _ = errors.Join(conn.CloseWrite(), conn.CloseRead(), conn.Close()) })()
 	s := spawner{conn: conn, runner: runner, running: map[uint64]context.CancelFunc{}}
 	defer s.all.Wait()
 	defer cancel()
@@ -115,7 +115,7 @@ func (s *spawner) kill(id uint64) {
 }
 
 func (s *spawner) start(ctx context.Context, q spawnRequest, files []*os.File) {
-	c := Command{Name: q.Name, Path: q.Path, Args: q.Args, Env: q.Env, Write: q.Write, FileSize: q.FileSize}
+	c := Command{Name: q.Name, Path: q.Path, Args: q.Args, Env: q.Env, Write: q.Write}
 	for i, to := range []**os.File{&c.Stdin, &c.Stdout, &c.Stderr} {
 		if q.Files[i] {
 			*to, files = files[0], files[1:]

@@ -14,15 +14,21 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// ErrSpawner says that the process that was to run a command is gone, or does not do what it is told.
-var ErrSpawner = errors.New("the spawner is gone")
+var (
+	// ErrSpawner says that the process that was to run a command is gone.
+	ErrSpawner = errors.New("the spawner is gone")
 
-// killTime is how long a command that was killed gets to end: one that waits for a disk which does not answer does not.
-const killTime = 15 * time.Second
+	// ErrLate says that a command that was killed does not end: it waits for a disk that does not answer, perhaps.
+	ErrLate = errors.New("it does not end")
+)
+
+// sendTime is how long a spawner gets to take a request.
+const sendTime = 15 * time.Second
 
 // Spawner runs commands by a process that calls Spawn, at the other end of a connection.
 type Spawner struct {
-	conn *net.UnixConn
+	conn  *net.UnixConn
+	grace time.Duration
 
 	mu      sync.Mutex
 	number  uint64
@@ -30,9 +36,10 @@ type Spawner struct {
 	gone    chan struct{} // closed when the connection has ended
 }
 
-// NewSpawner returns a runner over the connection, which it owns from here on. Serve must be running for commands to end.
-func NewSpawner(conn *net.UnixConn) *Spawner {
-	return &Spawner{conn: conn, waiting: map[uint64]chan spawnReply{}, gone: make(chan struct{})}
+// NewSpawner returns a runner over the connection, which it owns from here on. Serve must be running for commands to end. One that was killed gets a time of grace to
+// end, before it is ErrLate.
+func NewSpawner(conn *net.UnixConn, grace time.Duration) *Spawner {
+	return &Spawner{conn: conn, grace: grace, waiting: map[uint64]chan spawnReply{}, gone: make(chan struct{})}
 }
 
 // Serve hears what the other side says until it has nothing more to say, or the connection is closed.
@@ -58,15 +65,12 @@ func (s *Spawner) Serve() error {
 	}
 }
 
-// Gone is closed when no command runs any more that the other side could tell of.
-func (s *Spawner) Gone() <-chan struct{} { return s.gone }
-
 // Close hangs up, which ends the other side and all that it runs.
 func (s *Spawner) Close() error { return s.conn.Close() }
 
-// Run implements Runner. When the error is ErrSpawner, what was run may still be ending.
+// Run implements Runner, but for FileSize, which is for whoever started the spawner to hold. When the error is ErrSpawner or ErrLate, what was run may still be ending.
 func (s *Spawner) Run(ctx context.Context, c Command) (status int, err error) {
-	q := spawnRequest{Name: c.Name, Path: c.Path, Args: c.Args, Env: c.Env, Write: c.Write, FileSize: c.FileSize}
+	q := spawnRequest{Name: c.Name, Path: c.Path, Args: c.Args, Env: c.Env, Write: c.Write}
 	var fds []int
 	for i, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 		if f != nil {
@@ -109,9 +113,9 @@ func (s *Spawner) Run(ctx context.Context, c Command) (status int, err error) {
 			if err := s.send(spawnRequest{ID: q.ID, Kill: true}, nil); err != nil {
 				return -1, fmt.Errorf("end %s: %w", c.Name, err)
 			}
-			late = time.After(killTime)
+			late = time.After(s.grace)
 		case <-late:
-			return -1, fmt.Errorf("%w: %s was killed and does not end", ErrSpawner, c.Name)
+			return -1, fmt.Errorf("%s was killed: %w", c.Name, ErrLate)
 		case <-s.gone:
 			if len(done) == 0 {
 				return -1, fmt.Errorf("run %s: %w", c.Name, ErrSpawner)
@@ -128,6 +132,9 @@ func (s *Spawner) send(q spawnRequest, fds []int) error {
 	}
 	if len(b) > maxSpawn {
 		return fmt.Errorf("its arguments and environment take %d bytes, the most is %d", len(b), maxSpawn)
+	}
+	if err := s.conn.SetWriteDeadline(time.Now().Add(sendTime)); err != nil { // it waits for nobody who takes nothing
+		return fmt.Errorf("%w: %w", ErrSpawner, err)
 	}
 	if _, _, err := s.conn.WriteMsgUnix(b, unix.UnixRights(fds...), nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrSpawner, err)

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case WorkerCommand:
 			exit(Worker(context.Background(), os.Stdin, os.Stdout))
-		case PipeCommand:
-			exit(Pipe(context.Background(), os.Args[2], os.Stdin, os.Stdout))
+		case ShellCommand:
+			exit(Shell(context.Background(), os.Args[2], os.Stdin, os.Stdout))
 		case SpawnCommand:
 			exit(Spawn(context.Background(), os.Stdin, Exec{}))
 		case "write":

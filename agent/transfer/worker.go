@@ -17,10 +17,10 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// First arguments that make a program a worker, which calls Worker, or rsync's remote shell, which calls Pipe.
+// First arguments that make a program a worker, which calls Worker, or rsync's remote shell, which calls Shell.
 const (
 	WorkerCommand = "sync-worker"
-	PipeCommand   = "sync-pipe"
+	ShellCommand  = "sync-shell"
 )
 
 // What a worker is to do.

@@ -166,12 +166,12 @@ func liftCommand(stdout io.Writer) *cobra.Command {
 	return cmd
 }
 
-// syncPipeCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
-func syncPipeCommand() *cobra.Command {
+// syncShellCommand is what rsync calls as its remote shell. Of what it is given only the socket, which the agent put first, means anything.
+func syncShellCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: transfer.PipeCommand + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
+		Use: transfer.ShellCommand + " SOCKET", Short: "Join rsync to the agent", Hidden: true, DisableFlagParsing: true, Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return transfer.Pipe(cmd.Context(), args[0], os.Stdin, os.Stdout)
+			return transfer.Shell(cmd.Context(), args[0], os.Stdin, os.Stdout)
 		},
 	}
 }

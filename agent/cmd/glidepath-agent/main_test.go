@@ -218,7 +218,7 @@ func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 			t.Errorf("%s is missing in the help or the manual", name)
 		}
 	}
-	for _, name := range []string{"sync-pipe", "sync-worker", "lift", "may-purge"} {
+	for _, name := range []string{"sync-shell", "sync-spawn", "sync-worker", "lift", "may-purge"} {
 		if strings.Contains(help, "  "+name) {
 			t.Errorf("%s, which is for programs, is in the help", name)
 		}

@@ -1,4 +1,4 @@
-// Command sync reads or writes an instance's data for the agent, joins rsync to it, and starts such processes, as `glidepath-agent sync-worker`, `sync-pipe` and `sync-spawn`
+// Command sync reads or writes an instance's data for the agent, joins rsync to it, and starts such processes, as `glidepath-agent sync-worker`, `sync-shell` and `sync-spawn`
 // do. A dozen of them run in a move, the last ones while clients wait: a program with nothing else in it begins in half the time.
 package main
 
@@ -27,10 +27,10 @@ func main() {
 		err = transfer.Worker(ctx, os.Stdin, os.Stdout)
 	case len(os.Args) == 2 && os.Args[1] == transfer.SpawnCommand:
 		err = transfer.Spawn(ctx, os.Stdin, transfer.Exec{Unconfined: true}) // the unit confines it as much
-	case len(os.Args) > 2 && os.Args[1] == transfer.PipeCommand: // rsync adds words of its own
-		err = transfer.Pipe(ctx, os.Args[2], os.Stdin, os.Stdout)
+	case len(os.Args) > 2 && os.Args[1] == transfer.ShellCommand: // rsync adds words of its own
+		err = transfer.Shell(ctx, os.Args[2], os.Stdin, os.Stdout)
 	default:
-		fmt.Fprintf(os.Stderr, "Usage: sync %s | sync %s | sync %s SOCKET\nThe agent starts it; it is of no use to people.\n", transfer.SpawnCommand, transfer.WorkerCommand, transfer.PipeCommand)
+		fmt.Fprintf(os.Stderr, "Usage: sync %s | sync %s | sync %s SOCKET\nThe agent starts it; it is of no use to people.\n", transfer.SpawnCommand, transfer.WorkerCommand, transfer.ShellCommand)
 		os.Exit(exitUsage)
 	}
 	if err != nil {

@@ -33,6 +33,7 @@ type RunSpec struct {
 	MemoryMax   int64         // bytes; no limit if 0
 	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
 	Slice       string        // system.slice if empty
+	Spares      bool          // what is left of it goes on when one of its processes was killed for want of memory
 	Before      []string      // units whose start waits for this one's. As long as this one runs systemd does not forget them
 
 	Stdin  *os.File // nothing if nil. The caller closes its ends
@@ -267,6 +268,9 @@ func (s RunSpec) properties() []dbus.Property {
 	}
 	if s.FileSizeMax > 0 {
 		p = append(p, prop("LimitFSIZE", uint64(s.FileSizeMax)))
+	}
+	if s.Spares {
+		p = append(p, prop("OOMPolicy", "continue"))
 	}
 	if s.Slice != "" {
 		p = append(p, dbus.PropSlice(s.Slice))

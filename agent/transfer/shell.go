@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pipe is what rsync, which knows only remote shells, starts in order to reach the agent: it hands stdin and stdout over to the agent, so that rsync and
+// Shell is what rsync, which knows only remote shells, starts in order to reach the agent: it hands stdin and stdout over to the agent, so that rsync and
 // the agent talk to each other without anybody between them, and returns when the agent hangs up, which is when the other side has ended.
-func Pipe(ctx context.Context, socketPath string, stdin, stdout *os.File) error {
+func Shell(ctx context.Context, socketPath string, stdin, stdout *os.File) error {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socketPath)
 	if err != nil {
@@ -41,10 +41,14 @@ func Pipe(ctx context.Context, socketPath string, stdin, stdout *os.File) error 
 	return ctx.Err()
 }
 
-// pipeSocket is the agent's end: a socket for one connection, of one rsync, which brings rsync's own ends along.
-type pipeSocket struct {
+// shellSocket is the agent's end: a socket for one connection, of one rsync, which brings rsync's own ends along.
+type shellSocket struct {
 	path string
 	l    *net.UnixListener
+
+	mu   sync.Mutex
+	conn *net.UnixConn // the one connection, as soon as it is there
+	over bool          // nobody waits for it any more
 
 	ready   chan struct{} // closed when the following are set
 	once    sync.Once
@@ -53,8 +57,8 @@ type pipeSocket struct {
 	err     error
 }
 
-// listenPipe makes the socket in dir, which belongs to the agent alone. rsync cuts its remote shell's command at spaces, so the path must have none.
-func listenPipe(dir, name string) (*pipeSocket, error) {
+// listenShell makes the socket in dir, which belongs to the agent alone. rsync cuts its remote shell's command at spaces, so the path must have none.
+func listenShell(dir, name string) (*shellSocket, error) {
 	path := filepath.Join(dir, name+".sock")
 	if strings.ContainsAny(path, " \t\n'\"\\") {
 		return nil, fmt.Errorf("the state directory %q has characters that rsync's remote shell can't: choose another", dir)
@@ -70,17 +74,23 @@ func listenPipe(dir, name string) (*pipeSocket, error) {
 		_ = l.Close()
 		return nil, err
 	}
-	return &pipeSocket{path: path, l: l, ready: make(chan struct{})}, nil
+	return &shellSocket{path: path, l: l, ready: make(chan struct{})}, nil
 }
 
 // accept waits for the one connection, from a process with the agent's own user or root's.
-func (s *pipeSocket) accept() {
+func (s *shellSocket) accept() {
 	conn, err := s.l.AcceptUnix()
 	_ = s.l.Close() // which unlinks it
 	if err != nil {
 		s.settle(nil, nil, nil, err)
 		return
 	}
+	s.mu.Lock()
+	s.conn = conn
+	if s.over {
+		_ = conn.Close()
+	}
+	s.mu.Unlock()
 	var in, out *os.File
 	if err = checkPeer(conn); err == nil {
 		in, out, err = receivePair(conn)
@@ -114,7 +124,7 @@ func receivePair(conn *net.UnixConn) (in, out *os.File, err error) {
 }
 
 // settle says what has come of the connection, and reports whether it was the first to do so.
-func (s *pipeSocket) settle(control *net.UnixConn, in, out *os.File, err error) (first bool) {
+func (s *shellSocket) settle(control *net.UnixConn, in, out *os.File, err error) (first bool) {
 	s.once.Do(func() {
 		s.control, s.in, s.out, s.err = control, in, out, err
 		first = true
@@ -143,7 +153,7 @@ func checkPeer(conn *net.UnixConn) error {
 }
 
 // Read implements io.Reader for an exchange: nothing comes before the connection does.
-func (s *pipeSocket) Read(p []byte) (int, error) {
+func (s *shellSocket) Read(p []byte) (int, error) {
 	<-s.ready
 	if s.err != nil {
 		return 0, s.err
@@ -152,14 +162,20 @@ func (s *pipeSocket) Read(p []byte) (int, error) {
 }
 
 // end lets go of rsync, which has ended. What it has said is still there to be read.
-func (s *pipeSocket) end() {
+func (s *shellSocket) end() {
 	s.l.Close() //nolint:errcheck // closed already if the connection came
+	s.mu.Lock()
+	s.over = true
+	if s.conn != nil {
+		_ = s.conn.Close() // also of one that has said nothing
+	}
+	s.mu.Unlock()
 	s.settle(nil, nil, nil, io.EOF)
 	s.hangUp()
 }
 
 // Close ends the reading half. What the other side has still to say to rsync goes on.
-func (s *pipeSocket) Close() error {
+func (s *shellSocket) Close() error {
 	s.settle(nil, nil, nil, net.ErrClosed)
 	if s.in == nil {
 		return nil
@@ -168,16 +184,16 @@ func (s *pipeSocket) Close() error {
 }
 
 // hangUp ends what rsync hears, and the process that it takes for a remote shell.
-func (s *pipeSocket) hangUp() {
+func (s *shellSocket) hangUp() {
 	if s.control != nil {
 		_ = errors.Join(s.out.Close(), s.control.Close()) // which may have been done already
 	}
 }
 
-// pipeInput is the writing half, whose end does not end the reading one.
-type pipeInput struct{ s *pipeSocket }
+// shellInput is the writing half, whose end does not end the reading one.
+type shellInput struct{ s *shellSocket }
 
-func (p pipeInput) Write(b []byte) (int, error) {
+func (p shellInput) Write(b []byte) (int, error) {
 	<-p.s.ready
 	if p.s.err != nil {
 		return 0, p.s.err
@@ -185,7 +201,7 @@ func (p pipeInput) Write(b []byte) (int, error) {
 	return p.s.out.Write(b)
 }
 
-func (p pipeInput) Close() error {
+func (p shellInput) Close() error {
 	p.s.settle(nil, nil, nil, io.EOF)
 	p.s.hangUp()
 	return nil
