@@ -176,15 +176,27 @@ func (p Profile) Cover(n int) Profile {
 	}
 	out := fillGaps(p).Join()
 	peak := p.MaxOver(p.Span())
+	if len(out) <= n {
+		return out
+	}
+	// What a merge wastes changes only where a neighbour was merged.
+	waste := make([]float64, len(out)-1)
+	for i := range waste {
+		waste[i] = mergeWaste(out[i], out[i+1], peak)
+	}
 	for len(out) > n {
-		best, cost := 0, 0.0
-		for i := 0; i+1 < len(out); i++ {
-			if c := mergeWaste(out[i], out[i+1], peak); i == 0 || c < cost {
-				best, cost = i, c
+		best := 0
+		for i, c := range waste {
+			if c < waste[best] {
+				best = i
 			}
 		}
 		out[best] = Step{Span{out[best].Start, out[best+1].End}, out[best].Amount.Max(out[best+1].Amount)}
 		out = slices.Delete(out, best+1, best+2)
+		waste = slices.Delete(waste, best, best+1)
+		for i := max(0, best-1); i <= best && i < len(waste); i++ {
+			waste[i] = mergeWaste(out[i], out[i+1], peak)
+		}
 	}
 	return out
 }

@@ -49,6 +49,31 @@ func TestCombineAgreesWithEveryInstant(t *testing.T) {
 	})
 }
 
+// plainly merges as Cover does, and looks at every merge anew each time.
+func plainly(p Profile, n int) Profile {
+	out, peak := fillGaps(p).Join(), p.MaxOver(p.Span())
+	for len(out) > n {
+		best := 0
+		for i := range len(out) - 1 {
+			if mergeWaste(out[i], out[i+1], peak) < mergeWaste(out[best], out[best+1], peak) {
+				best = i
+			}
+		}
+		out[best] = Step{Span{out[best].Start, out[best+1].End}, out[best].Amount.Max(out[best+1].Amount)}
+		out = append(out[:best+1], out[best+2:]...)
+	}
+	return out
+}
+
+func TestCoverMergesWhatWastesLeastEachTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, n := profiles().Draw(t, "p"), rapid.IntRange(1, 24).Draw(t, "n")
+		if diff := cmp.Diff(plainly(p, n), p.Cover(n)); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
 func TestCoverIsNeverBelowAndNeverLonger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := profiles().Draw(t, "p")
