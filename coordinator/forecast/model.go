@@ -17,6 +17,7 @@ type Model struct {
 	opts   Options
 	events []Event
 	kinds  [resource.Kinds]kindModel
+	until  timeline.Time // how far a settled model can forecast; 0 means any time
 }
 
 // kindModel is what was learned of one resource.
@@ -35,6 +36,9 @@ type kindModel struct {
 	cold     bool
 	note     string
 	recent   []float64 // per quantile: the level that the last hour showed
+
+	held [][]float64 // per quantile: what a settled model's members make of the model steps after the history
+	kept []float64   // per quantile: what a settled model's window says
 
 	observed time.Duration // how much of the window has samples
 	missing  float64       // share of it that has none
@@ -168,6 +172,8 @@ func (m *Model) predict(now timeline.Time, horizon time.Duration, of func(k *kin
 		return nil, inputError("horizon", "%s at steps of %s: use 1 to %d steps", horizon, m.opts.Step, maxSteps)
 	case now < earliest || now.Add(horizon) > latest:
 		return nil, inputError("now", "%d lies outside the years 1900 to 2200", now)
+	case m.until != 0 && now.Add(horizon) > m.until:
+		return nil, inputError("horizon", "%s from %s on: the model was settled for what comes until %s", horizon, now, m.until)
 	}
 	n := int((horizon + m.opts.Step - 1) / m.opts.Step)
 	f := &Forecast{Start: now.Floor(m.opts.Step), Step: m.opts.Step, Quantiles: m.opts.Quantiles}
@@ -248,24 +254,51 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 	at := func(i int) int { // model steps after the history
 		return max(0, int(start.Add(time.Duration(i)*step).Sub(g.start)/g.step)-len(g.x))
 	}
+	blended := m.held
+	if blended == nil {
+		blended = m.blended(at(n-1)+1, quantiles)
+	}
+	careful := m.straight.careful(g.step)
+	for qi, q := range quantiles {
+		for i := range out[qi] {
+			h := at(i)
+			v := blended[qi][h]
+			if q > .5 && h < g.hour && (!m.policy.noFloor || careful) {
+				v = max(v, m.recent[qi])
+			}
+			if q > .5 && m.cold {
+				v = max(v, m.standInFor())
+				if m.own {
+					v = m.standIn
+				}
+			}
+			out[qi][i] = v
+		}
+	}
+}
+
+// blended returns per quantile what the members make of the first n model steps after the history.
+func (m *kindModel) blended(n int, quantiles []float64) [][]float64 {
+	g := m.grid
 	paths := make([][]float64, len(m.members)) // of the last quantile asked for
 	part := make([][]float64, len(m.members))  // of them in one bucket
-	sum := make([]float64, at(n-1)+1)
 	careful := m.straight.careful(g.step)
+	out := make([][]float64, len(quantiles))
 	for qi, q := range quantiles {
 		upward := careful && q > .5
 		if upward && (qi == 0 || quantiles[qi-1] <= .5) {
 			clear(paths) // those so far are of the lower quantiles
 		}
 		for mi, mem := range m.members {
-			if m.counts(qi, mi, len(sum)) && (paths[mi] == nil || mem.byQuantile) {
-				paths[mi] = make([]float64, len(sum))
+			if m.counts(qi, mi, n) && (paths[mi] == nil || mem.byQuantile) {
+				paths[mi] = make([]float64, n)
 				m.straight.path(paths[mi], m.members, mi, len(g.x), qi, upward)
 			}
 		}
-		for from := 0; from < len(sum); {
+		sum := make([]float64, n)
+		for from := 0; from < n; {
 			b, to := bucketOf(from, g.step), from
-			for to < len(sum) && bucketOf(to, g.step) == b {
+			for to < n && bucketOf(to, g.step) == b {
 				to++
 			}
 			for mi, path := range paths {
@@ -279,21 +312,9 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 			}
 			from = to
 		}
-		for h := range sum {
-			if q > .5 && h < g.hour && (!m.policy.noFloor || careful) {
-				sum[h] = max(sum[h], m.recent[qi])
-			}
-			if q > .5 && m.cold {
-				sum[h] = max(sum[h], m.standInFor())
-				if m.own {
-					sum[h] = m.standIn
-				}
-			}
-		}
-		for i := range out[qi] {
-			out[qi][i] = sum[at(i)]
-		}
+		out[qi] = sum
 	}
+	return out
 }
 
 // counts reports whether member mi has any weight for quantile qi within the first n model steps.

@@ -32,7 +32,10 @@ func (m *kindModel) windowValues(all *Model, kind resource.Kind, start timeline.
 	if m.grid == nil {
 		return m.values(all, kind, start, n)
 	}
-	levels := m.grid.window(all.opts.Quantiles)
+	levels := m.kept
+	if m.held == nil {
+		levels = m.grid.window(all.opts.Quantiles)
+	}
 	if levels == nil {
 		return m.values(all, kind, start, n)
 	}

@@ -202,6 +202,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 		if !means {
 			fresh.stands = h.score(ctx, view, instance, fresh, history, now)
 		}
+		fresh.settle(now)
 		m = fresh
 		h.mu.Lock()
 		h.models[instance] = m

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -65,6 +66,11 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	}
 	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}
 	return trained, h, trained.beginWatch(now)
+}
+
+// settle lets go of what the model does not need for as long as it is asked: thousands of them are held.
+func (m *model) settle(now timeline.Time) {
+	m.forecast = m.forecast.Settled(now.Add(watchFor + max(planner.GridSteps*m.step, youngest)))
 }
 
 // limited returns amount, or the most that is allowed, where that is known and less.
