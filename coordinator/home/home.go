@@ -98,7 +98,7 @@ func (h *Homes) Run(ctx context.Context) error {
 		view := h.cfg.View()
 		next := time.Minute
 		if step := time.Duration(view.Fleet().GridStep) * time.Millisecond; step > 0 {
-			h.round(ctx, view)
+			h.round(ctx, view, timeline.Of(time.Now()))
 			now := timeline.Of(time.Now())
 			next = now.Floor(step).Add(step).Sub(now)
 		}
@@ -137,8 +137,7 @@ func (h *Homes) Forget(instance string) {
 }
 
 // round looks at every host that this coordinator is home to.
-func (h *Homes) round(ctx context.Context, view *state.View) {
-	now := timeline.Of(time.Now())
+func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) {
 	h.forgetScores(view)
 	if now.Sub(h.pruned) >= pruneEvery {
 		h.pruned = now
@@ -158,8 +157,9 @@ func (h *Homes) round(ctx context.Context, view *state.View) {
 			h.leave(host.Facts.Name)
 			continue
 		}
+		ask := h.once(ctx, view, now)
 		doc := derive(view, host, now, func(instance string) (proto.ForecastReply, bool) {
-			r, err := h.forecast(ctx, view, instance, now)
+			r, err := ask(instance)
 			if err != nil {
 				if !Cold(err) && ctx.Err() == nil {
 					h.cfg.Log.Warn("no forecast", "instance", instance, "error", err)
@@ -174,8 +174,25 @@ func (h *Homes) round(ctx context.Context, view *state.View) {
 		} else {
 			h.leave(host.Facts.Name)
 		}
-		h.replan(ctx, view, host, now)
+		h.replan(ctx, view, host, now, ask)
 		h.stateDebt(ctx, view, host)
+	}
+}
+
+// once returns what answers with the forecasts of a host's instances, and makes each only once: documents and reservations follow from the same.
+func (h *Homes) once(ctx context.Context, view *state.View, now timeline.Time) func(instance string) (proto.ForecastReply, error) {
+	type answer struct {
+		reply proto.ForecastReply
+		err   error
+	}
+	made := map[string]answer{}
+	return func(instance string) (proto.ForecastReply, error) {
+		a, ok := made[instance]
+		if !ok {
+			a.reply, a.err = h.forecast(ctx, view, instance, now)
+			made[instance] = a
+		}
+		return a.reply, a.err
 	}
 }
 

@@ -28,7 +28,7 @@ const grid = 5 * time.Minute
 
 // world is a fleet whose host-a, at home at c1, runs cache-1; its history is a day of 100m with campaigns of 600m.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	mu    sync.Mutex
 	state *state.State
 	n     int
@@ -65,7 +65,7 @@ func (w *world) must(body proto.Body) {
 	}
 }
 
-func newWorld(t *testing.T, class proto.Class) *world {
+func newWorld(t testing.TB, class proto.Class) *world {
 	t.Helper()
 	cards, err := OpenCards(durable.OS{}, t.TempDir())
 	if err != nil {

@@ -20,9 +20,10 @@ const (
 )
 
 // replan proposes new envelopes for the host's own use and for the instances on it that do not move.
-func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, now timeline.Time) {
+func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, now timeline.Time,
+	forecast func(instance string) (proto.ForecastReply, error)) {
 	step := time.Duration(view.Fleet().GridStep) * time.Millisecond
-	h.replanSystem(ctx, view, host, now, step)
+	h.replanSystem(ctx, view, host, now, step, forecast)
 	for _, i := range view.InstancesOn(host.Facts.Name) {
 		if i.Owner != host.Facts.Name || i.Migration != "" || i.State != proto.InstanceRunning {
 			continue
@@ -31,7 +32,7 @@ func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, n
 		if !ok {
 			continue
 		}
-		f, err := h.forecast(ctx, view, i.Name(), now)
+		f, err := forecast(i.Name())
 		if err != nil {
 			continue // said when its schedule was derived
 		}
@@ -77,9 +78,10 @@ func outgrown(r proto.Reservation, allocation timeline.Profile, fresh proto.Enve
 func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector { return lowest(p.Clip(s)) }
 
 // replanSystem puts the envelope of what the host uses for itself, which is never more than it has.
-func (h *Homes) replanSystem(ctx context.Context, view *state.View, host proto.Host, now timeline.Time, step time.Duration) {
+func (h *Homes) replanSystem(ctx context.Context, view *state.View, host proto.Host, now timeline.Time, step time.Duration,
+	forecast func(instance string) (proto.ForecastReply, error)) {
 	name := proto.SystemReservation(host.Facts.Name)
-	f, err := h.forecast(ctx, view, name, now)
+	f, err := forecast(name)
 	if err != nil {
 		return // not a single sample yet
 	}
