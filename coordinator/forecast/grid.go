@@ -24,6 +24,8 @@ type grid struct {
 	// wall is by how many steps local time at each step is ahead of UTC, beyond the last observation too; nil when
 	// that does not change in the window.
 	wall []int
+	// from is the first step that anything reads of what members keep by the time of day; 0: all is read.
+	from int
 
 	meanDay []float64 // profile of x, once a member has asked for it
 	shape   []float64 // what steps have over their hour, likewise

@@ -12,7 +12,7 @@ func newHourQuantile(g *grid, quantiles []float64) member {
 	m := &hourQuantile{g: g, levels: len(quantiles), blocks: make([]float64, n*len(quantiles))}
 	const days = 7
 	buf := make([]float64, 0, days*g.hour)
-	for b := 0; b < n; b++ {
+	for b := g.from / g.hour; b < n; b++ {
 		buf = buf[:0]
 		for d, j := 0, b*g.hour; d < days && j >= 0; d++ {
 			buf = append(buf, g.x[j:j+g.hour]...)
@@ -64,6 +64,9 @@ func newRecentQuantile(g *grid, steps, every int, qs []float64) member {
 		}
 		upperQuantiles(buf, qs, out)
 		m.at = append(m.at, out...)
+		if o < g.from { // no origin lies before it
+			return m
+		}
 	}
 	if first := (m.end - 1) % m.every; first > 0 { // the earliest origins know the first value
 		for range qs {

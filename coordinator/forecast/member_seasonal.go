@@ -69,7 +69,7 @@ func newDayProfile(g *grid, _ []float64) member {
 func newDayMedian(g *grid, _ []float64) member {
 	at := make([]float64, len(g.x))
 	var days [7]float64
-	for i := range at {
+	for i := g.from; i < len(at); i++ {
 		n := 0
 		for j := i; j >= 0 && n < len(days); j = g.before(j, g.day) {
 			k, v := n, g.x[j] // insertion: seven values want no more

@@ -99,6 +99,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 		m.policy = policyOf(m.pattern, m.sure)
 	}
 	g.fill()
+	g.from = g.readFrom(g.origins())
 	m.members = portfolio(g, opts.Quantiles, opts.Members, m.policy)
 	ev := g.evaluate(m.members, len(opts.Quantiles))
 	for b := range ev {

@@ -77,6 +77,16 @@ func (g *grid) origins() []origin {
 	return out
 }
 
+// readFrom returns the first step that a path from one of the origins, or from the end, reads of what is kept by the time of day: with changes of daylight
+// saving time, less than two days before the first.
+func (g *grid) readFrom(origins []origin) int {
+	first := len(g.x)
+	for _, o := range origins {
+		first = min(first, o.at)
+	}
+	return max(0, first-2*g.day)
+}
+
 // horizons returns which of the steps from lo to hi after an origin are looked at: all of the first hour, then every
 // fifth and beyond a day every sixth, beginning elsewhere for each origin.
 func (g *grid) horizons(lo, hi, turn int) []int {

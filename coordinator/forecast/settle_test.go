@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -79,8 +80,8 @@ func TestASettledModelForecastsTheSameToTheByte(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if diff := cmp.Diff(want, got); diff != "" {
-							t.Errorf("%s from %s for %s:\n%s", by, ask.from, ask.horizon, diff)
+						if !reflect.DeepEqual(want, got) {
+							t.Errorf("%s from %s for %s:\n%s", by, ask.from, ask.horizon, cmp.Diff(want, got))
 						}
 					}
 				}

@@ -301,6 +301,7 @@ func (m *kindModel) straighten(quantiles []float64) (s straight) {
 
 // rebuilt builds the members on another past. Those that count next to nothing stay as they are, for the time that it takes.
 func (m *kindModel) rebuilt(g *grid, quantiles []float64) []chosen {
+	g.from = g.readFrom(nil)
 	out := slices.Clone(m.members)
 	for i, c := range out {
 		if m.mostOf(i) >= nextToNothing {
