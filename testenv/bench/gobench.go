@@ -27,7 +27,7 @@ func (b *bench) goTool(ctx context.Context, args ...string) *exec.Cmd {
 // benchmark runs one benchmark of a package, so many times, and returns what it reported.
 func (b *bench) benchmark(ctx context.Context, pkg, name string, times int) (metrics, error) {
 	var out bytes.Buffer
-	cmd := b.goTool(ctx, "test", "-run=^$", "-bench=^"+name+"$", fmt.Sprintf("-benchtime=%dx", times), pkg)
+	cmd := b.goTool(ctx, "test", "-run=^$", "-bench=^"+name+"$", "-timeout=2h", fmt.Sprintf("-benchtime=%dx", times), pkg)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%s of %s: %w: %s", name, pkg, err, lastPart(out.String()))
