@@ -39,6 +39,7 @@ func figures() []figure {
 	return []figure{
 		{name: "forecast", measure: measureForecast},
 		{name: "accuracy", measure: measureAccuracy, needs: dataNeeded},
+		{name: "allocation", measure: measureAllocation, needs: dataNeeded},
 		{name: "fleet", measure: measureFleet},
 		{name: "ledger", measure: measureLedger},
 		{name: "agent", measure: measureAgent, needs: guestsNeeded},
