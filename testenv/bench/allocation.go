@@ -65,16 +65,14 @@ func allocationRows(set string, a accuracy.Allocated, once, hourly *Bar) []Row {
 			if in.times != nil {
 				mine, other = in.times[p.ours], in.times[p.theirs]
 			}
-			rows = append(rows,
-				Row{
-					What: fmt.Sprintf("%s: %s, %s (× %.2f): allocated", what, p.name, in.name, mine), Value: ours.OfPeak,
-					Unit: fmt.Sprintf("of the peak, %.2f × the use, %.2f %% of steps short", ours.OfUse, 100*ours.Short),
-					Peer: fmt.Sprintf("VPA (× %.2f; %.2f × the use, %.2f %% short)", other, theirs.OfUse, 100*theirs.Short), Of: theirs.OfPeak, Bar: in.bar,
-				})
+			rows = append(rows, Row{
+				What: fmt.Sprintf("%s: %s, %s: allocated (× %.2f: %s)", what, p.name, in.name, mine, ours), Value: ours.OfPeak, Unit: "of the peak",
+				Peer: fmt.Sprintf("VPA (× %.2f: %s)", other, theirs), Of: theirs.OfPeak, Bar: in.bar,
+			})
 		}
 	}
 	static, limit := a.Chosen[accuracy.Static], a.AsIs[accuracy.Hindsight]
 	return append(rows,
-		Row{What: what + ": the highest so far, times what the days before say: allocated", Value: static.OfPeak, Unit: fmt.Sprintf("of the peak, %.2f %% of steps short", 100*static.Short)},
+		Row{What: fmt.Sprintf("%s: the highest so far, times what the days before say: allocated (%s)", what, static), Value: static.OfPeak, Unit: "of the peak"},
 		Row{What: what + ": the highest of each hour, which nobody knows: allocated", Value: limit.OfPeak, Unit: "of the peak"})
 }

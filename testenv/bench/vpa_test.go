@@ -90,7 +90,7 @@ func TestAllocationIsHeldToItsBarsByTheDaysBeforeAlone(t *testing.T) {
 	for _, r := range allocationRows("set", a, upTo(.5), nil) {
 		if r.Bar != nil {
 			held++
-			if r.Value != .6 || r.Of != .8 || r.Met() || !strings.Contains(r.Unit, "1.20 %") {
+			if r.Value != .6 || r.Of != .8 || r.Met() || !strings.Contains(r.What, "1.20 %") {
 				t.Errorf("held to a bar: %+v", r)
 			}
 		}

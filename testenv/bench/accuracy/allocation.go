@@ -56,6 +56,10 @@ type Outcome struct {
 	Short float64
 }
 
+func (o Outcome) String() string {
+	return fmt.Sprintf("%.2f times the use, %.2f %% of steps short", o.OfUse, 100*o.Short)
+}
+
 // Allocated is what all policies did with one resource: as they are, times what was chosen by the days before each day so that one step in a
 // hundred would have been short, and times what turns out to make one step in a hundred short.
 type Allocated struct {
@@ -195,7 +199,8 @@ func multiplier(all []planned, p Policy, from, to int) float64 {
 	return ratios[i]
 }
 
-// outcome scores a policy whose allocations are multiplied, by day, over the scored days. It returns how many machines and steps were scored.
+// outcome scores a policy whose allocations are multiplied, by day, over the scored days. None allocates more than the highest use of the whole trace, which stands
+// for the size of the machine. It returns how many machines and steps were scored.
 func outcome(all []planned, p Policy, times []float64) (o Outcome, machines, steps int) {
 	got, used, short := 0.0, 0.0, 0
 	for _, m := range all {
@@ -204,7 +209,7 @@ func outcome(all []planned, p Policy, times []float64) (o Outcome, machines, ste
 			if math.IsNaN(m.used[i]) || math.IsNaN(m.got[p][i]) {
 				continue
 			}
-			v := m.got[p][i] * times[i/perDay]
+			v := min(m.got[p][i]*times[i/perDay], m.peak)
 			mine += v
 			used += m.used[i]
 			n++

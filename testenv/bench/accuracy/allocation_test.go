@@ -53,6 +53,11 @@ func TestWhatIsChosenKnowsNothingOfTheDayItIsFor(t *testing.T) {
 		m.got[p] = days(n, func(int) float64 { return 2 })
 	}
 	a := allocated(resource.CPU, []planned{m})
+	// Nothing is allocated beyond what the machine ever used.
+	huge := planned{peak: 1, used: m.used[:len(m.used)-perDay], got: m.got}
+	if o := allocated(resource.CPU, []planned{huge}).AsIs[P99Once]; o.OfPeak != 1 || o.OfUse != 1 {
+		t.Errorf("twice the size of the machine was allocated: %+v", o)
+	}
 	// Of four scored days the last has ten times the use, for which 2 is too little.
 	if o := a.AsIs[P99Once]; o.OfPeak != .2 || o.Short != .25 || math.Abs(o.OfUse-8./13) > 1e-9 {
 		t.Errorf("as it is: %+v", o)
