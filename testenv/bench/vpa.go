@@ -105,8 +105,10 @@ func readVPA(r io.Reader, all []accuracy.Recorded) ([][]resource.Vector, error) 
 			out[i][n][resource.CPU], out[i][n][resource.Memory] = r.Target.CPU, r.Target.Memory
 		}
 	}
-	if err := d.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the recommender answers more than it was asked (%w)", err)
+	if err := d.Decode(&struct{}{}); err == nil {
+		return nil, errors.New("the recommender answers more than it was asked")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("after the last answer of the recommender: %w", err)
 	}
 	return out, nil
 }
