@@ -9,7 +9,7 @@ import (
 // settledWithin is how long ago a history may have ended at the end of what its model is settled for. Of one that ended earlier other weeks count.
 const settledWithin = 14 * day
 
-// Settled returns a model that forecasts to the byte what m does, up to a time, and refuses what goes further. It holds what that takes alone, about a thirtieth: m keeps
+// Settled returns a model that forecasts to the byte what m does, up to a time, and refuses what goes further. It holds what that takes alone, about a twentieth: m keeps
 // the past of each of its members, to forecast from it however far ahead.
 func (m *Model) Settled(until timeline.Time) *Model {
 	out := &Model{opts: m.opts, events: m.events, until: until}
