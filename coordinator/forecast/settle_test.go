@@ -109,8 +109,8 @@ func TestWhatIsSettledLongAfterTheHistoryForecastsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s after the end of the history:\n%s", late, diff)
+		if !reflect.DeepEqual(want, got) {
+			t.Errorf("%s after the end of the history:\n%s", late, cmp.Diff(want, got))
 		}
 	}
 }
