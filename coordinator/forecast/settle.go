@@ -12,6 +12,9 @@ const settledWithin = 14 * day
 // Settled returns a model that forecasts to the byte what m does, up to a time, and refuses what goes further. It holds what that takes alone, about a twentieth: m keeps
 // the past of each of its members, to forecast from it however far ahead.
 func (m *Model) Settled(until timeline.Time) *Model {
+	if until = max(until, 1); m.until != 0 {
+		until = min(until, m.until) // it does not know more than it held
+	}
 	out := &Model{opts: m.opts, events: m.events, until: until}
 	for k := range m.kinds {
 		out.kinds[k] = m.kinds[k].settled(until, m.opts.Quantiles)

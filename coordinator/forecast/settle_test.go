@@ -89,6 +89,10 @@ func TestASettledModelForecastsTheSameToTheByte(t *testing.T) {
 				if _, err := settled.Forecast(end.Add(3*time.Hour), 48*time.Hour); !errors.As(err, &refused) {
 					t.Errorf("a forecast past what it was settled for: %v", err)
 				}
+				again := settled.Settled(until.Add(day))
+				if _, err := again.Forecast(end.Add(3*time.Hour), 48*time.Hour); !errors.As(err, &refused) {
+					t.Errorf("a forecast of one that is settled again past what it was settled for first: %v", err)
+				}
 			})
 		}
 	}

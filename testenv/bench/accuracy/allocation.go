@@ -196,6 +196,9 @@ func multiplier(all []planned, p Policy, from, to int) float64 {
 	for i > 0 && math.IsInf(ratios[i], 1) {
 		i--
 	}
+	if math.IsInf(ratios[i], 1) {
+		return 1 // nothing was allocated at any time: no multiple of it is more
+	}
 	return ratios[i]
 }
 

@@ -47,9 +47,10 @@ func newMachine() (*machine, error) {
 	return m, m.cluster.AddOrUpdateContainer(m.container, nil)
 }
 
-// see feeds what was used in a step that ended at a time.
+// see feeds what was used in a step that ended at a time. Memory of which nothing was used is none that it would be told of, for a pod that does not run has no sample;
+// and a day whose first one is zero would count for it as one without any peak.
 func (m *machine) see(kind model.ResourceName, amount *float64, ended time.Time) error {
-	if amount == nil {
+	if amount == nil || kind == model.ResourceMemory && *amount == 0 {
 		return nil
 	}
 	return m.cluster.AddSample(&model.ContainerUsageSampleWithKey{

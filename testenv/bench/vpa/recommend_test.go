@@ -63,6 +63,22 @@ func TestTheTargetIsThe90thPercentileAndTheMargin(t *testing.T) {
 	}
 }
 
+func TestADayThatBeginsWithoutMemoryHasItsPeakAllTheSame(t *testing.T) {
+	const n = 7 * 288
+	got, err := recommend(series{Name: "a", Step: 300_000, At: []int64{n * 300_000}, Memory: of(n, func(i int) float64 {
+		if i%288 < 3 {
+			return 0
+		}
+		return 1e9
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := got[0].Target; math.Abs(float64(r.Memory)/1.15e9-1) > .06 {
+		t.Errorf("target %+v, want about 1150000000", r)
+	}
+}
+
 func TestWhatIsADayOlderCountsHalf(t *testing.T) {
 	const n = 8 * 288
 	at := []int64{4 * 288 * 300_000, n * 300_000}
