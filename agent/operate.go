@@ -34,6 +34,7 @@ type operator struct {
 	drivers map[string]instance.Driver // by the kind that specs name
 	source  source
 	target  target
+	release func(context.Context) // ends what is kept on this host in case that more data come or go
 	record  func(instance string) fence.Record
 	now     func() timeline.Time // the coordinators' time
 	began   func(instance string) (ended func())
@@ -89,6 +90,9 @@ func (o *operator) carryOut(ctx context.Context, op proto.Operation, progress fu
 		if !o.stale(op) {
 			if err := o.target.Close(op.Migration); err != nil {
 				return proto.OperationResult{Error: faultOf(err)}
+			}
+			if op.Kind == proto.OpCleanTarget {
+				o.release(ctx)
 			}
 		}
 	case proto.OpThaw:

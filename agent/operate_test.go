@@ -60,7 +60,7 @@ func (s *stage) Close(migration string) error  { return s.ask("close %s", migrat
 
 func (s *stage) operator(ended *[]proto.OperationResult) *operator {
 	return &operator{
-		drivers: map[string]instance.Driver{"service": s}, source: s, target: s,
+		drivers: map[string]instance.Driver{"service": s}, source: s, target: s, release: func(context.Context) { s.asked = append(s.asked, "release") },
 		record: func(string) fence.Record { return s.record },
 		now:    func() timeline.Time { return timeline.Of(time.Now()) },
 		began:  func(string) func() { return func() {} },
@@ -96,7 +96,7 @@ func TestEachOperationAsksWhoItConcernsInOrder(t *testing.T) {
 		proto.OpStart:         {proto.FenceTarget, []string{"close m-1", "drive start"}},
 		proto.OpConfirm:       {proto.FenceStarting, []string{"drive confirm"}},
 		proto.OpRefuse:        {proto.FenceTarget, []string{"close m-1", "drive refuse"}},
-		proto.OpCleanTarget:   {proto.FenceRefused, []string{"close m-1", "drive clean-target"}},
+		proto.OpCleanTarget:   {proto.FenceRefused, []string{"close m-1", "release", "drive clean-target"}},
 		proto.OpRetire:        {proto.FenceFrozen, []string{"drive retire", "forget m-1"}},
 		proto.OpThaw:          {proto.FenceFrozen, []string{"forget m-1", "drive thaw"}},
 	} {

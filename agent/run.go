@@ -164,7 +164,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		}
 	}
 	operator := &operator{
-		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, record: fences.Get, now: clock.now,
+		drivers: map[string]instance.Driver{"service": driver}, source: courier, target: gate, release: units.Release, record: fences.Get, now: clock.now,
 		began: func(instance string) (ended func()) {
 			done, over := work.begin(), contact.begin(instance)
 			return func() { over(); done() }

@@ -159,6 +159,25 @@ func (u *unitRunner) remove(unit *spawnUnit) {
 	u.units.Go(func() { <-unit.ended; late.Stop() })
 }
 
+// Release ends the units that run nothing, and returns when nothing is left of them or ctx ends.
+func (u *unitRunner) Release(ctx context.Context) {
+	var ending []*spawnUnit
+	u.mu.Lock()
+	for _, unit := range u.open {
+		if unit.users == 0 {
+			u.remove(unit)
+			ending = append(ending, unit)
+		}
+	}
+	u.mu.Unlock()
+	for _, unit := range ending {
+		select {
+		case <-unit.ended:
+		case <-ctx.Done():
+		}
+	}
+}
+
 // Close ends all units with what they run, and returns when nothing is left of them.
 func (u *unitRunner) Close() error {
 	u.mu.Lock()

@@ -223,6 +223,23 @@ func TestACommandThatDoesNotEndHasNobodyElseSuffer(t *testing.T) {
 	}
 }
 
+func TestWhatRunsNothingIsReleasedAndNothingElse(t *testing.T) {
+	l := newUnitLab(t)
+	if status, err := l.command("exit 7", t.TempDir()); err != nil || status != 7 {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	_, staying := l.staying(t.Context())
+	l.runner.Release(t.Context())
+	if got := <-l.ended; got != l.units()[0].Unit || len(l.ended) > 0 {
+		t.Errorf("%s and %d more have ended", got, len(l.ended))
+	}
+	select {
+	case err := <-staying:
+		t.Errorf("what runs has ended: %v", err)
+	default:
+	}
+}
+
 func TestAUnitThatCannotBeStartedFailsWhatWaitsForIt(t *testing.T) {
 	refused := errors.New("refused")
 	u := newUnitRunner(func(context.Context, systemd.RunSpec) (systemd.RunResult, error) { return systemd.RunResult{}, refused }, func() string { return "/none" })
