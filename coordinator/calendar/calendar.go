@@ -1,4 +1,4 @@
-// Package calendar reads iCalendar files (RFC 5545) and says what is in them when.
+// Package calendar reads files of events, iCalendar (RFC 5545) or CSV, and says what is in them when.
 package calendar
 
 import (
@@ -16,6 +16,7 @@ import (
 type Occurrence struct {
 	Kind  string // what it has in common with others, in lower case letters, digits and hyphens: the first of CATEGORIES, else the SUMMARY
 	Title string // the SUMMARY
+	UID   string // of the entry, as its program named it; "" where it did not
 	Span  timeline.Span
 }
 
@@ -123,7 +124,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 				break
 			}
 			if s.Overlaps(span) {
-				out = append(out, Occurrence{e.kind, e.title, s})
+				out = append(out, Occurrence{e.kind, e.title, e.uid, s})
 			}
 		}
 		if len(out) > maxOccurrences {

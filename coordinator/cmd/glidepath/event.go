@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
@@ -18,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/calendar"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -192,9 +190,6 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time: write one like 2026-11-22T18:00Z, now or +2h", text)
 }
 
-// maxEvents is how many events one file may have.
-const maxEvents = 10_000
-
 // readEvents reads the rows of a CSV over what base says of all of them.
 func readEvents(name string, base v1.EventRequest) ([]v1.EventRequest, error) {
 	f, err := os.Open(name)
@@ -202,82 +197,24 @@ func readEvents(name string, base v1.EventRequest) ([]v1.EventRequest, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return parseEvents(f, name, base)
-}
-
-func parseEvents(in io.Reader, name string, base v1.EventRequest) ([]v1.EventRequest, error) {
-	r := csv.NewReader(in)
-	r.Comment, r.TrimLeadingSpace = '#', true
-	header, err := r.Read()
+	rows, err := calendar.Rows(f, name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: begin with the header kind,start,end,size,instances: %w", name, err)
+		return nil, err
 	}
-	known := []string{"kind", "start", "end", "size", "instances"}
-	for _, h := range header {
-		if !slices.Contains(known, h) {
-			return nil, fmt.Errorf("%s: unknown column %q: use %s", name, h, strings.Join(known, ", "))
+	out := make([]v1.EventRequest, 0, len(rows))
+	for _, row := range rows {
+		e := base
+		e.Kind, e.Start, e.End = proto.EventKind(row.Kind), row.Span.Start, row.Span.End
+		if row.Size != 0 {
+			e.Size = row.Size
 		}
-	}
-	for _, needed := range known[:3] {
-		if !slices.Contains(header, needed) {
-			return nil, fmt.Errorf("%s: the header has no column %s", name, needed)
+		if row.Instances != nil {
+			e.Instances = row.Instances
 		}
-	}
-	var out []v1.EventRequest
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		line, _ := r.FieldPos(0)
-		e, err := eventOf(header, row, base)
-		if err != nil {
-			return nil, fmt.Errorf("%s line %d: %w", name, line, err)
-		}
-		if out = append(out, e); len(out) > maxEvents {
-			return nil, fmt.Errorf("%s has more than %d events: part it", name, maxEvents)
-		}
+		e.ID = rowID(e)
+		out = append(out, e)
 	}
 	return out, nil
-}
-
-func eventOf(header, row []string, base v1.EventRequest) (v1.EventRequest, error) {
-	e := base
-	for i, field := range row {
-		var err error
-		var at time.Time
-		switch header[i] {
-		case "kind":
-			e.Kind = proto.EventKind(field)
-		case "start":
-			at, err = parseTime(field, time.Time{})
-			e.Start = timeline.Of(at)
-		case "end":
-			at, err = parseTime(field, time.Time{})
-			e.End = timeline.Of(at)
-		case "size":
-			var size float64
-			if field != "" {
-				size, err = strconv.ParseFloat(field, 64)
-				if err == nil && !(size >= 0 && size <= 1000) {
-					err = fmt.Errorf("size %v is not between 0 and 1000", size)
-				}
-				e.Size = int64(math.Round(size * 1000))
-			}
-		case "instances":
-			if names := strings.Fields(field); len(names) > 0 {
-				e.Instances = names
-			}
-		}
-		if err != nil {
-			return e, err
-		}
-	}
-	e.ID = rowID(e)
-	return e, nil
 }
 
 // rowID names the event of a row: the same row is the same event, however often the file is read.

@@ -73,15 +73,15 @@ func readEventFile(name string, loc *time.Location) (backtest.Events, string, er
 			return out, notes, err
 		}, id, nil
 	}
-	rows, err := parseEvents(bytes.NewReader(text), name, v1.EventRequest{})
+	rows, err := calendar.Rows(bytes.NewReader(text), name)
 	if err != nil {
 		return nil, "", err
 	}
 	return func(_ context.Context, span timeline.Span) ([]forecast.Event, []string, error) {
 		var out []forecast.Event
 		for _, e := range rows {
-			if s := (timeline.Span{Start: e.Start, End: e.End}); s.Overlaps(span) {
-				out = append(out, forecast.Event{Kind: string(e.Kind), Span: s, Size: float64(e.Size) / 1000})
+			if e.Span.Overlaps(span) {
+				out = append(out, forecast.Event{Kind: e.Kind, Span: e.Span, Size: float64(e.Size) / 1000})
 			}
 		}
 		return out, nil, nil
