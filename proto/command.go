@@ -41,6 +41,10 @@ const (
 	CmdTokenUse    CommandType = 39
 	CmdTokenRevoke CommandType = 40
 
+	CmdCalendarPut    CommandType = 41
+	CmdCalendarRemove CommandType = 42
+	CmdCalendarPoll   CommandType = 43
+
 	CmdInstanceApply   CommandType = 48
 	CmdInstanceAdopted CommandType = 49
 	CmdInstanceMode    CommandType = 50

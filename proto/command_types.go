@@ -49,6 +49,12 @@ func newBody(t CommandType) Body {
 		return &TokenUse{}
 	case CmdTokenRevoke:
 		return &TokenRevoke{}
+	case CmdCalendarPut:
+		return &CalendarPut{}
+	case CmdCalendarRemove:
+		return &CalendarRemove{}
+	case CmdCalendarPoll:
+		return &CalendarPoll{}
 	case CmdInstanceApply:
 		return &InstanceApply{}
 	case CmdInstanceAdopted:
@@ -140,6 +146,12 @@ func (t CommandType) String() string {
 		return "token-use"
 	case CmdTokenRevoke:
 		return "token-revoke"
+	case CmdCalendarPut:
+		return "calendar-put"
+	case CmdCalendarRemove:
+		return "calendar-remove"
+	case CmdCalendarPoll:
+		return "calendar-poll"
 	case CmdInstanceApply:
 		return "instance-apply"
 	case CmdInstanceAdopted:
@@ -251,6 +263,15 @@ func (TokenUse) Command() CommandType { return CmdTokenUse }
 
 // Command returns CmdTokenRevoke.
 func (TokenRevoke) Command() CommandType { return CmdTokenRevoke }
+
+// Command returns CmdCalendarPut.
+func (CalendarPut) Command() CommandType { return CmdCalendarPut }
+
+// Command returns CmdCalendarRemove.
+func (CalendarRemove) Command() CommandType { return CmdCalendarRemove }
+
+// Command returns CmdCalendarPoll.
+func (CalendarPoll) Command() CommandType { return CmdCalendarPoll }
 
 // Command returns CmdInstanceApply.
 func (InstanceApply) Command() CommandType { return CmdInstanceApply }

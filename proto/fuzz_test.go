@@ -74,6 +74,7 @@ func FuzzMigration(f *testing.F)       { decodes[Migration](f) }
 func FuzzReservation(f *testing.F)     { decodes[Reservation](f) }
 func FuzzHost(f *testing.F)            { decodes[Host](f) }
 func FuzzInstance(f *testing.F)        { decodes[Instance](f) }
+func FuzzCalendar(f *testing.F)        { decodes[Calendar](f) }
 
 // FuzzCommand decodes commands and the bodies in them.
 func FuzzCommand(f *testing.F) {

@@ -35,12 +35,13 @@ func messages() []any {
 		Scorecard{}, Issue{}, Said{}, Tally{}, TallyOf{}, Fared{}, Standing{}, ScoresRequest{}, ScoresReply{}, Scores{}, StandsIn{}, ScorePeriod{}, Score{}, Fit{},
 		ScoreSummary{}, ScoreSummaryOf{},
 		// records
-		Fleet{}, RemovedHost{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, Conflict{}, InstanceType{}, Application{}, Event{},
+		Fleet{}, RemovedHost{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, Conflict{}, InstanceType{}, Application{}, Event{}, Calendar{}, Polled{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},
 		// commands
 		Command{}, Result{}, Proposal{}, ProposalReply{}, Revision{},
 		FleetInit{}, PolicyPut{}, IncarnationRaise{}, CoordinatorPut{}, CoordinatorRemove{}, Tick{}, Pause{},
 		HostRegister{}, HostHome{}, HostSet{}, HostDebt{}, HostForget{}, HostSystem{}, TypePut{}, TypeRemove{}, AppPut{}, AppRemove{}, EventPut{}, EventRemove{},
+		CalendarPut{}, CalendarRemove{}, CalendarPoll{},
 		TokenCreate{}, TokenUse{}, TokenRevoke{}, InstanceApply{}, InstanceAdopted{}, InstanceMode{}, InstanceRelease{}, InstanceRemove{}, ReservationChange{},
 		MigrationStart{}, MigrationReturn{}, MigrationAdvance{}, MigrationRecord{}, MigrationFreeze{}, MigrationCommit{}, MigrationConfirm{}, MigrationAbort{},
 		MigrationThaw{}, MigrationComplete{}, MigrationEnd{}, AcceptLoss{}, MigrationPrune{}, ProbationEnd{},

@@ -16,6 +16,7 @@ const (
 	TableReservations Table = "reservations"
 	TableMigrations   Table = "migrations"
 	TableEvents       Table = "events"
+	TableCalendars    Table = "calendars"
 	TableTokens       Table = "tokens"
 )
 

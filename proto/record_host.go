@@ -73,6 +73,7 @@ type Event struct {
 	Selector  []Label       `msgpack:"l" json:"selector,omitempty"`  // sorted by key
 	Source    string        `msgpack:"s" json:"source,omitzero"`     // who told: an operator's name, a feed
 	ChangedAt timeline.Time `msgpack:"ca" json:"changed_at"`
+	Calendar  string        `msgpack:"cl,omitempty" json:"calendar,omitzero"` // that it follows; "": it was registered by hand
 }
 
 // Touches reports whether the event names the instance or selects it by its labels. An event with neither touches none.

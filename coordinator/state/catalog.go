@@ -85,6 +85,22 @@ func (x *tx) appRemove(b *proto.AppRemove) proto.Result {
 
 func (x *tx) eventPut(b *proto.EventPut) proto.Result {
 	e := b.Event
+	if e.Calendar != "" {
+		return invalid("event %s is said to be of calendar %s: only polling that makes it so", e.ID, e.Calendar)
+	}
+	if r := validEvent(&e); !r.OK() {
+		return r
+	}
+	if r := x.byHand(e.ID); !r.OK() {
+		return r
+	}
+	e.ChangedAt = x.now
+	put(x, x.events, e.ID, e)
+	return done()
+}
+
+// validEvent refuses what can be no event, and sorts its lists.
+func validEvent(e *proto.Event) proto.Result {
 	if err := proto.ValidID("event", e.ID); err != nil {
 		return invalid("%s", err)
 	}
@@ -107,14 +123,15 @@ func (x *tx) eventPut(b *proto.EventPut) proto.Result {
 		return r
 	}
 	e.Instances = slices.Compact(slices.Sorted(slices.Values(e.Instances)))
-	e.ChangedAt = x.now
-	put(x, x.events, e.ID, e)
 	return done()
 }
 
 func (x *tx) eventRemove(b *proto.EventRemove) proto.Result {
 	if !x.events.has(b.ID) {
 		return missing("event", b.ID)
+	}
+	if r := x.byHand(b.ID); !r.OK() {
+		return r
 	}
 	drop(x, x.events, b.ID)
 	return done()

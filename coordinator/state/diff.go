@@ -22,6 +22,7 @@ func Difference(before, after *View) []Change {
 	out = differing(out, before.instances, after.instances)
 	out = differing(out, before.migrations, after.migrations)
 	out = differing(out, before.events, after.events)
+	out = differing(out, before.calendars, after.calendars)
 	out = differing(out, before.tokens, after.tokens)
 	type version struct {
 		id            string

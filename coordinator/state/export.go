@@ -92,6 +92,7 @@ func (v *View) Export(w io.Writer) error {
 	exportAll(e, proto.TableReservations, v.Reservations())
 	exportAll(e, proto.TableMigrations, v.Migrations())
 	exportAll(e, proto.TableEvents, v.Events())
+	exportAll(e, proto.TableCalendars, v.Calendars())
 	exportAll(e, proto.TableTokens, v.Tokens())
 	exportAll(e, tableRecent, func(yield func(remembered) bool) {
 		for _, r := range v.recent.order {
@@ -216,6 +217,8 @@ func (v *View) importRecord(f frame, held *[]proto.Reservation) error {
 		})
 	case proto.TableEvents:
 		return importInto(v.events, f.Record, func(e proto.Event) string { return e.ID })
+	case proto.TableCalendars:
+		return importInto(v.calendars, f.Record, func(c proto.Calendar) string { return c.Name })
 	case proto.TableTokens:
 		return importInto(v.tokens, f.Record, func(t proto.Token) string { return t.ID })
 	case tableRecent:

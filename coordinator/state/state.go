@@ -34,6 +34,7 @@ func New() *State {
 		migrations:   newTable[proto.Migration](proto.TableMigrations),
 		active:       newTable[struct{}](proto.TableMigrations),
 		events:       newTable[proto.Event](proto.TableEvents),
+		calendars:    newTable[proto.Calendar](proto.TableCalendars),
 		tokens:       newTable[proto.Token](proto.TableTokens),
 		ledger:       l,
 		recent:       newRecent(),
@@ -151,6 +152,12 @@ func (x *tx) apply(body proto.Body) proto.Result {
 		return x.eventPut(b)
 	case *proto.EventRemove:
 		return x.eventRemove(b)
+	case *proto.CalendarPut:
+		return x.calendarPut(b)
+	case *proto.CalendarRemove:
+		return x.calendarRemove(b)
+	case *proto.CalendarPoll:
+		return x.calendarPoll(b)
 	case *proto.TokenCreate:
 		return x.tokenCreate(b)
 	case *proto.TokenUse:

@@ -22,6 +22,7 @@ type View struct {
 	migrations   table[proto.Migration]
 	active       table[struct{}] // keys of migrations that have not ended
 	events       table[proto.Event]
+	calendars    table[proto.Calendar]
 	tokens       table[proto.Token]
 	ledger       *ledger.Ledger
 	recent       recent
@@ -38,6 +39,7 @@ func (v *View) clone() *View {
 	c.migrations = v.migrations.clone()
 	c.active = v.active.clone()
 	c.events = v.events.clone()
+	c.calendars = v.calendars.clone()
 	c.tokens = v.tokens.clone()
 	c.ledger = v.ledger.Clone()
 	c.recent = v.recent.clone()
@@ -139,6 +141,12 @@ func (v *View) Event(id string) (proto.Event, bool) { return v.events.get(id) }
 
 // Events returns all events, sorted by ID.
 func (v *View) Events() iter.Seq[proto.Event] { return v.events.all() }
+
+// Calendar returns a calendar.
+func (v *View) Calendar(name string) (proto.Calendar, bool) { return v.calendars.get(name) }
+
+// Calendars returns all calendars, sorted by name.
+func (v *View) Calendars() iter.Seq[proto.Calendar] { return v.calendars.all() }
 
 // Token returns a token.
 func (v *View) Token(id string) (proto.Token, bool) { return v.tokens.get(id) }
