@@ -18,6 +18,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/coordinator/feeds"
 	"github.com/glidepath/glidepath/coordinator/gossip"
 	"github.com/glidepath/glidepath/coordinator/history"
 	"github.com/glidepath/glidepath/coordinator/home"
@@ -56,6 +57,7 @@ type Coordinator struct {
 	cards      *home.Cards
 	homes      *home.Homes
 	migrations *migrate.Executor
+	feeds      *feeds.Feeds
 	metrics    *metrics.Metrics
 
 	catching catching
@@ -152,6 +154,10 @@ func (c *Coordinator) wire() {
 		},
 		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Copy: c.copyScores,
 		Meter: c.metrics, Log: c.log.With("component", "home"),
+	})
+	c.feeds = feeds.New(feeds.Config{
+		View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) },
+		Polled: c.metrics.Polled, Fetcher: feeds.NewFetcher(), Log: c.log.With("component", "feeds"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
 	c.hub.Require(c.admit)
@@ -263,6 +269,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "homes", Run: homes.Run},
 		{Name: "tick", Run: every(tickEvery, func(ctx context.Context) error { return c.tick(ctx) })},
 		{Name: "migrations", Run: c.migrations.Run},
+		{Name: "calendars", Run: c.feeds.Run},
 		{Name: "doubts", Run: (&leader.Doubts{View: c.tables.View, Log: c.log.With("component", "leader")}).Run},
 	}
 }

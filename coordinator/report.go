@@ -160,6 +160,7 @@ func tableFiles(v *state.View) []bundle.File {
 		bundle.JSON("tables/reservations.json", slices.Collect(v.Reservations())),
 		bundle.JSON("tables/migrations.json", slices.Collect(v.Migrations())),
 		bundle.JSON("tables/events.json", slices.Collect(v.Events())),
+		bundle.JSON("tables/calendars.json", slices.Collect(v.Calendars())),
 		bundle.JSON("tables/tokens.json", slices.Collect(v.Tokens())),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/glidepath/glidepath/coordinator/feeds"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -40,6 +41,7 @@ type Metrics struct {
 	taken      prometheus.Counter
 	turns      *prometheus.CounterVec
 	drifts     *prometheus.CounterVec
+	polls      *prometheus.CounterVec
 }
 
 // New returns the metrics of a coordinator that starts now. What the log has from before is not counted again when it is
@@ -64,6 +66,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	}
 	m.turns = counter("forecast_turns_total", "Times that a resource of an instance was forecast by the window of the last days from then on, because the model had lost against it, or by its model again.", "to")
 	m.drifts = counter("forecast_drifts_total", "Times that demand of a resource came otherwise than forecast, up or down, so that its model was trained anew before its time.", "direction")
+	m.polls = counter("calendar_polls_total", "Times that this coordinator, while it led, polled a calendar that events come from: events changed by it, or none did, or it failed.", "result")
 	training := histogram("forecast_training_duration_seconds", "Time in which the forecast of an instance was trained.", prometheus.ExponentialBuckets(.01, 3, 9))
 	pushed := counter("documents_pushed_total", "Documents that were sent to agents.")
 	taken := counter("documents_acknowledged_total", "Documents that agents stored.")
@@ -80,9 +83,12 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	for _, direction := range []string{driftUp, driftDown} {
 		m.drifts.WithLabelValues(direction)
 	}
+	for _, r := range []feeds.Result{feeds.Changed, feeds.Unchanged, feeds.Failed} {
+		m.polls.WithLabelValues(string(r))
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.turns, m.drifts, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
+		m.turns, m.drifts, m.polls, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, m.registry.Register(c))
@@ -203,3 +209,6 @@ func (m *Metrics) Drifted(up bool) {
 	}
 	m.drifts.WithLabelValues(direction).Inc()
 }
+
+// Polled counts a calendar that was polled.
+func (m *Metrics) Polled(r feeds.Result) { m.polls.WithLabelValues(string(r)).Inc() }

@@ -32,7 +32,7 @@ type Reads struct {
 type reader struct {
 	Reads
 	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
-	standIns, coverage, loss, standIn                                                                                                           *prometheus.Desc
+	standIns, coverage, loss, standIn, failing                                                                                                  *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -57,6 +57,7 @@ func newReader(r Reads) *reader {
 		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),
 		available:    desc("data_available_bytes", "Space that is left where the coordinator keeps its data."),
 		size:         desc("data_size_bytes", "Space that there is where the coordinator keeps its data."),
+		failing:      desc("calendars_failing", "Calendars whose last poll failed: their events stay as they were. See glidepath calendar list."),
 		standIns:     desc("forecast_stand_ins", "Resources of instances that this coordinator is home to which the window of the last days forecasts, because the model lost against it."),
 		coverage:     desc("instance_forecast_coverage_ratio", "Share of the steps of the last week in which an instance asked for no more than this quantile of its model's forecast.", "name", "resource", "level"),
 		loss:         desc("instance_forecast_loss_ratio", "Pinball loss of an instance's model in the last week over that of another forecast: below 1 the model is the better one.", "name", "resource", "against"),
@@ -68,7 +69,7 @@ func newReader(r Reads) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
-		r.standIns,
+		r.standIns, r.failing,
 	} {
 		out <- d
 	}
@@ -173,6 +174,13 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now ti
 		}
 	}
 	gauge(r.doubts, float64(len(view.InDoubt(now))))
+	failing := 0
+	for c := range view.Calendars() {
+		if c.Polled.Error != "" {
+			failing++
+		}
+	}
+	gauge(r.failing, float64(failing))
 	migrations, longest := map[proto.Phase]int{}, map[proto.Phase]time.Duration{}
 	for m := range view.ActiveMigrations() {
 		migrations[m.Phase]++

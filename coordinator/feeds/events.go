@@ -1,0 +1,220 @@
+package feeds
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/glidepath/glidepath/coordinator/calendar"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	before      = proto.EventsKept * time.Millisecond // that events are registered which have been
+	after       = 100 * 24 * time.Hour                // that events are registered which are to come
+	longestRead = 20 * time.Second                    // that working out when events are may take
+	maxTitle    = 80                                  // characters of a title that are kept
+	fileName    = "the calendar"                      // as errors about what is in it call it
+)
+
+// counts returns the time that counts: whole days, so that what is in it changes once a day.
+func counts(now timeline.Time) timeline.Span {
+	day := timeline.Of(now.Std().Truncate(24 * time.Hour))
+	return timeline.Span{Start: day.Add(-before), End: day.Add(24*time.Hour + after)}
+}
+
+// read returns the events that a calendar has in the time that counts, sorted by ID: as its entries say them, in what it is, iCalendar or CSV.
+func read(ctx context.Context, c proto.Calendar, body []byte, now timeline.Time) ([]proto.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestRead)
+	defer cancel()
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")
+	const begin = "BEGIN:VCALENDAR"
+	var found []proto.Event
+	var err error
+	switch {
+	case len(body) >= len(begin) && strings.EqualFold(string(body[:len(begin)]), begin):
+		found, err = entries(ctx, c, body, counts(now))
+	case bytes.HasPrefix(body, []byte("<")):
+		return nil, faultf("it is a web page, or XML: give the URL of the iCalendar or CSV file itself, and see that it takes no signing in")
+	default:
+		found, err = rows(c, body, counts(now))
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, faultf("working out when its entries are takes longer than %s: let fewer recur", longestRead)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range found {
+		if err := proto.ValidName("kind of event", string(c.Event(e).Kind)); err != nil {
+			return nil, faultf("the event that begins at %s: %v", e.Span.Start, err)
+		}
+		if e.Span.Empty() || e.Span.Start < 0 || e.Span.End >= timeline.Forever {
+			return nil, faultf("the event that begins at %s ends at %s: it needs a later end", e.Span.Start, e.Span.End)
+		}
+		if len(e.Instances) > proto.MaxList {
+			return nil, faultf("the event that begins at %s names more than %d instances: select them by labels", e.Span.Start, proto.MaxList)
+		}
+	}
+	slices.SortStableFunc(found, func(x, y proto.Event) int { return strings.Compare(x.ID, y.ID) })
+	found = slices.CompactFunc(found, func(x, y proto.Event) bool { return x.ID == y.ID })
+	if len(found) > proto.MaxCalendarEvents {
+		return nil, faultf("it has more than %d events from %s to %s: part it", proto.MaxCalendarEvents, counts(now).Start, counts(now).End)
+	}
+	return found, nil
+}
+
+// entries returns the events of an iCalendar file.
+func entries(ctx context.Context, c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, error) {
+	loc, err := time.LoadLocation(c.Timezone)
+	if err != nil || c.Timezone == "Local" {
+		return nil, faultf("time zone %q is not known on this coordinator: install tzdata", c.Timezone)
+	}
+	file, err := calendar.Read(bytes.NewReader(body), fileName)
+	if err != nil {
+		return nil, err
+	}
+	all, _, err := file.Between(ctx, span, loc)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]proto.Event, 0, len(all))
+	for _, o := range all {
+		if o.Span.Empty() {
+			continue // an entry that lasts no time moves no demand
+		}
+		which := o.UID
+		if which == "" {
+			which = o.Kind
+		}
+		out = append(out, proto.Event{ID: id(c.Name, o.Span.Start, which), Kind: proto.EventKind(o.Kind), Title: title(o.Title), Span: o.Span})
+	}
+	return out, nil
+}
+
+// rows returns the events of a CSV.
+func rows(c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, error) {
+	all, err := calendar.Rows(bytes.NewReader(body), fileName)
+	if err != nil {
+		return nil, err
+	}
+	var out []proto.Event
+	for _, r := range all {
+		if r.Span.Empty() {
+			return nil, faultf("%s line %d: the event ends before it starts", fileName, r.Line)
+		}
+		if !r.Span.Overlaps(span) {
+			continue
+		}
+		instances := slices.Compact(slices.Sorted(slices.Values(r.Instances)))
+		out = append(out, proto.Event{
+			ID: id(c.Name, r.Span.Start, append([]string{r.Kind}, instances...)...), Kind: proto.EventKind(r.Kind), Span: r.Span, Size: r.Size, Instances: instances,
+		})
+	}
+	return out, nil
+}
+
+// id names an event so that it is the same one each time that its calendar is read, though its end, its kind or its title change.
+func id(name string, start timeline.Time, which ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(which, "\x00")))
+	return fmt.Sprintf("%s:%s-%s", name, start.Std().Format("20060102T150405"), hex.EncodeToString(sum[:6]))
+}
+
+// title returns what is kept of a title.
+func title(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
+	if utf8.RuneCountInString(text) > maxTitle {
+		text = string([]rune(text)[:maxTitle-1]) + "…"
+	}
+	return text
+}
+
+// change is how events differ from what was found.
+type change struct {
+	put    []proto.Event
+	remove []string
+}
+
+// difference returns what has to change for the events of a calendar to be those that were found. Those that have begun stay, whether they were found or not, for as
+// long as they teach: calendars forget what is over.
+func difference(view *state.View, c proto.Calendar, found []proto.Event, now timeline.Time) (out change) {
+	known := map[string]bool{}
+	for _, e := range found {
+		known[e.ID] = true
+	}
+	// Some programs name an entry otherwise each time. What such a one says of what has begun must not be taken for another event each time.
+	begun := map[string]bool{}
+	same := func(e proto.Event) string { return fmt.Sprint(e.Kind, e.Span, e.Instances, e.Selector) }
+	for e := range view.Events() {
+		if e.Calendar != c.Name || known[e.ID] {
+			continue
+		}
+		if e.Span.Start > now || e.Span.End <= now.Add(-before) {
+			out.remove = append(out.remove, e.ID)
+		} else {
+			begun[same(e)] = true
+		}
+	}
+	for _, e := range found {
+		want := c.Event(e)
+		was, there := view.Event(e.ID)
+		switch {
+		case there && (was.Calendar != c.Name || was.Same(want)):
+		case !there && e.Span.Start <= now && begun[same(want)]:
+		default:
+			out.put = append(out.put, e)
+		}
+	}
+	return out
+}
+
+// maxPart bounds what one command says, in bytes, well below what can be committed.
+const maxPart = proto.MaxCommand / 4
+
+// parts returns the commands that say a change, the last of which is last.
+func parts(last proto.CalendarPoll, all change) []*proto.CalendarPoll {
+	part := func() *proto.CalendarPoll {
+		return &proto.CalendarPoll{Calendar: last.Calendar, Revision: last.Revision, More: true}
+	}
+	out := []*proto.CalendarPoll{part()}
+	size := 0
+	room := func(n int) *proto.CalendarPoll {
+		now := out[len(out)-1]
+		if count := len(now.Put) + len(now.Remove); count > 0 && (count >= proto.MaxCalendarBatch || size+n > maxPart) {
+			now = part()
+			out, size = append(out, now), 0
+		}
+		size += n
+		return now
+	}
+	for _, e := range all.put {
+		n := 200 + len(e.ID) + len(e.Title)
+		for _, name := range e.Instances {
+			n += len(name) + 5
+		}
+		p := room(n)
+		p.Put = append(p.Put, e)
+	}
+	for _, id := range all.remove {
+		p := room(len(id) + 5)
+		p.Remove = append(p.Remove, id)
+	}
+	end := out[len(out)-1]
+	last.Put, last.Remove, last.More = end.Put, end.Remove, false
+	out[len(out)-1] = &last
+	return out
+}
