@@ -228,6 +228,23 @@ type EventRequest struct {
 	Selector  []proto.Label   `json:"selector,omitempty"`
 }
 
+// CalendarRequest registers a calendar, or changes what was registered: all of it.
+type CalendarRequest struct {
+	URL       string          `json:"url"`                  // https or http, of an iCalendar file or a CSV; it is not shown again
+	Every     int64           `json:"every_ms,omitempty"`   // how often it is polled; 0: 15 minutes
+	Kind      proto.EventKind `json:"kind,omitempty"`       // of all its events; "": what each entry says
+	Size      int64           `json:"size_milli,omitempty"` // of events that say none, against the usual of their kind, in thousandths; 0: as usual
+	Timezone  string          `json:"timezone,omitempty"`   // of days, and of times that name no zone; "": UTC
+	Instances []string        `json:"instances,omitempty"`
+	Selector  []proto.Label   `json:"selector,omitempty"`
+}
+
+// Calendar is a calendar that events come from, and what came of polling it.
+type Calendar struct {
+	proto.Calendar
+	URL string `json:"url"` // without what may be a secret: all after the server's name
+}
+
 // ImportReply says what came of importing history.
 type ImportReply struct {
 	Rows   int           `json:"rows"`    // read
