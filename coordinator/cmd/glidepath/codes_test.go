@@ -30,6 +30,7 @@ func reach(t *testing.T) *apitest.Fleet {
 	f.Adopt("cache-1")
 	start := timeline.Of(time.Now())
 	f.Must(&proto.EventPut{Event: proto.Event{ID: "sale", Kind: "campaign", Span: timeline.Span{Start: start, End: start + 3_600_000}, Instances: []string{"cache-1"}}})
+	f.Must(&proto.CalendarPut{Calendar: proto.Calendar{Name: "sales", URL: "https://cal.example/a.ics", Every: 900_000, Instances: []string{"cache-1"}}})
 	return f
 }
 
@@ -118,7 +119,7 @@ func TestNamesAreCompletedFromTheFleet(t *testing.T) {
 		"history export ": "cache-1", "history import ": "cache-1", "migrate ": "cache-1", "plan migrate ": "cache-1",
 		"migrate cache-1 --to ": "host-c", "migrate cache-1 --type ": "m.large", "host show ": "host-b",
 		"migration show ": id, "migration watch ": id, "migration abort ": id, "migration return ": id,
-		"token revoke ": token, "token create --role ": "operator", "event remove ": "sale",
+		"token revoke ": token, "token create --role ": "operator", "event remove ": "sale", "calendar show ": "sales", "calendar remove ": "sales", "calendar add x y --instance ": "cache-1",
 		"reservation list --host ": "host-a", "reservation list --instance ": "cache-1", "migration list --instance ": "cache-1",
 		"event add campaign --instance ": "cache-1", "forecast cache-1 --resource ": "net_tx", "forecast scorecard --resource ": "net_tx", "forecast s": "scorecard\tShow how forecasts fared against what came, beside simpler ones", "stream ": "migration",
 	} {

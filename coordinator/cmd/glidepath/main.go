@@ -154,7 +154,7 @@ API answers.`,
 	flags.BoolVar(&a.json, "json", false, "print what the API answers, as JSON")
 	root.AddCommand(
 		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a),
-		typeCommand(a), appCommand(a), eventCommand(a),
+		typeCommand(a), appCommand(a), eventCommand(a), calendarCommand(a),
 		instanceCommand(a), historyCommand(a), forecastCommand(a), backtestCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),
 		pauseCommand(a), resumeCommand(a),

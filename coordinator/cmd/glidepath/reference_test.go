@@ -120,6 +120,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""},
 		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
 		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
+		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},
 		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
 		{"schedule show", "cache-1"}, {"forecast", "cache-1"}, {"forecast scorecard", "cache-1"}, {"history import", "cache-1 -f " + history},
 		{"plan migrate", "cache-1 --to host-c"}, {"migration list", ""}, {"migration show", aborted}, {"migration watch", aborted},
