@@ -110,6 +110,11 @@ func TestWhatCannotBeFetchedIsSaidInWords(t *testing.T) {
 			fmt.Fprint(w, "ten bytes.")
 		case "/hdr":
 			w.Header().Set("X", strings.Repeat("x", maxHeader+1))
+		case "/echo":
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				fmt.Fprintf(conn, "%s\r\n\r\n", r.RequestURI)
+				conn.Close()
+			}
 		case "/slow":
 			select {
 			case <-release:
@@ -123,7 +128,7 @@ func TestWhatCannotBeFetchedIsSaidInWords(t *testing.T) {
 		"/loop": "redirected more than 5 times", "/file": "another scheme than https and http", "/nowhere": "redirected to what is no URL",
 		"/signin": "answers 401: it wants to know who asks", "/gone": "answers 410: there is no calendar there", "/broken": "answers 500 Internal Server Error",
 		"/unasked": "answers 304 Not Modified", "/large": "larger than", "/declared": "larger than", "/bomb": "larger than", "/short": "broke off after 10 bytes",
-		"/hdr": "server response headers exceeded",
+		"/echo": "malformed HTTP", "/hdr": "server response headers exceeded",
 	} {
 		address := s.URL + path + "?token=hunter2hunter2"
 		got, err := f.fetch(t.Context(), address, "", "")
