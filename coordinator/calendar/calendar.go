@@ -66,6 +66,8 @@ const (
 	maxRecurring   = 1000
 	maxOccurrences = 10_000    // within the span that is asked for
 	maxExpanded    = 1_000_000 // of one entry, before and within it
+	maxZones       = 200       // that its entries name
+	maxRule        = 2000      // bytes of an RRULE
 	maxKind        = 40        // characters
 	lastYear       = 2200      // that times lie before
 )
@@ -96,7 +98,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 	replaced := map[string][]timeline.Time{}
 	for _, e := range c.entries {
 		if !e.instead.wall.IsZero() {
-			at, err := c.instant(e.instead, loc)
+			at, err := c.instant(ctx, e.instead, loc)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -114,7 +116,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 		if e.instead.wall.IsZero() {
 			without = replaced[e.uid]
 		}
-		spans, err := c.spans(e, span, loc, without)
+		spans, err := c.spans(ctx, e, span, loc, without)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -138,10 +140,10 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 }
 
 // spans returns when an entry is, as far as it may touch the span.
-func (c *Calendar) spans(e entry, span timeline.Span, loc *time.Location, without []timeline.Time) ([]timeline.Span, error) {
+func (c *Calendar) spans(ctx context.Context, e entry, span timeline.Span, loc *time.Location, without []timeline.Time) ([]timeline.Span, error) {
 	starts := []stamp{e.start}
 	if e.rule != "" {
-		walls, err := c.expand(e, span, loc)
+		walls, err := c.expand(ctx, e, span, loc)
 		if err != nil {
 			return nil, err
 		}
@@ -155,20 +157,20 @@ func (c *Calendar) spans(e entry, span timeline.Span, loc *time.Location, withou
 	starts = append(starts, e.also...)
 	without = slices.Clone(without)
 	for _, not := range e.not {
-		at, err := c.instant(not, loc)
+		at, err := c.instant(ctx, not, loc)
 		if err != nil {
 			return nil, err
 		}
 		without = append(without, at)
 	}
 	slices.Sort(without)
-	lasts, err := c.lasts(e, loc)
+	lasts, err := c.lasts(ctx, e, loc)
 	if err != nil {
 		return nil, err
 	}
 	var out []timeline.Span
 	for _, s := range starts {
-		at, err := c.instant(s, loc)
+		at, err := c.instant(ctx, s, loc)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +178,7 @@ func (c *Calendar) spans(e entry, span timeline.Span, loc *time.Location, withou
 			continue
 		}
 		s.wall = s.wall.AddDate(0, 0, lasts.days)
-		end, err := c.instant(s, loc)
+		end, err := c.instant(ctx, s, loc)
 		if err != nil {
 			return nil, err
 		}
@@ -190,18 +192,18 @@ func (c *Calendar) spans(e entry, span timeline.Span, loc *time.Location, withou
 const day = 24 * time.Hour
 
 // lasts returns how long an entry is.
-func (c *Calendar) lasts(e entry, loc *time.Location) (length, error) {
+func (c *Calendar) lasts(ctx context.Context, e entry, loc *time.Location) (length, error) {
 	switch {
 	case e.hasLength:
 		return e.length, nil
 	case !e.end.wall.IsZero() && e.start.date:
 		return length{days: int(e.end.wall.Sub(e.start.wall) / day)}, nil
 	case !e.end.wall.IsZero():
-		from, err := c.instant(e.start, loc)
+		from, err := c.instant(ctx, e.start, loc)
 		if err != nil {
 			return length{}, err
 		}
-		to, err := c.instant(e.end, loc)
+		to, err := c.instant(ctx, e.end, loc)
 		if err == nil && to < from {
 			err = c.fault(e.end.line, "let DTEND come after DTSTART", "the entry ends before it starts")
 		}

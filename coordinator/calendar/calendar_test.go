@@ -141,6 +141,11 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"by Easter":         {recurs("FREQ=YEARLY;BYEASTER=300"), "BYEASTER is not known here"},
 		"a zone by Easter":  {strings.Replace(file("DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", oddZone("FREQ=YEARLY;BYEASTER=300")+"BEGIN:VEVENT", 1), "changes otherwise than by the year"},
 		"a zone that can't": {strings.Replace(file("DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", oddZone("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")+"BEGIN:VEVENT", 1), "changes otherwise than by the year"},
+		"a long rule":       {recurs("FREQ=YEARLY;BYYEARDAY=" + strings.Repeat("300,", 1000) + "300"), "it is too long"},
+		"a zone's too":      {strings.Replace(file("DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", oddZone("FREQ=YEARLY;BYMONTH="+strings.Repeat("3,", 2000)+"3")+"BEGIN:VEVENT", 1), "changes otherwise than by the year"},
+		"many zones":        {manyZones(maxZones + 1), "name more than 200 time zones"},
+		"a long zone":       {file("DTSTART;TZID=" + strings.Repeat("x", 200) + "/UTC:20260310T180000\nDURATION:PT1H"), "is not known here"},
+		"a zone far behind": {file("DTSTART;TZID=a/b/c/d/e/f/g/UTC:20260310T180000\nDURATION:PT1H"), "is not known here"},
 		"too often":         {recurs("FREQ=DAILY;BYHOUR=" + numbers(24) + ";BYMINUTE=" + numbers(60)), "it recurs more than"},
 	} {
 		calendar, err := Read(strings.NewReader(c.text), "c.ics")
@@ -181,6 +186,60 @@ func TestExpandingIsEndedByItsContext(t *testing.T) {
 	cancel()
 	if _, _, err := c.Between(ctx, month(t), time.UTC); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// patient is a context that ends when it has been asked as often as that.
+type patient struct {
+	context.Context
+	left int
+}
+
+func (p *patient) Err() error {
+	if p.left--; p.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func manyZones(n int) string {
+	dates := "DTSTART:20260310T180000Z\nDURATION:PT1H"
+	for i := range n {
+		dates += fmt.Sprintf("\nRDATE;TZID=z%d:20260310T180000", i)
+	}
+	return file(dates)
+}
+
+func TestWhatTakesLongWithinOneEntryIsEndedByItsContext(t *testing.T) {
+	odd := func(rule string, entries ...string) string {
+		return strings.Replace(file(entries...), "BEGIN:VEVENT", strings.Replace(oddZone(rule), "DTSTART:1970", "DTSTART:0002", 1)+"BEGIN:VEVENT", 1)
+	}
+	dates := "DTSTART:20260310T180000Z\nDURATION:PT1H\nRDATE;TZID=a:20260301T000000"
+	var instead []string
+	for i := range 20 {
+		dates += fmt.Sprintf(",202603%02dT100000", i+1)
+		instead = append(instead, fmt.Sprintf("UID:%d\nDTSTART:20260310T180000Z\nRECURRENCE-ID;TZID=a:202603%02dT100000", i, i+1))
+	}
+	for name, text := range map[string]string{
+		"dates in a zone":                 odd("FREQ=YEARLY;BYMONTH=3", dates),
+		"what takes the place of another": odd("FREQ=YEARLY;BYMONTH=3", instead...),
+		"a zone since the year 2":         odd("FREQ=YEARLY;INTERVAL=2", "DTSTART;TZID=a:20260310T180000\nDURATION:PT1H"),
+		"what recurs":                     file("DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY"),
+	} {
+		between := func(asked int) error {
+			c, err := Read(strings.NewReader(text), "c.ics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = c.Between(&patient{t.Context(), asked}, month(t), time.UTC)
+			return err
+		}
+		if err := between(1 << 20); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := between(15); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

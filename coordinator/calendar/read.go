@@ -71,8 +71,7 @@ func Read(in io.Reader, name string) (*Calendar, error) {
 	if len(inside) > 0 || lines.line == 0 {
 		return nil, c.fault(lines.line, "get it again", "it is cut short, or empty")
 	}
-	c.locate()
-	return c, nil
+	return c, c.locate()
 }
 
 // unfolded joins lines that go on in the next one, which begins with a blank.

@@ -1,6 +1,7 @@
 package calendar
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,13 +14,16 @@ import (
 
 // expand returns the starts that a rule gives, as the clock shows them, up to the end of a span. The library is given no rule that it would not
 // come to an end with: it looks for the next occurrence until the year 9999.
-func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]time.Time, error) {
+func (c *Calendar) expand(ctx context.Context, e entry, span timeline.Span, loc *time.Location) ([]time.Time, error) {
 	text, until, err := c.untilOf(e)
 	if err != nil {
 		return nil, err
 	}
 	bad := func(why string) error {
 		return c.fault(e.ruleLine, "use FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, or HOURLY alone", "RRULE %q: %s", clip(e.rule), why)
+	}
+	if len(text) > maxRule {
+		return nil, bad("it is too long")
 	}
 	rule, err := rrule.StrToROption(text)
 	if err != nil {
@@ -43,7 +47,7 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 	if err != nil {
 		return nil, bad(err.Error())
 	}
-	lasts, err := c.lasts(e, loc)
+	lasts, err := c.lasts(ctx, e, loc)
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +56,16 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 	last := span.End.Std().Add(day)
 	ends := timeline.Forever
 	if !until.wall.IsZero() {
-		if ends, err = c.instant(until, loc); err != nil {
+		if ends, err = c.instant(ctx, until, loc); err != nil {
 			return nil, err
 		}
 	}
 	next := r.Iterator()
 	var out []time.Time
 	for range maxExpanded {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		at, ok := next()
 		if !ok || at.After(last) {
 			return out, nil
@@ -66,7 +73,7 @@ func (c *Calendar) expand(e entry, span timeline.Span, loc *time.Location) ([]ti
 		if ends < timeline.Forever && at.After(until.wall.Add(-2*day)) { // before that whatever the zone
 			s := e.start
 			s.wall = at
-			if begins, err := c.instant(s, loc); err != nil || begins > ends {
+			if begins, err := c.instant(ctx, s, loc); err != nil || begins > ends {
 				return out, err
 			}
 		}

@@ -1,6 +1,7 @@
 package calendar
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -32,10 +33,12 @@ type observance struct {
 const (
 	maxObservances = 100
 	maxTold        = 100_000
+	maxZoneName    = 128 // bytes of a name that is looked up
+	maxPrefixes    = 6   // parts before a name
 )
 
 // instant returns when a clock shows a time.
-func (c *Calendar) instant(s stamp, loc *time.Location) (timeline.Time, error) {
+func (c *Calendar) instant(ctx context.Context, s stamp, loc *time.Location) (timeline.Time, error) {
 	switch {
 	case s.utc:
 		return timeline.Of(s.wall), nil
@@ -49,7 +52,10 @@ func (c *Calendar) instant(s stamp, loc *time.Location) (timeline.Time, error) {
 	if z == nil {
 		return 0, c.fault(s.line, "name one like Europe/Berlin, or give the file its VTIMEZONE", "time zone %q is not known here", clip(s.zone))
 	}
-	offset, err := z.at(s.wall)
+	offset, err := z.at(ctx, s.wall)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
 	if err != nil {
 		return 0, c.fault(s.line, "name a zone like Europe/Berlin", "time zone %q: %v", clip(s.zone), err)
 	}
@@ -57,22 +63,32 @@ func (c *Calendar) instant(s stamp, loc *time.Location) (timeline.Time, error) {
 }
 
 // locate looks up the zones that the entries name, once.
-func (c *Calendar) locate() {
+func (c *Calendar) locate() error {
 	for _, e := range c.entries {
 		for _, s := range slices.Concat([]stamp{e.start, e.end, e.instead}, e.also, e.not) {
-			if _, known := c.locations[s.zone]; s.zone != "" && !known {
-				c.locations[s.zone] = located(s.zone)
+			if _, known := c.locations[s.zone]; s.zone == "" || known {
+				continue
 			}
+			if len(c.locations) >= maxZones {
+				return c.fault(s.line, "name fewer, or part the file", "its entries name more than %d time zones", maxZones)
+			}
+			c.locations[s.zone] = located(s.zone)
 		}
 	}
+	return nil
 }
 
 // located returns the zone of a name, nil for one that only its file knows. Some programs put a prefix before the name: /example.org/20250101/Europe/Berlin.
 func located(name string) *time.Location {
-	for ok := true; ok; _, name, ok = strings.Cut(name, "/") {
+	if len(name) > maxZoneName {
+		return nil
+	}
+	ok := true
+	for n := 0; ok && n <= maxPrefixes; n++ {
 		if l, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
 			return l
 		}
+		_, name, ok = strings.Cut(name, "/")
 	}
 	return nil
 }
@@ -84,7 +100,7 @@ func in(loc *time.Location, wall time.Time) timeline.Time {
 }
 
 // at returns how far the zone's clock is ahead of UTC when it shows a time: as says the observance that began last.
-func (z *zone) at(wall time.Time) (time.Duration, error) {
+func (z *zone) at(ctx context.Context, wall time.Time) (time.Duration, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if offset, known := z.told[wall]; known {
@@ -93,7 +109,7 @@ func (z *zone) at(wall time.Time) (time.Duration, error) {
 	var last time.Time
 	offset := z.observances[0].before
 	for _, o := range z.observances {
-		onset, err := o.last(wall)
+		onset, err := o.last(ctx, wall)
 		if err != nil {
 			return 0, err
 		}
@@ -109,12 +125,15 @@ func (z *zone) at(wall time.Time) (time.Duration, error) {
 }
 
 // last returns the last onset that is not after a time; zero for none.
-func (o observance) last(wall time.Time) (time.Time, error) {
+func (o observance) last(ctx context.Context, wall time.Time) (time.Time, error) {
 	if wall.Before(o.start) {
 		return time.Time{}, nil
 	}
 	if o.rule == "" {
 		return o.start, nil
+	}
+	if len(o.rule) > maxRule {
+		return time.Time{}, errYearly
 	}
 	rule, err := rrule.StrToROption(strings.TrimSuffix(o.rule, ";"))
 	if err != nil {
@@ -128,18 +147,30 @@ func (o observance) last(wall time.Time) (time.Time, error) {
 			return time.Time{}, errYearly
 		}
 	}
+	latest := wall
+	if !rule.Until.IsZero() && rule.Until.Before(wall) {
+		latest = rule.Until
+	}
 	rule.Dtstart = o.start
-	if years := wall.Year() - o.start.Year() - 2; years > 0 && rule.Count == 0 && rule.Interval <= 1 && rule.Until.IsZero() { // it is the same each year
+	if years := latest.Year() - o.start.Year() - 2; years > 0 && rule.Count == 0 && rule.Interval <= 1 { // it is the same each year
 		rule.Dtstart = o.start.AddDate(years, 0, 0)
 	}
 	r, err := rrule.NewRRule(*rule)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if at := r.Before(wall, true); !at.IsZero() {
-		return at, nil
+	found := o.start
+	next := r.Iterator()
+	for {
+		if err := ctx.Err(); err != nil {
+			return time.Time{}, err
+		}
+		at, ok := next()
+		if !ok || at.After(wall) {
+			return found, nil
+		}
+		found = at
 	}
-	return o.start, nil
 }
 
 var errYearly = errors.New("it changes otherwise than by the year")
