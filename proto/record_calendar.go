@@ -37,12 +37,14 @@ type Polled struct {
 
 // Limits of calendars.
 const (
-	MaxCalendars      = 32     // of a fleet
-	MaxCalendarURL    = 2048   // bytes
-	MaxCalendarEvents = 5000   // of one calendar, in the time that counts
-	MaxCalendarBatch  = 500    // events that one command puts and removes
-	MinCalendarEvery  = 60_000 // milliseconds
-	MaxCalendarEvery  = 7 * 24 * 3_600_000
+	MaxCalendars         = 32                    // of a fleet
+	MaxCalendarURL       = 2048                  // bytes
+	MaxCalendarEvents    = 5000                  // of one calendar, in the time that counts
+	MaxCalendarKept      = 2 * MaxCalendarEvents // of one calendar, with those that it has no more
+	MaxCalendarInstances = 64                    // that it, or an event of it, names, and labels
+	MaxCalendarBatch     = 500                   // events that one command puts and removes
+	MinCalendarEvery     = 60_000                // milliseconds
+	MaxCalendarEvery     = 7 * 24 * 3_600_000
 )
 
 // EventsKept is for how long events that a calendar told of stay after their end, in milliseconds: history of demand is not kept for longer.

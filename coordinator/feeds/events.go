@@ -55,14 +55,8 @@ func read(ctx context.Context, c proto.Calendar, body []byte, now timeline.Time)
 		return nil, err
 	}
 	for _, e := range found {
-		if err := proto.ValidName("kind of event", string(c.Event(e).Kind)); err != nil {
-			return nil, faultf("the event that begins at %s: %v", e.Span.Start, err)
-		}
-		if e.Span.Empty() || e.Span.Start < 0 || e.Span.End >= timeline.Forever {
-			return nil, faultf("the event that begins at %s ends at %s: it needs a later end", e.Span.Start, e.Span.End)
-		}
-		if len(e.Instances) > proto.MaxList {
-			return nil, faultf("the event that begins at %s names more than %d instances: select them by labels", e.Span.Start, proto.MaxList)
+		if what := wrong(c, e); what != "" {
+			return nil, faultf("the event that begins at %s %s", e.Span.Start, what)
 		}
 	}
 	slices.SortStableFunc(found, func(x, y proto.Event) int { return strings.Compare(x.ID, y.ID) })
@@ -71,6 +65,29 @@ func read(ctx context.Context, c proto.Calendar, body []byte, now timeline.Time)
 		return nil, faultf("it has more than %d events from %s to %s: part it", proto.MaxCalendarEvents, counts(now).Start, counts(now).End)
 	}
 	return found, nil
+}
+
+// wrong says what is wrong with an event, "" for nothing. It repeats nothing of it: see words.
+func wrong(c proto.Calendar, e proto.Event) string {
+	const name = "use letters, digits, '-', '_' and '.', at most %d of them"
+	if proto.ValidName("kind of event", string(c.Event(e).Kind)) != nil {
+		return fmt.Sprintf("has a kind that is no name: "+name, proto.MaxNameLength)
+	}
+	if e.Span.Start < 0 {
+		return "begins before 1970: let it begin later"
+	}
+	if e.Span.Empty() || e.Span.End >= timeline.Forever {
+		return fmt.Sprintf("ends at %s: it needs a later end, and one at all", e.Span.End)
+	}
+	if len(e.Instances) > proto.MaxCalendarInstances {
+		return fmt.Sprintf("names more than %d instances: select them by labels", proto.MaxCalendarInstances)
+	}
+	for _, i := range e.Instances {
+		if proto.ValidName("instance", i) != nil {
+			return fmt.Sprintf("names what can be no instance: "+name, proto.MaxNameLength)
+		}
+	}
+	return ""
 }
 
 // entries returns the events of an iCalendar file.

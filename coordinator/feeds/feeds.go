@@ -131,6 +131,11 @@ func (f *Feeds) poll(ctx context.Context, c proto.Calendar, now timeline.Time) {
 	case err != nil:
 		f.cfg.Log.Warn("what came of polling a calendar could not be committed", "calendar", c.Name, "error", err)
 		result = Failed
+		// So that it is seen where calendars are looked at, and is not tried as often again.
+		what := plain("what was read could not be committed: " + without(err.Error(), c.URL))
+		if err := f.cfg.Propose(ctx, &proto.CalendarPoll{Calendar: c.Name, Revision: c.Revision, Error: what}); err != nil {
+			f.cfg.Log.Warn("that a calendar fails could not be committed either", "calendar", c.Name, "error", err)
+		}
 	}
 	f.cfg.Polled(result)
 }

@@ -196,9 +196,11 @@ func TestWhatCannotBeReadChangesNoEvents(t *testing.T) {
 		"unknown column":                  {http.StatusOK, "hello"},
 		"its first line can't be read":    {http.StatusOK, ""},
 		"ends before it starts":           {http.StatusOK, "kind,start,end\nsale,2026-03-12T18:00Z,2026-03-12T17:00Z\n"},
-		`"no kind" is no name`:            {http.StatusOK, "kind,start,end\nno kind,2026-03-12T18:00Z,2026-03-12T19:00Z\n"},
+		"has a kind that is no name":      {http.StatusOK, "kind,start,end\nno kind,2026-03-12T18:00Z,2026-03-12T19:00Z\n"},
 		"has more than 5000 events":       {http.StatusOK, many(proto.MaxCalendarEvents + 1)},
-		"names more than 1024 instances":  {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z," + names(proto.MaxList+1) + "\n"},
+		"names more than 64 instances":    {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z," + names(proto.MaxCalendarInstances+1) + "\n"},
+		"names what can be no instance":   {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z,a\xffb\n"},
+		"begins before 1970":              {http.StatusOK, "kind,start,end\nsale,1960-03-12T18:00Z,2026-03-12T19:00Z\n"},
 		"recurs more often than hourly":   {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260310T180000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=SECONDLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"},
 	} {
 		w.status, w.body = answer.status, answer.body
@@ -257,9 +259,9 @@ func TestALargeChangeIsProposedInParts(t *testing.T) {
 	}
 	// By their bytes, too: each event names as many instances as it may.
 	w.body = "kind,start,end,instances\n"
-	for i := range 40 {
+	for i := range 700 {
 		at := noon.Add(time.Duration(i+60) * time.Minute)
-		w.body += fmt.Sprintf("sale,%s,%s,%s\n", at.Std().Format(time.RFC3339), at.Add(time.Minute).Std().Format(time.RFC3339), strings.ReplaceAll(names(proto.MaxList-1), "i", strings.Repeat("i", 50)))
+		w.body += fmt.Sprintf("sale,%s,%s,%s\n", at.Std().Format(time.RFC3339), at.Add(time.Minute).Std().Format(time.RFC3339), strings.ReplaceAll(names(proto.MaxCalendarInstances), "i", strings.Repeat("i", 50)))
 	}
 	w.poll(17 * time.Minute)
 	if len(w.polls) < 8 {
@@ -363,6 +365,23 @@ func TestWhatCouldNotBeCommittedIsNotFetchedAgainAtOnce(t *testing.T) {
 	w.add(func(c *proto.Calendar) { c.Kind = "campaign" })
 	if w.poll(time.Second); w.events() != "campaign 11T18-20" {
 		t.Error(w.events())
+	}
+}
+
+func TestWhatIsRefusedIsToldInTheCalendar(t *testing.T) {
+	w := newWorld(t)
+	w.add()
+	w.body = ics("c sale 11T18 20")
+	propose := w.cfg.Propose
+	w.cfg.Propose = func(ctx context.Context, body proto.Body) error {
+		if b := body.(*proto.CalendarPoll); len(b.Put) > 0 {
+			return (proto.Result{Code: proto.ResultRefused, Message: "the private-1234 is full"}).Err()
+		}
+		return propose(ctx, body)
+	}
+	p := w.poll(0)
+	if p.Error != "what was read could not be committed: refused: the … is full" || p.Failures != 1 || p.At != noon || w.got[0] != Failed {
+		t.Errorf("%+v %v", p, w.got)
 	}
 }
 

@@ -228,6 +228,11 @@ func words(err error, address string) string {
 	case errors.As(err, &name):
 		text = "the server's name can't be looked up: " + name.Err
 	}
+	return plain(text)
+}
+
+// plain bounds a text, and leaves out what is not to be printed.
+func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '

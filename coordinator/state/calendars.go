@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -51,8 +52,13 @@ func validCalendar(c *proto.Calendar) proto.Result {
 	if len(c.Instances) == 0 && len(c.Selector) == 0 {
 		return invalid("calendar %s touches nothing: name instances, or labels to select them by", c.Name)
 	}
-	if len(c.Instances) > proto.MaxList {
-		return invalid("calendar %s names more than %d instances: select them by labels", c.Name, proto.MaxList)
+	if len(c.Instances) > proto.MaxCalendarInstances || len(c.Selector) > proto.MaxCalendarInstances {
+		return invalid("calendar %s names more than %d instances or labels: select instances by a label that they have in common", c.Name, proto.MaxCalendarInstances)
+	}
+	for _, i := range c.Instances {
+		if err := proto.ValidName("instance", i); err != nil {
+			return invalid("calendar %s: %s", c.Name, err)
+		}
 	}
 	c.Instances = slices.Compact(slices.Sorted(slices.Values(c.Instances)))
 	return sortLabels("calendar "+c.Name, &c.Selector)
@@ -98,6 +104,14 @@ func (x *tx) calendarPoll(b *proto.CalendarPoll) proto.Result {
 		if !strings.HasPrefix(e.ID, c.Name+":") {
 			return invalid("event %s is of another calendar than %s", e.ID, c.Name)
 		}
+		if len(e.Instances) > proto.MaxCalendarInstances {
+			return invalid("event %s names more than %d instances: select them by labels", e.ID, proto.MaxCalendarInstances)
+		}
+		for _, i := range e.Instances {
+			if err := proto.ValidName("instance", i); err != nil {
+				return invalid("event %s: %s", e.ID, err)
+			}
+		}
 	}
 	changed := x.follow(c, events, b.Remove)
 	if changed {
@@ -132,7 +146,22 @@ func (x *tx) follow(c proto.Calendar, events []proto.Event, remove []string) (ch
 		drop(x, x.events, id)
 		changed = true
 	}
+	if len(events) > 0 {
+		x.bound(c.Name)
+	}
 	return changed
+}
+
+// bound drops the events of a calendar that ended first, where it has more than are kept: one that tells of the past anew each time must not fill the tables.
+func (x *tx) bound(calendar string) {
+	all := x.eventsOf(calendar)
+	if len(all) <= proto.MaxCalendarKept {
+		return
+	}
+	slices.SortStableFunc(all, func(a, b proto.Event) int { return cmp.Compare(a.Span.End, b.Span.End) })
+	for _, e := range all[:len(all)-proto.MaxCalendarKept] {
+		drop(x, x.events, e.ID)
+	}
 }
 
 func polled(p proto.Polled, b *proto.CalendarPoll, x *tx) proto.Polled {

@@ -177,6 +177,46 @@ func TestEventsOfACalendarAreNotChangedByHand(t *testing.T) {
 	w.want(proto.ResultNotFound, &proto.CalendarRemove{Name: "sales"})
 }
 
+func TestACalendarThatTellsAnewOfThePastDoesNotFillTheTables(t *testing.T) {
+	w := newWorld(t)
+	w.now = start
+	c := w.follow(sales())
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Put: []proto.Event{entry("next", start+hour, start+2*hour)}})
+	const per = proto.MaxCalendarBatch
+	for n := range proto.MaxCalendarKept/per + 1 {
+		poll := &proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, More: true}
+		for i := range per {
+			end := start - hour + timeline.Time(n*per+i)
+			poll.Put = append(poll.Put, entry(fmt.Sprint("past-", n, "-", i), end-1, end))
+		}
+		w.must(poll)
+	}
+	events := 0
+	for range w.s.View().Events() {
+		events++
+	}
+	if _, ok := w.s.View().Event("sales:next"); events != proto.MaxCalendarKept || !ok {
+		t.Errorf("%d events; one to come is there: %v", events, ok)
+	}
+	if _, first := w.s.View().Event("sales:past-0-0"); first {
+		t.Error("it is not what ended first that makes room")
+	}
+}
+
+func TestAnEventOfACalendarNamesInstances(t *testing.T) {
+	w := newWorld(t)
+	w.now = start
+	c := w.follow(sales())
+	for _, names := range [][]string{{"a\xffb"}, {"a b"}, {""}, {strings.Repeat("a", proto.MaxNameLength+1)}, make([]string, proto.MaxCalendarInstances+1)} {
+		e := entry("next", start+hour, start+2*hour)
+		e.Instances = names
+		w.want(proto.ResultInvalid, &proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Put: []proto.Event{e}})
+	}
+	if got := w.ids(); got != "" {
+		t.Error(got)
+	}
+}
+
 func TestWhatCanBeNoCalendarIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.now = start
@@ -189,6 +229,8 @@ func TestWhatCanBeNoCalendarIsRefused(t *testing.T) {
 		"too seldom":     func(c *proto.Calendar) { c.Every = proto.MaxCalendarEvery + 1 },
 		"no kind":        func(c *proto.Calendar) { c.Kind = "a kind" },
 		"touches none":   func(c *proto.Calendar) { c.Instances = nil },
+		"instances":      func(c *proto.Calendar) { c.Instances = make([]string, proto.MaxCalendarInstances+1) },
+		"no instance":    func(c *proto.Calendar) { c.Instances = []string{"a b"} },
 		"a size below 0": func(c *proto.Calendar) { c.Size = -1 },
 		"a label twice":  func(c *proto.Calendar) { c.Selector = []proto.Label{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}} },
 	} {
