@@ -87,7 +87,7 @@ type CalendarPoll struct {
 	Calendar     string   `msgpack:"c"`
 	Revision     uint64   `msgpack:"rv"`           // of what was registered when it was polled; it is stale when another is
 	Put          []Event  `msgpack:"p,omitempty"`  // new or changed, as entries say them: the calendar says the rest
-	Remove       []string `msgpack:"r,omitempty"`  // that the calendar has no more. One that has begun is kept until it teaches nothing any more
+	Remove       []string `msgpack:"r,omitempty"`  // that the calendar has no more. One that goes on ends; one that is over is kept until it teaches nothing any more, but by the first read
 	More         bool     `msgpack:"mo,omitempty"` // other parts follow, the last of which says the rest
 	Unchanged    bool     `msgpack:"u,omitempty"`  // the server said that it is as it was read last
 	ETag         string   `msgpack:"e,omitempty"`

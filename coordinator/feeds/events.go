@@ -166,24 +166,30 @@ type change struct {
 	remove []string
 }
 
-// difference returns what has to change for the events of a calendar to be those that were found. Those that have begun stay, whether they were found or not, for as
-// long as they teach: calendars forget what is over.
+// difference returns what has to change for the events of a calendar to be those that were found. What is over stays, whether it was found or not, for as long as it
+// teaches: calendars forget what is over. By the first read of what is registered now it goes, too, from the time that the calendar tells of: it may have been wrong.
 func difference(view *state.View, c proto.Calendar, found []proto.Event, now timeline.Time) (out change) {
-	known := map[string]bool{}
+	// Some programs name an entry otherwise each time. What such a one says of what has begun must not be taken for another event each time.
+	same := func(e proto.Event) string { return fmt.Sprint(e.Kind, e.Span, e.Instances, e.Selector) }
+	known, alike := map[string]bool{}, map[string]bool{}
+	covered := timeline.Span{Start: timeline.Forever}
 	for _, e := range found {
 		known[e.ID] = true
+		alike[same(c.Event(e))] = true
+		covered.Start, covered.End = min(covered.Start, e.Span.Start), max(covered.End, e.Span.End)
 	}
-	// Some programs name an entry otherwise each time. What such a one says of what has begun must not be taken for another event each time.
 	begun := map[string]bool{}
-	same := func(e proto.Event) string { return fmt.Sprint(e.Kind, e.Span, e.Instances, e.Selector) }
 	for e := range view.Events() {
 		if e.Calendar != c.Name || known[e.ID] {
 			continue
 		}
-		if e.Span.Start > now || e.Span.End <= now.Add(-before) {
+		switch s := e.Span; {
+		case s.Start > now || s.End <= now.Add(-before):
 			out.remove = append(out.remove, e.ID)
-		} else {
+		case alike[same(e)]:
 			begun[same(e)] = true
+		case s.Start < now && s.End > now, c.Polled.ReadAt == 0 && s.Start >= covered.Start && s.End <= covered.End:
+			out.remove = append(out.remove, e.ID)
 		}
 	}
 	for _, e := range found {

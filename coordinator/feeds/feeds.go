@@ -38,6 +38,7 @@ type Config struct {
 // Feeds follows the fleet's calendars. Only the leader runs it, one Run at a time; should two leaders do for a moment, the second finds nothing to change.
 type Feeds struct {
 	cfg   Config
+	read  func(ctx context.Context, c proto.Calendar, body []byte, now timeline.Time) ([]proto.Event, error)
 	tried map[string]try // in this life, also where what came of it could not be committed
 }
 
@@ -48,13 +49,14 @@ type try struct {
 }
 
 // New returns what follows the calendars.
-func New(cfg Config) *Feeds { return &Feeds{cfg: cfg, tried: map[string]try{}} }
+func New(cfg Config) *Feeds { return &Feeds{cfg: cfg, read: read, tried: map[string]try{}} }
 
 const (
-	lookEvery   = 5 * time.Second // how often it is looked for calendars that are due
-	atOnce      = 4               // calendars that are polled at a time
-	backoffMost = 6 * time.Hour   // that a calendar which fails is polled after, unless it is to be polled less often than that
-	wholeEvery  = 24 * time.Hour  // how often all of one is read, though it is unchanged: its events come into the time that counts day by day
+	lookEvery   = 5 * time.Second  // how often it is looked for calendars that are due
+	atOnce      = 2                // calendars that are polled at a time: what one has takes memory while it is read
+	restAfter   = 15 * time.Minute // that none is polled for after its events changed: forecasts of all that they touch are made anew
+	backoffMost = 6 * time.Hour    // that a calendar which fails is polled after, unless it is to be polled less often than that
+	wholeEvery  = 24 * time.Hour   // how often all of one is read, though it is unchanged: its events come into the time that counts day by day
 )
 
 // Run polls what is due until ctx ends.
@@ -103,6 +105,9 @@ func due(c proto.Calendar, tried, now timeline.Time) bool {
 	if last == 0 {
 		return true
 	}
+	if at := c.Polled.ChangedAt; at <= now && now.Sub(at) < restAfter {
+		return false
+	}
 	wait := time.Duration(c.Every) * time.Millisecond
 	most := max(wait, backoffMost)
 	for range min(c.Polled.Failures-1, 20) {
@@ -140,10 +145,20 @@ func (f *Feeds) poll(ctx context.Context, c proto.Calendar, now timeline.Time) {
 	f.cfg.Polled(result)
 }
 
+// guarded reads a calendar, and takes a panic for an error: a file from outside ends no coordinator. What it panics with may be of the file, and is not told.
+func (f *Feeds) guarded(ctx context.Context, c proto.Calendar, body []byte, now timeline.Time) (found []proto.Event, err error) {
+	defer func() {
+		if recover() != nil {
+			found, err = nil, faultf("it can't be read: something in it makes reading it fail")
+		}
+	}()
+	return f.read(ctx, c, body, now)
+}
+
 // follow fetches a calendar, and proposes how its events change; or why they do not.
 func (f *Feeds) follow(ctx context.Context, c proto.Calendar, now timeline.Time) (Result, error) {
 	etag, modified := c.Polled.ETag, c.Polled.LastModified
-	if c.Polled.ReadAt == 0 || now.Sub(c.Polled.ReadAt) >= wholeEvery {
+	if c.Polled.ReadAt == 0 || c.Polled.ReadAt > now || now.Sub(c.Polled.ReadAt) >= wholeEvery {
 		etag, modified = "", ""
 	}
 	answer, err := f.cfg.Fetcher.fetch(ctx, c.URL, etag, modified)
@@ -152,7 +167,7 @@ func (f *Feeds) follow(ctx context.Context, c proto.Calendar, now timeline.Time)
 	}
 	var found []proto.Event
 	if err == nil {
-		found, err = read(ctx, c, answer.body, now)
+		found, err = f.guarded(ctx, c, answer.body, now)
 	}
 	if ctx.Err() != nil {
 		return Failed, ctx.Err()
@@ -165,14 +180,13 @@ func (f *Feeds) follow(ctx context.Context, c proto.Calendar, now timeline.Time)
 		return Failed, f.cfg.Propose(ctx, &proto.CalendarPoll{Calendar: c.Name, Revision: c.Revision, Error: what})
 	}
 	last := proto.CalendarPoll{Calendar: c.Name, Revision: c.Revision, ETag: answer.etag, LastModified: answer.modified, Events: len(found)}
-	result := Unchanged
 	for _, body := range parts(last, difference(f.cfg.View(), c, found, now)) {
-		if len(body.Put)+len(body.Remove) > 0 {
-			result = Changed
-		}
 		if err := f.cfg.Propose(ctx, body); err != nil {
-			return result, err
+			return Failed, err
 		}
 	}
-	return result, nil
+	if is, _ := f.cfg.View().Calendar(c.Name); is.Polled.ChangedAt != c.Polled.ChangedAt {
+		return Changed, nil
+	}
+	return Unchanged, nil
 }

@@ -162,10 +162,10 @@ func TestEventsFollowTheirCalendar(t *testing.T) {
 	// What is over and what goes on is not in it any more, one to come is moved, one is longer, one is new.
 	w.body, w.etag = ics("c sale 11T19 21", "d job 12T02 05", "e sale 13T18 20"), `"2"`
 	p = w.poll(17 * time.Minute)
-	if got := w.events(); got != "sale 09T18-20, sale 10T11-13, sale 11T19-21, job 12T02-05, sale 13T18-20" || p.ChangedAt != w.now || p.Events != 3 {
+	if got := w.events(); got != "sale 09T18-20, sale 10T11-12, sale 11T19-21, job 12T02-05, sale 13T18-20" || p.ChangedAt != w.now || p.Events != 3 {
 		t.Errorf("%s %+v", got, p)
 	}
-	if len(w.polls) != 1 || len(w.polls[0].Put) != 3 || len(w.polls[0].Remove) != 1 {
+	if len(w.polls) != 1 || len(w.polls[0].Put) != 3 || len(w.polls[0].Remove) != 2 {
 		t.Errorf("more than what changed is proposed: %+v", w.polls)
 	}
 	if diff := cmp.Diff([]Result{Changed, Unchanged, Changed}, w.got); diff != "" {
@@ -176,6 +176,81 @@ func TestEventsFollowTheirCalendar(t *testing.T) {
 	if got := w.asked[len(w.asked)-1]; got != "" || w.got[len(w.got)-1] != Unchanged {
 		t.Errorf("a day later %q is asked for, and it is %s", got, w.got[len(w.got)-1])
 	}
+}
+
+func TestWhatWasRegisteredWronglyDoesNotTeach(t *testing.T) {
+	w := newWorld(t)
+	w.add()
+	w.body = ics("a wrong 05T08 10", "b wrong 09T18 20", "c wrong 10T11 13")
+	w.poll(0)
+	w.add()
+	w.body = ics("d sale 08T18 20", "e sale 11T18 20")
+	if w.poll(time.Hour / 2); w.events() != "wrong 05T08-10, sale 08T18-20, sale 11T18-20" {
+		t.Errorf("anew: %s", w.events()) // of the 5th the calendar says nothing any more
+	}
+	// Later calendars only forget.
+	w.body = ics("f sale 01T18 20", "e sale 11T18 20")
+	if w.poll(time.Hour); w.events() != "sale 01T18-20, wrong 05T08-10, sale 08T18-20, sale 11T18-20" {
+		t.Error(w.events())
+	}
+}
+
+func TestACalendarWhoseEventsChangeRestsForAWhile(t *testing.T) {
+	w := newWorld(t)
+	w.add(func(c *proto.Calendar) { c.Every = 60_000 })
+	for n := range 3 {
+		w.body = ics(fmt.Sprintf("a sale 1%dT18 20", n+1))
+		w.poll(2 * time.Minute)
+	}
+	if w.events() != "sale 11T18-20" || len(w.asked) != 1 {
+		t.Errorf("asked %d times: %s", len(w.asked), w.events())
+	}
+	if w.poll(12 * time.Minute); w.events() != "sale 13T18-20" {
+		t.Error(w.events())
+	}
+	w.poll(16 * time.Minute)
+	if w.poll(2 * time.Minute); len(w.asked) != 4 {
+		t.Errorf("unchanged it is asked for %d times", len(w.asked))
+	}
+}
+
+func TestACalendarThatMakesReadingPanicIsOneThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.add()
+	w.read = func(context.Context, proto.Calendar, []byte, timeline.Time) ([]proto.Event, error) {
+		panic("private-1234")
+	}
+	if p := w.poll(0); p.Error != "it can't be read: something in it makes reading it fail" || p.Failures != 1 || w.got[0] != Failed {
+		t.Errorf("%+v %v", p, w.got)
+	}
+}
+
+func TestAllOfACalendarIsReadThatWasReadByAClockThatIsAhead(t *testing.T) {
+	w := newWorld(t)
+	w.add()
+	w.body, w.etag = ics("c sale 11T18 20"), `"1"`
+	w.poll(100 * 24 * time.Hour)
+	w.now, w.tried = noon, map[string]try{} // another leader
+	if w.poll(17 * time.Minute); w.asked[len(w.asked)-1] != "" || w.events() != "sale 11T18-20" {
+		t.Errorf("%q %s", w.asked, w.events())
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(ics("a sale 10T18 20"))
+	f.Add("kind,start,end,size,instances\nsale,2026-03-10T18:00Z,2026-03-10T20:00Z,2,a b\n")
+	c := proto.Calendar{Name: "sales", Instances: []string{"cache-1"}}
+	f.Fuzz(func(t *testing.T, body string) {
+		found, err := read(t.Context(), c, []byte(body), noon)
+		if err != nil {
+			return
+		}
+		for _, e := range found {
+			if what := wrong(c, e); what != "" || !strings.HasPrefix(e.ID, "sales:") {
+				t.Errorf("%+v %s", e, what)
+			}
+		}
+	})
 }
 
 func TestWhatCannotBeReadChangesNoEvents(t *testing.T) {

@@ -69,7 +69,7 @@ func (x *tx) calendarRemove(b *proto.CalendarRemove) proto.Result {
 		return missing("calendar", b.Name)
 	}
 	for _, e := range x.eventsOf(b.Name) {
-		if e.Span.Start > x.now {
+		if e.Span.Start > x.now || e.Span.End <= x.now-proto.EventsKept { // nobody polls it any more who would find that it is over for so long
 			drop(x, x.events, e.ID)
 		}
 	}
@@ -139,11 +139,18 @@ func (x *tx) follow(c proto.Calendar, events []proto.Event, remove []string) (ch
 	}
 	for _, id := range remove {
 		e, known := x.events.get(id)
-		// What has begun teaches, as long as there is history of demand of that time.
-		if !known || e.Calendar != c.Name || e.Span.Start <= x.now && e.Span.End > x.now-proto.EventsKept {
+		begun := e.Span.Start <= x.now && e.Span.End > x.now-proto.EventsKept
+		switch {
+		case !known || e.Calendar != c.Name:
+			continue
+		case !begun || c.Polled.ReadAt == 0: // nothing that was read of what was registered before has to be true
+			drop(x, x.events, id)
+		case e.Span.Start < x.now && e.Span.End > x.now: // called off
+			e.Span.End, e.ChangedAt = x.now, x.now
+			put(x, x.events, id, e)
+		default: // what has been teaches, as long as there is history of demand of that time
 			continue
 		}
-		drop(x, x.events, id)
 		changed = true
 	}
 	if len(events) > 0 {
@@ -187,9 +194,12 @@ func (v *View) eventsOf(calendar string) (out []proto.Event) {
 	return out
 }
 
-// byHand refuses to change an event that follows a calendar. Those that a calendar has left that is gone are like others.
+// byHand refuses to change an event that follows a calendar, or to put one that looks like that. Those that a calendar has left that is gone are like others.
 func (x *tx) byHand(id string) proto.Result {
-	e, _ := x.events.get(id)
+	e, known := x.events.get(id)
+	if of, _, _ := strings.Cut(id, ":"); !known && of != id && x.calendars.has(of) {
+		return refused("event %s would be named as those of calendar %s are: name it otherwise", id, of)
+	}
 	if e.Calendar == "" || !x.calendars.has(e.Calendar) {
 		return done()
 	}

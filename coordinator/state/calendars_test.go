@@ -80,11 +80,24 @@ func TestAPolledCalendarChangesItsEvents(t *testing.T) {
 	if got := w.ids(); got != "sales:now sales:past" {
 		t.Errorf("what has begun is gone, or what has not is there: %s", got)
 	}
+	// What goes on ends, once.
+	ended := w.now
+	w.now += 1000
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Remove: []string{"sales:past", "sales:now"}})
+	if e, _ := w.s.View().Event("sales:now"); e.Span.End != ended {
+		t.Errorf("what was called off ends at %s", e.Span.End)
+	}
 	// And when it teaches nothing any more.
 	w.now = start + timeline.Time(proto.EventsKept) - hour/2
 	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Remove: []string{"sales:past", "sales:now"}})
 	if got := w.ids(); got != "sales:now" {
 		t.Errorf("after two months: %s", got)
+	}
+	// What was registered before may have been wrong.
+	c = w.follow(sales())
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Remove: []string{"sales:now"}})
+	if got := w.ids(); got != "" {
+		t.Errorf("what has been cannot be taken out by what is registered anew: %s", got)
 	}
 }
 
@@ -165,10 +178,19 @@ func TestEventsOfACalendarAreNotChangedByHand(t *testing.T) {
 			t.Error(r.Message)
 		}
 	}
+	byHand.ID = "sales:guessed"
+	if r := w.want(proto.ResultRefused, &proto.EventPut{Event: byHand}); !strings.Contains(r.Message, "named as those of calendar sales are") {
+		t.Error(r.Message)
+	}
+	// What has begun can be taken out.
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Put: []proto.Event{entry("wrong", start-hour, start)}})
+	w.must(&proto.EventRemove{ID: "sales:wrong"})
 	byHand.ID, byHand.Calendar = "x", "sales"
 	w.want(proto.ResultInvalid, &proto.EventPut{Event: byHand})
 
-	// What has begun outlives the calendar, and is then like others.
+	// What has begun outlives the calendar, and is then like others, unless it teaches nothing any more.
+	old := start - proto.EventsKept - hour
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Put: []proto.Event{entry("old", old, old+hour)}})
 	w.must(&proto.CalendarRemove{Name: "sales"})
 	if got := w.ids(); got != "sales:mine sales:now" {
 		t.Errorf("after the calendar: %s", got)

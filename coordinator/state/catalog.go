@@ -127,10 +127,12 @@ func validEvent(e *proto.Event) proto.Result {
 }
 
 func (x *tx) eventRemove(b *proto.EventRemove) proto.Result {
-	if !x.events.has(b.ID) {
+	e, ok := x.events.get(b.ID)
+	if !ok {
 		return missing("event", b.ID)
 	}
-	if r := x.byHand(b.ID); !r.OK() {
+	// One that has begun stays when its calendar has it no more, and must not teach what was not so. If the calendar has it, the next poll that reads all of it puts it back.
+	if r := x.byHand(b.ID); !r.OK() && e.Span.Start > x.now {
 		return r
 	}
 	drop(x, x.events, b.ID)
