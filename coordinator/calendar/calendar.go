@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,12 @@ func (e *Error) Error() string {
 	}
 	return fmt.Sprintf("%s line %d: %s: %s", e.File, e.Line, e.Fault, e.Remedy)
 }
+
+// quoted is what an error repeats of the file.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// Bare returns the error without what it repeats of the file, for those who may not see that.
+func (e *Error) Bare() string { return quoted.ReplaceAllString(e.Error(), "…") }
 
 func (c *Calendar) fault(line int, remedy, format string, args ...any) error {
 	return &Error{File: c.name, Line: line, Fault: fmt.Sprintf(format, args...), Remedy: remedy}

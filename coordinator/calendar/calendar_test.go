@@ -124,7 +124,7 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"no calendar":       {"time,value\n0,1\n", "c.ics line 1: it is no NAME:VALUE"},
 		"something else":    {"BEGIN:VCARD\nEND:VCARD\n", "does not begin with BEGIN:VCALENDAR"},
 		"cut short":         {"BEGIN:VCALENDAR\nBEGIN:VEVENT\n", "it is cut short"},
-		"crossed ends":      {"BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR\n", "line 3: END:VCALENDAR where VEVENT is to end"},
+		"crossed ends":      {"BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR\n", `line 3: END:"VCALENDAR" where "VEVENT" is to end`},
 		"nested deeply":     {strings.Repeat("BEGIN:VCALENDAR\n", 20), "nested too deeply"},
 		"no start":          {file("SUMMARY:x"), "c.ics line 3: the entry has no DTSTART"},
 		"no time":           {file("DTSTART:tomorrow"), `c.ics line 4: DTSTART: "tomorrow" is no time: write one like`},
@@ -186,6 +186,38 @@ func TestExpandingIsEndedByItsContext(t *testing.T) {
 	cancel()
 	if _, _, err := c.Between(ctx, month(t), time.UTC); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestABareErrorRepeatsNothingOfTheFile(t *testing.T) {
+	const secret = `ses"ame-1234\`
+	for name, text := range map[string]string{
+		"an end":    "BEGIN:VCALENDAR\nBEGIN:" + secret + "\nEND:" + secret + "1\n",
+		"a time":    file("DTSTART:" + secret),
+		"a length":  file("DTSTART:20260310T180000Z\nDURATION:" + secret),
+		"a zone":    file("DTSTART;TZID=ame-1234:20260310T180000"),
+		"a rule":    file("DTSTART:20260310T180000Z\nRRULE:FREQ=" + secret),
+		"a part":    file("DTSTART:20260310T180000Z\nRRULE:FREQ=DAILY;" + secret + "=1"),
+		"its zone":  strings.Replace(file("DTSTART;TZID=a:20260310T180000"), "BEGIN:VEVENT", oddZone("FREQ="+secret)+"BEGIN:VEVENT", 1),
+		"an offset": strings.Replace(oddZone("x"), "+0200", secret, 1),
+		"a column":  secret,
+		"a size":    "kind,start,end,size\nsale,2026-03-10T18:00Z,2026-03-10T19:00Z," + secret,
+		"a start":   "kind,start,end\nsale,ame-1234,2026-03-10T19:00Z",
+	} {
+		if name == "an offset" {
+			text = "BEGIN:VCALENDAR\n" + text
+		}
+		c, err := Read(strings.NewReader(text), "c.ics")
+		if err == nil {
+			_, _, err = c.Between(t.Context(), month(t), time.UTC)
+		}
+		if name == "a column" || name == "a size" || name == "a start" {
+			_, err = Rows(strings.NewReader(text), "c.csv")
+		}
+		var fault *Error
+		if !errors.As(err, &fault) || strings.Contains(strings.ToLower(fault.Bare()), "ame-1234") || !strings.Contains(fault.Bare(), fault.Remedy) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

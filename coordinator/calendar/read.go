@@ -57,7 +57,7 @@ func Read(in io.Reader, name string) (*Calendar, error) {
 			err = r.begin(inside, line)
 		case p.name == "END":
 			if !strings.EqualFold(p.value, inside[len(inside)-1]) {
-				return nil, c.fault(line, "is it damaged?", "END:%s where %s is to end", clip(p.value), inside[len(inside)-1])
+				return nil, c.fault(line, "is it damaged?", "END:%q where %q is to end", clip(p.value), clip(inside[len(inside)-1]))
 			}
 			err = r.end(inside, line)
 			inside = inside[:len(inside)-1]

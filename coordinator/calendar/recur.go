@@ -2,6 +2,7 @@ package calendar
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ func (c *Calendar) expand(ctx context.Context, e entry, span timeline.Span, loc 
 	}
 	rule, err := rrule.StrToROption(text)
 	if err != nil {
-		return nil, bad(err.Error())
+		return nil, bad(odd(err).Error())
 	}
 	switch {
 	case rule.Freq == rrule.SECONDLY || rule.Freq == rrule.MINUTELY:
@@ -45,7 +46,7 @@ func (c *Calendar) expand(ctx context.Context, e entry, span timeline.Span, loc 
 	rule.Dtstart = e.start.wall
 	r, err := rrule.NewRRule(*rule)
 	if err != nil {
-		return nil, bad(err.Error())
+		return nil, bad(odd(err).Error())
 	}
 	lasts, err := c.lasts(ctx, e, loc)
 	if err != nil {
@@ -85,6 +86,9 @@ func (c *Calendar) expand(ctx context.Context, e entry, span timeline.Span, loc 
 	}
 	return nil, c.fault(e.ruleLine, "begin it later", "it recurs more than %d times before the time that counts", maxExpanded)
 }
+
+// odd quotes what the library says of a rule, which repeats parts of it.
+func odd(err error) error { return fmt.Errorf("%q", clip(err.Error())) }
 
 // unbounded says what of a rule the library would look for beyond the year's or the month's days, "" for nothing.
 func unbounded(rule *rrule.ROption) string {

@@ -86,7 +86,7 @@ func (r *Row) read(column, field string) (fault, remedy string) {
 		}
 		size, err := strconv.ParseFloat(field, 64)
 		if err != nil || !(size >= 0 && size <= 1000) {
-			return fmt.Sprintf("size %s is not between 0 and 1000", clip(field)), "write one like 1.2"
+			return fmt.Sprintf("size %q is not between 0 and 1000", clip(field)), "write one like 1.2"
 		}
 		r.Size = int64(math.Round(size * 1000))
 		return "", ""

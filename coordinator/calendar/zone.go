@@ -137,7 +137,7 @@ func (o observance) last(ctx context.Context, wall time.Time) (time.Time, error)
 	}
 	rule, err := rrule.StrToROption(strings.TrimSuffix(o.rule, ";"))
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, odd(err)
 	}
 	if rule.Freq != rrule.YEARLY || len(rule.Byhour)+len(rule.Byminute)+len(rule.Bysecond)+len(rule.Byyearday)+len(rule.Byweekno)+len(rule.Bysetpos) > 0 || unbounded(rule) != "" {
 		return time.Time{}, errYearly
@@ -157,7 +157,7 @@ func (o observance) last(ctx context.Context, wall time.Time) (time.Time, error)
 	}
 	r, err := rrule.NewRRule(*rule)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, odd(err)
 	}
 	found := o.start
 	next := r.Iterator()

@@ -264,24 +264,25 @@ func TestWhatCannotBeReadChangesNoEvents(t *testing.T) {
 		status int
 		body   string
 	}{
-		"answers 503 Service Unavailable": {http.StatusServiceUnavailable, ics()},
-		"it is a web page":                {http.StatusOK, "\n<!doctype html><p>sign in"},
-		"cut short":                       {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"},
-		"line 4: DTSTART":                 {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:x\r\nDTSTART:soon\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"},
-		"unknown column":                  {http.StatusOK, "hello"},
-		"its first line can't be read":    {http.StatusOK, ""},
-		"ends before it starts":           {http.StatusOK, "kind,start,end\nsale,2026-03-12T18:00Z,2026-03-12T17:00Z\n"},
-		"has a kind that is no name":      {http.StatusOK, "kind,start,end\nno kind,2026-03-12T18:00Z,2026-03-12T19:00Z\n"},
-		"has more than 5000 events":       {http.StatusOK, many(proto.MaxCalendarEvents + 1)},
-		"names more than 64 instances":    {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z," + names(proto.MaxCalendarInstances+1) + "\n"},
-		"names what can be no instance":   {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z,a\xffb\n"},
-		"begins before 1970":              {http.StatusOK, "kind,start,end\nsale,1960-03-12T18:00Z,2026-03-12T19:00Z\n"},
-		"recurs more often than hourly":   {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260310T180000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=SECONDLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"},
+		"answers 503 Service Unavailable":       {http.StatusServiceUnavailable, ics()},
+		"it is a web page":                      {http.StatusOK, "\n<!doctype html><p>sign in"},
+		`the calendar line 1: unknown column …`: {http.StatusOK, "no file at /private-1234/sales.ics, which nobody has"},
+		"cut short":                     {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"},
+		"line 4: DTSTART":               {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:x\r\nDTSTART:soon\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"},
+		"unknown column":                {http.StatusOK, "hello"},
+		"its first line can't be read":  {http.StatusOK, ""},
+		"ends before it starts":         {http.StatusOK, "kind,start,end\nsale,2026-03-12T18:00Z,2026-03-12T17:00Z\n"},
+		"has a kind that is no name":    {http.StatusOK, "kind,start,end\nno kind,2026-03-12T18:00Z,2026-03-12T19:00Z\n"},
+		"has more than 5000 events":     {http.StatusOK, many(proto.MaxCalendarEvents + 1)},
+		"names more than 64 instances":  {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z," + names(proto.MaxCalendarInstances+1) + "\n"},
+		"names what can be no instance": {http.StatusOK, "kind,start,end,instances\nsale,2026-03-12T18:00Z,2026-03-12T19:00Z,a\xffb\n"},
+		"begins before 1970":            {http.StatusOK, "kind,start,end\nsale,1960-03-12T18:00Z,2026-03-12T19:00Z\n"},
+		"recurs more often than hourly": {http.StatusOK, "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260310T180000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=SECONDLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"},
 	} {
 		w.status, w.body = answer.status, answer.body
 		failures++
 		p := w.poll(7 * time.Hour)
-		if !strings.Contains(p.Error, says) || p.Failures != failures || p.FetchedAt != noon || p.ETag != `"1"` || w.events() != "sale 30T18-20" {
+		if !strings.Contains(p.Error, says) || strings.Contains(p.Error, "private") || p.Failures != failures || p.FetchedAt != noon || p.ETag != `"1"` || w.events() != "sale 30T18-20" {
 			t.Errorf("%s: %+v, %s", says, p, w.events())
 		}
 	}

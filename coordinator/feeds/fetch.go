@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/glidepath/glidepath/coordinator/calendar"
 )
 
 // What a fetch may take.
@@ -34,7 +36,8 @@ type Fetcher struct {
 	most      int64
 }
 
-// NewFetcher returns one that connects to no address that answers for the host it runs on or for the cloud that it runs in.
+// NewFetcher returns one that connects to no address that is known to answer for whatever host it runs on, or for the cloud that it runs in. Addresses that only this host
+// has are as those of other hosts.
 func NewFetcher() *Fetcher { return newFetcher(refused, nil) }
 
 func newFetcher(refused func(netip.Addr) string, roots *x509.CertPool) *Fetcher {
@@ -61,21 +64,32 @@ func newFetcher(refused func(netip.Addr) string, roots *x509.CertPool) *Fetcher 
 	}
 }
 
-// clouds are addresses at which clouds answer their machines about themselves, beside the link-local ones.
-var clouds = []netip.Addr{
-	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("100.100.100.200"),
-	netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("192.0.0.192"),
+// clouds are where clouds answer their machines about themselves, beside the link-local addresses.
+var clouds = []netip.Prefix{
+	netip.MustParsePrefix("fd00:ec2::/32"), netip.MustParsePrefix("fd20:ce::254/128"), netip.MustParsePrefix("100.100.100.200/32"),
+	netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("192.0.0.192/32"),
 }
 
-// nat64 is the prefix by which networks without IPv4 reach addresses of it, which are its last four bytes.
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+// wrapped are prefixes of addresses that lead to one of IPv4, whose four bytes begin at a place.
+var wrapped = map[netip.Prefix]int{
+	netip.MustParsePrefix("64:ff9b::/96"):   12, // NAT64
+	netip.MustParsePrefix("64:ff9b:1::/48"): 12, // NAT64 of a network's own, as most use it
+	netip.MustParsePrefix("2002::/16"):      2,  // 6to4
+	netip.MustParsePrefix("::/96"):          12, // as it was once written
+}
 
 // refused says what an address is that no calendar is fetched from; "" for others.
 func refused(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
-		bytes := a.As16()
-		a = netip.AddrFrom4([4]byte(bytes[12:]))
+	if a == netip.IPv6Loopback() {
+		return "the coordinator's own host"
+	}
+	for prefix, at := range wrapped {
+		if prefix.Contains(a) {
+			bytes := a.As16()
+			a = netip.AddrFrom4([4]byte(bytes[at:]))
+			break
+		}
 	}
 	switch {
 	case a.IsLoopback() || a.IsUnspecified():
@@ -86,7 +100,7 @@ func refused(a netip.Addr) string {
 		return "no single host"
 	}
 	for _, c := range clouds {
-		if a == c {
+		if c.Contains(a) {
 			return "where a cloud answers about its machines"
 		}
 	}
@@ -218,13 +232,16 @@ func faultf(format string, args ...any) error { return &fault{fmt.Sprintf(format
 // words says an error to whoever looks at calendars, which more may do than may know all of a URL: what could be a secret in it is left out.
 func words(err error, address string) string {
 	var ours *fault
+	var inside *calendar.Error
 	var name *net.DNSError
 	text := without(err.Error(), address)
 	switch {
 	case errors.As(err, &ours):
 		text = ours.what // which repeat nothing of a URL
+	case errors.As(err, &inside):
+		text = inside.Bare() // a server may answer with what it was asked for
 	case errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("the server has not answered within %s", fetchTime)
+		text = fmt.Sprintf("the server has not answered within %s, or let nobody connect within %s", fetchTime, connectTime)
 	case errors.As(err, &name):
 		text = "the server's name can't be looked up: " + name.Err
 	}

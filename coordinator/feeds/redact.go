@@ -1,9 +1,12 @@
 package feeds
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/glidepath/glidepath/proto"
 )
 
 // Shown returns what may be shown of a calendar's URL: where it leads to, and that there is more, which may be a secret.
@@ -27,10 +30,14 @@ func Shown(address string) string {
 func Check(address string) string {
 	u, err := url.Parse(address)
 	switch {
+	case len(address) > proto.MaxCalendarURL:
+		return fmt.Sprintf("it has more than %d bytes", proto.MaxCalendarURL)
+	case strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "it has blanks or letters beyond those of ASCII, which are written like %20"
 	case err != nil:
 		return "it can't be read as a URL"
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "it begins with neither https:// nor http://"
+	case !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://"):
+		return "it begins with neither https:// nor http://, in small letters"
 	case u.Hostname() == "":
 		return "it names no server"
 	case u.Fragment != "":
