@@ -17,8 +17,9 @@ func (x *tx) calendarPut(b *proto.CalendarPut) proto.Result {
 	if !known && x.calendars.rows.Len() >= proto.MaxCalendars {
 		return refused("there are %d calendars already, as many as a fleet may have: remove one, or put several into one", proto.MaxCalendars)
 	}
-	// What was read before was read for what was registered before: it is read anew, at once.
-	c.Polled = proto.Polled{FetchedAt: old.Polled.FetchedAt, ChangedAt: old.Polled.ChangedAt, Events: old.Polled.Events}
+	// What was read before was read for what was registered before: it is read anew, at once. What failed does so until that went well.
+	c.Polled = old.Polled
+	c.Polled.At, c.Polled.ReadAt, c.Polled.ETag, c.Polled.LastModified = 0, 0, "", ""
 	// One that was removed and comes back is not what it was either: a poll of that may be on its way.
 	c.Revision, c.ChangedAt = x.applied, x.now
 	put(x, x.calendars, c.Name, c)

@@ -144,9 +144,13 @@ func TestAPollOfWhatWasRegisteredBeforeIsStale(t *testing.T) {
 	w.now = start
 	c := w.follow(sales())
 	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, ETag: "e", Events: 1, Put: []proto.Event{entry("x", start+hour, start+2*hour)}})
+	w.must(&proto.CalendarPoll{Calendar: "sales", Revision: c.Revision, Error: "it answers 500"})
 	again := sales()
 	again.Kind = "campaign"
 	next := w.follow(again)
+	if next.Polled.Error != "it answers 500" || next.Polled.Failures != 1 {
+		t.Errorf("one that fails looks well when it is added again: %+v", next.Polled)
+	}
 	if next.Revision == c.Revision || next.Polled.ETag != "" || next.Polled.At != 0 || next.Polled.Events != 1 {
 		t.Errorf("what was read for what was registered before still counts: %+v", next)
 	}
