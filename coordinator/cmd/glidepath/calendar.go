@@ -39,6 +39,8 @@ func calendarCommand(a *app) *cobra.Command {
 	}
 	remove := &cobra.Command{
 		Use: "remove CALENDAR", Short: "Remove a calendar, and of its events those that have not begun", Args: exactly("calendar"),
+		Long: `Remove a calendar, and of its events those that have not begun, and those that ended more than 60 days ago. The others stay, as effects are
+learned from them, until they are removed one by one: glidepath event remove.`,
 		Example:           "  glidepath calendar remove campaigns",
 		ValidArgsFunction: firstOnly(names(a, path("calendars"), "name")),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,15 +94,19 @@ func addCalendarCommand(a *app) *cobra.Command {
 		Use: "add NAME URL --instance NAME", Short: "Let events come from a calendar's URL",
 		Long: `Let events come from a URL of an iCalendar file, or of a CSV with the columns kind, start, end and, if wanted, size and
 instances. The leader polls it, and events follow what it says: those of the last 60 and the next 100 days are registered, changed, and
-removed when they are no longer in it, unless they have begun. They can't be changed by hand. While it can't be read, they stay as they are.
+removed when they are no longer in it, unless they have begun. They can't be changed by hand, but those that have begun can be removed. While it can't be read,
+they stay as they are. Times in a CSV say their zone themselves.
 
 Adding a calendar that is there replaces what was registered. A URL often has a secret in it: it is not shown again. As - it is read from
 standard input, so that it stands in no history of commands.`,
-		Example: `  glidepath calendar add campaigns https://calendar.example/campaigns.ics --label tier=shop
-  glidepath calendar add backups https://wiki.example/backups.csv --every 1h --instance db-1 --timezone Europe/Berlin
+		Example: `  glidepath calendar add campaigns https://calendar.example/campaigns.ics --label tier=shop --timezone Europe/Berlin
+  glidepath calendar add backups https://wiki.example/backups.csv --every 1h --instance db-1
   glidepath calendar add sales - --kind campaign --instance cache-1 < url.txt`,
 		Args: exactly("calendar", "URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if proto.ValidName("calendar", args[0]) != nil { // it may be the URL, whose secret must not get into a path, which is audited, or an error
+				return usagef("NAME is no name of a calendar: use letters, digits, '-', '_' and '.', and give it before the URL")
+			}
 			base, err := f.request()
 			if err != nil {
 				return err
@@ -129,7 +135,7 @@ standard input, so that it stands in no history of commands.`,
 	flags.Float64Var(&f.size, "size", 0, "size against the usual of its kind, like 1.2, of events that say none")
 	flags.StringSliceVar(&f.instances, "instance", nil, "`instance` that its events touch; several may be named")
 	flags.StringSliceVar(&f.selector, "label", nil, "`key=value` that the instances have that its events touch")
-	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times that name none (default UTC)")
+	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times in an iCalendar file that name none (default UTC)")
 	completeFlags(add, map[string]cobra.CompletionFunc{"instance": completeInstances(a)})
 	return add
 }
