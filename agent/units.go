@@ -69,11 +69,7 @@ type spawnUnit struct {
 func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, err error) {
 	unit, err := u.take(c.Write, c.FileSize)
 	if err != nil {
-		for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-			if f != nil {
-				_ = f.Close()
-			}
-		}
+		c.CloseFiles()
 		return -1, fmt.Errorf("run %s: %w", c.Name, err)
 	}
 	defer u.leave(unit)

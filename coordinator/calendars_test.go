@@ -5,20 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/proto"
 )
 
 func TestTheLeaderPollsCalendarsButNotItsOwnHost(t *testing.T) {
-	cfg := config3(t, "c1")
-	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := start(t, cfg)
-	c := connect(t, made, m)
+	cfg, _, m, c := alone(t)
 	in := v1.CalendarRequest{URL: "https://" + cfg.API.Address() + "/private-1234", Selector: []proto.Label{{Key: "tier", Value: "cache"}}}
 	var got v1.Calendar
 	eventually(t, "add a calendar", func() error { return c.Call(context.Background(), "PUT", "/v1/calendars/sales", in, &got) })

@@ -113,6 +113,18 @@ func eventually(t testing.TB, what string, f func() error) {
 	}
 }
 
+// alone makes a fleet of one coordinator, and starts it.
+func alone(t testing.TB) (Config, Founded, *member, *client.Client) {
+	t.Helper()
+	cfg := config3(t, "c1")
+	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := start(t, cfg)
+	return cfg, made, m, connect(t, made, m)
+}
+
 func connect(t testing.TB, made Founded, members ...*member) *client.Client {
 	t.Helper()
 	var addrs []string

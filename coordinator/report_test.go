@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/glidepath/glidepath/coordinator/bundle"
 	"github.com/glidepath/glidepath/internal/pki"
@@ -96,13 +95,7 @@ func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an election takes seconds")
 	}
-	cfg := config3(t, "c1")
-	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := start(t, cfg)
-	c := connect(t, made, m)
+	_, _, _, c := alone(t)
 	used, revoked := joinToken(t, c, proto.RoleCoordinator), joinToken(t, c, proto.RoleCoordinator)
 	if err := Join(context.Background(), config3(t, "c2"), used, nil); err != nil {
 		t.Fatal(err)

@@ -162,13 +162,7 @@ func TestOnTheMachineOfACoordinatorItsLogIsKeptAside(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
-	cfg := config3(t, "c1")
-	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := start(t, cfg)
-	c := connect(t, made, m)
+	cfg, made, m, c := alone(t)
 	eventually(t, "it answers", func() error { _, err := status(c); return err })
 	adopted(t, m)
 	text := saved(t, c)

@@ -29,6 +29,15 @@ type Command struct {
 	FileSize int64    // bytes of the largest file that it may make; 0 is unlimited
 }
 
+// CloseFiles closes what the command's process has its own copies of, or will never have. It may have been done already.
+func (c Command) CloseFiles() {
+	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
 // Runner runs commands confined to what they may write. Run returns when the process and all that it started have ended; the end of ctx
 // kills them. Run closes the command's files as soon as the process has its own copies, or has failed to start. An exit
 // status other than 0 is no error. Run may be called concurrently.
@@ -56,16 +65,7 @@ func (x Exec) Run(ctx context.Context, c Command) (status int, err error) {
 }
 
 func (x Exec) run(ctx context.Context, c Command) (int, error) {
-	files := []*os.File{c.Stdin, c.Stdout, c.Stderr}
-	closeFiles := func() {
-		for _, f := range files {
-			if f != nil {
-				_ = f.Close()
-			}
-		}
-		files = nil
-	}
-	defer closeFiles()
+	defer c.CloseFiles()
 	path, err := exec.LookPath(c.Path)
 	if err != nil {
 		return -1, fmt.Errorf("%s: %w", c.Name, err)
@@ -95,7 +95,7 @@ func (x Exec) run(ctx context.Context, c Command) (int, error) {
 		limit := unix.Rlimit{Cur: uint64(c.FileSize), Max: uint64(c.FileSize)}
 		err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil)
 	}
-	closeFiles()
+	c.CloseFiles()
 	group := cmd.Process.Pid
 	if err != nil {
 		_ = unix.Kill(-group, unix.SIGKILL)

@@ -47,13 +47,12 @@ type shellSocket struct {
 	l    *net.UnixListener
 
 	mu   sync.Mutex
-	conn *net.UnixConn // the one connection, as soon as it is there
-	over bool          // nobody waits for it any more
+	conn *net.UnixConn // the one connection, as soon as it is there: open as long as rsync is to believe that there is somebody
+	over bool          // which is no longer
 
 	ready   chan struct{} // closed when the following are set
 	once    sync.Once
-	control *net.UnixConn // open as long as rsync is to believe that there is somebody
-	in, out *os.File      // from rsync, and to it
+	in, out *os.File // from rsync, and to it
 	err     error
 }
 
@@ -82,7 +81,7 @@ func (s *shellSocket) accept() {
 	conn, err := s.l.AcceptUnix()
 	_ = s.l.Close() // which unlinks it
 	if err != nil {
-		s.settle(nil, nil, nil, err)
+		s.settle(nil, nil, err)
 		return
 	}
 	s.mu.Lock()
@@ -97,10 +96,10 @@ func (s *shellSocket) accept() {
 	}
 	if err != nil {
 		_ = conn.Close()
-		s.settle(nil, nil, nil, err)
+		s.settle(nil, nil, err)
 		return
 	}
-	if !s.settle(conn, in, out, nil) { // nobody listens any more
+	if !s.settle(in, out, nil) { // nobody listens any more
 		_ = errors.Join(conn.Close(), in.Close(), out.Close())
 	}
 }
@@ -124,9 +123,9 @@ func receivePair(conn *net.UnixConn) (in, out *os.File, err error) {
 }
 
 // settle says what has come of the connection, and reports whether it was the first to do so.
-func (s *shellSocket) settle(control *net.UnixConn, in, out *os.File, err error) (first bool) {
+func (s *shellSocket) settle(in, out *os.File, err error) (first bool) {
 	s.once.Do(func() {
-		s.control, s.in, s.out, s.err = control, in, out, err
+		s.in, s.out, s.err = in, out, err
 		first = true
 		close(s.ready)
 	})
@@ -164,29 +163,29 @@ func (s *shellSocket) Read(p []byte) (int, error) {
 // end lets go of rsync, which has ended. What it has said is still there to be read.
 func (s *shellSocket) end() {
 	s.l.Close() //nolint:errcheck // closed already if the connection came
-	s.mu.Lock()
-	s.over = true
-	if s.conn != nil {
-		_ = s.conn.Close() // also of one that has said nothing
-	}
-	s.mu.Unlock()
-	s.settle(nil, nil, nil, io.EOF)
 	s.hangUp()
 }
 
 // Close ends the reading half. What the other side has still to say to rsync goes on.
 func (s *shellSocket) Close() error {
-	s.settle(nil, nil, nil, net.ErrClosed)
+	s.settle(nil, nil, net.ErrClosed)
 	if s.in == nil {
 		return nil
 	}
 	return s.in.Close()
 }
 
-// hangUp ends what rsync hears, and the process that it takes for a remote shell.
+// hangUp ends what rsync hears, and the process that it takes for a remote shell, also one that has said nothing.
 func (s *shellSocket) hangUp() {
-	if s.control != nil {
-		_ = errors.Join(s.out.Close(), s.control.Close()) // which may have been done already
+	s.settle(nil, nil, io.EOF)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.conn != nil {
+		_ = s.conn.Close() // which may have been done already
+	}
+	if s.out != nil {
+		_ = s.out.Close()
 	}
 }
 
@@ -202,7 +201,6 @@ func (p shellInput) Write(b []byte) (int, error) {
 }
 
 func (p shellInput) Close() error {
-	p.s.settle(nil, nil, nil, io.EOF)
 	p.s.hangUp()
 	return nil
 }

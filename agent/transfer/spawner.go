@@ -85,11 +85,7 @@ func (s *Spawner) Run(ctx context.Context, c Command) (status int, err error) {
 	s.waiting[q.ID] = done
 	s.mu.Unlock()
 	err = s.send(q, fds)
-	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-		if f != nil {
-			_ = f.Close()
-		}
-	}
+	c.CloseFiles()
 	if err != nil {
 		s.mu.Lock()
 		delete(s.waiting, q.ID)

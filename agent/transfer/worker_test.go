@@ -26,9 +26,7 @@ func (l *listener) Run(_ context.Context, c Command) (int, error) {
 		return -1, err
 	}
 	err = frame.Write(c.Stdout, frameResult, result)
-	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-		_ = f.Close()
-	}
+	c.CloseFiles()
 	return 0, err
 }
 
