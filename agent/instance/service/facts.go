@@ -14,13 +14,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
 	"github.com/glidepath/glidepath/proto"
-	"golang.org/x/sys/unix"
 )
 
 // verifySource answers what a target must match or have room for.
@@ -92,31 +89,6 @@ func (d *Driver) program(ctx context.Context, u systemd.Unit, path string) (prot
 	}
 	p.Package, p.Version, err = d.packageOf(ctx, path)
 	return p, err
-}
-
-// mainProgram says what the main process of a running unit runs, nil where that is what the unit starts, or can't be told. What starts a service may be a
-// script of another package than the service's own.
-func (d *Driver) mainProgram(ctx context.Context, u systemd.Unit) (*proto.Program, error) {
-	if u.MainPID == 0 {
-		return nil, nil
-	}
-	res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
-		Unit: "glidepath-query-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".service", Description: "Glidepath: ask what " + u.Name + " runs",
-		Command: []string{"/usr/bin/readlink", fmt.Sprintf("/proc/%d/exe", u.MainPID)}, User: "root", Caps: []uintptr{unix.CAP_SYS_PTRACE},
-		NoNetwork: true, Timeout: packageQueryTime,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ask what %s runs: %w", u.Name, err)
-	}
-	path := strings.TrimSuffix(strings.TrimSpace(res.Output), " (deleted)") // a newer one lies there: that is what starts next
-	if !res.OK() || !filepath.IsAbs(path) || !exists(path) {
-		return nil, nil // it has ended meanwhile, or runs in a file system of its own
-	}
-	if started, err := filepath.EvalSymlinks(u.ExecStart[0][0]); err == nil && started == path {
-		return nil, nil
-	}
-	p, err := d.program(ctx, u, path)
-	return &p, err
 }
 
 // digest returns the SHA-256 of a program, in hex.

@@ -87,8 +87,9 @@ type Config struct {
 type Driver struct {
 	Config
 
-	wake     chan struct{} // a permit was given: see Run
-	packages packages
+	wake        chan struct{} // a permit was given: see Run
+	packages    packages
+	executables executables
 
 	mu   sync.Mutex
 	busy map[string]*sync.Mutex // by instance: an operation, or Run's look at it
@@ -97,7 +98,7 @@ type Driver struct {
 
 // New returns a driver. The directories below DataDir are made as they are needed.
 func New(c Config) *Driver {
-	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}, told: map[string]hooking{}, packages: packages{known: map[string]origin{}}}
+	return &Driver{Config: c, wake: make(chan struct{}, 1), busy: map[string]*sync.Mutex{}, told: map[string]hooking{}, packages: packages{known: map[string]origin{}}, executables: executables{known: map[string]executed{}}}
 }
 
 // Operate implements instance.Driver.
