@@ -146,7 +146,7 @@ func (s *site) operateRound(kind proto.OperationKind, fence uint64, round int, p
 	s.Helper()
 	op := proto.Operation{
 		ID: fmt.Sprintf("%s-%d-%d", kind, fence, round), Kind: kind, Instance: "cache-1", Migration: "m-1", Incarnation: 1, Fence: fence, Spec: spec(),
-		Facts: facts, Round: round, Minimal: amounts(500),
+		Facts: facts, Round: round, Max: amounts(500),
 	}
 	if peer != nil {
 		op.Peer = proto.Peer{Host: peer.host.Name(), SyncAddr: peer.host.Addr().String() + ":7647"}

@@ -15,7 +15,7 @@ const (
 
 	OpVerifySource  OperationKind = "verify-source"  // source: is it there, running, healthy; what must move. Result: SourceFacts
 	OpVerifyTarget  OperationKind = "verify-target"  // target: can it be taken. Changes nothing
-	OpPrepareTarget OperationKind = "prepare-target" // target: fence record, drop-in with the minimal allocation, config set aside, receiving side opened
+	OpPrepareTarget OperationKind = "prepare-target" // target: fence record, drop-in with the type's most, config set aside, receiving side opened
 	OpSyncRound     OperationKind = "sync-round"     // source: one early round of its data to the target. Result: RoundResult
 	OpFreeze        OperationKind = "freeze"         // source: address off, stopped, verified; durable
 	OpFinalSync     OperationKind = "final-sync"     // source: last round by content, verified by the target. Result: RoundResult
@@ -43,7 +43,7 @@ type Operation struct {
 	Rate        int64           `msgpack:"rt" json:"rate_bps,omitzero"` // bits per second for the transfer; 0 is unlimited
 	Permit      timeline.Time   `msgpack:"pm" json:"permit,omitzero"`   // of start: milliseconds that the first permit lasts, from when the agent asked
 	Facts       *SourceFacts    `msgpack:"sf" json:"facts,omitempty"`   // of verify-target and prepare-target: what the source said
-	Minimal     resource.Vector `msgpack:"mn" json:"minimal,omitzero"`  // of prepare-target: the first allocation
+	Max         resource.Vector `msgpack:"mx" json:"max,omitzero"`      // of prepare-target: of the instance type; what the drop-in tells systemd. Not limited if zero
 	Hook        *HookCall       `msgpack:"hk" json:"hook,omitempty"`    // of hook
 }
 

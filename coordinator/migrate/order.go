@@ -181,8 +181,12 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 	switch {
 	case o.kind == proto.OpStart:
 		op.Permit = timeline.Time(permitLength.Milliseconds())
-	case o.kind == proto.OpPrepareTarget && len(s.m.Plan.Profile) > 0 && s.i.Spec.Mode == proto.Enforce && len(s.view.PausedBy(s.i, o.host)) == 0:
-		op.Minimal = s.m.Plan.Profile[0].Allocation
+	case o.kind == proto.OpPrepareTarget && s.i.Spec.Mode == proto.Enforce && len(s.view.PausedBy(s.i, o.host)) == 0:
+		kind, known := s.view.Type(op.Spec.Type)
+		if !known {
+			return proto.Operation{}, fmt.Errorf("instance type %s is not known any more", op.Spec.Type)
+		}
+		op.Max = kind.Max // as the document will say, or systemd would have to read another drop-in as soon as it comes
 	case o.kind == proto.OpHook:
 		op.Hook = callOf(s.m, o, r.ID)
 	}

@@ -34,18 +34,17 @@ func TestATargetIsPreparedWithoutLimitsWhereNothingIsToBeLimited(t *testing.T) {
 					f.must(b)
 				}
 				i, _ := f.view().Instance("i")
-				first := resource.Uniform(40)
-				s := scene{view: f.view(), i: i, m: proto.Migration{ID: "m", Source: "a", Target: "b", Plan: proto.Plan{Profile: []proto.PlanStep{{Allocation: first}}}}}
+				s := scene{view: f.view(), i: i, m: proto.Migration{ID: "m", Source: "a", Target: "b", FromType: "small", ToType: "large"}}
 				op, err := (&walker{}).operation(s, order{kind: proto.OpPrepareTarget, host: "b"}, proto.OperationRecord{ID: "o"})
 				if err != nil {
 					t.Fatal(err)
 				}
 				want := resource.Vector{}
 				if c.limited {
-					want = first
+					want = resource.Uniform(80) // as the document will say
 				}
-				if op.Minimal != want {
-					t.Errorf("prepared with %v, want %v", op.Minimal, want)
+				if op.Max != want {
+					t.Errorf("prepared with %v, want %v", op.Max, want)
 				}
 			})
 		})

@@ -257,7 +257,7 @@ func (j *job) prepare(ctx context.Context) error {
 		}
 	}
 	if err := j.step("drop-in", func() error {
-		attached, err := j.Limits.Attach(ctx, target(r.Spec, j.op.Minimal != resource.Vector{}, j.op.Minimal))
+		attached, err := j.Limits.Attach(ctx, target(r.Spec, j.op.Max != resource.Vector{}, j.op.Max))
 		if err == nil && s.DropIn != attached.DropIn {
 			s.DropIn = attached.DropIn
 			err = j.save(r.Instance, s)
