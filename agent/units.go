@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	spawnIdle = 5 * time.Second  // from one round of a transfer to the next, and not much longer
+	spawnIdle = 8 * time.Second  // from one round of a transfer to the next on a slow host
 	spawnKill = 15 * time.Second // for a command that was killed
 	spawnEnd  = 15 * time.Second // for a unit to end by itself before systemd ends it
 )
@@ -67,7 +67,7 @@ type spawnUnit struct {
 
 // Run implements transfer.Runner.
 func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, err error) {
-	unit, err := u.take(c.Write, c.FileSize)
+	unit, err := u.take(c.Write)
 	if err != nil {
 		c.CloseFiles()
 		return -1, fmt.Errorf("run %s: %w", c.Name, err)
@@ -85,10 +85,10 @@ func (u *unitRunner) Run(ctx context.Context, c transfer.Command) (status int, e
 	return status, err
 }
 
-// take returns the unit that may write the given places and no others, and files of no more than so many bytes.
-func (u *unitRunner) take(write []string, fileSize int64) (*spawnUnit, error) {
+// take returns the unit that may write the given places and no others.
+func (u *unitRunner) take(write []string) (*spawnUnit, error) {
 	// What a unit may write is bound to the directories that were there when it began: one that was replaced since needs another unit.
-	key := strconv.FormatInt(fileSize, 10) + "\x00"
+	key := ""
 	for _, path := range write {
 		var st unix.Statx_t
 		if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
@@ -102,7 +102,7 @@ func (u *unitRunner) take(write []string, fileSize int64) (*spawnUnit, error) {
 	unit := u.open[key]
 	if unit == nil {
 		var err error
-		if unit, err = u.begin(key, write, fileSize); err != nil {
+		if unit, err = u.begin(key, write); err != nil {
 			return nil, err
 		}
 		u.open[key] = unit
@@ -186,14 +186,13 @@ func (u *unitRunner) Close() error {
 }
 
 // begin starts a unit. It need not be up for commands to be sent to it.
-func (u *unitRunner) begin(key string, write []string, fileSize int64) (*spawnUnit, error) {
+func (u *unitRunner) begin(key string, write []string) (*spawnUnit, error) {
 	conn, stdin, err := transfer.SpawnPair()
 	if err != nil {
 		return nil, err
 	}
 	u.number++
 	spec := spawnSpec(u.program(), u.number, write)
-	spec.FileSizeMax = fileSize
 	spec.Stdin, spec.Started = stdin, func() { _ = stdin.Close() }
 	ctx, stop := context.WithCancel(context.Background()) // its end is that of the connection
 	unit := &spawnUnit{Spawner: transfer.NewSpawner(conn, u.grace), key: key, stop: stop, ended: make(chan struct{})}

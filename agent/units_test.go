@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -110,9 +111,12 @@ func TestCommandsThatMayWriteTheSameShareAUnit(t *testing.T) {
 		}
 	}
 	before := len(l.units())
-	c := transfer.Command{Name: "sync-test", Path: "/bin/true", Write: []string{dir}, FileSize: 5 << 20}
-	if _, err := l.runner.Run(t.Context(), c); err != nil || len(l.units()) != before+1 || l.units()[before].FileSizeMax != 5<<20 {
-		t.Errorf("files of a limited size: %v, %+v", err, l.units()[before:])
+	c := transfer.Command{
+		Name: "sync-test", Path: "/bin/sh", Args: []string{"-c", "for i in $(seq 64); do head -c 65536 /dev/zero >>" + dir + "/large || exit; done"}, Write: []string{dir}, FileSize: 1 << 20,
+	}
+	status, err := l.runner.Run(t.Context(), c)
+	if large, failed := os.Stat(filepath.Join(dir, "large")); status == 0 && err == nil || failed != nil || large.Size() > 1<<20 || len(l.units()) != before {
+		t.Errorf("a file of more than its command may make: status %d, %v, %v, %v, %d units more", status, err, large, failed, len(l.units())-before)
 	}
 	if _, err := l.command("true", dir+".none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a place that is not there: %v", err)

@@ -351,7 +351,8 @@ func (r *Receiver) makeIndex(ctx context.Context, l *link, k indexKey, root stri
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w, err := r.workers().local(job{Work: workIndex, Root: root}, nil, f, nil)
+	// Confined to what the round writes, though it writes nothing: so it runs where that does.
+	w, err := r.workers().local(job{Work: workIndex, Root: root}, writable(root), f, nil)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type spawnRequest struct {
 	Env   []string `msgpack:"e,omitempty"`
 	Write []string `msgpack:"w,omitempty"`
 	Files [3]bool  `msgpack:"f,omitempty"` // of stdin, stdout and stderr, which are there
+
+	FileSize int64 `msgpack:"s,omitempty"`
 }
 
 // spawnReply says how a command has ended.
@@ -115,7 +117,7 @@ func (s *spawner) kill(id uint64) {
 }
 
 func (s *spawner) start(ctx context.Context, q spawnRequest, files []*os.File) {
-	c := Command{Name: q.Name, Path: q.Path, Args: q.Args, Env: q.Env, Write: q.Write}
+	c := Command{Name: q.Name, Path: q.Path, Args: q.Args, Env: q.Env, Write: q.Write, FileSize: q.FileSize}
 	for i, to := range []**os.File{&c.Stdin, &c.Stdout, &c.Stderr} {
 		if q.Files[i] {
 			*to, files = files[0], files[1:]

@@ -68,9 +68,9 @@ func (s *Spawner) Serve() error {
 // Close hangs up, which ends the other side and all that it runs.
 func (s *Spawner) Close() error { return s.conn.Close() }
 
-// Run implements Runner, but for FileSize, which is for whoever started the spawner to hold. When the error is ErrSpawner or ErrLate, what was run may still be ending.
+// Run implements Runner. When the error is ErrSpawner or ErrLate, what was run may still be ending.
 func (s *Spawner) Run(ctx context.Context, c Command) (status int, err error) {
-	q := spawnRequest{Name: c.Name, Path: c.Path, Args: c.Args, Env: c.Env, Write: c.Write}
+	q := spawnRequest{Name: c.Name, Path: c.Path, Args: c.Args, Env: c.Env, Write: c.Write, FileSize: c.FileSize}
 	var fds []int
 	for i, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
 		if f != nil {

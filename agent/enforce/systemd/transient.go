@@ -31,7 +31,6 @@ type RunSpec struct {
 	NoNetwork   bool          // it can open no sockets but those of this host, and no io_uring
 	Timeout     time.Duration // it is stopped then; none if 0
 	MemoryMax   int64         // bytes; no limit if 0
-	FileSizeMax int64         // bytes of the largest file that it may make; no limit if 0
 	Slice       string        // system.slice if empty
 	Spares      bool          // what is left of it goes on when one of its processes was killed for want of memory
 	Before      []string      // units whose start waits for this one's. As long as this one runs systemd does not forget them
@@ -265,9 +264,6 @@ func (s RunSpec) properties() []dbus.Property {
 	}
 	if s.MemoryMax > 0 {
 		p = append(p, prop("MemoryMax", uint64(s.MemoryMax)))
-	}
-	if s.FileSizeMax > 0 {
-		p = append(p, prop("LimitFSIZE", uint64(s.FileSizeMax)))
 	}
 	if s.Spares {
 		p = append(p, prop("OOMPolicy", "continue"))
