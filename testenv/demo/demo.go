@@ -18,7 +18,6 @@ import (
 
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/timeline"
-	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
 	"github.com/glidepath/glidepath/testenv/load"
 	"github.com/glidepath/glidepath/testenv/report"
@@ -48,7 +47,7 @@ const (
 	campaignMemory = 8 << 20
 	campaignLength = 20 * time.Second
 	campaignLead   = 85 * time.Second // from registering it until it begins
-	campaignNotice = 40 * time.Second // the least from the move until it begins: what was granted for the start is given back by then
+	campaignNotice = 30 * time.Second // the least from the move until it begins: what was granted for the start is given back by then
 	gridStep       = 10 * time.Second
 	probation      = 5 * time.Second
 )
@@ -62,7 +61,6 @@ type demo struct {
 	files  string // folder that commands are run in
 
 	campaign timeline.Span // that is registered
-	plan     proto.Plan
 	moving   *migration
 	clients  *load.Clients // of the move that is shown
 	stop     func() error  // ends them

@@ -13,7 +13,6 @@ import (
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
-	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
 	"github.com/glidepath/glidepath/testenv/load"
 	"github.com/glidepath/glidepath/testenv/traces"
@@ -113,11 +112,5 @@ func history(now time.Time) (traces.Trace, error) {
 
 // makePlan shows how the move would go.
 func (d *demo) makePlan(ctx context.Context) error {
-	args := []string{"plan", "migrate", Instance, "--to", fleet.HostB, "--type", "m.large"}
-	if err := d.glidepath(ctx, args...); err != nil {
-		return err
-	}
-	plan, err := fleet.Ask[proto.Plan](ctx, d.fleet, args...)
-	d.plan = plan
-	return err
+	return d.glidepath(ctx, "plan", "migrate", Instance, "--to", fleet.HostB, "--type", "m.large")
 }
