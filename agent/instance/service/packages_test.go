@@ -19,7 +19,7 @@ type askedSystemd struct {
 	asked   int
 }
 
-func (s *askedSystemd) RunTransient(_ context.Context, spec systemd.RunSpec) (systemd.RunResult, error) {
+func (s *askedSystemd) RunTransient(_ context.Context, _ systemd.RunSpec) (systemd.RunResult, error) {
 	s.asked++
 	return systemd.RunResult{Why: "success", Output: "redis-server " + s.version}, nil
 }
