@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 			}
 			pin := f.CA.Pin()
 			env.Values[fleetKey{}] = f
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("GLIDEPATH_ADDR", f.Start())
 			env.Setenv("GLIDEPATH_TOKEN", f.Tokens[proto.RoleAdmin])
 			env.Setenv("GLIDEPATH_CA_PIN", hex.EncodeToString(pin[:]))
