@@ -37,7 +37,7 @@ func TestASupportBundleHasNoSecretsAndSaysWhatIsMissing(t *testing.T) {
 	all[2].end(t)
 
 	var out bytes.Buffer
-	if err := c.Download(context.Background(), "/v1/bundle", &out); err != nil {
+	if err := c.Download(context.Background(), "/v1/bundle", "", &out); err != nil {
 		t.Fatal(err)
 	}
 	list, err := bundle.Read(bytes.NewReader(out.Bytes()))

@@ -74,7 +74,7 @@ func adopted(t testing.TB, m *member) proto.Instance {
 func saved(t testing.TB, c *client.Client) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := c.Download(context.Background(), "/v1/snapshot", &out); err != nil {
+	if err := c.Download(context.Background(), "/v1/snapshot", "", &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

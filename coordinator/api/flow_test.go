@@ -167,6 +167,9 @@ func TestATokenIsShownOnceAndGoodUntilItIsRevoked(t *testing.T) {
 func TestHistoryComesBackAsItWasImported(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("cache-1")
+	if none := ok[v1.History](w, "GET /v1/instances/cache-1/history?of=max", nil, "Accept", "application/json"); none.Of != "max" || none.Step != 0 || none.Items == nil || len(none.Items) > 0 {
+		t.Errorf("before there is any: %+v", none)
+	}
 	const csv = "time,cpu_cores,memory_bytes\n2026-01-05T00:00:00Z,0.1,1000\n2026-01-05T00:05:00Z,0.25,\n2026-01-05T00:20:00Z,1.5,3000\n"
 	got := ok[v1.ImportReply](w, "POST /v1/instances/cache-1/history", csv, "Content-Type", "text/csv")
 	if got.Rows != 3 || got.Step != 300_000 || got.To.Sub(got.From) != 25*time.Minute || got.Stored == 0 {
@@ -180,6 +183,12 @@ func TestHistoryComesBackAsItWasImported(t *testing.T) {
 		"2026-01-05T00:00:00Z,0.1,1000,,,,,,\n2026-01-05T00:05:00Z,0.25,,,,,,,\n2026-01-05T00:20:00Z,1.5,3000,,,,,,\n"
 	if out.Body.String() != want {
 		t.Errorf("%s", out.Body)
+	}
+	of := func(v float64) *float64 { return &v }
+	if diff := cmp.Diff(v1.History{Instance: "cache-1", Of: "mean", Step: 300_000, Items: []v1.HistoryStep{
+		{Start: got.From, CPU: of(100), Memory: of(1000)}, {Start: got.From + 300_000, CPU: of(250)}, {Start: got.From + 1_200_000, CPU: of(1500), Memory: of(3000)},
+	}}, ok[v1.History](w, "GET /v1/instances/cache-1/history", nil, "Accept", "application/json")); diff != "" {
+		t.Error(diff)
 	}
 	for text, says := range map[string]string{
 		"":                                      "empty",

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -107,7 +110,7 @@ func series(rows []historycsv.Row) (forecast.History, time.Duration, error) {
 // exportSpan is how far back history is exported unless the query says otherwise: all that is kept.
 const exportSpan = 36 * 24 * time.Hour
 
-// exportHistory writes an instance's demand as the CSV that an import takes: means, or the highest of each step.
+// exportHistory tells an instance's demand, means or the highest of each step: as the CSV that an import takes, or as JSON if that is asked for.
 func exportHistory(c *call) (any, error) {
 	i, err := c.instance()
 	if err != nil {
@@ -115,8 +118,8 @@ func exportHistory(c *call) (any, error) {
 	}
 	q := query{c: c}
 	span := timeline.Span{Start: timeline.Time(q.number("from", 0, int64(timeline.Forever)-1)), End: timeline.Time(q.number("to", 0, int64(timeline.Forever)-1))}
-	highest := q.text("of") == "max"
-	if of := q.text("of"); of != "" && of != "max" && of != "mean" {
+	of := cmp.Or(q.text("of"), "mean")
+	if of != "max" && of != "mean" {
 		return nil, invalid("of=%.40q is neither mean nor max", of)
 	}
 	if q.err != nil {
@@ -135,49 +138,66 @@ func exportHistory(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if highest {
+	if of == "max" {
 		values = maxima
+	}
+	step := longest(values)
+	if strings.Contains(c.r.Header.Get("Accept"), "application/json") {
+		out := v1.History{Instance: i.Name(), Of: of, Step: step.Milliseconds(), Items: []v1.HistoryStep{}}
+		for row := range onStep(values, step) {
+			out.Items = append(out.Items, v1.StepOf(row.Time, row.Values))
+		}
+		return out, nil
 	}
 	return stream(func(w http.ResponseWriter) error {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		return writeRows(w, values)
+		out := historycsv.NewWriter(w)
+		for row := range onStep(values, step) {
+			if err := out.Write(row); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
 	}), nil
 }
 
-// writeRows writes a history on the longest of its steps, leaving out rows in which nothing is known.
-func writeRows(w io.Writer, h forecast.History) error {
+// longest returns the longest of a history's steps; 0 when nothing is known.
+func longest(h forecast.History) time.Duration {
 	step := time.Duration(0)
 	for _, s := range h {
 		if len(s.Values) > 0 {
 			step = max(step, s.Step)
 		}
 	}
-	out := historycsv.NewWriter(w)
-	if step == 0 {
-		return out.Flush()
-	}
-	start, end := timeline.Forever, timeline.Time(0)
-	for k := range h {
-		h[k] = h[k].Resample(step)
-		if len(h[k].Values) > 0 {
-			start, end = min(start, h[k].Start), max(end, h[k].End())
+	return step
+}
+
+// onStep goes through a history on a step, leaving out rows in which nothing is known.
+func onStep(h forecast.History, step time.Duration) iter.Seq[historycsv.Row] {
+	return func(yield func(historycsv.Row) bool) {
+		if step == 0 {
+			return
 		}
-	}
-	for at := start; at < end; at = at.Add(step) {
-		row, known := historycsv.Row{Time: at}, false
-		for k := range resource.Kinds {
-			row.Values[k] = math.NaN()
-			s := h[k]
-			if at >= s.Start && at < s.End() && len(s.Values) > 0 {
-				row.Values[k] = s.Values[int(at.Sub(s.Start)/step)]
-			}
-			known = known || !math.IsNaN(row.Values[k])
-		}
-		if known {
-			if err := out.Write(row); err != nil {
-				return err
+		start, end := timeline.Forever, timeline.Time(0)
+		for k := range h {
+			h[k] = h[k].Resample(step)
+			if len(h[k].Values) > 0 {
+				start, end = min(start, h[k].Start), max(end, h[k].End())
 			}
 		}
+		for at := start; at < end; at = at.Add(step) {
+			row, known := historycsv.Row{Time: at}, false
+			for k := range resource.Kinds {
+				row.Values[k] = math.NaN()
+				s := h[k]
+				if at >= s.Start && at < s.End() && len(s.Values) > 0 {
+					row.Values[k] = s.Values[int(at.Sub(s.Start)/step)]
+				}
+				known = known || !math.IsNaN(row.Values[k])
+			}
+			if known && !yield(row) {
+				return
+			}
+		}
 	}
-	return out.Flush()
 }

@@ -122,7 +122,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/scorecards", role: viewer, answer: listScores,
 			summary: "List how forecasts of all instances fared over the last week", gives: of[v1.Scorecards]()},
 		{pattern: "GET /v1/instances/{name}/history", role: viewer, time: historyTime, answer: exportHistory,
-			summary: "Export the demand of an instance as CSV", produces: []string{"text/csv"}, query: []param{
+			summary: "Export the demand of an instance, as CSV or, for who accepts it, as JSON", gives: of[v1.History](), produces: []string{"text/csv", "application/json"}, query: []param{
 				{"from", "integer", "in Unix milliseconds; 36 days before its end by default"},
 				{"to", "integer", "in Unix milliseconds; now by default"},
 				{"of", "string", "mean or max demand of each step; mean by default"},

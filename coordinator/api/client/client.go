@@ -151,11 +151,11 @@ func (c *Client) read(ctx context.Context, r request, out any) error {
 	return nil
 }
 
-// Download writes the answer to w as it comes.
-func (c *Client) Download(ctx context.Context, path string, w io.Writer) error {
+// Download writes the answer to w as it comes: as the media type that is accepted, or "" for what the method answers by itself.
+func (c *Client) Download(ctx context.Context, path, accept string, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, uploadTime)
 	defer cancel()
-	resp, err := c.do(ctx, request{method: http.MethodGet, path: path})
+	resp, err := c.do(ctx, request{method: http.MethodGet, path: path, accept: accept})
 	if err != nil {
 		return err
 	}

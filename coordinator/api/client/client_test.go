@@ -92,7 +92,7 @@ func TestAnErrorComesAsTheCoordinatorSaidIt(t *testing.T) {
 		t.Error(err)
 	}
 	var out strings.Builder
-	if err := c.Download(t.Context(), "/metrics", &out); err != nil || out.String() != "glidepath_up 1\n" {
+	if err := c.Download(t.Context(), "/metrics", "", &out); err != nil || out.String() != "glidepath_up 1\n" {
 		t.Errorf("%q %v", out.String(), err)
 	}
 }

@@ -181,7 +181,7 @@ func (w *writer) content(t reflect.Type, media []string) Schema {
 	out := Schema{}
 	for _, m := range media {
 		schema := Schema{"type": "string"}
-		if t != nil {
+		if t != nil && m != "text/csv" { // the same in a table, beside the JSON
 			schema = w.of(t)
 		}
 		out[m] = Schema{"schema": schema}

@@ -34,7 +34,7 @@ func answers() map[string]string {
 		"glidepath forecast":         "getForecast",
 		"glidepath backtest":         "",
 		"glidepath history import":   "importHistory",
-		"glidepath history export":   "",
+		"glidepath history export":   "exportHistory",
 		"glidepath plan migrate":     "makePlan",
 		"glidepath migrate":          "startMigration",
 		"glidepath migration list":   "listMigrations",

@@ -86,12 +86,14 @@ func show[T any](ctx context.Context, a *app, method, path string, in any, table
 	return table(v)
 }
 
-func (a *app) printJSON(raw json.RawMessage) error {
+func (a *app) printJSON(raw json.RawMessage) error { return writeJSON(a.stdout, raw) }
+
+func writeJSON(w io.Writer, raw json.RawMessage) error {
 	var out bytes.Buffer
 	if err := json.Indent(&out, raw, "", "  "); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(a.stdout, strings.TrimSpace(out.String()))
+	_, err := fmt.Fprintln(w, strings.TrimSpace(out.String()))
 	return err
 }
 

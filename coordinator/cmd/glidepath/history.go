@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,8 +66,8 @@ func exportCommand(a *app) *cobra.Command {
 	var file, from, to string
 	var highest bool
 	cmd := &cobra.Command{
-		Use: "export INSTANCE", Short: "Write an instance's demand as the CSV that import reads", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
-		Example: "  glidepath history export cache-1 --from -24h\n  glidepath history export cache-1 --max -f cache-1.csv",
+		Use: "export INSTANCE", Short: "Write an instance's demand as the CSV that import reads, or as JSON", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
+		Example: "  glidepath history export cache-1 --from -24h\n  glidepath history export cache-1 --max -f cache-1.csv\n  glidepath history export cache-1 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
 			for name, text := range map[string]string{"from": from, "to": to} {
@@ -86,15 +87,25 @@ func exportCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			where := path("instances", args[0], "history") + "?" + q.Encode()
+			export := func(w io.Writer) error {
+				where := path("instances", args[0], "history") + "?" + q.Encode()
+				if !a.json {
+					return c.Download(cmd.Context(), where, "", w)
+				}
+				var raw bytes.Buffer
+				if err := c.Download(cmd.Context(), where, "application/json", &raw); err != nil {
+					return err
+				}
+				return writeJSON(w, raw.Bytes())
+			}
 			if file == "" {
-				return c.Download(cmd.Context(), where, a.stdout)
+				return export(a.stdout)
 			}
 			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 			if err != nil {
 				return err
 			}
-			err = c.Download(cmd.Context(), where, out)
+			err = export(out)
 			if closeErr := out.Close(); err == nil {
 				err = closeErr
 			}

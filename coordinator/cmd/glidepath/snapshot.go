@@ -139,7 +139,7 @@ func (a *app) download(ctx context.Context, from string) ([]byte, error) {
 		return nil, err
 	}
 	var out limited
-	if err := c.Download(ctx, from, &out); err != nil {
+	if err := c.Download(ctx, from, "", &out); err != nil {
 		return nil, err
 	}
 	return out.text.Bytes(), nil
