@@ -144,8 +144,9 @@ test: lint race ## all that must hold: lint, unit tests under the race detector,
 GENERATED := ./coordinator/api ./coordinator/metrics ./coordinator/cmd/glidepath ./coordinator/cmd/glidepathd ./agent ./agent/cmd/glidepath-agent ./docs ./testenv/patterns
 
 .PHONY: generate
-generate: ## write what is made from the code anew: docs/openapi.json, docs/reference, the tables of docs/metrics.md, what patterns of demand are told by
+generate: ## write what is made from the code anew: docs/openapi.json, docs/reference, the tables of docs/metrics.md and of who may, what patterns of demand are told by
 	@$(ENSURE) go
+	$(GO) test -short -run IsMadeFrom ./coordinator/api -update # first: programs have its document in them
 	$(GO) test -p 1 -short -run 'IsMadeFrom|EveryMetricIsListed' $(GENERATED) -update
 
 .PHONY: fmt
