@@ -117,7 +117,7 @@ guests: deb next ## the tests on real guests, one fleet at a time (root, apt)
 
 .PHONY: demo
 demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP=1 leaves the fleet up
-	@$(ENSURE) go vm host
+	@$(ENSURE) go vm
 	@$(GO) build -trimpath -o bin/ ./testenv/demo/cmd/glidepath-demo
 	@$(CURDIR)/bin/glidepath-demo -version $(VERSION) $(if $(KEEP),-keep)
 
@@ -125,13 +125,13 @@ demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP
 .PHONY: bench
 bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledger for some, DATA=DIR for the accuracy of forecasts and allocations, JSON=1 for JSON (guests: root, apt)
 	@$(ENSURE) go
-	@case "$(or $(FIGURES),silence)" in *agent*|*silence*) $(ENSURE) vm host >&2 || true ;; esac
+	@case "$(or $(FIGURES),silence)" in *agent*|*silence*) $(ENSURE) vm >&2 || true ;; esac
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(DATA),-data '$(DATA)') \
 		$(if $(SAMPLE),-sample '$(SAMPLE)') $(if $(REST),-rest) $(if $(HOLDOUT),-holdout) $(if $(JSON),-json)
 
 .PHONY: e2e
 e2e: deb ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
-	@$(ENSURE) go vm host
+	@$(ENSURE) go vm
 	$(GO) test -v -timeout 70m ./testenv/scenarios
 
 .PHONY: test

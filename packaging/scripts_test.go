@@ -1,4 +1,4 @@
-// Package packaging_test checks the scripts that the packages run when they are installed, upgraded and removed.
+// Package packaging_test checks the scripts that the packages run when they are installed, upgraded and removed, and the one that installs what make needs.
 package packaging_test
 
 import (
