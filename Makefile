@@ -5,8 +5,9 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-print-directory
 
-# Go from the PATH, or Debian's from backports; either fetches the toolchain that go.mod names.
-GO ?= $(shell command -v go || echo /usr/lib/go-1.23/bin/go)
+# Go from the PATH, or Debian's from backports, which is in none; either fetches the toolchain that go.mod names.
+GO ?= go
+export PATH := $(PATH):/usr/lib/go-1.23/bin
 export GOTOOLCHAIN = auto
 export CGO_ENABLED = 0
 
@@ -33,7 +34,8 @@ PACKAGES              ?= glidepath-agent glidepath-coordinator
 glidepath-agent       := agent/cmd/glidepath-agent
 glidepath-coordinator := coordinator/cmd/glidepathd coordinator/cmd/glidepath
 HELPERS               := agent/cmd/may-run agent/cmd/sync
-ARCH                  := $(shell $(GO) env GOARCH)
+# Asked once, and only by what needs it: there may be no Go yet.
+ARCH                   = $(eval ARCH := $$(shell PATH='$$(PATH)' $$(GO) env GOARCH))$(ARCH)
 NEXT                  := $(VERSION)+next
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 # What the repository is like around the sources says nothing about the programs: the commit is named.
