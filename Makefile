@@ -110,12 +110,19 @@ race: ## unit tests under the race detector
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -short -race ./...
 
 # Packages with tests on real guests.
-GUESTS := ./testenv/vm ./agent ./agent/enforce ./agent/instance/service ./testenv/scenarios
+GUESTS := ./testenv/vm ./agent ./agent/collect ./agent/enforce ./agent/instance/service ./testenv/scenarios
 
 .PHONY: guests
-guests: deb next ## the tests on real guests, one fleet at a time (root, apt)
+guests: deb next peers ## all that make test leaves out: the tests on real guests, one fleet at a time, and make peers (root, apt)
 	@$(ENSURE) go vm host
 	GLIDEPATH_FURTHER=1 $(GO) test -p 1 -timeout 90m $(GUESTS)
+
+# What is tested against others' programs: servers of this machine, and a module that only testenv/bench/vpa has.
+.PHONY: peers
+peers: ## the clients of testenv/load at a real Redis and PostgreSQL, and the peer that allocations are compared with (apt)
+	@$(ENSURE) go servers
+	$(GO) test ./testenv/load
+	$(GO) test -C testenv/bench/vpa .
 
 .PHONY: demo
 demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP=1 leaves the fleet up

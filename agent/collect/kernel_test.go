@@ -19,12 +19,14 @@ import (
 // kernelMount is where a kernel has cgroup v2 with all controllers.
 const kernelMount = "/sys/fs/cgroup"
 
-// kernelCgroup makes a cgroup of the running kernel, below a folder of the test's own, and returns its path below the mount. The
-// environment variable GLIDEPATH_KERNEL_TESTS allows it: in a guest, not on a machine that somebody uses.
+// kernelTests is the environment variable that allows tests to make cgroups of the running kernel: in a guest, not on a machine that somebody uses.
+const kernelTests = "GLIDEPATH_KERNEL_TESTS"
+
+// kernelCgroup makes a cgroup of the running kernel, below a folder of the test's own, and returns its path below the mount.
 func kernelCgroup(t testing.TB, name string) string {
 	t.Helper()
-	if os.Getenv("GLIDEPATH_KERNEL_TESTS") == "" {
-		t.Skip("makes cgroups on this machine: set GLIDEPATH_KERNEL_TESTS=1 in a guest")
+	if os.Getenv(kernelTests) == "" {
+		t.Skip("makes cgroups on this machine: run make guests, or set " + kernelTests + "=1 in a guest")
 	}
 	parent := "glidepath-collect-test"
 	if err := os.MkdirAll(filepath.Join(kernelMount, parent), 0o755); err != nil {
