@@ -124,6 +124,18 @@ peers: ## the clients of testenv/load at a real Redis and PostgreSQL, and the pe
 	$(GO) test ./testenv/load
 	$(GO) test -C testenv/bench/vpa .
 
+# PACKAGE/NAME of each fuzzer.
+FUZZERS   = git grep -o '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | sed 's|/[^/]*:func |/|' | grep -e '$(or $(FUZZ),.)'
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## each fuzzer for ten seconds, one after the other: FUZZTIME=1m for longer, FUZZ=proto/FuzzHello for those whose package and name match
+	@$(ENSURE) go
+	@trap 'exit 130' INT; all=$$($(FUZZERS)) || { echo "no fuzzer matches $(FUZZ)" >&2; exit 1; }; found=""; for f in $$all; do \
+		echo "$$f"; \
+		$(GO) test -run '^$$' -fuzz "^$${f##*/}$$" -fuzztime $(FUZZTIME) "./$${f%/*}" || found="$$found $$f"; \
+	done; [ -z "$$found" ] || { echo "What these found is beside them in testdata/fuzz:$$found" >&2; exit 1; }
+
 .PHONY: demo
 demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP=1 leaves the fleet up
 	@$(ENSURE) go vm
