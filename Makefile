@@ -98,9 +98,10 @@ check: ## the inner loop: vet, the rules of the house, unit tests
 	$(GO) test -short ./...
 
 .PHONY: lint
-lint: ## golangci-lint, and gofmt
+lint: ## vet, golangci-lint, and gofmt
 	@$(ENSURE) go
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: race
@@ -150,16 +151,23 @@ bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledge
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(DATA),-data '$(DATA)') \
 		$(if $(SAMPLE),-sample '$(SAMPLE)') $(if $(REST),-rest) $(if $(HOLDOUT),-holdout) $(if $(JSON),-json)
 
+.PHONY: coordinators
+coordinators: ## whole coordinators on loopback elect, follow and come back, in real time
+	@$(ENSURE) go
+	$(GO) test ./coordinator
+
 .PHONY: e2e
 e2e: deb ## a live Redis moves between two real hosts, through faults of all kinds (root, apt)
 	@$(ENSURE) go vm
 	$(GO) test -v -timeout 70m ./testenv/scenarios
 
 .PHONY: test
-test: lint race ## all that must hold: lint, unit tests under the race detector, packages, elections, end to end
-	$(GO) vet ./...
-	$(GO) test ./coordinator
-	@$(MAKE) lint-packages e2e # the packages are built once for both
+test: ## what every change must pass: lint, unit tests under the race detector, whole coordinators, packages, end to end
+	@for stage in lint race coordinators 'lint-packages e2e'; do \
+		echo "$$(date -u +%T) make $$stage"; SECONDS=0; \
+		$(MAKE) $$stage; \
+		echo "$$(date -u +%T) make $$stage took $$((SECONDS / 60)) min $$((SECONDS % 60)) s"; \
+	done
 
 # Packages with tests that hold a file of docs/, or what was trained, to the code, and write it anew with -update. One at a time: some share a file.
 GENERATED := ./coordinator/api ./coordinator/metrics ./coordinator/cmd/glidepath ./coordinator/cmd/glidepathd ./agent ./agent/cmd/glidepath-agent ./docs ./testenv/patterns
