@@ -183,5 +183,5 @@ fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: clean
-clean: ## remove what was built here (the image cache stays, in ~/.cache/glidepath)
-	rm -rf bin dist
+clean: ## remove what was built here, and the demo's reports (the image cache stays, in ~/.cache/glidepath)
+	rm -rf bin dist glidepath-demo-report.*
