@@ -29,7 +29,7 @@ const (
 	samplingRounds = 300
 
 	samplingBar  = 3  // times the bare reads
-	residentMost = 25 // MiB
+	residentMost = 25 // MB, of a million bytes
 )
 
 func guestsNeeded(Options) error { return vm.Check() }
@@ -204,13 +204,13 @@ func (s *site) measure(ctx context.Context, binary string) ([]Row, error) {
 	return []Row{
 		{What: "a round of samples of 50 instances", Value: sampling["sample-µs/round"] / 1000, Unit: "ms", Peer: "bare reads of the same files", Of: bare / 1000, Bar: atMost(samplingBar)},
 		{What: "all that the agent does in a second", Value: aSecond, Unit: "ms", Peer: "bare reads of the same files", Of: bare / 1000},
-		{What: "resident with 50 instances", Value: resident, Unit: "MiB", Peer: "the limit", Of: residentMost, Bar: atMost(1)},
+		{What: "resident with 50 instances", Value: resident, Unit: "MB", Peer: "the limit", Of: residentMost, Bar: atMost(1)},
 		{What: "document pushed → limit in the kernel, median", Value: median(limits), Unit: "ms", Peer: "a call that does nothing", Of: median(trips)},
 		{What: "the same, p99", Value: quantile(limits, .99), Unit: "ms", Peer: "a call that does nothing", Of: quantile(trips, .99)},
 	}, nil
 }
 
-// use returns the CPU time that the agent has used so far, and the memory that it has resident, in MiB.
+// use returns the CPU time that the agent has used so far, and the memory that it has resident, in MB.
 func (s *site) use(ctx context.Context) (time.Duration, float64, error) {
 	out, err := s.guest.Shell(ctx, `
 		pid=$(systemctl show -p MainPID --value glidepath-agent)
@@ -224,7 +224,7 @@ func (s *site) use(ctx context.Context) (time.Duration, float64, error) {
 		return 0, 0, fmt.Errorf("what the agent uses: %q: %w", out, err)
 	}
 	const perSecond = 100 // USER_HZ, the same on every amd64
-	return time.Duration(ticks) * time.Second / perSecond, float64(kib) / 1024, nil
+	return time.Duration(ticks) * time.Second / perSecond, float64(kib) * 1024 / 1e6, nil
 }
 
 // sampling runs the sampler's benchmark on the cgroups of the services, while the agent goes on.
