@@ -21,6 +21,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api"
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
+	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -80,7 +81,7 @@ func TestPrometheusScrapesACoordinator(t *testing.T) {
 	}
 }
 
-func TestTheTablesTellWhichMigrationsACommandEnded(t *testing.T) {
+func TestTheTablesTellWhatACommandEnded(t *testing.T) {
 	f := apitest.New(t)
 	spec := apitest.Spec("cache-1")
 	f.Must(&proto.InstanceApply{Spec: spec, Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}}}})
@@ -98,14 +99,22 @@ func TestTheTablesTellWhichMigrationsACommandEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	tables := newTables(func(cmd proto.Command, r proto.Result, ended []proto.Outcome) {
-		told = append(told, fmt.Sprintf("%s %s %v", cmd.Type, r.Code, ended))
+	tables := newTables(func(cmd proto.Command, r proto.Result, ended metrics.Ended) {
+		told = append(told, fmt.Sprintf("%s %s %v%s", cmd.Type, r.Code, ended.Migrations, ended.Hooks))
 	})
 	if err := tables.Restore(&snapshot); err != nil {
 		t.Fatal(err)
 	}
 	i, _ := f.View().Instance("cache-1")
+	hooks := func(id string, failed *proto.Fault) *proto.MigrationRecord {
+		return &proto.MigrationRecord{Migration: r.Header.Get("Idempotency-Key"), Operation: proto.OperationRecord{
+			ID: id, Kind: proto.OpHook, Hook: proto.HookAfterConfirm, Host: "host-c", Fence: i.Fence, Result: &proto.OperationResult{ID: id, Error: failed},
+		}}
+	}
+	fault := &proto.Fault{Code: proto.FaultFailed, What: "the load balancer is down"}
 	for n, body := range []proto.Body{
+		hooks("first", fault), hooks("second", fault), hooks("third", fault), // which is the last
+		hooks("third", fault), // by a leader who has not seen it
 		&proto.MigrationEnd{Migration: id, Outcome: proto.OutcomeAborted}, // too early
 		&proto.MigrationAbort{Migration: id, Fence: i.Fence, Reason: "not today"},
 		&proto.MigrationEnd{Migration: id, Outcome: proto.OutcomeAborted},
@@ -116,7 +125,10 @@ func TestTheTablesTellWhichMigrationsACommandEnded(t *testing.T) {
 		}
 		tables.Apply(uint64(n+1), cmd)
 	}
-	if want := []string{"migration-end stale []", "migration-abort ok []", "migration-end ok [aborted]"}; !slices.Equal(told, want) {
+	if want := []string{
+		"migration-record ok []", "migration-record ok []", "migration-record ok []after-confirm", "migration-record ok []",
+		"migration-end stale []", "migration-abort ok []", "migration-end ok [aborted]",
+	}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -25,7 +26,7 @@ func TestASessionAnywhereCountsAndElseTheLastThatWasHeard(t *testing.T) {
 
 func TestAnAgentThatWasTakenOutHearsItInItsSessionAndNothingElse(t *testing.T) {
 	c := newCoordinator(Config{Name: "c1"}, Process{Log: slog.New(slog.DiscardHandler)})
-	c.tables = newTables(func(proto.Command, proto.Result, []proto.Outcome) {})
+	c.tables = newTables(func(proto.Command, proto.Result, metrics.Ended) {})
 	agent := wire.Peer{Identity: pki.Identity{Fleet: "f", Kind: pki.Agent, Name: "host-a"}, Cert: &x509.Certificate{RawSubjectPublicKeyInfo: []byte("key")}}
 	for i, body := range []proto.Body{
 		&proto.FleetInit{Fleet: "f", GridStep: 300_000, Policy: proto.DefaultPolicy()},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/coordinator/snapshot"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/pki"
@@ -205,7 +206,7 @@ func TestASnapshotOfAnotherFleetIsNotRestored(t *testing.T) {
 	if _, err := Init(other, 10*time.Second, proto.DefaultPolicy()); err != nil {
 		t.Fatal(err)
 	}
-	tables := newTables(func(proto.Command, proto.Result, []proto.Outcome) {})
+	tables := newTables(func(proto.Command, proto.Result, metrics.Ended) {})
 	ca, err := pki.NewDir(durable.OS{}, filepath.Join(other.DataDir, pkiDir)).LoadCA()
 	if err != nil {
 		t.Fatal(err)

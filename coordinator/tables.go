@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/metrics"
+	"github.com/glidepath/glidepath/coordinator/migrate"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -19,10 +21,10 @@ type tables struct {
 	index   uint64      // of the last entry that was applied
 	changed chan struct{}
 
-	applied func(cmd proto.Command, r proto.Result, ended []proto.Outcome) // is told of every command, and of the migrations that it ended
+	applied func(cmd proto.Command, r proto.Result, ended metrics.Ended) // is told of every command, and of what it ended
 }
 
-func newTables(applied func(proto.Command, proto.Result, []proto.Outcome)) *tables {
+func newTables(applied func(proto.Command, proto.Result, metrics.Ended)) *tables {
 	return &tables{state: state.New(), changed: make(chan struct{}), applied: applied}
 }
 
@@ -36,14 +38,23 @@ func (t *tables) Apply(index uint64, cmd proto.Command) proto.Result {
 	return r
 }
 
-// ended returns the outcomes of the migrations that a command ended. t.mu is held.
-func (t *tables) ended(cmd proto.Command, changes []state.Change) (out []proto.Outcome) {
+// ended returns what a command ended: migrations, and hooks that failed for good. t.mu is held.
+func (t *tables) ended(cmd proto.Command, changes []state.Change) (out metrics.Ended) {
 	switch cmd.Type {
+	case proto.CmdMigrationRecord:
+		body, err := cmd.Decode()
+		record, ok := body.(*proto.MigrationRecord)
+		if err != nil || !ok || record.Operation.Kind != proto.OpHook || len(changes) == 0 {
+			return out
+		}
+		if m, ok := t.state.View().Migration(record.Migration); ok && migrate.FailedForGood(m, record.Operation) {
+			out.Hooks = record.Operation.Hook
+		}
 	case proto.CmdMigrationComplete, proto.CmdMigrationEnd, proto.CmdAcceptLoss:
 		view := t.state.View()
 		for _, c := range changes {
 			if m, ok := view.Migration(c.Key); ok && c.Table == proto.TableMigrations && !m.Active() {
-				out = append(out, m.Outcome)
+				out.Migrations = append(out.Migrations, m.Outcome)
 			}
 		}
 	}

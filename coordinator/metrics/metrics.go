@@ -32,6 +32,7 @@ type Metrics struct {
 	commands   *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
 	operations *prometheus.CounterVec
+	hooks      *prometheus.CounterVec
 	permits    *prometheus.CounterVec
 	proposals  *prometheus.HistogramVec
 	requests   *prometheus.CounterVec
@@ -58,6 +59,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 		commands:   counter("commands_total", "Commands that were applied to the tables, by what came of them.", "command", "result"),
 		outcomes:   counter("migrations_ended_total", "Migrations that ended, by how.", "outcome"),
 		operations: counter("operations_total", "Operations of migrations that ended on an agent: done, or the fault's code.", "operation", "result"),
+		hooks:      counter("hook_failures_total", "Times that an instance's hooks failed at a point on a host and are not tried again: they are yours to mend. See glidepath migration list --json.", "hook"),
 		permits:    counter("permits_total", "Permits that agents asked for here: granted, refused for good, or failed: nobody could tell.", "result"),
 		proposals: histogram("proposal_duration_seconds", "Time from proposing a command here until it was applied here, by what came of it; failed: no leader took it.",
 			prometheus.ExponentialBuckets(.002, 2, 13), "result"),
@@ -74,6 +76,9 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	for _, o := range []proto.Outcome{proto.OutcomeCompleted, proto.OutcomeAborted, proto.OutcomeReturned, proto.OutcomeFailed} {
 		m.outcomes.WithLabelValues(string(o)) // at 0, so that the first one is seen as a rise
 	}
+	for _, p := range proto.HookPoints() {
+		m.hooks.WithLabelValues(string(p))
+	}
 	for _, result := range []string{permitGranted, permitRefused, permitFailed} {
 		m.permits.WithLabelValues(result)
 	}
@@ -88,7 +93,7 @@ func New(reads Reads, now time.Time) (*Metrics, error) {
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.turns, m.drifts, m.polls, m.commands, m.outcomes, m.operations, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
+		m.turns, m.drifts, m.polls, m.commands, m.outcomes, m.operations, m.hooks, m.permits, m.proposals, m.requests, m.answering, training, pushed, taken, newReader(reads),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, m.registry.Register(c))
@@ -107,14 +112,23 @@ func (m *Metrics) Handler() http.Handler {
 // Gatherer returns what is scraped.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Applied counts a command that was applied to the tables, and the migrations that it ended.
-func (m *Metrics) Applied(cmd proto.Command, r proto.Result, ended []proto.Outcome) {
+// Ended is what a command brought to its end.
+type Ended struct {
+	Migrations []proto.Outcome
+	Hooks      proto.HookPoint // of hooks that failed and are not tried again; else ""
+}
+
+// Applied counts a command that was applied to the tables, and what it ended.
+func (m *Metrics) Applied(cmd proto.Command, r proto.Result, ended Ended) {
 	if r.Repeated || cmd.At < m.started {
 		return
 	}
 	m.commands.WithLabelValues(cmd.Type.String(), string(r.Code)).Inc()
-	for _, o := range ended {
+	for _, o := range ended.Migrations {
 		m.outcomes.WithLabelValues(string(o)).Inc()
+	}
+	if ended.Hooks != "" {
+		m.hooks.WithLabelValues(string(ended.Hooks)).Inc()
 	}
 	if cmd.Type != proto.CmdMigrationRecord || !r.OK() {
 		return

@@ -141,14 +141,16 @@ func ended(code string) *proto.MigrationRecord {
 func busy(t *testing.T, m *metrics.Metrics) {
 	t.Helper()
 	fine := proto.Result{Code: proto.ResultOK}
-	m.Applied(command(t, &proto.MigrationComplete{}, time.Second), fine, []proto.Outcome{proto.OutcomeCompleted, proto.OutcomeReturned})
-	m.Applied(command(t, &proto.MigrationStart{}, time.Second), proto.Result{Code: proto.ResultRefused}, nil)
-	m.Applied(command(t, &proto.MigrationStart{}, time.Second), proto.Result{Code: proto.ResultRefused, Repeated: true}, nil)
-	m.Applied(command(t, &proto.MigrationStart{}, -time.Hour), fine, nil) // replayed
+	hooks := &proto.MigrationRecord{Operation: proto.OperationRecord{Kind: proto.OpHook}}
+	m.Applied(command(t, &proto.MigrationComplete{}, time.Second), fine, metrics.Ended{Migrations: []proto.Outcome{proto.OutcomeCompleted, proto.OutcomeReturned}})
+	m.Applied(command(t, &proto.MigrationStart{}, time.Second), proto.Result{Code: proto.ResultRefused}, metrics.Ended{})
+	m.Applied(command(t, &proto.MigrationStart{}, time.Second), proto.Result{Code: proto.ResultRefused, Repeated: true}, metrics.Ended{})
+	m.Applied(command(t, &proto.MigrationStart{}, -time.Hour), fine, metrics.Ended{Hooks: proto.HookAfterConfirm}) // replayed
 	for _, code := range []string{"", proto.FaultRefused, "made up by an agent"} {
-		m.Applied(command(t, ended(code), time.Second), fine, nil)
+		m.Applied(command(t, ended(code), time.Second), fine, metrics.Ended{})
 	}
-	m.Applied(command(t, &proto.MigrationRecord{Operation: proto.OperationRecord{Kind: proto.OpFreeze}}, time.Second), fine, nil) // sent
+	m.Applied(command(t, &proto.MigrationRecord{Operation: proto.OperationRecord{Kind: proto.OpFreeze}}, time.Second), fine, metrics.Ended{}) // sent
+	m.Applied(command(t, hooks, time.Second), fine, metrics.Ended{Hooks: proto.HookAfterConfirm})
 	m.Proposed(fine, nil, 3*time.Millisecond)
 	m.Proposed(proto.Result{}, errors.New("no leader"), 15*time.Second)
 	m.Requested("GET /v1/status", 200, time.Millisecond)
@@ -179,7 +181,7 @@ func TestWhatHappenedIsCountedAndWhatIsReplayedOrRepeatedIsNot(t *testing.T) {
 # HELP glidepath_commands_total Commands that were applied to the tables, by what came of them.
 # TYPE glidepath_commands_total counter
 glidepath_commands_total{command="migration-complete",result="ok"} 1
-glidepath_commands_total{command="migration-record",result="ok"} 4
+glidepath_commands_total{command="migration-record",result="ok"} 5
 glidepath_commands_total{command="migration-start",result="refused"} 1
 `,
 		"glidepath_migrations_ended_total": `
@@ -196,6 +198,15 @@ glidepath_migrations_ended_total{outcome="returned"} 1
 glidepath_operations_total{operation="freeze",result="done"} 1
 glidepath_operations_total{operation="freeze",result="other"} 1
 glidepath_operations_total{operation="freeze",result="refused"} 1
+`,
+		"glidepath_hook_failures_total": `
+# HELP glidepath_hook_failures_total Times that an instance's hooks failed at a point on a host and are not tried again: they are yours to mend. See glidepath migration list --json.
+# TYPE glidepath_hook_failures_total counter
+glidepath_hook_failures_total{hook="after-confirm"} 1
+glidepath_hook_failures_total{hook="after-freeze"} 0
+glidepath_hook_failures_total{hook="before-freeze"} 0
+glidepath_hook_failures_total{hook="before-start"} 0
+glidepath_hook_failures_total{hook="on-abort"} 0
 `,
 		"glidepath_permits_total": `
 # HELP glidepath_permits_total Permits that agents asked for here: granted, refused for good, or failed: nobody could tell.
@@ -246,6 +257,41 @@ glidepath_migration_phase_age_seconds{phase="warm"} 0
 			t.Error(err)
 		}
 	})
+}
+
+func TestHostsThatAreNotOperatedAfterARestoreAreCounted(t *testing.T) {
+	f := apitest.New(t)
+	m, err := metrics.New(metrics.Reads{
+		Name: "c1", Version: "1.2.3", View: f.View, Raft: func() consensus.Stats { return consensus.Stats{} }, Agents: func() int { return 2 },
+		Space: func() (int64, int64, error) { return 3 << 30, 8 << 30, nil }, Scores: scores,
+	}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shows := func(conflicts, unreported int) {
+		t.Helper()
+		want := fmt.Sprintf(`
+# HELP glidepath_hosts_in_conflict Hosts whose agents report what can't be right by the tables, since the fleet was restored: nothing is operated there. See glidepath status.
+# TYPE glidepath_hosts_in_conflict gauge
+glidepath_hosts_in_conflict %d
+# HELP glidepath_hosts_unreported Hosts whose agents have not reported what they run since the fleet was restored: nothing is operated there. See glidepath status.
+# TYPE glidepath_hosts_unreported gauge
+glidepath_hosts_unreported %d
+`, conflicts, unreported)
+		if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), "glidepath_hosts_in_conflict", "glidepath_hosts_unreported"); err != nil {
+			t.Error(err)
+		}
+	}
+	shows(0, 0)
+	before := f.View().Fleet().Incarnation
+	f.Must(&proto.IncarnationRaise{From: before, Reason: "restored"})
+	shows(0, 3)
+	conflict := []proto.Conflict{{Instance: "cache-1", What: "two hosts have it", Blocks: true}}
+	f.Must(&proto.HostRegister{Facts: apitest.Facts("host-a", 4000), Incarnation: before, Conflicts: conflict})
+	f.Must(&proto.HostRegister{Facts: apitest.Facts("host-b", 600), Incarnation: before + 1, Conflicts: []proto.Conflict{{Instance: "new-1", What: "adopt it again"}}})
+	shows(1, 1)
+	f.Must(&proto.HostRegister{Facts: apitest.Facts("host-a", 4000), Incarnation: before + 1})
+	shows(0, 1)
 }
 
 func TestPromtoolHasNothingToSay(t *testing.T) {

@@ -32,7 +32,7 @@ type Reads struct {
 type reader struct {
 	Reads
 	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
-	standIns, coverage, loss, standIn, failing                                                                                                  *prometheus.Desc
+	standIns, coverage, loss, standIn, failing, conflicts, unreported                                                                           *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -53,6 +53,8 @@ func newReader(r Reads) *reader {
 		agents:       desc("agents_connected", "Agents that have a session with this coordinator."),
 		instances:    desc("instances", "Instances of the fleet, by state and mode.", "state", "mode"),
 		doubts:       desc("instances_in_doubt", "Instances of which only an operator can tell who may run them: see glidepath status."),
+		conflicts:    desc("hosts_in_conflict", "Hosts whose agents report what can't be right by the tables, since the fleet was restored: nothing is operated there. See glidepath status."),
+		unreported:   desc("hosts_unreported", "Hosts whose agents have not reported what they run since the fleet was restored: nothing is operated there. See glidepath status."),
 		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
 		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),
 		available:    desc("data_available_bytes", "Space that is left where the coordinator keeps its data."),
@@ -69,7 +71,7 @@ func newReader(r Reads) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
-		r.standIns, r.failing,
+		r.standIns, r.failing, r.conflicts, r.unreported,
 	} {
 		out <- d
 	}
@@ -144,7 +146,7 @@ func (r *reader) scores(gauge func(*prometheus.Desc, float64, ...string)) {
 // tables shows what is in the tables. What there is none of is 0, not absent, so that alerts can compare.
 func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now timeline.Time) {
 	view := r.View()
-	coordinators, hosts, homes := 0, 0, 0
+	coordinators, hosts, homes, conflicts, unreported := 0, 0, 0, 0, 0
 	for range view.Coordinators() {
 		coordinators++
 	}
@@ -153,10 +155,19 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now ti
 		if h.Home == r.Name {
 			homes++
 		}
+		switch {
+		case h.Incarnation == view.Fleet().Incarnation:
+		case state.Blocked(h.Conflicts):
+			conflicts++
+		default:
+			unreported++
+		}
 	}
 	gauge(r.coordinators, float64(coordinators))
 	gauge(r.hosts, float64(hosts))
 	gauge(r.homes, float64(homes))
+	gauge(r.conflicts, float64(conflicts))
+	gauge(r.unreported, float64(unreported))
 
 	type kind struct {
 		state proto.InstanceState

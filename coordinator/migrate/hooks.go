@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,6 +81,18 @@ func over(m proto.Migration, o order) bool {
 		return failed > 0 // clients wait
 	}
 	return false
+}
+
+// FailedForGood reports whether hooks failed with an operation of m that has ended, and are not tried again while nothing else tells of it: they are
+// the operator's to mend.
+func FailedForGood(m proto.Migration, o proto.OperationRecord) bool {
+	switch {
+	case o.Kind != proto.OpHook || o.Result == nil:
+		return false
+	case o.Result.Error == nil: // those are done with, but the migration went on without some of them
+		return slices.ContainsFunc(o.Result.Hooks, func(h proto.HookResult) bool { return h.Failure != "" })
+	}
+	return over(m, order{kind: o.Kind, host: o.Host, hook: o.Hook})
 }
 
 // callOf returns what hooks are told.

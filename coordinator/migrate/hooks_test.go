@@ -375,3 +375,34 @@ func TestNoTroubleLetsAMigrationPassAHookThatFailed(t *testing.T) {
 		}
 	}
 }
+
+func TestHooksFailedForGoodOnceTheyAreNotTriedAgain(t *testing.T) {
+	fault := &proto.Fault{Code: proto.FaultFailed, What: "it failed"}
+	for name, c := range map[string]struct {
+		hook   proto.HookPoint
+		before int // attempts that failed
+		result *proto.OperationResult
+		want   bool
+	}{
+		"still running":                        {proto.HookAfterFreeze, 0, nil, false},
+		"done":                                 {proto.HookAfterConfirm, 2, &proto.OperationResult{Hooks: []proto.HookResult{{Program: "/dns"}}}, false},
+		"ignored before the freeze":            {proto.HookBeforeFreeze, 0, &proto.OperationResult{Hooks: []proto.HookResult{{Program: "/dns", Failure: "ended"}}}, true},
+		"gives the move up, which tells of it": {proto.HookBeforeStart, 0, &proto.OperationResult{Error: fault}, false},
+		"while clients wait":                   {proto.HookAfterFreeze, 0, &proto.OperationResult{Error: fault}, true},
+		"tried again":                          {proto.HookAfterConfirm, hookTries - 2, &proto.OperationResult{Error: fault}, false},
+		"tried often enough":                   {proto.HookOnAbort, hookTries - 1, &proto.OperationResult{Error: fault}, true},
+	} {
+		m := proto.Migration{Source: "a", Target: "b"}
+		for range c.before {
+			m.Operations = append(m.Operations, proto.OperationRecord{Kind: proto.OpHook, Hook: c.hook, Host: "a", Result: &proto.OperationResult{Error: fault}})
+		}
+		o := proto.OperationRecord{Kind: proto.OpHook, Hook: c.hook, Host: "a", Result: c.result}
+		m.Operations = append(m.Operations, o)
+		if got := FailedForGood(m, o); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if o := (proto.OperationRecord{Kind: proto.OpFreeze, Host: "a", Result: &proto.OperationResult{Error: fault}}); FailedForGood(proto.Migration{Operations: []proto.OperationRecord{o}}, o) {
+		t.Error("a freeze is no hook")
+	}
+}

@@ -73,8 +73,8 @@ func (v *View) contradicts(host string, i proto.Instance, h proto.Holding) strin
 	return ""
 }
 
-// blocked reports whether any of the conflicts keeps its host from being operated.
-func blocked(list []proto.Conflict) bool {
+// Blocked reports whether any of the conflicts keeps its host from being operated.
+func Blocked(list []proto.Conflict) bool {
 	for _, c := range list {
 		if c.Blocks {
 			return true

@@ -56,7 +56,7 @@ func TestReportsThatContradictTheTablesAreFound(t *testing.T) {
 		}
 	}
 	missing := s.View().Contradictions("a", nil)
-	if len(missing) != 2 || missing[0].Instance != "copied" || missing[1].Instance != "still" || !blocked(missing) {
+	if len(missing) != 2 || missing[0].Instance != "copied" || missing[1].Instance != "still" || !Blocked(missing) {
 		t.Errorf("an owner that holds nothing: %+v", missing)
 	}
 	if got := s.View().Contradictions("a", []proto.Holding{{Instance: "../x", State: proto.FenceOwner}}); len(got) != 2 {

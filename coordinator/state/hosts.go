@@ -40,7 +40,7 @@ func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
 	if b.Identity != "" {
 		h.Identity = b.Identity
 	}
-	if len(b.Conflicts) > proto.MaxList || blocked(b.Conflicts) && b.Incarnation == x.fleet.Incarnation && h.Incarnation != x.fleet.Incarnation {
+	if len(b.Conflicts) > proto.MaxList || Blocked(b.Conflicts) && b.Incarnation == x.fleet.Incarnation && h.Incarnation != x.fleet.Incarnation {
 		return invalid("host %s has conflicts with the tables, or too many of them, and can't count as having reported", f.Name)
 	}
 	for _, c := range b.Conflicts {

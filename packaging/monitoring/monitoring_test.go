@@ -194,6 +194,40 @@ func TestEveryAlertSaysWhatToDoInTheRunbook(t *testing.T) {
 	}
 }
 
+// An alert that was never seen to fire may never do so, and one that was never seen quiet may always.
+func TestEveryAlertIsSeenToFireAndToBeQuiet(t *testing.T) {
+	text, err := os.ReadFile("alerts_test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Tests []struct {
+			Alerts []struct {
+				Name string `yaml:"alertname"`
+				Want []any  `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		} `yaml:"tests"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	fires, quiet := map[string]bool{}, map[string]bool{}
+	for _, test := range file.Tests {
+		for _, a := range test.Alerts {
+			fires[a.Name] = fires[a.Name] || len(a.Want) > 0
+			quiet[a.Name] = quiet[a.Name] || len(a.Want) == 0
+		}
+	}
+	for _, r := range rules(t) {
+		if !fires[r.Alert] {
+			t.Errorf("%s is not seen to fire in alerts_test.yaml", r.Alert)
+		}
+		if !quiet[r.Alert] {
+			t.Errorf("%s is not seen to be quiet in alerts_test.yaml", r.Alert)
+		}
+	}
+}
+
 func TestAlertsFireWhenTheyShould(t *testing.T) {
 	metricdoc.Run(t, nil, "check", "rules", alerts)
 	metricdoc.Run(t, nil, "test", "rules", "alerts_test.yaml")
