@@ -5,6 +5,13 @@ folder=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# What lintian is told to leave alone has its reason above it.
+for overrides in packaging/*/lintian-overrides; do
+	awk '/^#/ { why = 1; next } $2 != tag && !why { exit 1 } { tag = $2; why = 0 }' "$overrides" || {
+		echo "check.sh: $overrides has an override without a reason" >&2
+		exit 1
+	}
+done
 lintian --allow-root --fail-on error,warning --tag-display-limit 0 "$folder"/*.deb
 rpmlint --strict --config packaging/rpmlint.toml "$folder"/*.rpm
 
