@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +29,27 @@ import (
 type member struct {
 	*Coordinator
 	cfg   Config
+	said  *lines // what it logged
 	stop  context.CancelFunc
 	ended chan error
+}
+
+// lines is a log that is written and read at once.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // nextPort is where freePort goes on: above the services' ports, below those that the kernel lends to connections going out, which would take a
@@ -70,9 +91,10 @@ func config3(t testing.TB, name string) Config {
 func start(t testing.TB, cfg Config) *member {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+	said := &lines{}
 	m := &member{
-		Coordinator: newCoordinator(cfg, Process{Version: "test", Log: slog.New(slog.DiscardHandler), Audit: io.Discard}),
-		cfg:         cfg, stop: stop, ended: make(chan error, 1),
+		Coordinator: newCoordinator(cfg, Process{Version: "test", Log: slog.New(slog.NewTextHandler(said, nil)), Audit: io.Discard}),
+		cfg:         cfg, said: said, stop: stop, ended: make(chan error, 1),
 	}
 	ready := make(chan struct{})
 	go func() { m.ended <- m.run(ctx, func() { close(ready) }) }()
@@ -158,7 +180,13 @@ func joinToken(t testing.TB, c *client.Client, role proto.Role) string {
 // three starts three coordinators that vote, and returns them with a client of the first.
 func three(t testing.TB) ([]*member, Founded, *client.Client) {
 	t.Helper()
-	first := config3(t, "c1")
+	return threeOf(t, config3)
+}
+
+// threeOf is three with configurations that config makes.
+func threeOf(t testing.TB, config func(t testing.TB, name string) Config) ([]*member, Founded, *client.Client) {
+	t.Helper()
+	first := config(t, "c1")
 	made, err := Init(first, 10*time.Second, proto.DefaultPolicy())
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +194,7 @@ func three(t testing.TB) ([]*member, Founded, *client.Client) {
 	members := []*member{start(t, first)}
 	c := connect(t, made, members[0])
 	for _, name := range []string{"c2", "c3"} {
-		cfg := config3(t, name)
+		cfg := config(t, name)
 		if err := Join(context.Background(), cfg, joinToken(t, c, proto.RoleCoordinator), nil); err != nil {
 			t.Fatal(err)
 		}

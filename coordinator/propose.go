@@ -48,7 +48,7 @@ func (c *Coordinator) proposeUntil(ctx context.Context, cmd proto.Command) (prot
 	for {
 		r, index, err := c.proposeOnce(ctx, cmd)
 		if err == nil {
-			return r, c.tables.wait(ctx, index)
+			return r, c.applied(ctx, cmd.Type, index)
 		}
 		if !again(err) {
 			return proto.Result{}, fmt.Errorf("propose %s: %w", cmd.Type, err)
@@ -61,6 +61,15 @@ func (c *Coordinator) proposeUntil(ctx context.Context, cmd proto.Command) (prot
 	}
 }
 
+// applied returns when a command that was committed is applied here. A coordinator that can't write its log never gets so far.
+func (c *Coordinator) applied(ctx context.Context, t proto.CommandType, index uint64) error {
+	err := c.tables.wait(ctx, index)
+	if full := c.consensus.WriteFailed(); err != nil && full != nil {
+		return fmt.Errorf("%s was committed, and does not get into this coordinator's tables: %w", t, full)
+	}
+	return err
+}
+
 // again reports whether a proposal that ended in err may find a leader, or its own result, when it is tried again.
 func again(err error) bool {
 	var nl *consensus.NotLeaderError
@@ -68,7 +77,8 @@ func again(err error) bool {
 	case wire.Unavailable, wire.NotLeader:
 		return true
 	}
-	return errors.As(err, &nl) || errors.Is(err, consensus.ErrInDoubt)
+	var full *consensus.WriteError // who led steps back, and the next one may have room
+	return errors.As(err, &nl) || errors.As(err, &full) || errors.Is(err, consensus.ErrInDoubt)
 }
 
 func (c *Coordinator) proposeOnce(ctx context.Context, cmd proto.Command) (proto.Result, uint64, error) {
@@ -98,7 +108,8 @@ func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Pro
 	if errors.As(err, &nl) {
 		return proto.ProposalReply{}, wire.NotLeaderError(nl.Addr)
 	}
-	if errors.Is(err, consensus.ErrInDoubt) {
+	var full *consensus.WriteError
+	if errors.Is(err, consensus.ErrInDoubt) || errors.As(err, &full) {
 		return proto.ProposalReply{}, wire.Errorf(wire.Unavailable, "%w", err)
 	}
 	return proto.ProposalReply{Result: r, Index: index}, err

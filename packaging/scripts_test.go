@@ -169,3 +169,18 @@ func TestAPurgeAfterARemovalInAMigrationIsRefusedUntilItWasInstalledAgain(t *tes
 		t.Error("the records are still there")
 	}
 }
+
+// A unit that was tried in vain some times in a row would stay down when what it waits for is there again.
+func TestUnitsAreTriedAgainForAsLongAsItTakes(t *testing.T) {
+	for _, path := range []string{"agent/glidepath-agent.service", "coordinator/glidepathd.service"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{"StartLimitIntervalSec=0", "Restart=always"} {
+			if !slices.Contains(strings.Split(string(text), "\n"), line) {
+				t.Errorf("%s has no %s", path, line)
+			}
+		}
+	}
+}

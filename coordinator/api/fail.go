@@ -36,6 +36,7 @@ func errorOf(err error) *v1.Error {
 		line    *historycsv.LineError
 		fault   *proto.Fault
 		leader  *consensus.NotLeaderError
+		full    *consensus.WriteError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -69,6 +70,8 @@ func errorOf(err error) *v1.Error {
 			Code: v1.CodeUnavailable, Message: err.Error(),
 			Remedy: "it may have been carried out: look, or send it again with the same " + v1.HeaderKey,
 		}
+	case errors.As(err, &full):
+		return &v1.Error{Code: v1.CodeUnavailable, Message: full.Error(), Remedy: "make room there, see glidepath status, and try again"}
 	case errors.As(err, &leader):
 		return &v1.Error{Code: v1.CodeUnavailable, Message: err.Error(), Remedy: "see glidepath status, and try again"}
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,6 +27,7 @@ const (
 	commitWait      = 25 * time.Millisecond // after which a follower that fell behind hears of a commit
 	proposeWait     = 5 * time.Second       // for a place in the queue
 	changeWait      = 10 * time.Second      // for a change of the configuration
+	closeWait       = time.Second           // for what raft was asked for and nobody waits for any more
 	snapshotsKept   = 2
 	transportPool   = 3
 	transportWait   = 5 * time.Second
@@ -47,10 +50,14 @@ type Config struct {
 type NotLeaderError struct {
 	Leader string // name; "" while there is none
 	Addr   string // RPC address
+	Disk   error  // why this coordinator could not lead, as far as it knows
 }
 
 // Error says where to go instead.
 func (e *NotLeaderError) Error() string {
+	if e.Addr == "" && e.Disk != nil {
+		return fmt.Sprintf("no leader is elected at the moment, and this coordinator can't be: %v", e.Disk)
+	}
 	if e.Addr == "" {
 		return "no leader is elected at the moment: a majority of the coordinators must be up and reach each other"
 	}
@@ -70,7 +77,23 @@ type Consensus struct {
 	fsm   *fsm
 	store *Store
 	log   *slog.Logger
+
+	waits     sync.WaitGroup            // for what raft has been asked
+	unwritten atomic.Uint64             // times that raft's log could not be written
+	lastWrite atomic.Pointer[lastWrite] // that failed; nil before the first
 }
+
+// lastWrite is a write that failed.
+type lastWrite struct {
+	at, told time.Time
+	err      *WriteError
+}
+
+// How often the log is told that it can't be written, and how long ago it may have been that it is said to whoever asks for a leader.
+const (
+	writeTold   = 10 * time.Second
+	writeRecent = 30 * time.Second
+)
 
 // Open starts this coordinator's part. Without Bootstrap or AddVoter by a leader it waits to be taken in. Close it.
 func Open(cfg Config) (*Consensus, error) {
@@ -93,6 +116,7 @@ func Open(cfg Config) (*Consensus, error) {
 		})
 	}
 	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, log: cfg.Log}
+	s.failed = c.writeFailed
 	if c.raft, err = raft.NewRaft(Settings(cfg.Name, logger), c.fsm, s, s, snapshots, transport); err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
 	}
@@ -118,6 +142,43 @@ func (c *Consensus) Bootstrap(name, addr string) error {
 	return nil
 }
 
+// writeFailed counts what could not be written, and tells the log now and then.
+func (c *Consensus) writeFailed(err *WriteError) {
+	c.unwritten.Add(1)
+	now, last := time.Now(), c.lastWrite.Load()
+	told := now
+	if last != nil && now.Sub(last.told) < writeTold {
+		told = last.told
+	} else {
+		c.log.Error("this coordinator takes no part in deciding as long as it can't write", "error", err)
+	}
+	c.lastWrite.Store(&lastWrite{at: now, told: told, err: err})
+}
+
+// WriteFailed returns why raft's log could not be written here, if that was a short while ago: a *WriteError, or nil.
+func (c *Consensus) WriteFailed() error {
+	if last := c.lastWrite.Load(); last != nil && time.Since(last.at) < writeRecent {
+		return last.err
+	}
+	return nil
+}
+
+// await returns what came of something that raft was asked for, or when ctx has ended before that is known. Raft answers each once a majority
+// has written it, or when it stops or is deposed: followers that hear of it and can't write keep it waiting.
+func (c *Consensus) await(ctx context.Context, f raft.Future) error {
+	answer := make(chan error, 1)
+	c.waits.Go(func() { answer <- f.Error() })
+	select {
+	case err := <-answer:
+		return c.explain(err)
+	case <-ctx.Done():
+		if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %w", ErrInDoubt, context.Cause(ctx))
+		}
+		return fmt.Errorf("%w: a majority of the coordinators has not written it in time: look for disks that are full or slow: %w", ErrInDoubt, context.Cause(ctx))
+	}
+}
+
 // Propose stamps the command with this coordinator's time, commits it, and returns what came of it and the index at
 // which it stands. Only the leader can: others return a *NotLeaderError.
 func (c *Consensus) Propose(ctx context.Context, cmd proto.Command) (proto.Result, uint64, error) {
@@ -133,10 +194,9 @@ func (c *Consensus) Propose(ctx context.Context, cmd proto.Command) (proto.Resul
 	if ctx.Err() != nil || wait <= 0 {
 		return proto.Result{}, 0, context.Cause(ctx)
 	}
-	// Once it is queued it is waited for whatever ctx says: raft answers within its lease when the leadership is lost.
 	f := c.raft.Apply(b, wait)
-	if err := f.Error(); err != nil {
-		return proto.Result{}, 0, c.explain(err)
+	if err := c.await(ctx, f); err != nil {
+		return proto.Result{}, 0, err
 	}
 	switch r := f.Response().(type) {
 	case proto.Result:
@@ -155,7 +215,7 @@ func (c *Consensus) Barrier(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline))
 	}
-	return c.explain(c.raft.Barrier(wait).Error())
+	return c.await(ctx, c.raft.Barrier(wait))
 }
 
 // VerifyLeader returns nil when a majority still takes this coordinator for its leader.
@@ -168,7 +228,7 @@ func (c *Consensus) explain(err error) error {
 		return nil
 	case errors.Is(err, raft.ErrNotLeader):
 		name, addr := c.Leader()
-		return &NotLeaderError{Leader: name, Addr: addr}
+		return &NotLeaderError{Leader: name, Addr: addr, Disk: c.WriteFailed()}
 	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return &NotLeaderError{}
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore), errors.Is(err, raft.ErrRaftShutdown):
@@ -202,12 +262,14 @@ type Stats struct {
 	Committed uint64    // index of the last entry that is known to be committed
 	Applied   uint64    // index of the last entry that is in the tables here
 	Contact   time.Time // when a follower last heard of the leader; zero before the first time
+	Unwritten uint64    // times that Raft's log could not be written here
 }
 
 // Stats returns how things are now.
 func (c *Consensus) Stats() Stats {
 	return Stats{
 		Leader: c.IsLeader(), Term: c.raft.CurrentTerm(), Committed: c.raft.CommitIndex(), Applied: c.raft.AppliedIndex(), Contact: c.raft.LastContact(),
+		Unwritten: c.unwritten.Load(),
 	}
 }
 
@@ -233,19 +295,25 @@ func (c *Consensus) Servers() ([]Server, error) {
 
 // AddVoter takes a coordinator into the configuration, or changes its address. Only the leader can.
 func (c *Consensus) AddVoter(name, addr string) error {
-	err := c.raft.AddVoter(raft.ServerID(name), raft.ServerAddress(addr), 0, changeWait).Error()
-	if err != nil {
-		return fmt.Errorf("take %s into the cluster: %w", name, c.explain(err))
+	if err := c.change(c.raft.AddVoter(raft.ServerID(name), raft.ServerAddress(addr), 0, changeWait)); err != nil {
+		return fmt.Errorf("take %s into the cluster: %w", name, err)
 	}
 	return nil
 }
 
 // Remove takes a coordinator out of the configuration. Only the leader can.
 func (c *Consensus) Remove(name string) error {
-	if err := c.raft.RemoveServer(raft.ServerID(name), 0, changeWait).Error(); err != nil {
-		return fmt.Errorf("take %s out of the cluster: %w", name, c.explain(err))
+	if err := c.change(c.raft.RemoveServer(raft.ServerID(name), 0, changeWait)); err != nil {
+		return fmt.Errorf("take %s out of the cluster: %w", name, err)
 	}
 	return nil
+}
+
+// change awaits a change of the configuration.
+func (c *Consensus) change(f raft.Future) error {
+	ctx, cancel := context.WithTimeout(context.Background(), changeWait)
+	defer cancel()
+	return c.await(ctx, f)
 }
 
 // Transfer hands the leadership to the coordinator that is most up to date, if this one has it. A coordinator that stops does so first.
@@ -289,5 +357,11 @@ func (c *Consensus) AppliedIndex() uint64 { return c.raft.AppliedIndex() }
 // Close stops this coordinator's part. What was committed is on disk.
 func (c *Consensus) Close() error {
 	err := c.raft.Shutdown().Error()
+	answered := make(chan struct{})
+	go func() { c.waits.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-time.After(closeWait): // raft leaves what was still in its queue without an answer
+	}
 	return errors.Join(err, c.store.Close())
 }

@@ -21,7 +21,35 @@ var errNotFound = errors.New("not found")
 
 // Store is raft's log and stable store in one bbolt file. What a method has returned from is on disk.
 type Store struct {
-	db *bolt.DB
+	db     *bolt.DB
+	failed func(*WriteError) // is told of what could not be written; nil: nobody is
+}
+
+// WriteError says that raft's log could not be written, mostly because the disk is full. What was to be written does not count as written.
+type WriteError struct {
+	Path string
+	Err  error
+}
+
+// Error says what to do, too.
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("raft's log %s can't be written: %v: make room on the disk that data_dir is on", e.Path, e.Err)
+}
+
+// Unwrap returns what the system said.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// update writes in one transaction.
+func (s *Store) update(f func(*bolt.Tx) error) error {
+	err := s.db.Update(f)
+	if err == nil {
+		return nil
+	}
+	failed := &WriteError{Path: s.db.Path(), Err: err}
+	if s.failed != nil {
+		s.failed(failed)
+	}
+	return failed
 }
 
 // OpenStore opens the file at path, which is made if it is not there. It belongs to one program at a time. Close it.
@@ -82,7 +110,7 @@ func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l})
 
 // StoreLogs writes entries in one transaction.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
-	return s.db.Update(func(tx *bolt.Tx) error {
+	return s.update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(logBucket)
 		b.FillPercent = 0.9 // entries are appended in order
 		for _, l := range logs {
@@ -96,7 +124,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange deletes the entries from first to last, both included.
 func (s *Store) DeleteRange(first, last uint64) error {
-	return s.db.Update(func(tx *bolt.Tx) error {
+	return s.update(func(tx *bolt.Tx) error {
 		c := tx.Bucket(logBucket).Cursor()
 		for k, _ := c.Seek(indexKey(first)); k != nil && binary.BigEndian.Uint64(k) <= last; k, _ = c.Next() {
 			if err := c.Delete(); err != nil {
@@ -109,7 +137,7 @@ func (s *Store) DeleteRange(first, last uint64) error {
 
 // Set writes a value.
 func (s *Store) Set(key, value []byte) error {
-	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(stableBucket).Put(key, value) })
+	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(stableBucket).Put(key, value) })
 }
 
 // Get reads a value; a key that was never set is errNotFound.

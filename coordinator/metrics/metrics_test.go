@@ -305,13 +305,13 @@ func TestAScrapeShowsTheFleetAndRaft(t *testing.T) {
 		stats         consensus.Stats
 		shows, absent string
 	}{
-		{consensus.Stats{Leader: true, Term: 3, Committed: 41, Applied: 40}, "glidepath_raft_last_contact_seconds 0", "no such thing"},
+		{consensus.Stats{Leader: true, Term: 3, Committed: 41, Applied: 40, Unwritten: 2}, "glidepath_raft_last_contact_seconds 0", "no such thing"},
 		{consensus.Stats{Term: 3, Committed: 41, Applied: 40}, "glidepath_raft_leader 0", "glidepath_raft_last_contact_seconds"},
 	} {
 		out := httptest.NewRecorder()
 		counted(t, c.stats).Handler().ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		for _, line := range []string{
-			c.shows, fmt.Sprintf("glidepath_raft_applied_index %d", c.stats.Applied), "glidepath_hosts 3", "glidepath_instances_in_doubt 0", "glidepath_home_hosts 3", "glidepath_agents_connected 2",
+			c.shows, fmt.Sprintf("glidepath_raft_applied_index %d", c.stats.Applied), fmt.Sprintf("glidepath_raft_write_failures_total %d", c.stats.Unwritten), "glidepath_hosts 3", "glidepath_instances_in_doubt 0", "glidepath_home_hosts 3", "glidepath_agents_connected 2",
 			`glidepath_instances{mode="enforce",state="adopting"} 1`, `glidepath_instances{mode="observe",state="running"} 0`, `glidepath_migrations{phase="copy"} 0`,
 			`glidepath_build_info{version="1.2.3"} 1`, `glidepath_migration_phase_age_seconds{phase="copy"} 0`,
 			"glidepath_data_available_bytes 3.221225472e+09", "glidepath_data_size_bytes 8.589934592e+09",

@@ -32,7 +32,7 @@ type Reads struct {
 type reader struct {
 	Reads
 	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
-	standIns, coverage, loss, standIn, failing, conflicts, unreported                                                                           *prometheus.Desc
+	standIns, coverage, loss, standIn, failing, conflicts, unreported, unwritten                                                                *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -47,6 +47,7 @@ func newReader(r Reads) *reader {
 		committed:    desc("raft_commit_index", "Index of the last entry that is known here to be committed."),
 		applied:      desc("raft_applied_index", "Index of the last entry that is in the tables here."),
 		contact:      desc("raft_last_contact_seconds", "How long ago a follower heard of the leader; 0 on the leader, absent before the first time."),
+		unwritten:    desc("raft_write_failures_total", "Times that Raft's log could not be written here, mostly because the disk is full."),
 		coordinators: desc("coordinators", "Coordinators of the fleet."),
 		hosts:        desc("hosts", "Hosts of the fleet."),
 		homes:        desc("home_hosts", "Hosts that this coordinator is home to."),
@@ -71,7 +72,7 @@ func newReader(r Reads) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
-		r.standIns, r.failing, r.conflicts, r.unreported,
+		r.standIns, r.failing, r.conflicts, r.unreported, r.unwritten,
 	} {
 		out <- d
 	}
@@ -103,6 +104,7 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 	case !s.Contact.IsZero():
 		gauge(r.contact, time.Since(s.Contact).Seconds())
 	}
+	out <- prometheus.MustNewConstMetric(r.unwritten, prometheus.CounterValue, float64(s.Unwritten))
 	gauge(r.agents, float64(r.Agents()))
 	if available, size, err := r.Space(); err == nil {
 		gauge(r.available, float64(available))
