@@ -259,6 +259,21 @@ func arrives(t *testing.T, h *held, what proto.OperationKind) {
 	}
 }
 
+// move starts migration m of the instance that adopted made, from a to b.
+func move(ctx context.Context, by *member, i proto.Instance) error {
+	now := timeline.Of(time.Now())
+	open := proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Uniform(40)}}
+	return by.do(ctx, "test", &proto.MigrationStart{
+		ID: "m",
+		Plan: proto.Plan{
+			Instance: "i", Source: "a", Target: "b", FromType: "small", ToType: "small", Fence: i.Fence, MadeAt: now, Rate: 80_000_000,
+			Phases:  []proto.PlanPhase{{Phase: proto.PhaseWarm, Span: timeline.Span{Start: now, End: now.Add(time.Millisecond)}}},
+			Profile: []proto.PlanStep{{Span: timeline.Span{Start: now, End: now.Add(time.Hour)}, Allocation: resource.Uniform(7)}},
+		},
+		Reservation: proto.Reservation{ID: "m/target", Envelope: open, Until: now.Add(time.Hour)},
+	})
+}
+
 // Each coordinator leads, is restarted while an operation runs, and is back before the next one goes: in prepare, copy and switch. The one that
 // leads then asks for the operation again, by its name, and the migration goes on while the other is away.
 func TestAMigrationGoesOnWhileEachCoordinatorIsRestarted(t *testing.T) {
@@ -272,17 +287,7 @@ func TestAMigrationGoesOnWhileEachCoordinatorIsRestarted(t *testing.T) {
 	source := startMover(t, "a", proto.Holding{Instance: "i", Incarnation: 1, Fence: i.Fence, State: proto.FenceOwner, Running: true}, hold, all...)
 	target := startMover(t, "b", proto.Holding{}, hold, all...)
 	agents := []*mover{target, source, target}
-	now := timeline.Of(time.Now())
-	open := proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Uniform(40)}}
-	if err := all[0].do(ctx, "test", &proto.MigrationStart{
-		ID: "m",
-		Plan: proto.Plan{
-			Instance: "i", Source: "a", Target: "b", FromType: "small", ToType: "small", Fence: i.Fence, MadeAt: now, Rate: 80_000_000,
-			Phases:  []proto.PlanPhase{{Phase: proto.PhaseWarm, Span: timeline.Span{Start: now, End: now.Add(time.Millisecond)}}},
-			Profile: []proto.PlanStep{{Span: timeline.Span{Start: now, End: now.Add(time.Hour)}, Allocation: resource.Uniform(7)}},
-		},
-		Reservation: proto.Reservation{ID: "m/target", Envelope: open, Until: now.Add(time.Hour)},
-	}); err != nil {
+	if err := move(ctx, all[0], i); err != nil {
 		t.Fatal(err)
 	}
 
