@@ -140,6 +140,48 @@ func TestAPurgeDeletesTheRecordsAndAsksNothingMore(t *testing.T) {
 	}
 }
 
+func TestAPurgeOfAFleetsLastCoordinatorIsRefused(t *testing.T) {
+	const data, hold = "var/lib/glidepath/coordinator", "var/lib/glidepath/coordinator/no-purge"
+	last := func(t *testing.T, want string) script {
+		s := newScript(t, "WANT="+want)
+		if err := os.MkdirAll(filepath.Join(s.root, data, "pki"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s.write(t, data+"/pki/ca.key", "")
+		s.write(t, hold, "it is the last coordinator")
+		if err := os.WriteFile(filepath.Join(s.root, "bin", "sleep"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := last(t, "purge")
+	calls, said, err := s.run(t, "coordinator/prerm", "remove")
+	if err == nil || len(calls) > 0 || !strings.Contains(said, "stays as it is: it is the last coordinator.") || !strings.Contains(said, "host forget") {
+		t.Errorf("called %q: %v: %s", calls, err, said)
+	}
+	// Removed it is, with all that it knows; purged after that it is not.
+	s = last(t, "deinstall")
+	if calls, said, err := s.run(t, "coordinator/prerm", "remove"); err != nil || !slices.Equal(calls, []string{"systemctl stop glidepathd.service"}) {
+		t.Errorf("called %q: %v: %s", calls, err, said)
+	}
+	if _, said, err := s.run(t, "coordinator/postrm", "purge"); err == nil || !strings.Contains(said, "it is the last coordinator") || !s.has(data+"/pki/ca.key") {
+		t.Errorf("%v: %s", err, said)
+	}
+	if err := os.Remove(filepath.Join(s.root, hold)); err != nil {
+		t.Fatal(err)
+	}
+	if _, said, err := s.run(t, "coordinator/postrm", "purge"); err != nil || !strings.Contains(said, "raft remove") || s.has(data) {
+		t.Errorf("%v: %s", err, said)
+	}
+	// One that never had a fleet says nothing.
+	s = newScript(t, "WANT=purge")
+	for _, step := range [][]string{{"coordinator/prerm", "remove"}, {"coordinator/postrm", "purge"}} {
+		if _, said, err := s.run(t, step[0], step[1:]...); err != nil || said != "" {
+			t.Errorf("%q: %v: %s", step, err, said)
+		}
+	}
+}
+
 func TestAPurgeInAMigrationIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	s := newScript(t, "WANT=purge", "BECAUSE="+frozen)
 	calls, said, err := s.run(t, "agent/prerm", "remove")
