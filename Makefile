@@ -73,13 +73,16 @@ deb: content ## build the Debian packages into dist/
 rpm: content ## build the RPM packages into dist/
 	$(call nfpm,$(PACKAGES),rpm,bin,$(VERSION),dist)
 
-# A later version of the agent's package, for the test of upgrades.
+# A later version of all packages, for the tests of upgrades.
 .PHONY: next
 next: content
 	@mkdir -p dist/next
-	@$(GOBUILD) -ldflags '-s -w -X main.version=$(NEXT) -X main.commit=$(COMMIT)' -o dist/next/ ./$(glidepath-agent)
+	@for d in $(foreach p,$(PACKAGES),$($(p))); do \
+		$(GOBUILD) -ldflags '-s -w -X main.version=$(NEXT) -X main.commit=$(COMMIT)' -o dist/next/ ./$$d; \
+	done
 	@cp bin/may-run bin/sync dist/next/
-	$(call nfpm,glidepath-agent,deb,dist/next,$(NEXT),dist/next)
+	$(call nfpm,$(PACKAGES),deb,dist/next,$(NEXT),dist/next)
+	$(call nfpm,$(PACKAGES),rpm,dist/next,$(NEXT),dist/next)
 
 .PHONY: lint-packages
 lint-packages: deb rpm ## lintian and rpmlint, and whether packages of both kinds bring the same (apt)
@@ -114,7 +117,7 @@ race: ## unit tests under the race detector
 GUESTS := ./testenv/vm ./agent ./agent/collect ./agent/enforce ./agent/instance/service ./testenv/scenarios
 
 .PHONY: guests
-guests: deb next peers ## all that make test leaves out: the tests on real guests, one fleet at a time, and make peers (root, apt)
+guests: deb rpm next peers ## all that make test leaves out: the tests on real guests, one fleet at a time, and make peers (root, apt)
 	@$(ENSURE) go vm host
 	GLIDEPATH_FURTHER=1 $(GO) test -p 1 -timeout 90m $(GUESTS)
 

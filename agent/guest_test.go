@@ -385,6 +385,10 @@ func (s *site) frozen() {
 	if diff := cmp.Diff([]proto.Holding{held}, hello.Instances); diff != "" {
 		s.Errorf("holdings: %s", diff)
 	}
+	// What this host remembers may be all that is left of the instance.
+	if out := s.sh("! DEBIAN_FRONTEND=noninteractive dpkg --purge glidepath-agent 2>&1 && systemctl is-active glidepath-agent && ls /var/lib/glidepath/agent/fence/cache-1.json"); !strings.Contains(out, "stays as it is") || !strings.Contains(out, "frozen") {
+		s.Errorf("a purge while it is frozen: %s", out)
+	}
 }
 
 // thawed gives the right back: the unit runs, and is limited again.

@@ -4,10 +4,12 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -26,8 +28,9 @@ type Coordinator struct {
 	fleet *Fleet
 	ns    *vm.Namespace
 
-	mu      sync.Mutex
-	process *vm.Process // nil while it is stopped
+	mu       sync.Mutex
+	programs string      // folder of the package that it runs; "": the fleet's
+	process  *vm.Process // nil while it is stopped
 }
 
 // Coordinators returns all three.
@@ -40,6 +43,26 @@ func (c *Coordinator) Name() string { return c.ns.Name() }
 func (c *Coordinator) API() string { return c.ns.Addr().String() + ":7648" }
 
 func (c *Coordinator) config() string { return filepath.Join(c.ns.Dir(), "coordinator.yaml") }
+
+// Use makes it run the programs of another package, which Unpack has unpacked, from its next start on; "" are those that the fleet began with.
+func (c *Coordinator) Use(programs string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.programs = programs
+}
+
+// Unpack unpacks another package of the coordinator, and returns the folder with its programs.
+func (f *Fleet) Unpack(ctx context.Context, deb string) (programs string, err error) {
+	programs = filepath.Join(f.VM.Dir(), filepath.Base(deb))
+	return programs, unpack(ctx, deb, programs)
+}
+
+func unpack(ctx context.Context, deb, folder string) error {
+	if out, err := exec.CommandContext(ctx, "dpkg-deb", "--extract", deb, folder).CombinedOutput(); err != nil {
+		return fmt.Errorf("unpack %s: %w: %s", deb, err, out)
+	}
+	return nil
+}
 
 // writeConfig writes what stands in /etc/glidepath/coordinator.yaml elsewhere.
 func (c *Coordinator) writeConfig() error {
@@ -68,7 +91,7 @@ func (c *Coordinator) Start() error {
 	if c.process != nil {
 		return fmt.Errorf("coordinator %s runs already", c.Name())
 	}
-	process, err := c.ns.Start(vm.ProcessSpec{Name: "glidepathd", Argv: []string{c.fleet.program("glidepathd"), "--config", c.config(), "run"}})
+	process, err := c.ns.Start(vm.ProcessSpec{Name: "glidepathd", Argv: []string{filepath.Join(cmp.Or(c.programs, c.fleet.programs), "usr/bin/glidepathd"), "--config", c.config(), "run"}})
 	if err != nil {
 		return err
 	}

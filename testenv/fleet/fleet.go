@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -111,8 +110,8 @@ func findDebs(folder string) (debs, error) {
 }
 
 func (f *Fleet) bringUp(ctx context.Context, d debs) error {
-	if out, err := exec.CommandContext(ctx, "dpkg-deb", "--extract", d.coordinator, f.programs).CombinedOutput(); err != nil {
-		return fmt.Errorf("unpack %s: %w: %s", d.coordinator, err, out)
+	if err := unpack(ctx, d.coordinator, f.programs); err != nil {
+		return err
 	}
 	f.options.Progress("Booting host-a and host-b, and starting three coordinators")
 	both, started := errgroup.WithContext(ctx)

@@ -3,14 +3,13 @@
 package scenarios
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/testenv/fleet"
@@ -21,15 +20,11 @@ import (
 // and is removed and purged again. The fleets of the other scenarios run its programs, but not its unit.
 func packaged(tr *trial) {
 	host := tr.f.Host(fleet.Other(tr.instance().Owner))
-	deb, err := filepath.Glob(filepath.Join(debs(), "glidepath-coordinator_*.deb"))
-	must(tr.T, err)
-	if len(deb) != 1 {
-		tr.Fatalf("want one package of the coordinator, there are %q", deb)
-	}
+	deb, _ := tr.one(debs(), "glidepath-coordinator_", ".deb")
 	// Its port is the agent's, too.
-	_, err = host.Exec(tr.ctx, "systemctl", "stop", "glidepath-agent.service")
+	_, err := host.Exec(tr.ctx, "systemctl", "stop", "glidepath-agent.service")
 	must(tr.T, err)
-	must(tr.T, host.InstallDebs(tr.ctx, deb[0]))
+	must(tr.T, host.InstallDebs(tr.ctx, deb))
 	address := host.Addr().String()
 	out, err := host.Shell(tr.ctx, `
 		set -eu
@@ -48,7 +43,8 @@ func packaged(tr *trial) {
 		test -e /etc/glidepath/coordinator.yaml
 		test -d /var/lib/glidepath/coordinator
 		dpkg --purge glidepath-coordinator >&2
-		! test -e /etc/glidepath/coordinator.yaml
+		test ! -e /etc/glidepath/coordinator.yaml
+		test ! -e /var/lib/glidepath/coordinator
 		! systemctl is-active glidepathd.service`)
 	if err != nil {
 		journal, _ := host.Exec(tr.ctx, "journalctl", "--no-pager", "--lines=30", "--unit=glidepathd.service")
@@ -68,21 +64,18 @@ func packaged(tr *trial) {
 // it is not purged while the host has a part in a migration. It comes last: the hosts have no agents afterwards.
 func upgraded(tr *trial) {
 	owner, other := tr.f.Host(tr.source), tr.f.Host(tr.target)
-	before, began := tr.life(), time.Now()
+	tr.kernelFollowsTheDocument(tr.source)
+	before, began, granted := tr.life(), time.Now(), tr.granted(tr.source)
 	for _, folder := range []string{filepath.Join(debs(), "next"), debs()} {
-		deb, err := filepath.Glob(filepath.Join(folder, "glidepath-agent_*.deb"))
-		must(tr.T, err)
-		if len(deb) != 1 {
-			tr.Fatalf("want one package of the agent in %s, there are %q: run make next", folder, deb)
-		}
-		version, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(deb[0]), "glidepath-agent_"), "-1_")
-		must(tr.T, owner.InstallDebs(tr.ctx, deb[0]))
+		deb, version := tr.one(folder, "glidepath-agent_", ".deb")
+		must(tr.T, owner.InstallDebs(tr.ctx, deb))
 		if tr.metric(tr.source, fmt.Sprintf("glidepath_agent_build_info{version=%q}", version)) != 1 {
 			tr.Errorf("%s runs another version than %s", tr.source, version)
 		}
 		tr.wait("the agent "+version+" has a session", time.Minute, func() (bool, error) { return tr.metric(tr.source, "glidepath_agent_connected") == 1, nil })
 	}
-	tr.limitedSince(began)
+	tr.limitedSince(began, granted())
+	tr.kernelFollowsTheDocument(tr.source)
 	if now := tr.life(); now != before {
 		tr.Errorf("the instance was %s before the upgrade, and is %s", before, now)
 	}
@@ -133,6 +126,18 @@ func upgraded(tr *trial) {
 	}
 }
 
+// one returns the one package in a folder whose name begins and ends like that, and its version.
+func (tr *trial) one(folder, begins, ends string) (path, version string) {
+	tr.Helper()
+	found, err := filepath.Glob(filepath.Join(folder, begins+"[0-9]*"+ends))
+	must(tr.T, err)
+	if len(found) != 1 {
+		tr.Fatalf("want one package %s*%s in %s, there are %q: run make clean deb rpm next", begins, ends, folder, found)
+	}
+	version, _, _ = strings.Cut(strings.TrimPrefix(filepath.Base(found[0]), begins), "-1")
+	return found[0], version
+}
+
 // life tells one run of the instance from another.
 func (tr *trial) life() string {
 	tr.Helper()
@@ -141,20 +146,50 @@ func (tr *trial) life() string {
 	return strings.Join(strings.Fields(out), " ")
 }
 
-// limitedSince checks that the kernel has held limits of the instance, and none above its type's maximum, in every sample since a time.
-func (tr *trial) limitedSince(since time.Time) {
+// granted begins to ask what the document schedules for the instance, and what its agent grants it, twice a second. The function returned ends that, and
+// returns the most that there was of each; the agent may be away meanwhile.
+func (tr *trial) granted(host string) (most func() resource.Vector) {
+	ctx, cancel := context.WithCancel(tr.ctx)
+	var all resource.Vector
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if r, err := fleet.Ask[proto.ReadBack](ctx, tr.f, "schedule", "show", instance); err == nil && r.Measured {
+				for k := range all {
+					all[k] = max(all[k], r.Scheduled[k], r.Granted[k])
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	stop := func() { cancel(); <-done }
+	tr.Cleanup(stop)
+	return func() resource.Vector {
+		stop()
+		if all.IsZero() {
+			tr.Fatalf("the agent on %s has said nothing of what it grants", host)
+		}
+		return all
+	}
+}
+
+// limitedSince checks that the kernel has held limits of the instance in every sample since a time, and none above an amount.
+func (tr *trial) limitedSince(since time.Time, most resource.Vector) {
 	tr.Helper()
-	types, err := fleet.Ask[v1.List[proto.InstanceType]](tr.ctx, tr.f, "type", "list")
-	must(tr.T, err)
-	its := tr.instance().Spec.Type
-	most := types.Items[slices.IndexFunc(types.Items, func(t proto.InstanceType) bool { return t.Name == its })].Max
 	samples := tr.watch.Samples(tr.source, since)
 	if len(samples) < 4 {
 		tr.Fatalf("%d samples in %s", len(samples), time.Since(since))
 	}
 	for _, s := range samples {
-		if !s.Present || s.Cores*1000 > float64(most[resource.CPU]) || s.High > most[resource.Memory] {
-			tr.Errorf("at %s it had cpu=%vm memory=%d, which is above %v", s.At.Format(time.TimeOnly), s.Cores*1000, s.High, most)
+		if !s.Present || math.Round(s.Cores*1000) > float64(most[resource.CPU]) || s.High > most[resource.Memory] {
+			tr.Errorf("at %s it had cpu=%vm memory=%d, which is above what was granted: %v", s.At.Format(time.TimeOnly), s.Cores*1000, s.High, most)
 		}
 	}
 }

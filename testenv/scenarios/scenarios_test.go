@@ -61,6 +61,7 @@ func TestFurtherScenarios(t *testing.T) {
 		{"a PostgreSQL moves and loses nothing", databaseMoves},
 		{"nginx moves with both of its addresses", webMoves},
 		{"a Redis moves", moves},
+		{"the coordinators are upgraded and put back while it moves", coordinatorsUpgraded},
 		{"the agent's package is upgraded and removed under an instance", upgraded},
 	} {
 		l.run(t, s)
@@ -126,7 +127,7 @@ func moves(tr *trial) {
 	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target, "--type", "m.large")
 	must(tr.T, err)
 	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle })
-	tr.kernelFollowsTheDocument()
+	tr.kernelFollowsTheDocument(tr.target)
 	done := tr.when(m.ID, "ended", ended)
 	if done.Outcome != proto.OutcomeCompleted {
 		tr.Fatalf("%s: %s", done.Outcome, done.Reason)
@@ -146,9 +147,9 @@ func moves(tr *trial) {
 		float64(done.Plan.Duration)/1e3, actual.Seconds(), float64(done.Plan.Downtime)/1e3, silence.Seconds())
 }
 
-// kernelFollowsTheDocument waits until the target's kernel, read past the agent, holds what the document schedules now: what feedback has
+// kernelFollowsTheDocument waits until a host's kernel, read past the agent, holds what the document schedules now: what feedback has
 // added for the start is given back by then.
-func (tr *trial) kernelFollowsTheDocument() {
+func (tr *trial) kernelFollowsTheDocument(host string) {
 	tr.Helper()
 	var said, held resource.Vector
 	tr.wait("the kernel holds what the document schedules", 4*time.Minute, func() (bool, error) {
@@ -156,7 +157,7 @@ func (tr *trial) kernelFollowsTheDocument() {
 		if err != nil {
 			return false, err
 		}
-		s, fresh := tr.watch.Last(tr.target)
+		s, fresh := tr.watch.Last(host)
 		if !fresh || !s.Present || math.IsInf(s.Cores, 1) {
 			return false, nil
 		}
