@@ -40,6 +40,8 @@ type Options struct {
 	Name string // tells fleets that run at the same time apart; see vm.Spec
 	// Debs is the folder with the packages that `make deb` built.
 	Debs string
+	// Packages are Debian packages that the hosts have beside those that all guests have.
+	Packages []string
 	// GridStep and Probation are the fleet's; 10 s and 15 s if 0.
 	GridStep, Probation time.Duration
 	// Keep lets the fleet outlive this program; see vm.Spec.
@@ -73,7 +75,7 @@ func Up(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, err
 	}
 	guests, err := vm.Start(ctx, vm.Spec{
-		Name: o.Name, Keep: o.Keep, Progress: o.Progress, Logger: o.Logger,
+		Name: o.Name, Keep: o.Keep, Progress: o.Progress, Logger: o.Logger, Image: vm.Image{Packages: o.Packages},
 		// They boot while the coordinators start.
 		Guests: []vm.GuestSpec{{Name: HostA, Addr: "10.77.0.21/24", Off: true}, {Name: HostB, Addr: "10.77.0.22/24", Off: true}},
 		Namespaces: []vm.NamespaceSpec{

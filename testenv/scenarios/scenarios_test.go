@@ -56,12 +56,13 @@ func TestFurtherScenarios(t *testing.T) {
 	if os.Getenv("GLIDEPATH_FURTHER") == "" {
 		t.Skip("further scenarios take long: run make guests, or set GLIDEPATH_FURTHER=1")
 	}
-	l := newLab(t)
+	l := newLab(t, "rpm")
 	for _, s := range []scenario{
 		{"a PostgreSQL moves and loses nothing", databaseMoves},
 		{"nginx moves with both of its addresses", webMoves},
 		{"a Redis moves", moves},
 		{"the coordinators are upgraded and put back while it moves", coordinatorsUpgraded},
+		{"rpm installs, upgrades and erases the packages", byRPM},
 		{"the agent's package is upgraded and removed under an instance", upgraded},
 	} {
 		l.run(t, s)
