@@ -62,6 +62,7 @@ func TestFurtherScenarios(t *testing.T) {
 		{"nginx moves with both of its addresses", webMoves},
 		{"a Redis moves", moves},
 		{"the coordinators are upgraded and put back while it moves", coordinatorsUpgraded},
+		{"hosts die, come back, and are given up", hostsDie},
 		{"rpm installs, upgrades and erases the packages", byRPM},
 		{"the agent's package is upgraded and removed under an instance", upgraded},
 	} {
