@@ -193,7 +193,7 @@ func TestACoordinatorWhoseDiskIsFullTakesNoPartUntilThereIsRoom(t *testing.T) {
 		t.Error("what could not be written is not counted where it could not")
 	}
 	// A snapshot finds no room, and leaves nothing behind.
-	if err := full.consensus.Snapshot(); !errors.Is(err, unix.ENOSPC) {
+	if err := full.consensus.Snapshot(); err == nil || !strings.Contains(err.Error(), "no space left on device") {
 		t.Errorf("a snapshot on a full disk: %v", err)
 	}
 	if parts, err := filepath.Glob(filepath.Join(full.cfg.DataDir, raftDir, "snapshots", "*.tmp")); err != nil || len(parts) > 0 {

@@ -105,7 +105,7 @@ func Open(cfg Config) (*Consensus, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, snapshotsKept, logger)
+	files, err := openSnapshots(cfg.Dir, logger)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft's snapshots: %w", err), s.Close())
 	}
@@ -117,7 +117,7 @@ func Open(cfg Config) (*Consensus, error) {
 	}
 	c := &Consensus{fsm: &fsm{machine: cfg.Machine, stopped: make(chan struct{})}, store: s, log: cfg.Log}
 	s.failed = c.writeFailed
-	if c.raft, err = raft.NewRaft(Settings(cfg.Name, logger), c.fsm, s, s, snapshots, transport); err != nil {
+	if c.raft, err = raft.NewRaft(Settings(cfg.Name, logger), c.fsm, s, s, files, transport); err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
 	}
 	return c, nil

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -198,6 +201,23 @@ func TestARestartGoesOnFromSnapshotAndLog(t *testing.T) {
 			t.Error("bootstrapped twice")
 		}
 		closeAll(t, []*member{m})
+	})
+}
+
+func TestWhatASnapshotThatBrokeOffLeftIsRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		left := filepath.Join(dir, "snapshots", "2-41-1700000000000.tmp")
+		if err := os.MkdirAll(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(left, "state.bin"), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		closeAll(t, []*member{start(t, "c1", dir, newTransport("c1"))})
+		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it is still there: %v", err)
+		}
 	})
 }
 
