@@ -17,6 +17,7 @@ import (
 	"github.com/glidepath/glidepath/agent/transfer"
 	"github.com/glidepath/glidepath/internal/config"
 	"github.com/glidepath/glidepath/internal/manpage"
+	"github.com/glidepath/glidepath/internal/interrupt"
 )
 
 func runCommand(stderr io.Writer) *cobra.Command {
@@ -70,7 +71,7 @@ func joinCommand(stdout io.Writer) *cobra.Command {
 			return err
 		}
 		if req.Token == "-" {
-			text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4096))
+			text, err := io.ReadAll(io.LimitReader(interrupt.Reader(cmd.Context(), cmd.InOrStdin()), 4096))
 			if err != nil {
 				return fmt.Errorf("read the token: %w", err)
 			}

@@ -238,3 +238,24 @@ func mint(t *testing.T, addr string) string {
 	}
 	return token.Encode()
 }
+func TestAnInterruptEndsWhatReadsTheToken(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "agent.yaml")
+	in, never, err := os.Pipe()
+	if err = errors.Join(err, os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/data\nrun_dir: "+dir+"/run\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	was := os.Stdin
+	os.Stdin = in
+	t.Cleanup(func() {
+		os.Stdin = was
+		never.Close() // what reads ends
+	})
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, interrupt)
+	var out, stderr bytes.Buffer
+	if code := run(ctx, []string{"join", "--config", config, "--token", "-"}, &out, &stderr); code != exitInterrupted {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+

@@ -16,6 +16,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/interrupt"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
@@ -114,13 +115,13 @@ func (a *app) say(format string, args ...any) {
 }
 
 // readFiles reads every document of the files; - is standard input.
-func readFiles[T any](names []string) ([]T, error) {
+func readFiles[T any](ctx context.Context, names []string) ([]T, error) {
 	if len(names) == 0 {
 		return nil, usagef("name a file with -f, or - for standard input")
 	}
 	var all []T
 	for _, name := range names {
-		some, err := readDocuments[T](name)
+		some, err := readDocuments[T](ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -129,8 +130,8 @@ func readFiles[T any](names []string) ([]T, error) {
 	return all, nil
 }
 
-func readDocuments[T any](name string) ([]T, error) {
-	in, shown := os.Stdin, "standard input"
+func readDocuments[T any](ctx context.Context, name string) ([]T, error) {
+	in, shown := interrupt.Reader(ctx, os.Stdin), "standard input"
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

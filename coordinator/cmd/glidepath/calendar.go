@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/interrupt"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -116,7 +117,7 @@ standard input, so that it stands in no history of commands.`,
 			}
 			url := args[1]
 			if url == "-" {
-				if url, err = firstLine(cmd.InOrStdin()); err != nil {
+				if url, err = firstLine(interrupt.Reader(cmd.Context(), cmd.InOrStdin())); err != nil {
 					return err
 				}
 			}

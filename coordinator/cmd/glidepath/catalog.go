@@ -54,7 +54,7 @@ func typeCommand(a *app) *cobra.Command {
 	}
 	files := fileFlag(apply, "instance types")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
-		all, err := readFiles[typeFile](*files)
+		all, err := readFiles[typeFile](cmd.Context(), *files)
 		if err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func appCommand(a *app) *cobra.Command {
 	}
 	files := fileFlag(apply, "applications")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
-		all, err := readFiles[appFile](*files)
+		all, err := readFiles[appFile](cmd.Context(), *files)
 		if err != nil {
 			return err
 		}

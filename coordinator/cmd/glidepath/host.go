@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -149,7 +145,10 @@ func (a *app) forgetDead(ctx context.Context, name, reason string, yes bool, in 
 		fmt.Fprintf(a.stderr, "Migration %s ends\n", id)
 	}
 	if !yes {
-		if err := confirmed(in, a.stderr, name); err != nil {
+		if !atTerminal(in) {
+			return usagef("there is no terminal to ask at: say --yes if that is what you want")
+		}
+		if err := confirmed(ctx, in, a.stderr, "host", name); err != nil {
 			return err
 		}
 	}
@@ -157,23 +156,6 @@ func (a *app) forgetDead(ctx context.Context, name, reason string, yes bool, in 
 		a.say("Host %s is forgotten", name)
 		return nil
 	})
-}
-
-// confirmed asks somebody at a terminal to write the name of what he decides on.
-func confirmed(in io.Reader, out io.Writer, name string) error {
-	f, ok := in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return usagef("there is no terminal to ask at: say --yes if that is what you want")
-	}
-	fmt.Fprintf(out, "Write the host's name to go on: ")
-	line, err := bufio.NewReader(f).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if strings.TrimSpace(line) != name {
-		return &v1.Error{Code: v1.CodeRefused, Message: "nothing was changed: that is not the host's name"}
-	}
-	return nil
 }
 
 func retentionCommand(a *app) *cobra.Command {

@@ -184,7 +184,7 @@ Without --no-wait the command returns when the host's agent has taken the instan
 	apply.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")
 	apply.Flags().DurationVar(&timeout, "timeout", waitFor, "how long to wait for the agent")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
-		all, err := readFiles[instanceFile](*files)
+		all, err := readFiles[instanceFile](cmd.Context(), *files)
 		if err != nil {
 			return err
 		}

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/interrupt"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -37,9 +36,9 @@ const (
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run carries out the command line and returns its exit code. SIGINT and SIGTERM end it cleanly.
+// run carries out the command line and returns its exit code. SIGINT and SIGTERM end it cleanly, the second one at once.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(ctx)
 	defer stop()
 	a := &app{stdout: stdout, stderr: stderr, env: os.Getenv}
 	a.height = func() int { return terminalHeight(stdout, a.env("TERM")) }

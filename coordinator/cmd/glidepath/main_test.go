@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupt, "left": left, "away": away,
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupts, "left": left, "away": away,
 			"series": series, "waits": waits,
 		},
 	})
@@ -157,7 +157,7 @@ func away(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // interrupt [now] interrupts what runs in the background, once a migration is watched, or now. Wait for it, then see left.
-func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
 		untilWatched(ts, false, nil)
 	}

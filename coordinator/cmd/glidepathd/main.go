@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator"
 	"github.com/glidepath/glidepath/internal/config"
+	"github.com/glidepath/glidepath/internal/interrupt"
 	"github.com/glidepath/glidepath/internal/manpage"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -39,7 +38,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 
 // run runs the command line and returns its exit code. SIGINT and SIGTERM end it cleanly.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(ctx)
 	defer stop()
 	root := command(stdout, stderr)
 	root.SetArgs(args)
