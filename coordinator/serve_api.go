@@ -24,7 +24,7 @@ func (c *Coordinator) api() *api.Server {
 			}
 			return p
 		},
-		Servers: c.consensus.Servers, Leader: c.consensus.Leader,
+		Leader:   c.consensus.Leader,
 		TakenOut: func() error { return c.takenOut(c.cfg.Name, c.creds.Key()) },
 		Snapshot: c.Snapshot, Bundle: c.Bundle,
 		Members: c.Members, RemoveMember: c.RemoveMember, TransferLeadership: c.TransferLeadership,

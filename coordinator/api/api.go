@@ -17,7 +17,6 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
-	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
@@ -62,12 +61,11 @@ type Config struct {
 	// MigrationProgress returns how far a migration is, in a form that JSON can say (a proto.MigrationProgress); nil when nothing is known.
 	MigrationProgress func(ctx context.Context, id string) any
 
-	// Servers and Leader tell of the Raft cluster; the leader's name is empty while there is none.
-	Servers func() ([]consensus.Server, error)
-	Leader  func() (name, addr string)
+	// Leader tells who leads; the name is empty while nobody does.
+	Leader func() (name, addr string)
 	// TakenOut returns why this coordinator must not answer any more: it was taken out of the fleet. nil: it is never asked.
 	TakenOut func() error
-	// Members tells of every coordinator. RemoveMember takes one out of the fleet; TransferLeadership makes one the leader, "" whichever is
+	// Members tells of every coordinator, also which are not reached. RemoveMember takes one out of the fleet; TransferLeadership makes one the leader, "" whichever is
 	// most up to date. Each returns once it is so.
 	Members            func(context.Context) ([]v1.Member, error)
 	RemoveMember       func(ctx context.Context, id, actor, name string, force bool) error

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/state"
@@ -21,24 +23,28 @@ func items[T any](list []T) v1.List[T] {
 func getStatus(c *call) (any, error) {
 	leader, _ := c.cfg.Leader()
 	out := v1.Status{Fleet: c.view.Fleet(), Now: c.now, Version: c.cfg.Version, Leader: leader}
-	servers, err := c.cfg.Servers()
+	var presence map[string]proto.Presence
+	var asked sync.WaitGroup
+	asked.Go(func() { presence = c.cfg.Presence(c.ctx) }) // beside the other question: whoever is away lets both wait
+	members, err := c.cfg.Members(c.ctx)
+	asked.Wait()
 	if err != nil {
 		return nil, err
 	}
-	voters := map[string]bool{}
-	for _, s := range servers {
-		voters[s.Name] = s.Voter
-	}
 	out.Coordinators = []v1.Coordinator{}
 	for m := range c.view.Coordinators() {
-		out.Coordinators = append(out.Coordinators, v1.Coordinator{Coordinator: m, Leader: m.Name == leader, Voter: voters[m.Name]})
+		one := v1.Coordinator{Coordinator: m, Leader: m.Name == leader}
+		if i := slices.IndexFunc(members, func(x v1.Member) bool { return x.Name == m.Name }); i >= 0 {
+			one.Voter, one.Reached, one.Why = members[i].Voter, members[i].Reached, members[i].Why
+			one.Program = cmp.Or(members[i].Program, m.Program)
+		}
+		out.Coordinators = append(out.Coordinators, one)
 	}
 	out.Short, out.Away, out.InDoubt = []proto.Shortfall{}, []v1.AwayHost{}, []v1.Doubt{}
 	owns := map[string]int{}
 	for i := range c.view.Instances() {
 		owns[i.Owner]++
 	}
-	presence := c.cfg.Presence(c.ctx)
 	for _, d := range c.view.InDoubt(c.now) {
 		out.InDoubt = append(out.InDoubt, v1.Doubt{Instance: d.Instance, Migration: d.Migration, Since: d.Since, Known: d.Known, Decide: d.Decide})
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/bundle"
-	"github.com/glidepath/glidepath/coordinator/consensus"
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/snapshot"
@@ -144,10 +143,7 @@ func (f *Fleet) configure() {
 		},
 		AllScores:         func(context.Context) ([]proto.ScoreSummary, []string) { return nil, []string{"c1"} },
 		MigrationProgress: func(context.Context, string) any { return nil },
-		Servers: func() ([]consensus.Server, error) {
-			return []consensus.Server{{Name: "c1", Addr: "10.0.0.1:7647", Voter: true}}, nil
-		},
-		Leader: func() (string, string) { return "c1", "10.0.0.1:7647" },
+		Leader:            func() (string, string) { return "c1", "10.0.0.1:7647" },
 		Members: func(context.Context) ([]v1.Member, error) {
 			return []v1.Member{
 				{Name: "c1", RPCAddr: "10.0.0.1:7647", APIAddr: "10.0.0.1:7648", Program: "1.2.3", Listed: true, Voter: true, Leader: true, Reached: true, Raft: &proto.Member{Leader: true, Term: 2, Committed: 40, Applied: 40}},

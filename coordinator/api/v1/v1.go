@@ -101,8 +101,10 @@ type Doubt struct {
 // Coordinator is a coordinator and its part in the Raft cluster.
 type Coordinator struct {
 	proto.Coordinator
-	Leader bool `json:"leader"`
-	Voter  bool `json:"voter"`
+	Leader  bool   `json:"leader"`
+	Voter   bool   `json:"voter"`
+	Reached bool   `json:"reached"`       // by the coordinator that answers
+	Why     string `json:"why,omitempty"` // it was not reached
 }
 
 // Member is a coordinator with its part in the Raft cluster, as far as it is reached.

@@ -35,19 +35,17 @@ func (a *app) printStatus(s v1.Status) error {
 	a.say("")
 	t := newTable(a.stdout, "COORDINATOR", "ROLE", "VERSION", "API")
 	for _, c := range s.Coordinators {
-		role := "follower"
-		switch {
-		case c.Leader:
-			role = "leader"
-		case !c.Voter:
-			role = "joining"
-		}
-		t.row(c.Name, role, c.Program, c.APIAddr)
+		t.row(c.Name, memberState(v1.Member{Listed: true, Voter: c.Voter, Leader: c.Leader, Reached: c.Reached}), c.Program, c.APIAddr)
 	}
 	if err := t.flush(); err != nil {
 		return err
 	}
 	a.say("")
+	for _, c := range s.Coordinators {
+		if !c.Reached {
+			a.say("AWAY: coordinator %s is not reached: %s", c.Name, oneLine(c.Why))
+		}
+	}
 	a.say("%s; %s: %d enforced, %d moving, %d with a fault",
 		count(s.Hosts, "host"), count(s.Instances.Total, "instance"), s.Instances.Enforced, s.Instances.Moving, s.Instances.Faulty)
 	for _, short := range s.Short {
