@@ -71,18 +71,26 @@ func ask[T any](ctx context.Context, a *app, method, path string, in any) (T, er
 	return out, err
 }
 
+// askBoth sends a request and returns the answer as it is, and as it is read.
+func askBoth[T any](ctx context.Context, a *app, method, path string, in any) (raw json.RawMessage, v T, err error) {
+	raw, err = ask[json.RawMessage](ctx, a, method, path, in)
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+		if err != nil {
+			err = fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+		}
+	}
+	return raw, v, err
+}
+
 // show sends a request and prints the answer: as it is with --json, as table does otherwise.
 func show[T any](ctx context.Context, a *app, method, path string, in any, table func(T) error) error {
-	raw, err := ask[json.RawMessage](ctx, a, method, path, in)
+	raw, v, err := askBoth[T](ctx, a, method, path, in)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printJSON(raw)
-	}
-	var v T
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
 	}
 	return table(v)
 }

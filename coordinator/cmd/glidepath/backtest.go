@@ -65,15 +65,16 @@ A file that cannot be read is left out, said so, and makes the exit code 1.`,
 			if workers == 0 {
 				workers = runtime.GOMAXPROCS(0)
 			}
+			progress := a.progress()
 			r := &backtest.Run{
 				Settings: backtest.Settings{
 					TimeColumn: f.time, ValueColumns: f.values, Location: f.timezone, Step: step.Milliseconds(), Horizon: horizon.Milliseconds(), Every: every.Milliseconds(),
 					Origins: origins, Quantiles: f.quantiles, Means: means, EventsSum: sum, Program: version + " " + commit,
 				},
-				Dir: dir, Workers: workers, Emit: emit, Progress: a.progress(), Events: events,
+				Dir: dir, Workers: workers, Emit: emit, Progress: progress.forecasts(), Events: events,
 			}
 			result, err := r.Do(cmd.Context())
-			a.clearProgress()
+			progress.clear()
 			if err != nil {
 				if emit != "" && errors.Is(err, context.Canceled) {
 					fmt.Fprintf(a.stderr, "What is done is in %s.parts: the same command goes on there.\n", emit)
@@ -115,39 +116,6 @@ func broken(r *backtest.Result) int {
 		}
 	}
 	return n
-}
-
-// progressEvery is how often a line of progress is drawn anew.
-const progressEvery = 100 * time.Millisecond
-
-// progress returns what draws how far a backtest is, on a terminal; nil elsewhere.
-func (a *app) progress() func(done, total int) {
-	if terminalWidth(a.stderr) == 0 {
-		return nil
-	}
-	began, drawn := time.Now(), time.Time{}
-	return func(done, total int) {
-		now := time.Now()
-		if now.Sub(drawn) < progressEvery {
-			return
-		}
-		drawn = now
-		left := time.Duration(float64(now.Sub(began)) / float64(max(1, done)) * float64(total-done))
-		fmt.Fprintf(a.stderr, "\r\x1b[K%s", progressBar(done, total, left))
-	}
-}
-
-func (a *app) clearProgress() {
-	if terminalWidth(a.stderr) > 0 {
-		fmt.Fprint(a.stderr, "\r\x1b[K")
-	}
-}
-
-// progressBar is a line that says how far something is.
-func progressBar(done, total int, left time.Duration) string {
-	const width = 24
-	full := width * done / max(1, total)
-	return fmt.Sprintf("[%s%s] %d of %d forecasts, about %s left", strings.Repeat("=", full), strings.Repeat(" ", width-full), done, total, left.Round(time.Second))
 }
 
 // mostSeries is how many series the table has; --json has all.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -194,11 +192,14 @@ Without --no-wait the command returns when the host's agent has taken the instan
 				return fmt.Errorf("an instance in the file has no name")
 			}
 			adopted, err := ask[v1.InstanceDetail](cmd.Context(), a, "PUT", path("instances", s.Name), s)
+			if err != nil && cmd.Context().Err() != nil {
+				return a.goesOn("It is not known whether instance "+s.Name+" is being adopted", "glidepath instance show "+s.Name)
+			}
 			if err != nil {
 				return err
 			}
 			if !noWait {
-				if err := a.waitAdopted(cmd.Context(), s.Name, timeout); err != nil {
+				if err := a.waitAdopted(cmd.Context(), s.Name, adopted.Owner, timeout); err != nil {
 					return err
 				}
 			}
@@ -226,71 +227,4 @@ func (a *app) sayObserved(i v1.InstanceDetail) {
 	}
 	fmt.Fprintf(a.stderr, "glidepath: instance %s is observed, not enforced: %s\nMake room on %s (move an instance away: glidepath migrate), or take a smaller type; then: glidepath instance enforce %s\n",
 		i.Name(), oneLine(why), i.Owner, i.Name())
-}
-
-// waitAdopted returns when an instance is not being adopted any more, or adoption was refused.
-func (a *app) waitAdopted(ctx context.Context, name string, timeout time.Duration) error {
-	return a.wait(ctx, timeout, "the agent has not taken over instance "+name, func() (bool, error) {
-		i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", name), nil)
-		if err != nil || i.State != proto.InstanceAdopting {
-			return true, err
-		}
-		if i.Fault != nil {
-			return true, &endedError{text: fmt.Sprintf("instance %s was not adopted: %s", name, i.Fault.Error()), code: exitRefused}
-		}
-		return false, nil
-	})
-}
-
-// wait looks until done, which an error is, too.
-func (a *app) wait(ctx context.Context, timeout time.Duration, what string, done func() (bool, error)) error {
-	late := time.After(timeout)
-	for {
-		if over, err := done(); over || err != nil {
-			return err
-		}
-		select {
-		case <-time.After(lookEvery):
-		case <-late:
-			return fmt.Errorf("%s after %s: it goes on; see glidepath instance show", what, timeout)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func releaseCommand(a *app) *cobra.Command {
-	var noWait bool
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use: "release INSTANCE", Short: "Give an instance back: its unit as it was, its limits lifted", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
-		Example: "  glidepath instance release cache-1",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			name, ctx := args[0], cmd.Context()
-			return show(ctx, a, "POST", path("instances", name, "release"), nil, func(v1.InstanceDetail) error {
-				if noWait {
-					a.say("Instance %s is being released", name)
-					return nil
-				}
-				err := a.wait(ctx, timeout, "the agent has not released instance "+name, func() (bool, error) {
-					i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", name), nil)
-					var told *v1.Error
-					if errors.As(err, &told) && told.Code == v1.CodeNotFound {
-						return true, nil
-					}
-					if err == nil && i.Fault != nil {
-						err = &endedError{text: fmt.Sprintf("instance %s was not released: %s", name, i.Fault.Error()), code: exitRefused}
-					}
-					return false, err
-				})
-				if err == nil {
-					a.say("Instance %s is released", name)
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")
-	cmd.Flags().DurationVar(&timeout, "timeout", waitFor, "how long to wait for the agent")
-	return cmd
 }

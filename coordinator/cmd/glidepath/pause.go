@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,17 +90,27 @@ coordinator answers, lift them on the host itself: glidepath-agent pause.`,
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agents have done it")
 	cmd.Flags().DurationVar(&timeout, "timeout", liftedWithin, "how long to wait for the agents")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return show(cmd.Context(), a, "POST", what.path("pause"), nil, func(r v1.PauseReply) error {
-			already := ""
-			if !r.Changed {
-				already = " already"
+		ctx := cmd.Context()
+		raw, r, err := askBoth[v1.PauseReply](ctx, a, "POST", what.path("pause"), nil)
+		if err != nil {
+			if ctx.Err() != nil {
+				return a.goesOn("It is not known whether "+what.String()+" is paused", "glidepath status")
 			}
-			a.say("%s is paused%s: %s", what, already, concerned(r, "without limits until "+what.resume()))
-			if noWait || len(r.Instances) == 0 {
-				return nil
-			}
-			return a.printLifted(cmd.Context(), timeout, r.Instances)
-		})
+			return err
+		}
+		already := ""
+		if !r.Changed {
+			already = " already"
+		}
+		a.say("%s is paused%s: %s", what, already, concerned(r, "without limits until "+what.resume()))
+		var wait error
+		if !noWait && len(r.Instances) > 0 {
+			wait = a.waitLifted(ctx, timeout, what, r.Instances)
+		}
+		if a.json && ctx.Err() == nil { // it is paused, also where that is not seen in time
+			err = a.printJSON(raw)
+		}
+		return cmp.Or(wait, err)
 	}
 	return cmd
 }
@@ -168,13 +180,15 @@ func pausedWords(by []proto.PausedBy) string {
 	return "paused (" + strings.Join(words, ", ") + ")"
 }
 
-// printLifted waits until the kernels hold no limit of the instances any more, and prints what is seen of each.
-func (a *app) printLifted(ctx context.Context, timeout time.Duration, instances []v1.PausedInstance) error {
+// waitLifted waits until the kernels hold no limit of the instances any more, and prints what is seen of each.
+func (a *app) waitLifted(ctx context.Context, timeout time.Duration, what *scope, instances []v1.PausedInstance) error {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	seen := make([]string, len(instances))
 	left := len(instances)
+	progress := a.progress()
 	for {
+		progress.show("waiting for the %s: limits of %d of %s are lifted", agentsOf(instances, seen), len(instances)-left, count(len(instances), "instance"))
 		for n, i := range instances {
 			if strings.HasPrefix(seen[n], liftedWord) {
 				continue
@@ -195,17 +209,37 @@ func (a *app) printLifted(ctx context.Context, timeout time.Duration, instances 
 		case <-waiting.Done():
 		}
 	}
+	progress.clear()
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return a.goesOn(what.String()+" stays paused, and agents lift its limits as they hear of it", "glidepath schedule show "+instances[0].Instance)
 	}
-	t := newTable(a.stdout, "INSTANCE", "HOST", "LIMITS")
-	for n, i := range instances {
-		t.row(i.Instance, i.Host, seen[n])
+	if !a.json {
+		t := newTable(a.stdout, "INSTANCE", "HOST", "LIMITS")
+		for n, i := range instances {
+			t.row(i.Instance, i.Host, seen[n])
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
-	if err := t.flush(); err != nil || left == 0 {
-		return err
+	if left == 0 {
+		return nil
 	}
 	return fmt.Errorf("%s not been seen without limits within %s: they are lifted when the agent there hears of it; at once with glidepath-agent pause on that host, as root", haveOrHas(left), timeout)
+}
+
+// agentsOf names the agents of which something is still waited for.
+func agentsOf(instances []v1.PausedInstance, seen []string) string {
+	var hosts []string
+	for n, i := range instances {
+		if !strings.HasPrefix(seen[n], liftedWord) && !slices.Contains(hosts, i.Host) {
+			hosts = append(hosts, i.Host)
+		}
+	}
+	if len(hosts) == 1 {
+		return "agent on " + hosts[0]
+	}
+	return fmt.Sprintf("agents on %s and %d more", hosts[0], len(hosts)-1)
 }
 
 func haveOrHas(n int) string {
