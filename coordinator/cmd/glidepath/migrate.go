@@ -7,12 +7,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
-	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -72,8 +70,8 @@ func migrationCommand(a *app) *cobra.Command {
 		Use: "abort MIGRATION", Short: "Give a migration up: at no loss, as long as its target has served nobody", Args: exactly("migration"), ValidArgsFunction: completeMigration(a),
 		Long: "Gives a migration up. As long as its target has served nobody, the source goes on, and nothing is lost.\n\n" +
 			"Once the target serves, only it has what clients wrote since. If it died for good before the end of probation, --accept-loss\n" +
-			"gives that up: the source goes on with the data it kept. Without a value it says how old those are and which value to\n" +
-			"give, and changes nothing. Should the target come back, it is made to give the instance away, and what was written there\n" +
+			"gives that up: the source goes on with the data it kept. Without a value it says how old those are, and asks; without a\n" +
+			"terminal it says which value to give, and changes nothing. Should the target come back, it is made to give the instance away, and what was written there\n" +
 			"goes to its retention folder.",
 		Example: "  glidepath migration abort 01JD8Z4QK3\n  glidepath migration abort 01JD8Z4QK3 --accept-loss\n  glidepath migration abort 01JD8Z4QK3 --accept-loss=34 --reason 'host-b burnt down'",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,7 +79,11 @@ func migrationCommand(a *app) *cobra.Command {
 			switch loss {
 			case "":
 			case explain:
-				return a.explainLoss(cmd.Context(), args[0])
+				var err error
+				if in.Fence, err = a.acceptLoss(cmd.Context(), args[0], cmd.InOrStdin()); err != nil {
+					return err
+				}
+				in.AcceptLoss = true
 			default:
 				var err error
 				if in.Fence, err = strconv.ParseUint(loss, 10, 64); err != nil || in.Fence == 0 {
@@ -97,7 +99,7 @@ func migrationCommand(a *app) *cobra.Command {
 	}
 	back := returnCommand(a)
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost")
+	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost, and ask")
 	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
 	return group("migration", "Migrations: moves of instances", watchable(a, list, v1.ChangeMigration), one, watch, abort, back, completeCommand(a))
 }
@@ -128,36 +130,6 @@ func (a *app) begin(ctx context.Context, at string, request any, follow follow, 
 		return nil
 	}
 	return a.watch(ctx, m.ID, follow.until)
-}
-
-// explainLoss says what would be lost by going back to the source of a migration whose target has served, and how to do it all the same.
-func (a *app) explainLoss(ctx context.Context, id string) error {
-	m, err := ask[proto.Migration](ctx, a, "GET", path("migrations", id), nil)
-	if err != nil {
-		return err
-	}
-	if !m.Active() || !m.Confirmed() || m.Phase == proto.PhaseUndo {
-		return &v1.Error{
-			Code: v1.CodeRefused, Message: fmt.Sprintf("there is no loss to accept: migration %s has ended, is being undone, or %s has served nobody in it yet", m.ID, m.Target),
-			Remedy: "see `glidepath migration show " + m.ID + "`; abort it without --accept-loss, or migrate the instance back",
-		}
-	}
-	i, err := ask[v1.InstanceDetail](ctx, a, "GET", path("instances", m.Instance), nil)
-	if err != nil {
-		return err
-	}
-	var frozen timeline.Time
-	for _, d := range m.Decisions {
-		if d.Kind == proto.DecideFreeze {
-			frozen = d.At
-		}
-	}
-	return &v1.Error{
-		Code: v1.CodeRefused,
-		Message: fmt.Sprintf("%s has served clients of %s. The data that %s kept are from %s, %s ago: all that was written since is on %s alone, and would be lost", m.Target, m.Instance, m.Source,
-			frozen.Std().Format(time.DateTime+" UTC"), timeline.Of(time.Now()).Sub(frozen).Round(time.Second), m.Target),
-		Remedy: fmt.Sprintf("bring %s back if it can be; if it is lost for good: glidepath migration abort %s --accept-loss=%d", m.Target, m.ID, i.Fence),
-	}
 }
 
 func (a *app) printMigrations(l v1.List[v1.MigrationStatus]) error {
