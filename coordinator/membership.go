@@ -141,7 +141,9 @@ func Join(ctx context.Context, cfg Config, token string, addrs []string) error {
 		if reply, err = joinAt(ctx, addr, t.Pin, request); err == nil {
 			break
 		}
-		err = fmt.Errorf("join by way of %s: %w", addr, err)
+		if err = fmt.Errorf("join by way of %s: %w", addr, err); refusesJoin(err) {
+			break
+		}
 	}
 	if err != nil {
 		return err
@@ -210,7 +212,7 @@ func (c *Coordinator) serveJoin(ctx context.Context, peer wire.Peer, r proto.Joi
 		}
 	}
 	c.audit.Write(ctx, record)
-	return reply, err
+	return reply, told(err)
 }
 
 // hashOf returns the hash of a token's secret; one that no secret has if there is none.

@@ -109,7 +109,7 @@ func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
 	}
 	for says, token := range map[string]string{"good for one join": used, "was revoked": revoked} {
 		err := Join(context.Background(), config3(t, "c3"), token, nil)
-		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "glidepath token create --role coordinator") {
+		if !IsRefusal(err) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "glidepath token create --role coordinator") {
 			t.Errorf("%s: %v", says, err)
 		}
 	}

@@ -62,7 +62,7 @@ func Restore(cfg Config, r io.Reader, how Restoring) (Restored, error) {
 		return out, err
 	}
 	if ca.Fleet() != header.Fleet {
-		return out, fmt.Errorf("the snapshot is of fleet %s, the CA of %s: agents would not believe what is restored; use the CA of that fleet", header.Fleet, ca.Fleet())
+		return out, fmt.Errorf("the snapshot is of fleet %s, and %w, %s: agents would not believe what is restored; use the CA of that fleet", header.Fleet, ErrOtherCA, ca.Fleet())
 	}
 	node, err := ca.Issue(pki.Coordinator, cfg.Name, now)
 	if err != nil {

@@ -220,7 +220,7 @@ func TestASnapshotOfAnotherFleetIsNotRestored(t *testing.T) {
 	if err := snapshot.Write(&text, tables.View(), snapshot.Header{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(cfg, &text, Restoring{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "is of fleet") {
+	if _, err := Restore(cfg, &text, Restoring{Log: slog.New(slog.DiscardHandler)}); !IsRefusal(err) || !strings.Contains(err.Error(), "is of fleet") {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, raftDir)); !errors.Is(err, fs.ErrNotExist) {

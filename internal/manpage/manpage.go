@@ -17,7 +17,11 @@ type Page struct {
 	Version string
 	Files   []File
 	SeeAlso []string // name(section)
+	Exit    []int    // the codes that the program ends with, ascending
 }
+
+// codes says what the exit codes of all programs mean.
+var codes = map[int]string{0: "fine", 1: "error", 2: "usage", 3: "refused", 4: "not found", 5: "aborted", 130: "interrupted"}
 
 // File is a file that belongs to the program.
 type File struct{ Path, Text string }
@@ -41,7 +45,11 @@ func render(root *cobra.Command, p Page) []byte {
 			fmt.Fprintf(&b, ".TP\n.I %s\n%s\n", escape(f.Path), escape(f.Text))
 		}
 	}
-	b.WriteString(".SH EXIT STATUS\n0 fine, 1 error, 2 usage, 3 refused, 4 not found, 5 aborted, 130 interrupted.\n")
+	var exit []string
+	for _, code := range p.Exit {
+		exit = append(exit, fmt.Sprintf("%d %s", code, codes[code]))
+	}
+	fmt.Fprintf(&b, ".SH EXIT STATUS\n%s.\n", strings.Join(exit, ", "))
 	if len(p.SeeAlso) > 0 {
 		fmt.Fprintf(&b, ".SH SEE ALSO\n%s\n", escape(strings.Join(p.SeeAlso, ", ")))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,10 +63,10 @@ func joinCommand(stdout io.Writer) *cobra.Command {
 	cmd.Flags().StringSliceVar(&req.Coordinators, "coordinator", nil, "`host:port` of a coordinator, before those that the token names")
 	cmd.Flags().StringVar(&req.Name, "name", "", "`name` of this host in the fleet (default: the token's, or the host name)")
 	cmd.Flags().BoolVar(&req.Again, "again", false, "join although this host has joined already")
-	if err := cmd.MarkFlagRequired("token"); err != nil {
-		panic(err) // the flag is defined above
-	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if req.Token == "" {
+			return &usageError{cmd.Name(), errors.New("--token is missing: make one with: glidepath token create --role agent")}
+		}
 		cfg, err := agent.Load(*path)
 		if err != nil {
 			return err
@@ -208,6 +209,7 @@ func manCommand(root *cobra.Command) *cobra.Command {
 					{Path: agent.DefaultDataDir, Text: "certificate, ownership records, the stored document, buffered samples"},
 				},
 				SeeAlso: []string{"glidepath(1)", "glidepathd(1)", "systemd.resource-control(5)"},
+				Exit:    []int{exitFine, exitError, exitUsage, exitRefused, exitInterrupted},
 			})
 		},
 	}

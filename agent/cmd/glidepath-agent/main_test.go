@@ -51,7 +51,8 @@ func TestExitCodesSayWhatKindOfFailureItWas(t *testing.T) {
 		{[]string{"pause", "--config", config}, exitError, "glidepath-agent join --token"},
 		{[]string{"resume", "--config", config}, exitError, "glidepath-agent join --token"},
 		{[]string{"pause", "host-a"}, exitUsage, "glidepath-agent help pause"},
-		{[]string{"join", "--config", config, "--token", "nonsense"}, exitError, "glidepath token create"},
+		{[]string{"join", "--config", config, "--token", "nonsense"}, exitError, "glidepath token create --role agent"},
+		{[]string{"join", "--config", config}, exitUsage, "glidepath token create --role agent"},
 	} {
 		code, _, stderr := command(t, test.args...)
 		if code != test.code || !strings.Contains(stderr, test.says) {
@@ -212,6 +213,9 @@ func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, "glidepath-agent.1"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), ".SH EXIT STATUS\n0 fine, 1 error, 2 usage, 3 refused, 130 interrupted.\n") {
+		t.Error("the exit codes are not in the manual")
 	}
 	for _, name := range []string{"run", "join", "status", "pause", "resume", "retention", "version"} {
 		if !strings.Contains(help, "  "+name) || !strings.Contains(string(page), `glidepath\-agent `+name) {

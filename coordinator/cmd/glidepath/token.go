@@ -146,6 +146,7 @@ func manCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			return manpage.Write(filepath.Join(args[0], "glidepath.1"), root, manpage.Page{
 				Section: 1, Version: version, SeeAlso: []string{"glidepathd(1)", "glidepath-agent(1)"},
+				Exit:  []int{exitFine, exitError, exitUsage, exitRefused, exitNotFound, exitAborted, exitInterrupted},
 				Files: []manpage.File{{Path: "~/.config/glidepath/config.yaml", Text: "where the coordinators are, and the token"}},
 			})
 		},

@@ -31,6 +31,7 @@ var (
 const (
 	exitError       = 1
 	exitUsage       = 2
+	exitRefused     = 3
 	exitInterrupted = 130
 )
 
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var refused *refusedError
 	switch {
 	case err == nil:
 		return 0
@@ -54,10 +56,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
-	default:
-		fmt.Fprintf(stderr, "glidepathd: %v\n", err)
-		return exitError
 	}
+	fmt.Fprintf(stderr, "glidepathd: %v\n", err)
+	if errors.As(err, &refused) {
+		return exitRefused
+	}
+	return exitError
 }
 
 // usageError is a command line that makes no sense.
@@ -65,6 +69,20 @@ type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
+
+// refusedError is an answer of no, from the fleet or from what is in the data folder.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// answered tells an answer of no from what failed.
+func answered(err error) error {
+	if coordinator.IsRefusal(err) {
+		return &refusedError{err}
+	}
+	return err
+}
 
 // command returns the command tree.
 func command(stdout, stderr io.Writer) *cobra.Command {
@@ -78,6 +96,13 @@ forecast the demand of instances, plan their migrations and walk them through. R
   glidepathd join --token gpj1.…           # on each further one
   systemctl start glidepathd`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("glidepathd has no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVar(&path, "config", coordinator.DefaultConfigPath, "configuration `file`")
@@ -164,7 +189,7 @@ with, and the first admin token. Nothing runs yet; start the service afterwards.
 				err = coordinator.Remember(cfg.DataDir, coordinator.Remembered{Name: name, Host: advertise})
 			}
 			if err = errors.Join(err, own(cfg.DataDir)); err != nil {
-				return err
+				return answered(err)
 			}
 			fmt.Fprintf(stdout, `Fleet %s is made. The first admin token is shown this once:
 
@@ -193,6 +218,9 @@ func joinCommand(load func() (coordinator.Config, error), stdout io.Writer) *cob
 		Use: "join", Short: "Take this coordinator into a fleet", Args: none,
 		Example: `  glidepathd join --token gpj1.… --advertise 10.0.0.12`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if token == "" {
+				return &usageError{errors.New("--token is missing: make one with: glidepath token create --role coordinator")}
+			}
 			cfg, err := load()
 			if err != nil {
 				return err
@@ -201,15 +229,12 @@ func joinCommand(load func() (coordinator.Config, error), stdout io.Writer) *cob
 			if err := cfg.Validate(); err != nil {
 				return fmt.Errorf("configuration: %w", err)
 			}
-			if token == "" {
-				return &usageError{errors.New("--token is missing: make one with: glidepath token create --role coordinator")}
-			}
 			err = coordinator.Join(cmd.Context(), cfg, token, addrs)
 			if err == nil {
 				err = coordinator.Remember(cfg.DataDir, coordinator.Remembered{Name: name, Host: advertise})
 			}
 			if err := errors.Join(err, own(cfg.DataDir)); err != nil {
-				return err
+				return answered(err)
 			}
 			fmt.Fprintf(stdout, "%s has joined the fleet.\n\nNext:\n  systemctl start glidepathd    # or: glidepathd run\n", cfg.Name)
 			return nil
@@ -253,7 +278,7 @@ func manCommand(root *cobra.Command) *cobra.Command {
 		Use: "man DIRECTORY", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return manpage.Write(filepath.Join(args[0], "glidepathd.1"), root, manpage.Page{
-				Section: 1, Version: version, SeeAlso: []string{"glidepath(1)", "glidepath-agent(1)"},
+				Section: 1, Version: version, SeeAlso: []string{"glidepath(1)", "glidepath-agent(1)"}, Exit: []int{0, exitError, exitUsage, exitRefused, exitInterrupted},
 				Files: []manpage.File{
 					{Path: coordinator.DefaultConfigPath, Text: "configuration"},
 					{Path: coordinator.DefaultDataDir, Text: "certificate, keys, Raft's log and snapshots, history"},

@@ -57,7 +57,7 @@ see glidepath status.`,
 				err = coordinator.Remember(cfg.DataDir, coordinator.Remembered{Name: name, Host: advertise})
 			}
 			if err = errors.Join(err, own(cfg.DataDir)); err != nil {
-				return err
+				return answered(err)
 			}
 			fmt.Fprintf(stdout, "Fleet %s is restored as of %s, with %s alone, in incarnation %d.\n", made.Header.Fleet, made.Header.At.Std().Format(time.RFC3339), cfg.Name, made.Incarnation)
 			if made.Aside != "" {
