@@ -83,7 +83,7 @@ func (c Config) learnCoordinators(addrs []string) error {
 }
 
 // ErrNotJoined is told by errors.Is of a host that belongs to no fleet yet.
-var ErrNotJoined = errors.New("this host has not joined a fleet: run glidepath-agent join --token TOKEN (glidepath token create makes one)")
+var ErrNotJoined = errors.New("this host has not joined a fleet: run glidepath-agent join --token TOKEN (glidepath token create --role agent makes one)")
 
 // credentials loads who this host is.
 func credentials(dir pki.Dir) (*pki.Credentials, error) {

@@ -95,7 +95,7 @@ func Join(ctx context.Context, cfg Config, req JoinRequest) (Joined, error) {
 
 func joinName(cfg Config, req JoinRequest, token pki.JoinToken) (string, error) {
 	if token.Kind != pki.Agent {
-		return "", refuse("the token lets a %s join: make one for a host with glidepath token create", token.Kind)
+		return "", refuse("the token lets a %s join: make one for a host with: glidepath token create --role agent", token.Kind)
 	}
 	switch {
 	case token.Name != "" && req.Name != "" && token.Name != req.Name:

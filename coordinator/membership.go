@@ -229,7 +229,7 @@ func (c *Coordinator) join(ctx context.Context, _ wire.Peer, r proto.JoinRequest
 	record, ok := c.tables.View().Token(t.ID)
 	// Unknown and wrong look the same from outside.
 	if !ok || len(record.Hash) != sha256.Size || !t.Hash().Matches(pki.TokenHash(record.Hash)) {
-		return proto.JoinReply{}, wire.Errorf(wire.Unauthorized, "the join token is not known to this fleet: make a new one with: glidepath token create")
+		return proto.JoinReply{}, wire.Errorf(wire.Unauthorized, "the join token is not known to this fleet: make a new one with: glidepath token create --role %s", t.Kind)
 	}
 	id := pki.Identity{Fleet: c.ca.Fleet(), Kind: pki.Kind(r.Role), Name: r.Name}
 	if err := id.Validate(); err != nil {

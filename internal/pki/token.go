@@ -147,7 +147,7 @@ func (t JoinToken) Encode() string {
 func ParseJoin(text string) (JoinToken, error) {
 	t, err := parseJoin(strings.TrimSpace(text))
 	if err != nil {
-		return JoinToken{}, fmt.Errorf("join token: %w: %w; copy it again, or make a new one with: glidepath token create", ErrToken, err)
+		return JoinToken{}, fmt.Errorf("join token: %w: %w; copy it again, or make a new one with: glidepath token create --role agent, or --role coordinator", ErrToken, err)
 	}
 	return t, nil
 }

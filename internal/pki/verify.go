@@ -60,7 +60,7 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, fleet string, usage
 // foreign says whose a certificate claims to be that is not of the fleet.
 func foreign(leaf *x509.Certificate, fleet string, err error) error {
 	if id, none := identityOf(leaf); none == nil && id.Fleet != fleet {
-		return fmt.Errorf("%w: it says %s of fleet %s, here it is %s; whoever is to belong here joins with a token of this fleet: glidepath token create (%w)", ErrForeign, id, id.Fleet, fleet, err)
+		return fmt.Errorf("%w: it says %s of fleet %s, here it is %s; whoever is to belong here joins with a token of this fleet: glidepath token create --role %s (%w)", ErrForeign, id, id.Fleet, fleet, id.Kind, err)
 	}
 	return fmt.Errorf("%w: %w", ErrForeign, err)
 }

@@ -53,8 +53,8 @@ func runCommand(stderr io.Writer) *cobra.Command {
 func joinCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "join --token TOKEN", Short: "Make this host one of a fleet", Args: usage(cobra.NoArgs),
-		Long: "Joins a fleet with a token that `glidepath token create` made. The token names coordinators and says how to know\n" +
-			"them; the host gets a certificate of its own, which the agent renews.",
+		Long: "Joins a fleet with a token that `glidepath token create --role agent` made. The token names coordinators and says\n" +
+			"how to know them; the host gets a certificate of its own, which the agent renews.",
 		Example: "  glidepath-agent join --token gpj1.…\n  glidepath-agent join --token gpj1.… --name host-a --coordinator 10.0.0.11:7647",
 	}
 	var req agent.JoinRequest

@@ -166,3 +166,5 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		t.Errorf("%s is not tried here: add it", path)
 	}
 }
+
+func TestWhatTheDocumentsHaveSomebodyTypeIsThere(t *testing.T) { clidoctest.Documented(t, tree) }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/glidepath/glidepath/internal/clidoc/clidoctest"
 )
 
@@ -20,4 +22,8 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 
 func TestEachShellGetsItsCompletion(t *testing.T) {
 	clidoctest.Completes(t, "glidepathd", "jo", "join", run)
+}
+
+func TestWhatTheDocumentsHaveSomebodyTypeIsThere(t *testing.T) {
+	clidoctest.Documented(t, func() *cobra.Command { return command(io.Discard, io.Discard) })
 }
