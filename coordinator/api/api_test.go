@@ -144,6 +144,8 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 			switch {
 			case role == "" && resp.Code != http.StatusUnauthorized:
 				t.Errorf("%s for nobody: %d", pattern, resp.Code)
+			case role == "" && !(strings.Contains(resp.Body.String(), "glidepath token create --role "+string(need)+`"`) && strings.Contains(resp.Body.String(), `"role":"`+string(need)+`"`)):
+				t.Errorf("%s for nobody does not say how he may: %s", pattern, resp.Body)
 			case role != "" && may == (resp.Code == http.StatusForbidden):
 				t.Errorf("%s as %s: %d %s", pattern, role, resp.Code, resp.Body)
 			case role != "" && !may && !strings.Contains(resp.Body.String(), `"role":"`+string(need)+`"`):

@@ -25,6 +25,15 @@ func missing(what, name, list string) error {
 	return &v1.Error{Code: v1.CodeNotFound, Message: fmt.Sprintf("there is no %s %q", what, name), Remedy: "see glidepath " + list}
 }
 
+// unproved says which role a request takes that shows no good token, and how to get a token with it.
+func unproved(err error, need proto.Role) error {
+	e := &v1.Error{Code: v1.CodeUnauthorised, Message: err.Error()}
+	if !errors.Is(err, auth.ErrOver) { // that says it itself
+		e.Remedy = fmt.Sprintf("this takes the role %s: ask an admin for a token with it: glidepath token create --role %s", need, need)
+	}
+	return withDetail(e, v1.ErrorDetail{Role: need})
+}
+
 // errorOf returns what a client is told of an error from anywhere.
 func errorOf(err error) *v1.Error {
 	var (
@@ -55,8 +64,6 @@ func errorOf(err error) *v1.Error {
 			Code: v1.CodeForbidden, Message: denied.Error(),
 			Remedy: fmt.Sprintf("ask an admin for a token with it: glidepath token create --role %s", denied.Need),
 		}, v1.ErrorDetail{Role: denied.Need})
-	case errors.Is(err, auth.ErrUnauthorised):
-		return &v1.Error{Code: v1.CodeUnauthorised, Message: err.Error()}
 	case errors.As(err, &long):
 		return &v1.Error{Code: v1.CodeTooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", long.Limit), Remedy: "send it in parts"}
 	case errors.As(err, &line):

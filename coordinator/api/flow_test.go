@@ -150,7 +150,7 @@ func TestATokenIsShownOnceAndGoodUntilItIsRevoked(t *testing.T) {
 		t.Error(text)
 	}
 	ok[v1.Empty](w, "DELETE /v1/tokens/"+made.ID, nil)
-	if resp := w.ask("ann", "GET /v1/types", nil); resp.Code != http.StatusUnauthorized || !strings.Contains(resp.Body.String(), "revoked") {
+	if resp := w.ask("ann", "GET /v1/types", nil); resp.Code != http.StatusUnauthorized || !strings.Contains(resp.Body.String(), "revoked") || strings.Count(resp.Body.String(), "token create") != 1 {
 		t.Errorf("%d %s", resp.Code, resp.Body)
 	}
 	join := ok[v1.TokenReply](w, "POST /v1/tokens", v1.TokenRequest{Role: proto.RoleAgent, Name: "host-d"})

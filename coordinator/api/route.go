@@ -157,7 +157,7 @@ func (c *call) run(rt route) (any, error) {
 	}
 	var err error
 	if c.who, err = auth.Authenticate(c.view, c.r.Header.Get("Authorization"), c.now); err != nil {
-		return nil, err
+		return nil, unproved(err, rt.role)
 	}
 	if err := auth.Authorise(c.who, rt.role); err != nil {
 		return nil, err

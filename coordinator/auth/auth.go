@@ -31,8 +31,12 @@ func (p Principal) Actor() string {
 	return p.Name + "/" + p.Token
 }
 
-// ErrUnauthorised is wrapped when a request shows no token that is good now.
-var ErrUnauthorised = errors.New("unauthorised")
+// ErrUnauthorised is wrapped when a request shows no token that is good now; ErrOver, too, when it shows one that was good once: then the error
+// says how to get another one.
+var (
+	ErrUnauthorised = errors.New("unauthorised")
+	ErrOver         = fmt.Errorf("%w", ErrUnauthorised)
+)
 
 // Denied says which role a request needs that its token does not have.
 type Denied struct {
@@ -69,10 +73,10 @@ func Authenticate(tokens Tokens, header string, now timeline.Time) (Principal, e
 		return Principal{}, fmt.Errorf("%w: the token is not known to this fleet: is it of another one?", ErrUnauthorised)
 	}
 	if record.RevokedAt != 0 {
-		return Principal{}, fmt.Errorf("%w: token %s was revoked at %s: ask an admin for another one: glidepath token create --role %s", ErrUnauthorised, record.ID, record.RevokedAt, record.Role)
+		return Principal{}, fmt.Errorf("%w: token %s was revoked at %s: ask an admin for another one: glidepath token create --role %s", ErrOver, record.ID, record.RevokedAt, record.Role)
 	}
 	if record.ExpiresAt <= now {
-		return Principal{}, fmt.Errorf("%w: token %s expired at %s: ask an admin for another one: glidepath token create --role %s", ErrUnauthorised, record.ID, record.ExpiresAt, record.Role)
+		return Principal{}, fmt.Errorf("%w: token %s expired at %s: ask an admin for another one: glidepath token create --role %s", ErrOver, record.ID, record.ExpiresAt, record.Role)
 	}
 	return Principal{Token: record.ID, Name: record.Name, Role: record.Role}, nil
 }
