@@ -19,7 +19,7 @@ import (
 func calendarCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the calendars that events come from, and what came of polling them", Args: none,
-		Example: "  glidepath calendar list",
+		Example: "  glidepath calendar list\n  glidepath calendar list --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("calendars"), nil, func(l v1.List[v1.Calendar]) error {
 				t := newTable(a.stdout, "CALENDAR", "EVERY", "FETCHED", "CHANGED", "EVENTS", "URL", "ERROR")
@@ -51,7 +51,7 @@ learned from them, until they are removed one by one: glidepath event remove.`,
 			})
 		},
 	}
-	return group("calendar", "Calendars: URLs that events come from", addCalendarCommand(a), list, one, remove)
+	return group("calendar", "Calendars: URLs that events come from", addCalendarCommand(a), watchable(a, list), watchable(a, one), remove)
 }
 
 func (a *app) printCalendar(c v1.Calendar) error {

@@ -95,6 +95,12 @@ func TestExitCodesSayWhatCameOfIt(t *testing.T) {
 		{"interrupted", over, "status", exitInterrupted, "interrupted"},
 		{"interrupted while it watches", over, "stream", exitInterrupted, ""},
 		{"interrupted while it looks again", over, "status --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at hosts", over, "host list --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at a host", over, "host show host-a --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at an instance", over, "instance show cache-1 --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at reservations", over, "reservation list --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at calendars", over, "calendar list --watch", exitInterrupted, ""},
+		{"interrupted while it looks again at coordinators", over, "operator raft list --watch", exitInterrupted, ""},
 	} {
 		code, _, stderr := glidepath(t, c.ctx, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.says) || c.says == "" && c.code == exitInterrupted && stderr != "" {

@@ -103,7 +103,7 @@ func hostCommand(a *app) *cobra.Command {
 	}
 	one := &cobra.Command{
 		Use: "show HOST", Short: "Show a host, its reservations and its steps to come", Args: exactly("host"),
-		Example:           "  glidepath host show host-a",
+		Example:           "  glidepath host show host-a\n  glidepath host show host-a --watch",
 		ValidArgsFunction: firstOnly(completeHost(a)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "GET", path("hosts", args[0]), nil, a.printHost)
@@ -113,7 +113,7 @@ func hostCommand(a *app) *cobra.Command {
 	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
 		"Host %s is cordoned: nothing new is placed there")
 	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
-	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), one, cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
+	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
 }
 
 func hostState(h v1.Host) string {
@@ -199,7 +199,7 @@ func reservationCommand(a *app) *cobra.Command {
 	var host, instance string
 	list := &cobra.Command{
 		Use: "list", Short: "List what is promised", Args: none,
-		Example: "  glidepath reservation list --host host-a\n  glidepath reservation list --instance cache-1",
+		Example: "  glidepath reservation list --host host-a\n  glidepath reservation list --instance cache-1 --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
 			if host != "" {
@@ -214,7 +214,7 @@ func reservationCommand(a *app) *cobra.Command {
 	list.Flags().StringVar(&host, "host", "", "only those on this `host`")
 	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
 	completeFlags(list, map[string]cobra.CompletionFunc{"host": completeHost(a), "instance": completeInstances(a)})
-	return group("reservation", "Reservations in the ledger", list)
+	return group("reservation", "Reservations in the ledger", watchable(a, list, v1.ChangeReservation))
 }
 
 // printReservations prints, for each, the most that it holds over its envelope.

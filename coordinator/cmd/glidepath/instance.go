@@ -45,7 +45,7 @@ func instanceCommand(a *app) *cobra.Command {
 	}
 	one := &cobra.Command{
 		Use: "show INSTANCE", Short: "Show an instance and what it is promised", Args: exactly("instance"), ValidArgsFunction: completeInstance(a),
-		Example: "  glidepath instance show cache-1",
+		Example: "  glidepath instance show cache-1\n  glidepath instance show cache-1 --watch",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(cmd.Context(), a, "GET", path("instances", args[0]), nil, a.printInstance)
 		},
@@ -61,7 +61,7 @@ func instanceCommand(a *app) *cobra.Command {
 			},
 		}
 	}
-	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance), one,
+	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation),
 		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
 }
 

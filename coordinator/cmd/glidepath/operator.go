@@ -18,15 +18,15 @@ func raftCommand(a *app) *cobra.Command {
 }
 
 func listMembersCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	return watchable(a, &cobra.Command{
 		Use: "list", Short: "List the coordinators: who leads, who votes, who is reached, how far each is", Args: none,
 		Long: `List the coordinators as the one that answers sees them. APPLIED is the last entry of the log that is in a coordinator's tables:
 they are all within a few of each other. CONTACT is how long ago it heard of the leader.`,
-		Example: "  glidepath operator raft list\n  glidepath operator raft list --address c2:7648    # as another one sees them",
+		Example: "  glidepath operator raft list\n  glidepath operator raft list --watch\n  glidepath operator raft list --address c2:7648    # as another one sees them",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("raft"), nil, a.printMembers)
 		},
-	}
+	}) // of no kind: the log goes on without a change that is told
 }
 
 func (a *app) printMembers(l v1.List[v1.Member]) error {
