@@ -23,8 +23,22 @@ const tempMark = ".gptmp-"
 // at path is replaced, not followed. After an error the old file is as it was, with one exception that the error names: when only the
 // last step failed (making the rename itself durable), the new content is in place but may be gone after a power cut.
 // A full disk is told by errors.Is(err, syscall.ENOSPC).
-func WriteFile(fsys FS, path string, data []byte, perm fs.FileMode) (err error) {
-	tmp, err := writeTemp(fsys, path, data, perm)
+func WriteFile(fsys FS, path string, data []byte, perm fs.FileMode) error {
+	return WriteWith(fsys, path, perm, content(data))
+}
+
+// content returns what writes data.
+func content(data []byte) func(File) error {
+	return func(f File) error {
+		_, err := f.Write(data)
+		return err
+	}
+}
+
+// WriteWith replaces the file at path by what write writes, all or nothing, as WriteFile does: for content that is too large to be held. write may
+// read back what it wrote; where it returns an error, nothing is changed.
+func WriteWith(fsys FS, path string, perm fs.FileMode, write func(File) error) error {
+	tmp, err := writeTemp(fsys, path, perm, write)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, explain(path, err))
 	}
@@ -37,8 +51,8 @@ func WriteFile(fsys FS, path string, data []byte, perm fs.FileMode) (err error) 
 	return nil
 }
 
-// writeTemp writes data to a new, synced file beside path and returns its name. It leaves nothing behind when it fails.
-func writeTemp(fsys FS, path string, data []byte, perm fs.FileMode) (_ string, err error) {
+// writeTemp has a new, synced file written beside path and returns its name. It leaves nothing behind when it fails.
+func writeTemp(fsys FS, path string, perm fs.FileMode, write func(File) error) (_ string, err error) {
 	var nonce [8]byte
 	rand.Read(nonce[:])
 	dir, base := filepath.Split(path)
@@ -60,7 +74,7 @@ func writeTemp(fsys FS, path string, data []byte, perm fs.FileMode) (_ string, e
 		}
 	}()
 
-	if _, err := f.Write(data); err != nil {
+	if err := write(f); err != nil {
 		return "", err
 	}
 	// The owner before the mode: chown clears set-id bits, and a file must not be open to a group it will not keep.

@@ -152,6 +152,42 @@ func TestWriteFileOnFullDiskChangesNothingAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrittenInPartsReplacesTheFileOnlyWhenAllIsWell(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	write := func(parts ...string) error {
+		return durable.WriteWith(durable.OS{}, path, 0o640, func(f durable.File) error {
+			n := 0
+			for _, p := range parts {
+				if _, err := f.Write([]byte(p)); err != nil {
+					return err
+				}
+				n += len(p)
+			}
+			back := make([]byte, n)
+			if _, err := f.ReadAt(back, 0); err != nil {
+				return err
+			}
+			if string(back) == "bad" {
+				return syscall.EBADMSG
+			}
+			return nil
+		})
+	}
+	if err := write("o", "l", "d"); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("ba", "d"); !errors.Is(err, syscall.EBADMSG) {
+		t.Errorf("%v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
+
 func TestReadFileRefusesWhatIsTooLarge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(path, make([]byte, 11), 0o600); err != nil {

@@ -194,7 +194,7 @@ func (j *Journal) Compact(records [][]byte) error {
 	if int64(len(data)) > j.opts.MaxSize {
 		return fmt.Errorf("compact journal %s: %w (%d of %d bytes)", j.path, ErrJournalFull, len(data), j.opts.MaxSize)
 	}
-	tmp, err := writeTemp(j.fsys, j.path, data, 0o600)
+	tmp, err := writeTemp(j.fsys, j.path, 0o600, content(data))
 	if err != nil {
 		return fmt.Errorf("compact journal %s: %w", j.path, explain(j.path, err))
 	}

@@ -37,8 +37,21 @@ net_tx_bits_s and net_rx_bits_s; blank is missing. What is there already is kept
 				return err
 			}
 			var raw json.RawMessage
-			open := func() (io.ReadCloser, error) { return os.Open(file) }
-			if err := c.Upload(cmd.Context(), path("instances", args[0], "history"), open, &raw); err != nil {
+			progress := a.progress()
+			open := func() (io.ReadCloser, error) {
+				in, err := os.Open(file)
+				if err != nil {
+					return nil, err
+				}
+				sent := &counted{progress: progress, what: file, in: in}
+				if info, err := in.Stat(); err == nil {
+					sent.total = info.Size()
+				}
+				return sent, nil
+			}
+			err = c.Upload(cmd.Context(), path("instances", args[0], "history"), open, &raw)
+			progress.clear()
+			if err != nil {
 				return err
 			}
 			if a.json {
@@ -105,7 +118,9 @@ func exportCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = export(out)
+			progress := a.progress()
+			err = export(&counted{progress: progress, what: file, out: out})
+			progress.clear()
 			if closeErr := out.Close(); err == nil {
 				err = closeErr
 			}

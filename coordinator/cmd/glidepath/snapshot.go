@@ -1,23 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/bundle"
 	"github.com/glidepath/glidepath/coordinator/snapshot"
-	"github.com/glidepath/glidepath/internal/durable"
 )
-
-// maxDownload bounds a file that a coordinator sends, in bytes.
-const maxDownload = 1 << 30
 
 func snapshotCommand(a *app) *cobra.Command {
 	return group("snapshot", "Back up what the fleet knows", saveSnapshotCommand(a), inspectSnapshotCommand(a))
@@ -38,23 +30,38 @@ is restored is not believed by its agents. Restore with: glidepathd restore FILE
 			if stale {
 				from += "?stale=true"
 			}
-			text, err := a.download(cmd.Context(), from)
+			var in inspection
+			bytes, err := a.save(cmd.Context(), from, args[0], func(r io.Reader) (err error) {
+				in, err = inspect(r)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			h, _, err := snapshot.Read(bytes.NewReader(text))
-			if err != nil {
-				return fmt.Errorf("what the coordinator sent is %w: nothing was written, try again", err)
+			if a.json {
+				return a.printValue(in)
 			}
-			if err := writeFile(args[0], text); err != nil {
-				return err
-			}
-			a.say("%s has fleet %s, incarnation %d, as of %s: %s", args[0], h.Fleet, h.Incarnation, stamp(h.At), size(int64(len(text))))
+			a.say("%s has fleet %s, incarnation %d, as of %s: %s", args[0], in.Fleet, in.Incarnation, stamp(in.At), size(bytes))
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&stale, "stale", false, "do not ask the leader whether it is all")
 	return cmd
+}
+
+// inspection is what is in a snapshot.
+type inspection struct {
+	snapshot.Header
+	Counts snapshot.Counts `json:"counts"`
+}
+
+// inspect reads a snapshot to its end.
+func inspect(r io.Reader) (inspection, error) {
+	h, tables, err := snapshot.Read(r)
+	if err != nil {
+		return inspection{}, err
+	}
+	return inspection{h, snapshot.CountOf(tables.View())}, nil
 }
 
 func inspectSnapshotCommand(a *app) *cobra.Command {
@@ -67,17 +74,14 @@ func inspectSnapshotCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer f.Close()
-			h, tables, err := snapshot.Read(f)
+			in, err := inspect(f)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			c := snapshot.CountOf(tables.View())
 			if a.json {
-				return a.printValue(struct {
-					snapshot.Header
-					Counts snapshot.Counts `json:"counts"`
-				}{h, c})
+				return a.printValue(in)
 			}
+			h, c := in.Header, in.Counts
 			t := newTable(a.stdout)
 			t.row("fleet", h.Fleet)
 			t.row("incarnation", h.Incarnation)
@@ -107,21 +111,18 @@ goroutines and last log lines. Secrets are left out. MANIFEST.json in it lists w
 instances and addresses: look before you hand it on.`,
 		Example: "  glidepath operator bundle glidepath.tar.gz",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.download(cmd.Context(), path("bundle"))
-			if err != nil {
+			var list bundle.List
+			bytes, err := a.save(cmd.Context(), path("bundle"), args[0], func(r io.Reader) (err error) {
+				list, err = bundle.Read(r)
 				return err
-			}
-			list, err := bundle.Read(bytes.NewReader(text))
+			})
 			if err != nil {
-				return fmt.Errorf("what the coordinator sent is %w: nothing was written, try again", err)
-			}
-			if err := writeFile(args[0], text); err != nil {
 				return err
 			}
 			if a.json {
 				return a.printValue(list)
 			}
-			a.say("%s has %s, %s", args[0], count(len(list.Files), "file"), size(int64(len(text))))
+			a.say("%s has %s, %s", args[0], count(len(list.Files), "file"), size(bytes))
 			for _, f := range list.Files {
 				if f.Missing != "" {
 					a.say("missing: %s: %s", f.Name, oneLine(f.Missing))
@@ -130,39 +131,4 @@ instances and addresses: look before you hand it on.`,
 			return nil
 		},
 	}
-}
-
-// download returns what the API answers, which may be large.
-func (a *app) download(ctx context.Context, from string) ([]byte, error) {
-	c, err := a.client()
-	if err != nil {
-		return nil, err
-	}
-	var out limited
-	if err := c.Download(ctx, from, "", &out); err != nil {
-		return nil, err
-	}
-	return out.text.Bytes(), nil
-}
-
-// limited keeps what is written to it, up to maxDownload.
-type limited struct{ text bytes.Buffer }
-
-func (l *limited) Write(b []byte) (int, error) {
-	if l.text.Len()+len(b) > maxDownload {
-		return 0, fmt.Errorf("it is larger than %s", size(maxDownload))
-	}
-	return l.text.Write(b)
-}
-
-// writeFile writes a file that only its owner reads, all or nothing.
-func writeFile(name string, text []byte) error {
-	full, err := filepath.Abs(name)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(filepath.Dir(full)); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("write %s: there is no folder %s", name, filepath.Dir(full))
-	}
-	return durable.WriteFile(durable.OS{}, full, text, 0o600)
 }
