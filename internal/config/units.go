@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -27,6 +29,19 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 
 // MarshalYAML writes d as it is read.
 func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+// ParseAge reads how long ago something was, as command lines take it: it may be in days, like 36h or 7d.
+func ParseAge(text string) (time.Duration, error) {
+	n, unit := text, time.Duration(1)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, unit = days+"h", 24
+	}
+	d, err := time.ParseDuration(n)
+	if err != nil || d < 0 || d > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is no age: write it like 36h or 7d", text)
+	}
+	return d * unit, nil
+}
 
 // Amounts is a resource vector as files write it: one entry for each resource that is named, with its unit.
 type Amounts resource.Vector

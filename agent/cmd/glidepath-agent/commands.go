@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,9 +15,10 @@ import (
 	"github.com/glidepath/glidepath/agent"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/agent/transfer"
+	"github.com/glidepath/glidepath/internal/columns"
 	"github.com/glidepath/glidepath/internal/config"
-	"github.com/glidepath/glidepath/internal/manpage"
 	"github.com/glidepath/glidepath/internal/interrupt"
+	"github.com/glidepath/glidepath/internal/manpage"
 )
 
 func runCommand(stderr io.Writer) *cobra.Command {
@@ -233,45 +233,53 @@ func statusCommand(stdout io.Writer) *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			enc := json.NewEncoder(stdout)
-			enc.SetIndent("", "  ")
-			return enc.Encode(s)
+			return printJSON(stdout, s)
 		}
 		return printStatus(stdout, s)
 	}
 	return cmd
 }
 
+func printJSON(stdout io.Writer, v any) error {
+	enc := json.NewEncoder(stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
 func printStatus(stdout io.Writer, s agent.Status) error {
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Host\t%s, fleet %s\n", s.Host, s.Fleet)
-	fmt.Fprintf(w, "Agent\t%s\n", s.Agent)
-	fmt.Fprintf(w, "Certificate\tuntil %s\n", s.CertExpires.Format(time.RFC3339))
-	fmt.Fprintf(w, "Coordinators\t%s\n", strings.Join(s.Coordinators, ", "))
+	t := columns.New(stdout)
+	t.Row("Host", fmt.Sprintf("%s, fleet %s", s.Host, s.Fleet))
+	t.Row("Agent", s.Agent)
+	t.Row("Certificate", "until "+s.CertExpires.Format(time.RFC3339))
+	t.Row("Coordinators", strings.Join(s.Coordinators, ", "))
 	switch {
 	case s.IssuedAt == 0:
-		fmt.Fprintf(w, "Document\tnone yet\n")
+		t.Row("Document", "none yet")
 	case s.Paused:
-		fmt.Fprintf(w, "Document\trevision %d, issued %s: paused, nothing is limited\n", s.Document.Revision, s.IssuedAt)
+		t.Row("Document", fmt.Sprintf("revision %d, issued %s: paused, nothing is limited", s.Document.Revision, s.IssuedAt))
 	default:
-		fmt.Fprintf(w, "Document\trevision %d, issued %s\n", s.Document.Revision, s.IssuedAt)
+		t.Row("Document", fmt.Sprintf("revision %d, issued %s", s.Document.Revision, s.IssuedAt))
 	}
+	err := t.Flush()
 	if s.PausedHere != 0 {
-		fmt.Fprintf(w, "Paused\tsince %s by glidepath-agent pause, nothing is limited: glidepath-agent resume has limits set again\n", s.PausedHere)
+		fmt.Fprintf(stdout, "Paused since %s by glidepath-agent pause, nothing is limited: glidepath-agent resume has limits set again\n", s.PausedHere)
 	}
 	for _, i := range s.Instances {
 		limited := "not limited"
 		if i.Limited {
 			limited = "limited"
 		}
-		fmt.Fprintf(w, "\nInstance\t%s: %s (fence %d), %s\n", i.Instance, i.State, i.Fence, limited)
-		fmt.Fprintf(w, "  unit\t%s, %s\n", i.Unit, i.Active)
-		if !i.MayRun {
-			fmt.Fprintf(w, "  may not run\t%s\n", i.Why)
-		}
+		t := columns.New(stdout)
+		t.Row()
+		t.Row("Instance", fmt.Sprintf("%s: %s (fence %d), %s", i.Instance, i.State, i.Fence, limited))
+		t.Row("  unit", fmt.Sprintf("%s, %s", i.Unit, i.Active))
 		for _, l := range i.Limits {
-			fmt.Fprintf(w, "  %s\t%s\n", l.Name, strings.ReplaceAll(l.Value, "\n", "; "))
+			t.Row("  "+l.Name, strings.ReplaceAll(l.Value, "\n", "; "))
+		}
+		err = errors.Join(err, t.Flush())
+		if !i.MayRun { // whole: it says what to do
+			fmt.Fprintf(stdout, "  may not run: %s\n", columns.OneLine(i.Why))
 		}
 	}
-	return w.Flush()
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/glidepath/glidepath/agent"
 	"github.com/glidepath/glidepath/agent/fence"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/pki"
@@ -107,11 +108,45 @@ func TestRetentionListsWhatInstancesLeftHere(t *testing.T) {
 	if code != exitFine || !strings.Contains(out, "cache-1") || !strings.Contains(out, "3 MiB in 7 files") || !strings.Contains(out, data) || !strings.Contains(out, "2023-11-14") {
 		t.Errorf("exit code %d, %q, %q", code, out, stderr)
 	}
-	if code, out, _ := command(t, "retention", "--config", config, "--older-than", "1000000h"); code != exitFine || strings.Contains(out, "cache-1") {
+	if code, out, _ := command(t, "retention", "--config", config, "--older-than", "40000d"); code != exitFine || strings.Contains(out, "cache-1") {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	if code, _, stderr := command(t, "retention", "--config", config, "--older-than", "week"); code != exitUsage || !strings.Contains(stderr, "36h or 7d") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	if code, out, _ := command(t, "retention", "--config", config, "--older-than", "7d"); code != exitFine || !strings.Contains(out, "cache-1") {
 		t.Errorf("exit code %d, %q", code, out)
 	}
 	if code, out, _ := command(t, "retention", "--config", config, "--json"); code != exitFine || !strings.Contains(out, `"bytes": 3145728`) {
 		t.Errorf("exit code %d, %q", code, out)
+	}
+}
+
+// narrow is a terminal.
+type narrow struct{ bytes.Buffer }
+
+func (*narrow) Width() int { return 60 }
+
+func TestTablesFitTheTerminalAndWhatToDoIsNotCut(t *testing.T) {
+	long := strings.Repeat("/var/lib/redis ", 9)
+	var out narrow
+	why := "instance cache-1 is frozen here by migration m-1: wait until it has ended, or see glidepath migration show m-1"
+	err := errors.Join(
+		printRetention(&out, proto.Retention{Items: []proto.Retained{{Instance: "cache-1", Migration: "m-1", Paths: []string{long}}}}),
+		printStatus(&out, agent.Status{Host: "host-a", Coordinators: []string{long}, Instances: []agent.InstanceStatus{
+			{Instance: "cache-1", Unit: "redis.service", State: proto.FenceFrozen, Active: "inactive", Why: why, Limits: []proto.LimitFile{{Name: "io.max", Value: long + "\n" + long}}},
+		}}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "  may not run: "+why+"\n") || !strings.Contains(out.String(), "\n\nInstance  cache-1: frozen") {
+		t.Errorf("%s", out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if len([]rune(line)) > 61 && !strings.Contains(line, why) {
+			t.Errorf("a line of %d characters: %q", len([]rune(line)), line)
+		}
 	}
 }
 
@@ -204,6 +239,27 @@ func TestAnInterruptEndsACommandWithItsOwnCode(t *testing.T) {
 	}
 }
 
+func TestAnInterruptEndsWhatReadsTheToken(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "agent.yaml")
+	in, never, err := os.Pipe()
+	if err = errors.Join(err, os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/data\nrun_dir: "+dir+"/run\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	was := os.Stdin
+	os.Stdin = in
+	t.Cleanup(func() {
+		os.Stdin = was
+		never.Close() // what reads ends
+	})
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, interrupt)
+	var out, stderr bytes.Buffer
+	if code := run(ctx, []string{"join", "--config", config, "--token", "-"}, &out, &stderr); code != exitInterrupted {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
 func TestHelpAndManualNameEveryCommandThatPeopleUse(t *testing.T) {
 	_, help, _ := command(t, "help")
 	dir := t.TempDir()
@@ -242,24 +298,3 @@ func mint(t *testing.T, addr string) string {
 	}
 	return token.Encode()
 }
-func TestAnInterruptEndsWhatReadsTheToken(t *testing.T) {
-	dir := t.TempDir()
-	config := filepath.Join(dir, "agent.yaml")
-	in, never, err := os.Pipe()
-	if err = errors.Join(err, os.WriteFile(config, []byte("name: host-a\ndata_dir: "+dir+"/data\nrun_dir: "+dir+"/run\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	was := os.Stdin
-	os.Stdin = in
-	t.Cleanup(func() {
-		os.Stdin = was
-		never.Close() // what reads ends
-	})
-	ctx, interrupt := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, interrupt)
-	var out, stderr bytes.Buffer
-	if code := run(ctx, []string{"join", "--config", config, "--token", "-"}, &out, &stderr); code != exitInterrupted {
-		t.Errorf("exit code %d: %s", code, stderr.String())
-	}
-}
-

@@ -58,7 +58,8 @@ type screen struct {
 	columns int
 }
 
-func (s *screen) width() int { return s.columns }
+// Width makes it a terminal for whatever prints on it.
+func (s *screen) Width() int { return s.columns }
 
 // nowLine is the one line of an answer in JSON that always differs.
 var nowLine = regexp.MustCompile(`(?m)^  "now": \d+,?$`)

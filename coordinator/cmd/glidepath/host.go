@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/config"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -168,9 +169,9 @@ func retentionCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&older, "older-than", "0s", "only what was put away longer ago than this `age`, like 36h or 7d")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		age, err := ageOf(older)
+		age, err := config.ParseAge(older)
 		if err != nil {
-			return err
+			return usagef("--older-than: %w", err)
 		}
 		before := timeline.Of(time.Now()).Add(-age)
 		kept, err := ask[proto.Retention](cmd.Context(), a, "GET", path("hosts", args[0], "retention"), nil)
@@ -184,19 +185,6 @@ func retentionCommand(a *app) *cobra.Command {
 		return a.printRetention(kept)
 	}
 	return cmd
-}
-
-// ageOf reads a length of time that may be in days.
-func ageOf(text string) (time.Duration, error) {
-	n, unit := text, time.Duration(1)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, unit = days+"h", 24
-	}
-	d, err := time.ParseDuration(n)
-	if err != nil || d < 0 {
-		return 0, usagef("%q is no age: write it like 36h or 7d", text)
-	}
-	return d * unit, nil
 }
 
 func (a *app) printRetention(kept proto.Retention) error {
