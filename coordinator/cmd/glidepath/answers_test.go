@@ -15,6 +15,8 @@ func answers() map[string]string {
 		"glidepath reservation list": "listReservations",
 		"glidepath type list":        "listTypes",
 		"glidepath type apply":       "putType",
+		"glidepath type remove":      "removeType",
+		"glidepath app remove":       "removeApplication",
 		"glidepath app list":         "listApplications",
 		"glidepath app apply":        "putApplication",
 		"glidepath event list":       "listEvents",

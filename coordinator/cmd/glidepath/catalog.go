@@ -70,7 +70,18 @@ func typeCommand(a *app) *cobra.Command {
 		}
 		return nil
 	}
-	return group("type", "Instance types: named sets of maximum limits", list, apply)
+	remove := &cobra.Command{
+		Use: "remove TYPE", Short: "Remove an instance type that nothing uses", Args: exactly("instance type"), ValidArgsFunction: firstOnly(completeType(a)),
+		Long:    "Remove an instance type. It is refused while an instance is of it, or a migration moves one to it.",
+		Example: "  glidepath type remove m.small",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "DELETE", path("types", args[0]), nil, func(v1.Empty) error {
+				a.say("Instance type %s is removed", args[0])
+				return nil
+			})
+		},
+	}
+	return group("type", "Instance types: named sets of maximum limits", list, apply, remove)
 }
 
 // appFile is an application as operators write it.
@@ -151,5 +162,17 @@ func appCommand(a *app) *cobra.Command {
 		}
 		return nil
 	}
-	return group("app", "Applications: what is known of the software, whatever the instance", list, apply)
+	remove := &cobra.Command{
+		Use: "remove APPLICATION", Short: "Remove an application that no instance is of", Args: exactly("application"),
+		Long:              "Remove what is known of an application. It is refused while an instance is of it.",
+		Example:           "  glidepath app remove redis",
+		ValidArgsFunction: firstOnly(names(a, path("applications"), "name")),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(cmd.Context(), a, "DELETE", path("applications", args[0]), nil, func(v1.Empty) error {
+				a.say("Application %s is removed", args[0])
+				return nil
+			})
+		},
+	}
+	return group("app", "Applications: what is known of the software, whatever the instance", list, apply, remove)
 }

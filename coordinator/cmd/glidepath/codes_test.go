@@ -123,7 +123,7 @@ func TestNamesAreCompletedFromTheFleet(t *testing.T) {
 	for line, want := range map[string]string{
 		"instance show ": "cache-1", "instance release ": "cache-1", "instance observe ": "cache-1", "schedule show ": "cache-1", "forecast ": "cache-1", "forecast scorecard ": "cache-1",
 		"history export ": "cache-1", "history import ": "cache-1", "migrate ": "cache-1", "plan migrate ": "cache-1",
-		"migrate cache-1 --to ": "host-c", "migrate cache-1 --type ": "m.large", "host show ": "host-b",
+		"migrate cache-1 --to ": "host-c", "migrate cache-1 --type ": "m.large", "type remove ": "m.large", "app remove ": "redis", "host show ": "host-b",
 		"migration show ": id, "migration watch ": id, "migration abort ": id, "migration return ": id,
 		"token revoke ": token, "token create --role ": "operator", "event remove ": "sale", "calendar show ": "sales", "calendar remove ": "sales", "calendar add x y --instance ": "cache-1",
 		"reservation list --host ": "host-a", "reservation list --instance ": "cache-1", "migration list --instance ": "cache-1",

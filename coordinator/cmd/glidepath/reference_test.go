@@ -114,11 +114,12 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 	history := write("h.csv", "time,cpu_cores\n2026-01-05T00:00:00Z,0.1\n2026-01-05T00:05:00Z,0.2\n")
 	kind := write("t.yaml", "name: m.tiny\nmax: {cpu: 50m}\n")
 	redis := write("a.yaml", "name: redis\nclass: critical\n")
+	nginx := write("n.yaml", "name: nginx\nclass: standard\n")
 	cache := write("i.yaml", "name: cache-1\ndriver: service\nservice: {unit: redis-server.service, data: [/var/lib/redis]}\nhost: host-a\naddress: 10.77.0.60/24\nhealth: {tcp: 6379}\ntype: m.small\nclass: critical\napplication: redis\n")
 	known := answers()
 	for _, c := range []struct{ path, args string }{
 		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""},
-		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
+		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app apply", "-f " + nginx}, {"app list", ""},
 		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
 		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},
 		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
@@ -127,6 +128,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
 		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"},
 		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
+		{"type remove", "m.tiny"}, {"app remove", "nginx"},
 		{"token create", "--role viewer"}, {"token list", ""}, {"token revoke", token},
 	} {
 		newest := ""
