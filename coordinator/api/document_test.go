@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"encoding/json"
 	"flag"
 	"path/filepath"
 	"reflect"
@@ -10,11 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/api/openapi"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/docfile"
-	"github.com/glidepath/glidepath/internal/resource"
-	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/openapi"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -22,38 +19,16 @@ var update = flag.Bool("update", false, "write what is generated from the code a
 
 // document returns the description of the API as the code has it.
 func document(operations []openapi.Operation) ([]byte, error) {
-	kinds, amounts := []string{}, openapi.Schema{}
-	for _, k := range resource.All() {
-		kinds = append(kinds, k.String())
-		var v resource.Vector
-		v[k] = 1
-		text, err := json.Marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		var by map[string]int64
-		if err := json.Unmarshal(text, &by); err != nil {
-			return nil, err
-		}
-		for name, n := range by {
-			if n == 1 {
-				amounts[name] = openapi.Schema{"type": []string{"integer", "null"}, "minimum": 0}
-			}
-		}
+	natives, err := openapi.Natives()
+	if err != nil {
+		return nil, err
 	}
 	return openapi.Document(openapi.Options{
 		Title: "Glidepath", Version: "v1",
 		Description: "The HTTP API of the coordinators of a fleet. Any of them answers everything. See docs/api.md for what holds for all of it.\n\n" +
 			"Requests have no fields that are not here; replies may get more, and values of strings may, too. What is not required may be left out.",
 		Module: "github.com/glidepath/glidepath", Root: filepath.Join("..", ".."),
-		Native: map[reflect.Type]openapi.Named{
-			reflect.TypeFor[timeline.Time](): {Name: "Time", Schema: openapi.Schema{"type": "integer", "description": "In Unix milliseconds, UTC. 4503599627370496 is for ever."}},
-			reflect.TypeFor[resource.Kind](): {Name: "Resource", Schema: openapi.Schema{"type": "string", "enum": kinds}},
-			reflect.TypeFor[resource.Vector](): {Name: "Resources", Schema: openapi.Schema{
-				"type": "object", "properties": amounts, "additionalProperties": false,
-				"description": "Amounts of resources. null is unlimited; what a request leaves out is 0.",
-			}},
-		},
+		Native: natives,
 		Raw: map[string]reflect.Type{
 			"Error.Detail": reflect.TypeFor[v1.ErrorDetail](), "MigrationUpdate.Progress": reflect.TypeFor[proto.MigrationProgress](),
 		},

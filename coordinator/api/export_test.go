@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/glidepath/glidepath/coordinator/api/openapi"
+	"github.com/glidepath/glidepath/internal/openapi"
 )
 
 // Patterns returns what the API routes.

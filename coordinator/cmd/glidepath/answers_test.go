@@ -1,5 +1,13 @@
 package main
 
+import (
+	"reflect"
+	"strings"
+
+	"github.com/glidepath/glidepath/coordinator/bundle"
+	"github.com/glidepath/glidepath/coordinator/forecast/backtest"
+)
+
 // answers says which operation of the API each command prints the answer of with --json: docs/openapi.json has its schema. Commands that print
 // something else have "". The reference is made from it.
 func answers() map[string]string {
@@ -11,42 +19,67 @@ func answers() map[string]string {
 		"glidepath host cordon": "cordonHost", "glidepath host uncordon": "uncordonHost", "glidepath host set": "setAllocatable", "glidepath host forget": "forgetHost",
 		"glidepath host retention": "getRetention", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
-		"glidepath operator snapshot save": "", "glidepath operator snapshot inspect": "", "glidepath operator bundle": "", "glidepath forecast scorecard": "getScores",
-		"glidepath reservation list": "listReservations",
-		"glidepath type list":        "listTypes",
-		"glidepath type apply":       "putType",
-		"glidepath type remove":      "removeType",
-		"glidepath app remove":       "removeApplication",
-		"glidepath app list":         "listApplications",
-		"glidepath app apply":        "putApplication",
-		"glidepath event list":       "listEvents",
-		"glidepath event add":        "addEvent",
-		"glidepath event remove":     "removeEvent",
-		"glidepath calendar list":    "listCalendars",
-		"glidepath calendar show":    "getCalendar",
-		"glidepath calendar add":     "putCalendar",
-		"glidepath calendar remove":  "removeCalendar",
-		"glidepath instance list":    "listInstances",
-		"glidepath instance show":    "getInstance",
-		"glidepath instance apply":   "getInstance",
-		"glidepath instance observe": "setMode",
-		"glidepath instance enforce": "setMode",
-		"glidepath instance release": "releaseInstance",
-		"glidepath schedule show":    "getSchedule",
-		"glidepath forecast":         "getForecast",
-		"glidepath backtest":         "",
-		"glidepath history import":   "importHistory",
-		"glidepath history export":   "exportHistory",
-		"glidepath plan migrate":     "makePlan",
-		"glidepath migrate":          "startMigration",
-		"glidepath migration list":   "listMigrations",
-		"glidepath migration show":   "getMigration",
-		"glidepath migration watch":  "watchMigration",
-		"glidepath migration abort":  "abortMigration",
-		"glidepath migration return": "returnMigration",
-		"glidepath token create":     "createToken",
-		"glidepath token list":       "listTokens",
-		"glidepath token revoke":     "revokeToken",
-		"glidepath version":          "",
+		"glidepath forecast scorecard": "getScores",
+		"glidepath reservation list":   "listReservations",
+		"glidepath type list":          "listTypes",
+		"glidepath type apply":         "putType",
+		"glidepath type remove":        "removeType",
+		"glidepath app remove":         "removeApplication",
+		"glidepath app list":           "listApplications",
+		"glidepath app apply":          "putApplication",
+		"glidepath event list":         "listEvents",
+		"glidepath event add":          "addEvent",
+		"glidepath event remove":       "removeEvent",
+		"glidepath calendar list":      "listCalendars",
+		"glidepath calendar show":      "getCalendar",
+		"glidepath calendar add":       "putCalendar",
+		"glidepath calendar remove":    "removeCalendar",
+		"glidepath instance list":      "listInstances",
+		"glidepath instance show":      "getInstance",
+		"glidepath instance apply":     "getInstance",
+		"glidepath instance observe":   "setMode",
+		"glidepath instance enforce":   "setMode",
+		"glidepath instance release":   "releaseInstance",
+		"glidepath schedule show":      "getSchedule",
+		"glidepath forecast":           "getForecast",
+		"glidepath history import":     "importHistory",
+		"glidepath history export":     "exportHistory",
+		"glidepath plan migrate":       "makePlan",
+		"glidepath migrate":            "startMigration",
+		"glidepath migration list":     "listMigrations",
+		"glidepath migration show":     "getMigration",
+		"glidepath migration watch":    "watchMigration",
+		"glidepath migration abort":    "abortMigration",
+		"glidepath migration return":   "returnMigration",
+		"glidepath token create":       "createToken",
+		"glidepath token list":         "listTokens",
+		"glidepath token revoke":       "revokeToken",
 	}
 }
+
+// ownAnswer is what a command prints of its own with --json: docs/reference/glidepath.json has its schema.
+type ownAnswer struct {
+	of   reflect.Type
+	when string // flags with which it does, where it has an answer of the API else
+}
+
+// owns says what commands print with --json that is no answer of the API.
+func owns() map[string]ownAnswer {
+	return map[string]ownAnswer{
+		"glidepath operator snapshot save":    {of: reflect.TypeFor[inspection]()},
+		"glidepath operator snapshot inspect": {of: reflect.TypeFor[inspection]()},
+		"glidepath operator bundle":           {of: reflect.TypeFor[bundle.List]()},
+		"glidepath backtest":                  {of: reflect.TypeFor[backtest.Result]()},
+		"glidepath version":                   {of: reflect.TypeFor[program]()},
+		"glidepath forecast":                  {of: reflect.TypeFor[fileForecast](), when: "--csv"},
+	}
+}
+
+// schema is its name in the document.
+func (o ownAnswer) schema() string {
+	name := o.of.Name()
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// ownDocument is the document of those.
+const ownDocument = "glidepath.json"

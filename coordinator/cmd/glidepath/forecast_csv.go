@@ -48,6 +48,7 @@ type memberShare struct {
 	Shares []float64 `json:"shares"` // by quantile
 }
 
+// eventEffect is what events of a kind add to demand.
 type eventEffect struct {
 	Kind        string  `json:"kind"`
 	Mean        float64 `json:"mean"` // added over the span
@@ -56,6 +57,7 @@ type eventEffect struct {
 	Occurrences int     `json:"occurrences"`
 }
 
+// expectedEvent is an event in the time that is forecast.
 type expectedEvent struct {
 	Kind string        `json:"kind"`
 	Span timeline.Span `json:"span"`

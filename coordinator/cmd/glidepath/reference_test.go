@@ -3,18 +3,23 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/docs"
 	"github.com/glidepath/glidepath/internal/clidoc/clidoctest"
+	"github.com/glidepath/glidepath/internal/docfile"
+	"github.com/glidepath/glidepath/internal/openapi"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -60,13 +65,21 @@ func tree() *cobra.Command { return command(&app{env: func(string) string { retu
 func TestEveryCommandHasAnExampleAndSaysWhatItDoes(t *testing.T) { clidoctest.Complete(t, tree()) }
 
 func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
-	known, operations := answers(), described(t)
+	known, own, operations := answers(), owns(), described(t)
 	note := func(path string) string {
 		id, ok := known[path]
-		if !ok {
-			t.Errorf("say in answers_test.go which operation of the API %q prints the answer of with --json", path)
+		own, has := own[path]
+		if !ok && !has {
+			t.Errorf("say in answers_test.go which operation of the API %q prints the answer of with --json, or what else", path)
 		}
 		delete(known, path)
+		link := ""
+		if has {
+			link = fmt.Sprintf("`--json` prints `%s`, of [%s](%s).", own.schema(), ownDocument, ownDocument)
+		}
+		if has && own.when == "" {
+			return link
+		}
 		if id == "" {
 			return ""
 		}
@@ -78,11 +91,86 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 		if op.media == "application/x-ndjson" {
 			line = "prints, in each line,"
 		}
-		return fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
+		line = fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
+		if has {
+			line += fmt.Sprintf(" With `%s`, %s", own.when, link)
+		}
+		return line
 	}
 	clidoctest.MadeFrom(t, tree(), note, *update)
 	for path := range known {
 		t.Errorf("there is no command %q any more: take it out of answers_test.go", path)
+	}
+}
+
+func TestTheSchemasOfWhatCommandsPrintOfTheirOwnAreMadeFromTheCode(t *testing.T) {
+	options, err := openapi.OfPrograms("glidepath", filepath.Join("..", "..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []reflect.Type
+	for _, o := range owns() {
+		types = append(types, o.of)
+	}
+	text, err := openapi.Schemas(options, types...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docfile.File(t, filepath.Join("..", "..", "..", "docs", "reference", ownDocument), string(text), *update)
+}
+
+func TestCommandsPrintTheirOwnJSONAsTheReferenceSays(t *testing.T) {
+	reach(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "reference", ownDocument))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(ownDocument, doc); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	var series strings.Builder
+	series.WriteString("time,requests\n")
+	for at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC); at.Day() < 5; at = at.Add(time.Hour) {
+		fmt.Fprintf(&series, "%s,%d\n", at.Format(time.RFC3339), 100+at.Hour())
+	}
+	events := "kind,start,end\nsale,2026-01-03T09:00:00Z,2026-01-03T11:00:00Z\nsale,2026-01-05T01:00:00Z,2026-01-05T02:00:00Z\n"
+	if err := errors.Join(os.Mkdir("traces", 0o700), os.WriteFile("traces/a.csv", []byte(series.String()), 0o600), os.WriteFile("traces/short.csv", []byte("time,requests\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,2\n2026-01-01T02:00:00Z,1\n"), 0o600),
+		os.WriteFile("events.csv", []byte(events), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	left := owns()
+	for _, c := range []struct{ path, args string }{
+		{"operator snapshot save", "s"}, {"operator snapshot inspect", "s"}, {"operator bundle", "b"}, {"version", ""},
+		{"forecast", "--csv traces/a.csv --horizon 6h --events events.csv"}, {"backtest", "--dir traces --horizon 6h --origins 1"},
+	} {
+		args := strings.Fields(c.path + " " + c.args + " --json")
+		code, out, stderr := glidepath(t, t.Context(), args...)
+		if code != exitFine {
+			t.Errorf("%s: exit code %d: %s", args, code, stderr)
+			continue
+		}
+		own := left["glidepath "+c.path]
+		schema, err := compiler.Compile(ownDocument + "#/components/schemas/" + own.schema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+		if err == nil {
+			err = schema.Validate(v)
+		}
+		if err != nil {
+			t.Errorf("%s does not print a %s: %v\n%s", args, own.schema(), err, out)
+		}
+		delete(left, "glidepath "+c.path)
+	}
+	for path := range left {
+		t.Errorf("%s is not tried here: add it", path)
 	}
 }
 

@@ -125,13 +125,19 @@ func (a *app) printToken(t v1.TokenReply) error {
 	return nil
 }
 
+// program says which one this is.
+type program struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: none,
 		Example: "  glidepath version",
 		RunE: func(*cobra.Command, []string) error {
 			if a.json {
-				return a.printJSON(fmt.Appendf(nil, `{"version":%q,"commit":%q}`, version, commit))
+				return a.printValue(program{version, commit})
 			}
 			_, err := fmt.Fprintf(a.stdout, "glidepath %s (%s)\n", version, commit)
 			return err

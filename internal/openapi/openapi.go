@@ -55,7 +55,7 @@ type Options struct {
 	// Filled reports whether lists of a type are never null, also where they are empty.
 	Filled func(reflect.Type) bool
 
-	Error     reflect.Type // the body of what failed
+	Error     reflect.Type // the body of what failed; nil where there are no operations
 	Key       Param        // the header that makes a repeated request be carried out once
 	Operation []Operation
 }
@@ -68,7 +68,7 @@ type Named struct {
 
 // Document returns the document, indented, its keys sorted. The error names everything that the operations leave out.
 func Document(o Options) ([]byte, error) {
-	w := &writer{Options: o, source: newSource(o.Module, o.Root), named: map[string]reflect.Type{}, schemas: Schema{}}
+	w := newWriter(o)
 	paths := map[string]Schema{}
 	ids := map[string]string{}
 	for _, op := range o.Operation {
@@ -87,17 +87,34 @@ func Document(o Options) ([]byte, error) {
 		}
 		paths[path][strings.ToLower(method)] = w.operation(op, path)
 	}
-	out := Schema{
-		"openapi":  "3.1.0",
-		"info":     Schema{"title": o.Title, "version": o.Version, "description": o.Description, "license": Schema{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+	return w.encode(Schema{
 		"paths":    paths,
 		"security": []Schema{{"token": []string{}}},
 		"components": Schema{
-			"securitySchemes": Schema{"token": Schema{"type": "http", "scheme": "bearer", "bearerFormat": "gpa1.…", "description": "from glidepathd init, or glidepath token create"}},
+			"securitySchemes": Schema{"token": Schema{"type": "http", "scheme": "bearer", "bearerFormat": "gpa1.…", "description": "from glidepathd init, or glidepath token create --role ROLE"}},
 			"responses":       Schema{"Error": Schema{"description": "It failed; the code says how.", "content": Schema{"application/json": Schema{"schema": w.of(o.Error)}}}},
 			"schemas":         w.schemas, // the last: the others fill it
 		},
+	})
+}
+
+// Schemas returns a document without operations, of types that a program prints. The error names what can't be said of them.
+func Schemas(o Options, types ...reflect.Type) ([]byte, error) {
+	w := newWriter(o)
+	for _, t := range types {
+		w.of(t)
 	}
+	return w.encode(Schema{"components": Schema{"schemas": w.schemas}})
+}
+
+func newWriter(o Options) *writer {
+	return &writer{Options: o, source: newSource(o.Module, o.Root), named: map[string]reflect.Type{}, schemas: Schema{}}
+}
+
+// encode returns a document with what all of them say, unless something is left out.
+func (w *writer) encode(out Schema) ([]byte, error) {
+	out["openapi"] = "3.1.0"
+	out["info"] = Schema{"title": w.Title, "version": w.Version, "description": w.Description, "license": Schema{"name": "Apache-2.0", "identifier": "Apache-2.0"}}
 	if len(w.problems) > 0 {
 		return nil, errors.Join(w.problems...)
 	}
@@ -321,6 +338,8 @@ func (w *writer) name(t reflect.Type) string {
 	if of, arg, generic := strings.Cut(name, "["); generic {
 		arg = strings.TrimSuffix(arg, "]")
 		name = arg[strings.LastIndexAny(arg, "./")+1:] + of
+	} else if w.Error == nil {
+		name = strings.ToUpper(name[:1]) + name[1:] // of a program's own
 	} else if _, taken := w.source.of(w.Error).types[name]; taken && t.PkgPath() != w.Error.PkgPath() {
 		pkg := t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
