@@ -58,7 +58,7 @@ func answers() map[string]any {
 	}
 }
 
-func TestTheSchemasOfWhatCommandsPrintAreMadeFromTheCode(t *testing.T) {
+func TestTheSchemaOfWhatCommandsPrintIsMadeFromTheCode(t *testing.T) {
 	options, err := openapi.OfPrograms("glidepath-agent", filepath.Join("..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 	}
 }
 
-func TestTheSchemasOfWhatCommandsPrintOfTheirOwnAreMadeFromTheCode(t *testing.T) {
+func TestTheSchemaOfWhatCommandsPrintOfTheirOwnIsMadeFromTheCode(t *testing.T) {
 	options, err := openapi.OfPrograms("glidepath", filepath.Join("..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)
