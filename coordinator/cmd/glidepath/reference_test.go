@@ -129,11 +129,11 @@ func TestCommandsPrintTheirOwnJSONAsTheReferenceSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir(t.TempDir()) // before the compiler, which takes the document's name for one here
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource(ownDocument, doc); err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(t.TempDir())
 	var series strings.Builder
 	series.WriteString("time,requests\n")
 	for at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC); at.Day() < 5; at = at.Add(time.Hour) {
@@ -202,12 +202,12 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 	history := write("h.csv", "time,cpu_cores\n2026-01-05T00:00:00Z,0.1\n2026-01-05T00:05:00Z,0.2\n")
 	kind := write("t.yaml", "name: m.tiny\nmax: {cpu: 50m}\n")
 	redis := write("a.yaml", "name: redis\nclass: critical\n")
-	nginx := write("n.yaml", "name: nginx\nclass: standard\n")
+	f.Must(&proto.AppPut{Application: proto.Application{Name: "nginx", Class: proto.Standard}}) // nothing is of it
 	cache := write("i.yaml", "name: cache-1\ndriver: service\nservice: {unit: redis-server.service, data: [/var/lib/redis]}\nhost: host-a\naddress: 10.77.0.60/24\nhealth: {tcp: 6379}\ntype: m.small\nclass: critical\napplication: redis\n")
 	known := answers()
 	for _, c := range []struct{ path, args string }{
 		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""},
-		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app apply", "-f " + nginx}, {"app list", ""},
+		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
 		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
 		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},
 		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
@@ -235,7 +235,8 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		op := described(t)[known["glidepath "+c.path]]
 		schema, err := compiler.Compile("openapi.json#/components/schemas/" + op.schema)
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("%s: %v", args, err)
+			continue
 		}
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
 		if err != nil {
