@@ -5,6 +5,7 @@ package fleet
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,56 @@ type side struct {
 	known bool
 	// run is the index of the first sample since the watch last lost sight of the host.
 	run int
+	// away is when the host was off, in order.
+	away []*absence
+}
+
+// absence is a time in which a host is off. It has not ended while to is zero.
+type absence struct{ from, to time.Time }
+
+func (a *absence) lasts(t time.Time) bool { return a.to.IsZero() || a.to.After(t) }
+
+// Gap is a time in which nothing was seen of a host.
+type Gap struct{ From, To time.Time }
+
+// Length returns how long it was.
+func (g Gap) Length() time.Duration { return g.To.Sub(g.From) }
+
+func (g Gap) String() string {
+	return fmt.Sprintf("%s from %s to %s", g.Length().Round(time.Millisecond), g.From.Format(clockFormat), g.To.Format(clockFormat))
+}
+
+// wasAway reports whether the host was off at some time since t.
+func (s *side) wasAway(t time.Time) bool {
+	return slices.ContainsFunc(s.away, func(a *absence) bool { return a.lasts(t) })
+}
+
+// unseen returns the longest time between two samples, or one and the ends of the span, as far as the host was not away.
+func (s *side) unseen(start, end time.Time) Gap {
+	longest, seen := Gap{}, start
+	look := func(from, to time.Time) {
+		if g := (Gap{from, to}); g.Length() > longest.Length() {
+			longest = g
+		}
+	}
+	for i := 0; i <= len(s.samples); i++ {
+		next := end
+		if i < len(s.samples) {
+			next = s.samples[i].At
+		}
+		from := seen
+		for _, a := range s.away {
+			if a.from.Before(next) && a.lasts(from) {
+				look(from, a.from)
+				if from = a.to; a.to.IsZero() {
+					from = next
+				}
+			}
+		}
+		look(from, next)
+		seen = next
+	}
+	return longest
 }
 
 // restart says that the host was away, so that its clock may be another.

@@ -7,6 +7,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -22,17 +23,28 @@ import (
 //go:embed probe.sh
 var probeScript string
 
-// Watch observes from outside where Redis runs, what the kernel grants it there, and who answers for its address. It goes
-// on while hosts are cut off, killed and rebooted.
+// silentFor is how long a probe may say nothing before it is begun anew: the connection to a guest that was reset breaks late, if at all.
+const silentFor = 10 * time.Second
+
+// errSilent is why a probe was ended that said nothing.
+var errSilent = errors.New("it said nothing")
+
+// probe starts the script on a host. It writes to out until ctx ends.
+type probe func(ctx context.Context, out io.Writer) (interface{ Wait() error }, error)
+
+// Watch observes from outside where Redis runs, what the kernel grants it there, and who answers for its address. It reaches the hosts on links
+// of their own, so that it goes on while they are cut off; of a host that is reset it loses sight until that is up again.
 type Watch struct {
 	stop  context.CancelFunc
 	group errgroup.Group
+	began time.Time
 
 	address *AddressWatch
 
 	mu     sync.Mutex
 	hosts  map[string]*side
 	faults []string
+	broken []error // probes that could not be started, or ended
 }
 
 // Watch begins to observe. The caller must Close it.
@@ -42,36 +54,38 @@ func (f *Fleet) Watch(ctx context.Context) (*Watch, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	w := &Watch{stop: stop, hosts: map[string]*side{}, address: address}
+	w := &Watch{stop: stop, began: time.Now(), hosts: map[string]*side{}, address: address}
 	for _, g := range f.Hosts() {
 		w.hosts[g.Name()] = &side{}
 	}
 	for _, g := range f.Hosts() {
-		w.group.Go(func() error { w.follow(ctx, g); return nil })
+		w.group.Go(func() error { w.follow(ctx, g.Name(), probeOf(g)); return nil })
 	}
 	return w, nil
 }
 
-// Close ends it, and returns an error if asking for the address did not work.
+func probeOf(g *vm.Guest) probe {
+	return func(ctx context.Context, out io.Writer) (interface{ Wait() error }, error) {
+		return g.Start(ctx, vm.Command{Argv: []string{"bash", "-c", probeScript, "probe", Unit}, Stdout: out})
+	}
+}
+
+// Close ends it, and returns an error if asking for the address did not work, or a probe of a host that was not away could not be started or ended.
 func (w *Watch) Close() error {
 	w.stop()
-	return errors.Join(w.group.Wait(), w.address.Close())
+	err := errors.Join(w.group.Wait(), w.address.Close())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(err, errors.Join(w.broken...))
 }
 
 // follow reads the samples of a host, and begins again whenever the host was away.
-func (w *Watch) follow(ctx context.Context, g *vm.Guest) {
+func (w *Watch) follow(ctx context.Context, host string, start probe) {
 	for ctx.Err() == nil {
-		out, in := io.Pipe()
-		process, err := g.Start(ctx, vm.Command{Argv: []string{"bash", "-c", probeScript, "probe", Unit}, Stdout: in})
-		if err == nil {
-			w.group.Go(func() error {
-				// The pipe ends with the command, and the command with the guest.
-				in.CloseWithError(errors.Join(process.Wait(), io.EOF))
-				return nil
-			})
-			w.read(g.Name(), out)
+		began := time.Now()
+		if err := w.once(ctx, host, start); err != nil && ctx.Err() == nil {
+			w.lost(host, began, err)
 		}
-		out.Close()
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
@@ -79,13 +93,58 @@ func (w *Watch) follow(ctx context.Context, g *vm.Guest) {
 	}
 }
 
-// read takes the samples of one run of the script.
-func (w *Watch) read(host string, out io.Reader) {
+// once reads what one run of the script says, until that ends or says nothing any more. The latter is no error: Unseen tells how long it lasted.
+func (w *Watch) once(ctx context.Context, host string, start probe) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out, in := io.Pipe()
+	process, err := start(ctx, in)
+	if err != nil {
+		return fmt.Errorf("its probe can't be started: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		// The pipe ends with the command, and the command with the guest.
+		err := process.Wait()
+		in.CloseWithError(io.EOF)
+		ended <- err
+	}()
+	silence := time.AfterFunc(silentFor, func() { stop(errSilent) })
+	defer silence.Stop()
+	w.read(host, out, func() { silence.Reset(silentFor) })
+	out.Close()
+	stop(nil)
+	err = <-ended
+	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		return nil
+	case err == nil:
+		return errors.New("its probe ended with exit code 0")
+	}
+	return fmt.Errorf("its probe ended: %w", err)
+}
+
+// lost takes that a probe, which was begun at a time, ended by itself.
+func (w *Watch) lost(host string, began time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	one := w.hosts[host]
+	if n := len(one.samples); n > 0 && one.samples[n-1].At.After(began) {
+		began = one.samples[n-1].At
+	}
+	if !one.wasAway(began) && len(w.broken) < 10 {
+		w.broken = append(w.broken, fmt.Errorf("watching %s: at %s %w", host, time.Now().Format(clockFormat), err))
+	}
+}
+
+// read takes the samples of one run of the script, and tells of each.
+func (w *Watch) read(host string, out io.Reader, heard func()) {
 	w.mu.Lock()
 	w.hosts[host].restart()
 	w.mu.Unlock()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		heard()
 		s, err := parseSample(lines.Text())
 		w.mu.Lock()
 		if err != nil {
@@ -98,6 +157,26 @@ func (w *Watch) read(host string, out io.Reader) {
 		}
 		w.mu.Unlock()
 	}
+}
+
+// Away says that a host is going to be off, until back is called: that nothing is seen of it then is expected.
+func (w *Watch) Away(host string) (back func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	gone := &absence{from: time.Now()}
+	w.hosts[host].away = append(w.hosts[host].away, gone)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		gone.to = time.Now()
+	}
+}
+
+// Unseen returns the longest time in which nothing was seen of a host, but for when it was away: from when watching began until now.
+func (w *Watch) Unseen(host string) Gap {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hosts[host].unseen(w.began, time.Now())
 }
 
 // Samples returns what was seen of a host from a time on.
@@ -121,15 +200,19 @@ func (w *Watch) Last(host string) (Sample, bool) {
 	return last, time.Since(last.At) < 2*time.Second
 }
 
-// Serving returns the hosts on which Redis runs now.
-func (w *Watch) Serving() []string {
+// Serving returns the hosts on which Redis runs now, and an error if that can't be told, as one was not seen for two seconds.
+func (w *Watch) Serving() ([]string, error) {
 	var out []string
 	for _, host := range []string{HostA, HostB} {
-		if s, fresh := w.Last(host); fresh && s.Processes > 0 {
+		s, fresh := w.Last(host)
+		if !fresh {
+			return nil, fmt.Errorf("nothing was seen of %s since %s", host, s.At.Format(clockFormat))
+		}
+		if s.Processes > 0 {
 			out = append(out, host)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // Answerer returns the hardware address that last answered for the floating address within two seconds, or "".

@@ -3,9 +3,15 @@
 package fleet
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,6 +89,123 @@ func TestAHostThatWasAwayIsNotTakenToHaveRunMeanwhile(t *testing.T) {
 	hosts["a"].add(Sample{At: time.UnixMilli(9000), Processes: 1}, time.UnixMilli(9001))
 	if text := twoRun(hosts); text != "" {
 		t.Error(text)
+	}
+}
+
+func TestAGapIsATimeInWhichAHostThatIsOnIsNotSeen(t *testing.T) {
+	at := time.UnixMilli
+	for name, c := range map[string]struct {
+		samples []int64
+		away    []*absence
+		want    Gap
+	}{
+		"between samples":         {[]int64{1000, 2000, 7000, 9000}, nil, Gap{at(2000), at(7000)}},
+		"never seen":              {nil, nil, Gap{at(0), at(10000)}},
+		"seen late":               {[]int64{6000, 9000}, nil, Gap{at(0), at(6000)}},
+		"not seen any more":       {[]int64{1000, 2000}, nil, Gap{at(2000), at(10000)}},
+		"while it was off":        {[]int64{1000, 8000}, []*absence{{at(1500), at(7500)}}, Gap{at(8000), at(10000)}},
+		"longer than it was off":  {[]int64{1000, 9000}, []*absence{{at(1500), at(3000)}}, Gap{at(3000), at(9000)}},
+		"twice off":               {[]int64{1000, 9000}, []*absence{{at(1500), at(3000)}, {at(7000), at(8500)}}, Gap{at(3000), at(7000)}},
+		"off before it was seen":  {[]int64{4000, 9000}, []*absence{{at(100), at(3500)}}, Gap{at(4000), at(9000)}},
+		"it has not come back":    {[]int64{1000, 2000}, []*absence{{at(2500), time.Time{}}}, Gap{at(0), at(1000)}},
+		"it was off between seen": {[]int64{1000, 2000, 9500}, []*absence{{at(1200), at(1900)}}, Gap{at(2000), at(9500)}},
+	} {
+		one := &side{away: c.away}
+		for _, n := range c.samples {
+			one.samples = append(one.samples, Sample{At: at(n)})
+		}
+		if got := one.unseen(at(0), at(10000)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// run is one run of a script.
+type run struct {
+	ended chan struct{}
+	err   error
+}
+
+func (r *run) Wait() error { <-r.ended; return r.err }
+
+// saying is a script that says so many lines and then ends with an error; without one it goes on in silence.
+func saying(lines int, end error) probe {
+	return func(ctx context.Context, out io.Writer) (interface{ Wait() error }, error) {
+		r := &run{ended: make(chan struct{})}
+		go func() {
+			defer close(r.ended)
+			for range lines {
+				if _, err := fmt.Fprintf(out, "%d 1 - - - - - - -\n", time.Now().Unix()); err != nil {
+					r.err = err
+					return
+				}
+				select {
+				case <-time.After(400 * time.Millisecond):
+				case <-ctx.Done():
+					r.err = ctx.Err()
+					return
+				}
+			}
+			if r.err = end; end == nil {
+				<-ctx.Done()
+				r.err = ctx.Err()
+			}
+		}()
+		return r, nil
+	}
+}
+
+func TestAProbeThatIsLostIsReportedAndBegunAnew(t *testing.T) {
+	broken := errors.New("control channel broke")
+	for name, c := range map[string]struct {
+		probe probe
+		away  bool
+		want  string // in what Close returns; "": nothing
+		again bool   // it is begun anew within 15 seconds
+	}{
+		"it can't be started":        {func(context.Context, io.Writer) (interface{ Wait() error }, error) { return nil, broken }, false, "can't be started: control channel broke", true},
+		"it ends":                    {saying(10, broken), false, "its probe ended: control channel broke", true},
+		"it ends as the host is off": {saying(10, broken), true, "", true},
+		"it says nothing any more":   {saying(3, nil), false, "", true},
+		"all is well":                {saying(1000, nil), false, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithCancel(t.Context())
+				w := &Watch{stop: stop, began: time.Now(), hosts: map[string]*side{HostA: {}}, address: &AddressWatch{stop: func() {}}}
+				if c.away {
+					defer w.Away(HostA)()
+				}
+				started := 0
+				w.group.Go(func() error {
+					w.follow(ctx, HostA, func(ctx context.Context, out io.Writer) (interface{ Wait() error }, error) {
+						started++
+						return c.probe(ctx, out)
+					})
+					return nil
+				})
+				<-time.After(15 * time.Second)
+				err := w.Close()
+				if again := started > 1; again != c.again {
+					t.Errorf("it was started %d times", started)
+				}
+				if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+					t.Errorf("Close returned %v, want %q", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestWhoServesCanOnlyBeToldOfHostsThatAreSeen(t *testing.T) {
+	now := time.Now()
+	w := &Watch{hosts: map[string]*side{HostA: {samples: []Sample{{At: now, Processes: 1}}}, HostB: {samples: []Sample{{At: now.Add(-3 * time.Second)}}}}}
+	if serving, err := w.Serving(); err == nil || !strings.Contains(err.Error(), HostB) {
+		t.Errorf("%v, %v although nothing was seen of %s for three seconds", serving, err, HostB)
+	}
+	w.hosts[HostB].samples = append(w.hosts[HostB].samples, Sample{At: now})
+	if serving, err := w.Serving(); err != nil || len(serving) != 1 || serving[0] != HostA {
+		t.Errorf("%v, %v", serving, err)
 	}
 }
 

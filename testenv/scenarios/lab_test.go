@@ -31,6 +31,8 @@ const (
 	serveWithin = 90 * time.Second
 	// moveWithin bounds a whole move on a machine that is busy.
 	moveWithin = 5 * time.Minute
+	// unseenFor is how long a host that is on may go unseen on such a machine: no longer than a permit lasts.
+	unseenFor = 15 * time.Second
 )
 
 const types = `name: m.small
@@ -66,6 +68,7 @@ mode: enforce
 type lab struct {
 	f     *fleet.Fleet
 	files string
+	macs  map[string]string // of the hosts on the fleet's network
 	trial int
 }
 
@@ -103,7 +106,12 @@ func newLab(t *testing.T, packages ...string) *lab {
 			t.Error(err)
 		}
 	})
-	l := &lab{f: f, files: t.TempDir()}
+	l := &lab{f: f, files: t.TempDir(), macs: map[string]string{}}
+	for _, g := range f.Hosts() {
+		mac, err := g.Shell(ctx, "cat /sys/class/net/$(ip -4 -oneline addr show to "+g.Addr().String()+" | awk '{print $2}')/address")
+		must(t, err)
+		l.macs[g.Name()] = strings.TrimSpace(mac)
+	}
 	must(t, f.StartRedis(ctx, fleet.HostA))
 	must(t, load.Fill(ctx, f.DialHost(fleet.HostA), "data", dataBytes))
 	for _, file := range []struct{ kind, text string }{{"type", types}, {"app", application}, {"instance", spec}} {
@@ -215,7 +223,7 @@ func (l *lab) begin(t *testing.T) *trial {
 	return tr
 }
 
-// judge checks what holds after every scenario: nothing was lost, and never did two sides serve.
+// judge checks what holds after every scenario: nothing was lost, and never did two sides serve, as all could see.
 func (tr *trial) judge(end time.Time) {
 	stats := tr.clients.Stats(end)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -234,6 +242,13 @@ func (tr *trial) judge(end time.Time) {
 			continue
 		}
 		tr.Errorf("two sides at once: %s", fault)
+	}
+	for _, g := range tr.f.Hosts() {
+		if gap := tr.watch.Unseen(g.Name()); gap.Length() > unseenFor {
+			tr.Errorf("two sides may have served: nothing was seen of %s for %s", g.Name(), gap)
+		} else {
+			tr.Logf("%s was never unseen for longer than %s", g.Name(), gap.Length().Round(time.Millisecond))
+		}
 	}
 }
 
@@ -312,16 +327,17 @@ func decided(kind proto.DecisionKind) func(proto.Migration) bool {
 	}
 }
 
-// serves waits until exactly one side serves, by process and by address, and the fleet says the same.
+// serves waits until exactly one side serves, by process and by address, as both are seen, and the fleet says the same.
 func (tr *trial) serves(most time.Duration) string {
 	tr.Helper()
 	before := tr.clients.Stats(time.Now()).Acknowledged
 	var host string
 	tr.wait("exactly one side serves", most, func() (bool, error) {
-		serving := tr.watch.Serving()
+		serving, unseen := tr.watch.Serving()
 		i, err := tr.f.Instance(tr.ctx, instance)
-		if err != nil || len(serving) != 1 || i.Owner != serving[0] || tr.watch.Answerer() == "" {
-			return false, errors.Join(err, fmt.Errorf("Redis runs on %v, %s is on %s, %q answers for the address", serving, instance, i.Owner, tr.watch.Answerer()))
+		mac := tr.watch.Answerer()
+		if err != nil || unseen != nil || len(serving) != 1 || i.Owner != serving[0] || mac != tr.macs[serving[0]] {
+			return false, errors.Join(err, unseen, fmt.Errorf("Redis runs on %v, %s is on %s, %q of %v answers for the address", serving, instance, i.Owner, mac, tr.macs))
 		}
 		if now := tr.clients.Stats(time.Now()).Acknowledged; now <= before+10 {
 			return false, fmt.Errorf("the clients were acknowledged %d writes since", now-before)

@@ -393,7 +393,9 @@ func (tr *trial) pid() string {
 func sourceReboots(tr *trial) {
 	moves(tr)
 	source := tr.f.Host(tr.source)
+	back := tr.watch.Away(tr.source)
 	must(tr.T, source.HardReboot(tr.ctx))
+	back()
 	// systemd skips the unit, which is not an error for it: what counts is the process.
 	out, err := source.Shell(tr.ctx, "systemctl start "+fleet.Unit+" 2>&1 || true; systemctl is-active "+fleet.Unit+" || true; pgrep redis-server || true")
 	must(tr.T, err)
