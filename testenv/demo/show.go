@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -51,7 +52,9 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.tellRise(m.target, span.from)
+	if err := d.tellRise(m.target, span.from); err != nil {
+		return err
+	}
 	done, err := d.ended(ctx, m)
 	if err != nil {
 		return err
@@ -70,22 +73,42 @@ func (d *demo) live(ctx context.Context) error {
 	return nil
 }
 
-// tellRise says when the limit rose, against when the load came.
-func (d *demo) tellRise(host string, came time.Time) {
-	samples := d.watch.Samples(host, came.Add(-time.Minute))
-	for i := len(samples) - 1; i > 0; i-- {
-		if s, before := samples[i], samples[i-1]; before.Present && s.Cores > before.Cores*1.3 && s.At.Before(came.Add(campaignLength)) {
-			if lead := came.Sub(s.At); lead >= 0 {
-				d.screen.say("Its CPU limit rose from %s to %s cores %.1f s before the campaign began.", cores(before.Cores), cores(s.Cores), lead.Seconds())
-			} else {
-				d.screen.say("Its CPU limit rose from %s to %s cores only %.1f s after the campaign had begun.", cores(before.Cores), cores(s.Cores), -lead.Seconds())
-			}
-			return
+// rise is a limit that rose, against when the load came.
+type rise struct {
+	from, to float64       // cores
+	lead     time.Duration // before the load; less than 0 is after it
+}
+
+// findRise returns what a CPU limit was when the load came, and its last notable rise until then, or else its first one after.
+func findRise(samples []fleet.Sample, came time.Time) (held float64, r rise, rose bool) {
+	for i, s := range samples {
+		if s.Present && !s.At.After(came) {
+			held = s.Cores
 		}
+		late := s.At.After(came)
+		if i == 0 || !samples[i-1].Present || s.Cores <= samples[i-1].Cores*1.3 || late && (rose || s.At.After(came.Add(campaignLength))) {
+			continue
+		}
+		r, rose = rise{samples[i-1].Cores, s.Cores, came.Sub(s.At)}, true
 	}
-	if n := len(samples); n > 0 {
-		d.screen.say("Its CPU limit was at %s cores already, granted for the start.", cores(samples[n-1].Cores))
+	return held, r, rose
+}
+
+// tellRise says when the limit rose, against when the load came. It is an error if it was below the load when that came.
+func (d *demo) tellRise(host string, came time.Time) error {
+	held, r, rose := findRise(d.watch.Samples(host, came.Add(-time.Minute)), came)
+	switch {
+	case rose && r.lead >= 0:
+		d.screen.say("Its CPU limit rose from %s to %s cores %.1f s before the campaign began.", cores(r.from), cores(r.to), r.lead.Seconds())
+	case rose:
+		d.screen.say("Its CPU limit rose from %s to %s cores only %.1f s after the campaign had begun.", cores(r.from), cores(r.to), -r.lead.Seconds())
+	case held >= campaignCores:
+		d.screen.say("Its CPU limit was at %s cores already, granted for the start.", cores(held))
 	}
+	if held < campaignCores || math.IsInf(held, 1) {
+		return fmt.Errorf("%s had a limit of %s cores on %s when the campaign began, which takes %.1f: it should have risen before", Instance, cores(held), host, campaignCores)
+	}
+	return nil
 }
 
 // stretch is a time that was watched.
