@@ -30,7 +30,7 @@ func hostsDie(tr *trial) {
 func (tr *trial) targetDies() {
 	tr.Helper()
 	m := tr.migrate()
-	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle })
+	tr.when(m.ID, warm)
 	before := tr.clients.Stats(time.Now()).Acknowledged
 	tr.wait("clients have written on the target", time.Minute, func() (bool, error) { return tr.clients.Stats(time.Now()).Acknowledged > before+5, nil })
 	host := tr.f.Host(tr.target)
@@ -57,7 +57,7 @@ func (tr *trial) targetDies() {
 	// "It comes back": it starts what it had, as after any reboot, and hears of the decision.
 	must(tr.T, host.Boot(tr.ctx))
 	must(tr.T, host.StepClock(tr.ctx, 0))
-	if ended := tr.when(m.ID, "ended", ended); ended.Outcome != proto.OutcomeReturned {
+	if ended := tr.when(m.ID, ended); ended.Outcome != proto.OutcomeReturned {
 		tr.Errorf("%s: %s", ended.Outcome, ended.Reason)
 	}
 	tr.stopped(tr.target)

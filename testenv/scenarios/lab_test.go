@@ -26,6 +26,7 @@ import (
 const (
 	instance  = "cache-1"
 	dataBytes = 12 << 20
+	gridStep  = 10 * time.Second
 	probation = 5 * time.Second
 	// serveWithin is how long after the end of a fault one side has to serve.
 	serveWithin = 90 * time.Second
@@ -33,13 +34,15 @@ const (
 	moveWithin = 5 * time.Minute
 	// unseenFor is how long a host that is on may go unseen on such a machine: no longer than a permit lasts.
 	unseenFor = 15 * time.Second
+	// heldOpen is so slow a link, in bits per second, that the first round of the data takes longer than it takes to harm it.
+	heldOpen = 8_000_000
 )
 
 const types = `name: m.small
-max: {cpu: 500m, memory: 192MiB}
+max: {cpu: 700m, memory: 192MiB}
 ---
 name: m.large
-max: {cpu: 750m, memory: 384MiB}
+max: {cpu: 750m, memory: 384MiB, write_bytes: 16MiB, net_tx: 50Mbit}
 ---
 name: m.huge
 max: {cpu: 64, memory: 384MiB}
@@ -92,7 +95,7 @@ func newLab(t *testing.T, packages ...string) *lab {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	f, err := fleet.Up(ctx, fleet.Options{
-		Name: "scenarios", Debs: debs(), Packages: packages, GridStep: 10 * time.Second, Probation: probation,
+		Name: "scenarios", Debs: debs(), Packages: packages, GridStep: gridStep, Probation: probation,
 		Progress: func(text string) { t.Log(text) }, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -282,6 +285,18 @@ func (tr *trial) wait(what string, most time.Duration, holds func() (bool, error
 	}
 }
 
+// pause lets time pass.
+func (tr *trial) pause(d time.Duration) {
+	tr.Helper()
+	over := time.NewTimer(d)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-tr.ctx.Done():
+		tr.Fatal("out of time")
+	}
+}
+
 func (tr *trial) instance() v1.InstanceDetail {
 	tr.Helper()
 	i, err := tr.f.Instance(tr.ctx, instance)
@@ -295,36 +310,6 @@ func (tr *trial) migrate() proto.Migration {
 	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target)
 	must(tr.T, err)
 	return m
-}
-
-// when waits until a migration is at a point.
-func (tr *trial) when(id, what string, is func(proto.Migration) bool) proto.Migration {
-	tr.Helper()
-	var m proto.Migration
-	tr.wait("the migration is "+what, moveWithin, func() (bool, error) {
-		var err error
-		if m, err = tr.f.Migration(tr.ctx, id); err != nil {
-			return false, err
-		}
-		if !is(m) && !m.Active() {
-			tr.Fatalf("migration %s was %s before it was %s: %s", id, m.Outcome, what, m.Reason)
-		}
-		return is(m), nil
-	})
-	return m
-}
-
-// Points of a migration.
-func ended(m proto.Migration) bool { return !m.Active() }
-
-func copying(m proto.Migration) bool {
-	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool { return o.Kind == proto.OpSyncRound && o.Result == nil })
-}
-
-func decided(kind proto.DecisionKind) func(proto.Migration) bool {
-	return func(m proto.Migration) bool {
-		return len(m.Decisions) > 0 && m.Decisions[len(m.Decisions)-1].Kind == kind
-	}
 }
 
 // serves waits until exactly one side serves, by process and by address, as both are seen, and the fleet says the same.

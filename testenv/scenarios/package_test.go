@@ -83,7 +83,7 @@ func upgraded(tr *trial) {
 	// In the middle of a copy that takes long.
 	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 2_000_000))
 	m := tr.migrate()
-	tr.when(m.ID, "copying", copying)
+	tr.when(m.ID, copying)
 	tr.wait("data are sent", time.Minute, func() (bool, error) {
 		_, err := owner.Exec(tr.ctx, "glidepath-agent", "may-purge")
 		return err != nil, nil
@@ -97,7 +97,7 @@ func upgraded(tr *trial) {
 	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 0))
 	_, err := tr.f.CLI(tr.ctx, "migration", "abort", m.ID, "--reason", "the packages are looked at")
 	must(tr.T, err)
-	tr.when(m.ID, "ended", ended)
+	tr.when(m.ID, ended)
 	tr.serves(serveWithin)
 
 	// Removed, the agent leaves an instance that may run here without limits and drop-in, and keeps its configuration and records.

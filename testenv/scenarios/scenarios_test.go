@@ -5,16 +5,17 @@ package scenarios
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -34,16 +35,16 @@ func TestScenarios(t *testing.T) {
 	l := newLab(t)
 	for _, s := range []scenario{
 		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
+		{"all coordinators are away for a minute", coordinatorsAway},         // while the forecast is what was imported: no move has added to it yet
+		{"a target that does not become healthy aborts the move", unhealthy}, // before the target has ever had the instance
 		{"a move on probation is taken back with what was written since", returned},
-		{"a target that does not become healthy aborts the move", unhealthy},
 		{"the target's agent is killed while data are copied", agentKilled},
-		{"the target is cut off while data are copied", cutWhen("copying", copying)},
-		{"the target is cut off between freeze and commit", cutWhen("frozen", decided(proto.DecideFreeze))},
-		{"the target is cut off while it starts the instance", cutWhen("committed", decided(proto.DecideCommit))},
+		{"the target is cut off while data are copied", cutWhen(copying)},
+		{"the target is cut off between freeze and commit", cutWhen(frozen)},
+		{"the target is cut off while it starts the instance", cutWhen(starting)},
 		{"the target's agent hangs while the instance starts", agentHangs},
-		{"the leader is killed while data are copied", leaderKilled("copying", copying)},
-		{"the leader is killed during the switch", leaderKilled("frozen", decided(proto.DecideFreeze))},
-		{"all coordinators are away for a minute", coordinatorsAway},
+		{"the leader is killed while data are copied", leaderKilled(copying)},
+		{"the leader is killed during the switch", leaderKilled(frozen)},
 		{"a live Redis moves and loses nothing, and its source reboots and does not run it again", sourceReboots},
 		{"the coordinator's package makes a fleet on a host", packaged},
 	} {
@@ -78,8 +79,10 @@ func tooSmall(tr *trial) {
 	spec.Start = timeline.Of(now).Floor(5 * time.Minute).Add(-spec.Length)
 	spec.Shapes[resource.CPU].Campaign = 5000
 	// Otherwise more than the clients of the scenarios make it take: what is granted then follows the forecast alone.
-	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 500, .1
+	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 450, .1
 	spec.Shapes[resource.Memory] = traces.Shape{Base: 4 * dataBytes, Swing: .05, Noise: .01}
+	spec.Shapes[resource.WriteBytes] = traces.Shape{Base: 4 << 20, Swing: .1, Noise: .05}
+	spec.Shapes[resource.NetTx] = traces.Shape{Base: 20e6, Swing: .1, Noise: .05}
 	for _, after := range []time.Duration{66 * time.Hour, 133 * time.Hour, 200 * time.Hour, 267 * time.Hour} {
 		spec.Campaigns = append(spec.Campaigns, traces.Campaign{Start: spec.Start.Add(after), Length: 2 * time.Hour})
 	}
@@ -96,24 +99,48 @@ func tooSmall(tr *trial) {
 		_, err := tr.f.CLIIn(tr.ctx, tr.files, args...)
 		must(tr.T, err)
 	}
+	moved := tr.migrations()
 	_, err = tr.f.CLI(tr.ctx, "migrate", instance, "--to", tr.target, "--type", "m.huge")
 	var exit *fleet.ExitError
 	if !errors.As(err, &exit) || exit.Code != 3 {
 		tr.Fatalf("not refused: %v", err)
 	}
 	at := start.Add(-10 * time.Second).Std() // limits rise a step of the grid before the campaign
-	for _, word := range []string{tr.target, "short of cpu by ", at.Format("2006-01-02T15:04:05")} {
-		if !strings.Contains(exit.Stderr, word) {
-			tr.Errorf("the refusal does not say %q: %s", word, exit.Stderr)
-		}
+	said := regexp.MustCompile(`(\S+) is short of cpu by (\S+) in (\S+).*: (\S+) would be needed and (\S+) may be promised`).FindStringSubmatch(exit.Stderr)
+	if said == nil || said[1] != tr.target || !strings.Contains(said[3], at.Format("2006-01-02T15:04:05")) {
+		tr.Errorf("the refusal does not say that %s is short of cpu at %s, and how much: %s", tr.target, at, exit.Stderr)
+	} else if missing, needed, limit := cores(tr.T, said[2]), cores(tr.T, said[4]), cores(tr.T, said[5]); missing <= 0 || needed-limit != missing {
+		tr.Errorf("%d of %d millicores are missing, where %d may be promised: %s", missing, needed, limit, exit.Stderr)
 	}
 	tr.Logf("refused: %s", strings.TrimSpace(exit.Stderr))
 	tr.nothingLeft()
+	if diff := cmp.Diff(tr.prints[tr.source], tr.footprint(tr.source)); diff != "" {
+		tr.Errorf("%s is not as it was:\n%s", tr.source, diff)
+	}
+	if diff := cmp.Diff(moved, tr.migrations()); diff != "" {
+		tr.Errorf("there is another migration:\n%s", diff)
+	}
 	if i := tr.instance(); i.Owner != tr.source || i.Migration != "" || i.Spec.Type != "m.small" {
 		tr.Errorf("the instance has changed: %+v", i)
 	}
 	_, err = tr.f.CLI(tr.ctx, "event", "remove", "next")
 	must(tr.T, err)
+}
+
+// cores reads an amount of CPU.
+func cores(t *testing.T, text string) int64 {
+	t.Helper()
+	n, err := resource.Parse(resource.CPU, text)
+	must(t, err)
+	return n
+}
+
+// migrations lists all that there were and are.
+func (tr *trial) migrations() []v1.MigrationStatus {
+	tr.Helper()
+	list, err := fleet.Ask[v1.List[v1.MigrationStatus]](tr.ctx, tr.f, "migration", "list")
+	must(tr.T, err)
+	return list.Items
 }
 
 // write makes a file in the folder that commands are run in.
@@ -124,69 +151,19 @@ func (tr *trial) write(name string, content func(io.Writer) error) {
 	must(tr.T, os.WriteFile(filepath.Join(tr.files, name), text.Bytes(), 0o600))
 }
 
-// moves: the move of the demo, with the limits read from the target's kernel.
-func moves(tr *trial) {
-	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target, "--type", "m.large")
-	must(tr.T, err)
-	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm || m.Phase == proto.PhaseSettle })
-	tr.kernelFollowsTheDocument(tr.target)
-	done := tr.when(m.ID, "ended", ended)
-	if done.Outcome != proto.OutcomeCompleted {
-		tr.Fatalf("%s: %s", done.Outcome, done.Reason)
-	}
-	if host := tr.serves(serveWithin); host != tr.target {
-		tr.Errorf("it serves on %s", host)
-	}
-	tr.livesOn(tr.target)
-	actual := time.Duration(0)
-	for _, p := range done.Phases {
-		if p.Phase == proto.PhaseSettle {
-			actual = p.At.Sub(done.CreatedAt)
-		}
-	}
-	silence := tr.clients.Stats(time.Now()).Longest(done.CreatedAt.Std(), time.Now()).Length()
-	tr.Logf("duration: predicted %.1f s, actual %.1f s; downtime: predicted %.2f s, actual %.2f s",
-		float64(done.Plan.Duration)/1e3, actual.Seconds(), float64(done.Plan.Downtime)/1e3, silence.Seconds())
-}
-
-// kernelFollowsTheDocument waits until a host's kernel, read past the agent, holds what the document schedules now: what feedback has
-// added for the start is given back by then.
-func (tr *trial) kernelFollowsTheDocument(host string) {
-	tr.Helper()
-	var said, held resource.Vector
-	tr.wait("the kernel holds what the document schedules", 4*time.Minute, func() (bool, error) {
-		r, err := fleet.Ask[proto.ReadBack](tr.ctx, tr.f, "schedule", "show", instance)
-		if err != nil {
-			return false, err
-		}
-		s, fresh := tr.watch.Last(host)
-		if !fresh || !s.Present || math.IsInf(s.Cores, 1) {
-			return false, nil
-		}
-		said = r.Scheduled
-		held[resource.CPU], held[resource.Memory] = int64(math.Round(s.Cores*1000)), s.High
-		// The kernel counts memory in pages.
-		if held[resource.CPU] != said[resource.CPU] || held[resource.Memory] > said[resource.Memory] {
-			err = fmt.Errorf("scheduled %v, in the kernel %v: %v", said, held, r)
-		}
-		return held[resource.CPU] == said[resource.CPU] && said[resource.Memory]-held[resource.Memory] < 4096 && held[resource.Memory] <= said[resource.Memory], err
-	})
-	tr.Logf("scheduled cpu=%dm memory=%d, in the kernel cpu=%dm memory=%d", said[resource.CPU], said[resource.Memory], held[resource.CPU], held[resource.Memory])
-}
-
 // returned: the way back begins when the target has just begun to serve, and brings along what clients write there all the while.
 func returned(tr *trial) {
 	m, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migrate", instance, "--to", tr.target, "--type", "m.large")
 	must(tr.T, err)
-	tr.when(m.ID, "warm", func(m proto.Migration) bool { return m.Phase == proto.PhaseWarm })
+	tr.when(m.ID, warm)
 	before := tr.clients.Stats(time.Now()).Acknowledged
 	tr.wait("clients have written on the target", time.Minute, func() (bool, error) { return tr.clients.Stats(time.Now()).Acknowledged > before+10, nil })
 	back, err := fleet.Ask[proto.Migration](tr.ctx, tr.f, "migration", "return", m.ID, "--reason", "slower than before")
 	must(tr.T, err)
-	if done := tr.when(back.ID, "ended", ended); done.Outcome != proto.OutcomeCompleted {
+	if done := tr.when(back.ID, ended); done.Outcome != proto.OutcomeCompleted {
 		tr.Fatalf("the way back was %s: %s", done.Outcome, done.Reason)
 	}
-	if m := tr.when(m.ID, "ended", ended); m.Outcome != proto.OutcomeReturned {
+	if m := tr.when(m.ID, ended); m.Outcome != proto.OutcomeReturned {
 		tr.Errorf("the move was %s: %s", m.Outcome, m.Reason)
 	}
 	if host := tr.serves(serveWithin); host != tr.source {
@@ -213,10 +190,21 @@ func (tr *trial) breakHealth() (mend func()) {
 	}
 }
 
-// unhealthy: aborted, the source serves again, nothing is left on the target.
+// dropIn is what tells systemd on a host that the instance has to do with it.
+const dropIn = "/etc/systemd/system/" + fleet.Unit + ".d/50-glidepath.conf"
+
+// unhealthy: aborted, the source serves again, nothing is left on the target, which has never had the instance.
 func unhealthy(tr *trial) {
 	defer tr.breakHealth()()
-	m := tr.when(tr.migrate().ID, "ended", ended)
+	if slices.Contains(tr.prints[tr.target], dropIn) {
+		tr.Fatalf("%s had the instance before, so that its drop-in stays as a fence: this scenario has to come before those that complete a move", tr.target)
+	}
+	id := tr.migrate().ID
+	tr.when(id, copying)
+	if !slices.Contains(tr.footprint(tr.target), dropIn) {
+		tr.Errorf("data come to %s, and there is no %s", tr.target, dropIn)
+	}
+	m := tr.when(id, ended)
 	failed := slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
 		return o.Kind == proto.OpStart && o.Result != nil && o.Result.Error != nil && o.Result.Error.Code == proto.FaultUnhealthy
 	})
@@ -225,6 +213,9 @@ func unhealthy(tr *trial) {
 	}
 	if host := tr.serves(serveWithin); host != tr.source {
 		tr.Errorf("it serves on %s", host)
+	}
+	if slices.Contains(tr.footprint(tr.target), dropIn) {
+		tr.Errorf("%s was left on %s", dropIn, tr.target)
 	}
 	tr.nothingLeft()
 }
@@ -257,9 +248,9 @@ func agentHangs(tr *trial) {
 }
 
 // settled waits for the end of a move that met with a fault, and checks that all is in order on either side.
-func (tr *trial) settled(id string) {
+func (tr *trial) settled(id string) proto.Migration {
 	tr.Helper()
-	m := tr.when(id, "ended", ended)
+	m := tr.when(id, ended)
 	tr.Logf("it was %s: %s", m.Outcome, m.Reason)
 	host := tr.serves(serveWithin)
 	switch m.Outcome {
@@ -276,44 +267,40 @@ func (tr *trial) settled(id string) {
 	default:
 		tr.Errorf("%s: %s", m.Outcome, m.Reason)
 	}
+	return m
 }
 
 func agentKilled(tr *trial) {
 	m := tr.migrate()
-	tr.when(m.ID, "copying", copying)
-	_, err := tr.f.Host(tr.target).Exec(tr.ctx, "systemctl", "kill", "--signal=KILL", "--kill-whom=main", "glidepath-agent.service")
-	must(tr.T, err)
-	tr.settled(m.ID)
+	hit := tr.strike(m.ID, copying, func() error {
+		_, err := tr.f.Host(tr.target).Exec(tr.ctx, "systemctl", "kill", "--signal=KILL", "--kill-whom=main", "glidepath-agent.service")
+		return err
+	})
+	hit(tr.settled(m.ID))
 }
 
 // cutWhen cuts the target off for half a minute when the migration is at a point.
-func cutWhen(what string, is func(proto.Migration) bool) func(*trial) {
+func cutWhen(p point) func(*trial) {
 	return func(tr *trial) {
 		m := tr.migrate()
-		tr.when(m.ID, what, is)
-		must(tr.T, tr.f.VM.Cut(tr.ctx, tr.target))
-		healed := time.NewTimer(30 * time.Second)
-		defer healed.Stop()
-		select {
-		case <-healed.C:
-		case <-tr.ctx.Done():
-		}
+		hit := tr.strike(m.ID, p, func() error { return tr.f.VM.Cut(tr.ctx, tr.target) })
+		tr.pause(30 * time.Second)
 		must(tr.T, tr.f.VM.Heal(tr.ctx, tr.target))
 		tr.serves(serveWithin)
-		tr.settled(m.ID)
+		hit(tr.settled(m.ID))
 	}
 }
 
 // leaderKilled kills the leader at a point: the next one finishes what it began.
-func leaderKilled(what string, is func(proto.Migration) bool) func(*trial) {
+func leaderKilled(p point) func(*trial) {
 	return func(tr *trial) {
 		leader, err := tr.f.Leader(tr.ctx)
 		must(tr.T, err)
 		m := tr.migrate()
-		tr.when(m.ID, what, is)
-		must(tr.T, leader.Kill9())
+		hit := tr.strike(m.ID, p, leader.Kill9)
 		defer func() { must(tr.T, leader.Start()) }()
-		done := tr.when(m.ID, "ended", ended)
+		done := tr.when(m.ID, ended)
+		hit(done)
 		if done.Outcome != proto.OutcomeCompleted {
 			tr.Errorf("%s: %s", done.Outcome, done.Reason)
 		}
@@ -321,53 +308,6 @@ func leaderKilled(what string, is func(proto.Migration) bool) func(*trial) {
 			tr.Errorf("it serves on %s", host)
 		}
 		tr.livesOn(tr.target)
-	}
-}
-
-// coordinatorsAway: the agent goes on with its document, and its samples arrive when the coordinators are back.
-func coordinatorsAway(tr *trial) {
-	before := tr.pid()
-	gone := time.Now()
-	for _, c := range tr.f.Coordinators() {
-		must(tr.T, c.Stop(tr.ctx))
-	}
-	back := time.NewTimer(time.Minute)
-	defer back.Stop()
-	select {
-	case <-back.C:
-	case <-tr.ctx.Done():
-	}
-	if s, fresh := tr.watch.Last(tr.source); !fresh || math.IsInf(s.Cores, 1) {
-		tr.Errorf("alone, the agent holds no CPU limit: %+v", s)
-	}
-	if n := tr.metric(tr.source, "glidepath_agent_windows_buffered"); n < 4 {
-		tr.Errorf("alone for a minute, the agent keeps %v windows of samples", n)
-	}
-	returned := time.Now()
-	for _, c := range tr.f.Coordinators() {
-		must(tr.T, c.Start())
-	}
-	tr.wait("there is a leader", time.Minute, func() (bool, error) {
-		_, err := tr.f.Leader(tr.ctx)
-		return err == nil, err
-	})
-	tr.wait("the samples of the time between arrive", 2*time.Minute, func() (bool, error) {
-		return tr.metric(tr.source, "glidepath_agent_windows_buffered") <= 1, nil
-	})
-	if n := tr.metric(tr.source, "glidepath_agent_windows_dropped_total"); n != 0 {
-		tr.Errorf("%v windows of samples were lost", n)
-	}
-	csv, err := tr.f.CLI(tr.ctx, "history", "export", instance, "--from", gone.UTC().Format(time.RFC3339), "--to", returned.UTC().Format(time.RFC3339))
-	must(tr.T, err)
-	if strings.Count(csv, "\n") < 2 {
-		tr.Errorf("nothing is known of the time between: %s", csv)
-	}
-	if after := tr.pid(); after != before {
-		tr.Errorf("Redis was process %s, and is %s", before, after)
-	}
-	tr.serves(serveWithin)
-	if gap := tr.clients.Stats(time.Now()).Longest(gone, returned); gap.Length() > 5*time.Second {
-		tr.Errorf("the clients had no answer for %s while the coordinators were away", gap.Length())
 	}
 }
 
@@ -387,26 +327,4 @@ func (tr *trial) pid() string {
 	out, err := tr.f.Host(tr.source).Exec(tr.ctx, "systemctl", "show", "--property=MainPID", "--value", fleet.Unit)
 	must(tr.T, err)
 	return strings.TrimSpace(out)
-}
-
-// sourceReboots: after a move neither the reboot nor an operator's start makes a second one.
-func sourceReboots(tr *trial) {
-	moves(tr)
-	source := tr.f.Host(tr.source)
-	back := tr.watch.Away(tr.source)
-	must(tr.T, source.HardReboot(tr.ctx))
-	back()
-	// systemd skips the unit, which is not an error for it: what counts is the process.
-	out, err := source.Shell(tr.ctx, "systemctl start "+fleet.Unit+" 2>&1 || true; systemctl is-active "+fleet.Unit+" || true; pgrep redis-server || true")
-	must(tr.T, err)
-	if strings.TrimSpace(out) != "inactive" {
-		tr.Errorf("after a reboot and systemctl start on %s: %s", tr.source, out)
-	}
-	if host := tr.serves(serveWithin); host != tr.target {
-		tr.Errorf("it serves on %s", host)
-	}
-	tr.wait("the host is back in the fleet", time.Minute, func() (bool, error) {
-		hosts, err := fleet.Ask[v1.List[v1.Host]](tr.ctx, tr.f, "host", "list")
-		return err == nil && len(hosts.Items) == 2, err
-	})
 }

@@ -181,7 +181,7 @@ func (s *service) move(args ...string) {
 	begun := time.Now()
 	m, err := fleet.Ask[proto.Migration](s.ctx, s.f, append([]string{"migrate", s.name, "--to", fleet.HostB}, args...)...)
 	must(s.T, err)
-	if done := s.when(m.ID, "ended", ended); done.Outcome != proto.OutcomeCompleted {
+	if done := s.when(m.ID, ended); done.Outcome != proto.OutcomeCompleted {
 		s.Fatalf("%s: %s", done.Outcome, done.Reason)
 	}
 	s.used("after the move")

@@ -27,14 +27,14 @@ func coordinatorsUpgraded(tr *trial) {
 	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 1_500_000))
 	defer func() { must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 0)) }() // also of a test that fails
 	m := tr.migrate()
-	tr.when(m.ID, "copying", copying)
+	tr.when(m.ID, copying)
 	tr.roll(programs, next, now)
 	if m, err := tr.f.Migration(tr.ctx, m.ID); err != nil || m.Phase != proto.PhaseCopy {
 		tr.Logf("when the last one was upgraded the migration was in %s (%v)", m.Phase, err)
 	}
 	must(tr.T, tr.f.VM.Slow(tr.ctx, tr.target, 0))
 	tr.roll("", now, next)
-	done := tr.when(m.ID, "ended", ended)
+	done := tr.when(m.ID, ended)
 	if done.Outcome != proto.OutcomeCompleted {
 		tr.Fatalf("%s: %s", done.Outcome, done.Reason)
 	}
