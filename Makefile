@@ -119,6 +119,7 @@ GUESTS := ./testenv/vm ./agent ./agent/collect ./agent/enforce ./agent/instance/
 .PHONY: guests
 guests: deb rpm next peers ## all that make test leaves out: the tests on real guests, one fleet at a time, and make peers (root, apt)
 	@$(ENSURE) go vm host
+	GLIDEPATH_FURTHER=1 $(GO) test -run DiskIsFull ./coordinator
 	GLIDEPATH_FURTHER=1 $(GO) test -p 1 -timeout 90m $(GUESTS)
 
 # What is tested against others' programs: servers of this machine, and a module that only testenv/bench/vpa has.

@@ -33,13 +33,10 @@ func inOwnMounts(t *testing.T) bool {
 	if os.Getenv(mark) == t.Name() {
 		return true
 	}
-	if testing.Short() {
-		t.Skip("elections take seconds")
+	if os.Getenv("GLIDEPATH_FURTHER") == "" {
+		t.Skip("what is refused for want of a disk is refused after half a minute: run make guests, or set GLIDEPATH_FURTHER=1")
 	}
 	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("a file system that fills up is mounted by root only")
-		}
 		t.Skip("a file system that fills up is mounted by root only")
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
