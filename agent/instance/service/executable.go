@@ -2,9 +2,11 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,30 +23,36 @@ type executables struct {
 	known map[string]executed // by unit
 }
 
-// executed is what was answered about a unit's main process, as long as that is what it was.
-type executed struct{ stamp, path string }
+// executed is what was answered about a unit's main process, as long as that is what it was, and for a while: it may begin anew in place.
+type executed struct {
+	stamp [sha256.Size]byte
+	path  string
+	at    time.Time
+}
 
-// processStamp tells one life of a process, and what it runs, from another: by when it began, its name and its arguments. It is empty where that can't be told.
-func processStamp(pid int) string {
+const executedFor = 10 * time.Minute
+
+// processStamp tells one life of a process, and what it runs, from another: by when it began, its name and its arguments, where these can be read.
+func processStamp(pid int) (stamp [sha256.Size]byte, ok bool) {
 	folder := fmt.Sprintf("/proc/%d/", pid)
 	stat, err := os.ReadFile(folder + "stat")
 	if err != nil {
-		return ""
+		return stamp, false
 	}
 	arguments, err := os.ReadFile(folder + "cmdline")
 	if err != nil {
-		return ""
+		return stamp, false
 	}
 	end := strings.LastIndexByte(string(stat), ')') // of its name, which may hold anything
 	if end < 0 {
-		return ""
+		return stamp, false
 	}
 	const began = 22 - 3 // the first field after the name is the third
 	fields := strings.Fields(string(stat[end+1:]))
 	if len(fields) <= began {
-		return ""
+		return stamp, false
 	}
-	return string(stat[:end+1]) + fields[began] + "\x00" + string(arguments)
+	return sha256.Sum256(slices.Concat(stat[:end+1], []byte(fields[began]), []byte{0}, arguments)), true
 }
 
 // mainProgram says what the main process of a running unit runs, nil where that is what the unit starts, or can't be told. What starts a service may be a
@@ -70,11 +78,11 @@ func (d *Driver) mainProgram(ctx context.Context, u systemd.Unit) (*proto.Progra
 
 // executableOf returns the file that a unit's main process runs, as the kernel tells it, "" where it does not.
 func (d *Driver) executableOf(ctx context.Context, u systemd.Unit) (string, error) {
-	now := processStamp(u.MainPID) // before it is asked: what changes meanwhile makes the answer one for once
+	now, known := processStamp(u.MainPID) // before it is asked: what changes meanwhile makes the answer one for once
 	d.executables.mu.Lock()
 	was := d.executables.known[u.Name]
 	d.executables.mu.Unlock()
-	if now != "" && was.stamp == now {
+	if known && was.stamp == now && time.Since(was.at) < executedFor {
 		return was.path, nil
 	}
 	res, err := d.Systemd.RunTransient(ctx, systemd.RunSpec{
@@ -89,9 +97,9 @@ func (d *Driver) executableOf(ctx context.Context, u systemd.Unit) (string, erro
 	if !res.OK() {
 		return "", nil
 	}
-	if now != "" {
+	if known {
 		d.executables.mu.Lock()
-		d.executables.known[u.Name] = executed{now, path}
+		d.executables.known[u.Name] = executed{now, path, time.Now()}
 		d.executables.mu.Unlock()
 	}
 	return path, nil

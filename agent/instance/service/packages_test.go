@@ -130,7 +130,7 @@ func TestWhatAProcessRunsIsAskedAgainWhenItIsAnother(t *testing.T) {
 	first := start("/bin/sleep", "1000")
 	ask(first, "/bin/sleep")
 	remembered := d.executables.known[first.Name]
-	d.executables.known[first.Name] = executed{remembered.stamp, "/as/remembered"}
+	d.executables.known[first.Name] = executed{remembered.stamp, "/as/remembered", remembered.at}
 	if got, err := d.executableOf(t.Context(), first); err != nil || got != "/as/remembered" {
 		t.Errorf("the same process was asked again: %s, %v", got, err)
 	}
