@@ -49,7 +49,7 @@ func (t *Table) Flush() error {
 			if i+1 < len(row) {
 				cell = Cut(cell, widths[i])
 				cell += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+columnGap)
-			} else if i < len(widths) && width > 0 {
+			} else if len(row) > 1 && width > 0 { // a remark goes across
 				cell = Cut(cell, widths[i])
 			}
 			line.WriteString(cell)

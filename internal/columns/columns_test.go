@@ -43,6 +43,10 @@ func TestATerminalGetsLinesThatFit(t *testing.T) {
 			}
 		}
 	}
+	remark := "a remark that goes across all of them"
+	if got := printed(t, 60, []string{"A", "B"}, []any{"x", 7}, []any{remark}); !strings.Contains(got, remark+"\n") {
+		t.Errorf("the remark is cut to the first column: %q", got)
+	}
 	if got := printed(t, 0, nil, row); !strings.Contains(got, strings.TrimSpace(row[1].(string))) { //nolint:forcetypeassert // see above
 		t.Errorf("cut where no terminal is: %q", got)
 	}
