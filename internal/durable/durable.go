@@ -35,6 +35,9 @@ func content(data []byte) func(File) error {
 	}
 }
 
+// ErrNotRegular means that something other than a file is where one is to be replaced.
+var ErrNotRegular = errors.New("it is not a regular file: choose another name")
+
 // WriteWith replaces the file at path by what write writes, all or nothing, as WriteFile does: for content that is too large to be held. write may
 // read back what it wrote; where it returns an error, nothing is changed.
 func WriteWith(fsys FS, path string, perm fs.FileMode, write func(File) error) error {
@@ -58,6 +61,14 @@ func writeTemp(fsys FS, path string, perm fs.FileMode, write func(File) error) (
 	dir, base := filepath.Split(path)
 	tmp := filepath.Join(dir, "."+base+tempMark+hex.EncodeToString(nonce[:]))
 
+	old, statErr := fsys.Stat(path)
+	switch {
+	case errors.Is(statErr, fs.ErrNotExist):
+	case statErr != nil:
+		return "", statErr
+	case !old.Mode().IsRegular(): // a device would be one no more
+		return "", ErrNotRegular
+	}
 	// Created for the owner alone: a secret must not be readable while it is being written.
 	f, err := fsys.Create(tmp, 0o600)
 	if err != nil {
@@ -78,12 +89,10 @@ func writeTemp(fsys FS, path string, perm fs.FileMode, write func(File) error) (
 		return "", err
 	}
 	// The owner before the mode: chown clears set-id bits, and a file must not be open to a group it will not keep.
-	if old, statErr := fsys.Stat(path); statErr == nil {
+	if statErr == nil {
 		if err := keepOwner(f, old); err != nil {
 			return "", err
 		}
-	} else if !errors.Is(statErr, fs.ErrNotExist) {
-		return "", statErr
 	}
 	if err := f.Chmod(perm); err != nil {
 		return "", err

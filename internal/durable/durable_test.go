@@ -254,3 +254,19 @@ func TestLockDirNamesTheHolder(t *testing.T) {
 	}
 	again.Unlock()
 }
+
+func TestWhatIsNoFileIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteFile(durable.OS{}, path, []byte("x"), 0o600); !errors.Is(err, durable.ErrNotRegular) || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("it is %v, %v", info, err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

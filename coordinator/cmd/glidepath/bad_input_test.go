@@ -136,7 +136,8 @@ func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, 0},
-		{"a full disk", "history export cache-1 -f /dev/full", "", exitError, []string{"/dev/full is not complete", "no space left on device"}, nil, 0},
+		// A disk that is full is tried where files are written: internal/durable.
+		{"a device for a file", "history export cache-1 -f /dev/full", "", exitError, []string{"write /dev/full", "not a regular file", "choose another name"}, nil, 0},
 
 		// Who asks, and whom.
 		{"a CA of another fleet", "status", "", exitError, []string{"not of the fleet whose CA is pinned"}, func(t *testing.T, _ *apitest.Fleet) {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
@@ -114,20 +114,11 @@ func exportCommand(a *app) *cobra.Command {
 			if file == "" {
 				return export(a.stdout)
 			}
-			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-			if err != nil {
-				return err
-			}
 			progress := a.progress()
-			err = export(&counted{progress: progress, what: file, out: out})
-			progress.clear()
-			if closeErr := out.Close(); err == nil {
-				err = closeErr
-			}
-			if err != nil {
-				return fmt.Errorf("%s is not complete: %w", file, err)
-			}
-			return nil
+			defer progress.clear()
+			return durable.WriteWith(durable.OS{}, file, 0o644, func(f durable.File) error {
+				return export(&counted{progress: progress, what: file, out: f})
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`file` to write; standard output by default")
