@@ -45,18 +45,26 @@ func (c *Coordinator) Propose(ctx context.Context, id, actor string, body proto.
 func (c *Coordinator) proposeUntil(ctx context.Context, cmd proto.Command) (proto.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, proposeFor)
 	defer cancel()
+	doubt := false // an earlier try may have been committed, whatever became of the last one
 	for {
 		r, index, err := c.proposeOnce(ctx, cmd)
 		if err == nil {
 			return r, c.applied(ctx, cmd.Type, index)
 		}
-		if !again(err) {
-			return proto.Result{}, fmt.Errorf("propose %s: %w", cmd.Type, err)
+		goOn := again(err)
+		if goOn {
+			select {
+			case <-time.After(proposeAgain):
+			case <-ctx.Done():
+				goOn = false
+			}
 		}
-		select {
-		case <-time.After(proposeAgain):
-		case <-ctx.Done():
+		if inDoubt := errors.Is(err, consensus.ErrInDoubt); !goOn && doubt && !inDoubt {
+			return proto.Result{}, fmt.Errorf("propose %s: %w: %w", cmd.Type, consensus.ErrInDoubt, err)
+		} else if !goOn {
 			return proto.Result{}, fmt.Errorf("propose %s: %w", cmd.Type, err)
+		} else if inDoubt {
+			doubt = true
 		}
 	}
 }
@@ -64,7 +72,7 @@ func (c *Coordinator) proposeUntil(ctx context.Context, cmd proto.Command) (prot
 // applied returns when a command that was committed is applied here. A coordinator that can't write its log never gets so far.
 func (c *Coordinator) applied(ctx context.Context, t proto.CommandType, index uint64) error {
 	err := c.tables.wait(ctx, index)
-	if full := c.consensus.WriteFailed(); err != nil && full != nil {
+	if full := c.consensus.WriteFailed(); errors.Is(err, context.DeadlineExceeded) && full != nil {
 		return fmt.Errorf("%s was committed, and does not get into this coordinator's tables: %w", t, full)
 	}
 	return err
@@ -92,6 +100,10 @@ func (c *Coordinator) proposeOnce(ctx context.Context, cmd proto.Command) (proto
 		return r, 0, err
 	}
 	reply, err := rpc.Call[proto.ProposalReply](ctx, s, proto.MethodPropose, proto.Proposal{Command: cmd})
+	switch wire.CodeOf(err) {
+	case wire.Unavailable, wire.Deadline, wire.Canceled: // the answer is what did not come
+		return r, 0, fmt.Errorf("%w: %w", consensus.ErrInDoubt, err)
+	}
 	if err != nil {
 		return r, 0, err
 	}
@@ -109,7 +121,7 @@ func (c *Coordinator) servePropose(ctx context.Context, _ wire.Peer, p proto.Pro
 		return proto.ProposalReply{}, wire.NotLeaderError(nl.Addr)
 	}
 	var full *consensus.WriteError
-	if errors.Is(err, consensus.ErrInDoubt) || errors.As(err, &full) {
+	if errors.Is(err, consensus.ErrInDoubt) || errors.Is(err, consensus.ErrBehind) || errors.As(err, &full) {
 		return proto.ProposalReply{}, wire.Errorf(wire.Unavailable, "%w", err)
 	}
 	return proto.ProposalReply{Result: r, Index: index}, err

@@ -75,10 +75,15 @@ func errorOf(err error) *v1.Error {
 	case errors.Is(err, consensus.ErrInDoubt):
 		return &v1.Error{
 			Code: v1.CodeUnavailable, Message: err.Error(),
-			Remedy: "it may have been carried out: look, or send it again with the same " + v1.HeaderKey,
+			Remedy: "it may have been carried out, or may be yet: look, or send it again with the same " + v1.HeaderKey,
 		}
+	case errors.Is(err, consensus.ErrBehind):
+		return &v1.Error{Code: v1.CodeUnavailable, Message: err.Error(), Remedy: "make room there, see glidepath operator raft list, and try again"}
 	case errors.As(err, &full):
-		return &v1.Error{Code: v1.CodeUnavailable, Message: full.Error(), Remedy: "make room there, see glidepath status, and try again"}
+		return &v1.Error{
+			Code: v1.CodeUnavailable, Message: err.Error(),
+			Remedy: "make room there, see glidepath status, and send it again with the same " + v1.HeaderKey,
+		}
 	case errors.As(err, &leader):
 		return &v1.Error{Code: v1.CodeUnavailable, Message: err.Error(), Remedy: "see glidepath status, and try again"}
 	}

@@ -68,6 +68,12 @@ func (e *NotLeaderError) Error() string {
 // it was on its way. Proposing the same command again is safe: its identifier is applied once.
 var ErrInDoubt = errors.New("it is not known whether the command was committed")
 
+// givenMost is for how many commands that nobody waits for any more a majority may still be waited for: each takes room in the leader's log.
+const givenMost = 256
+
+// ErrBehind means that a command was not taken, since a majority has not written what was sent to it long before.
+var ErrBehind = errors.New("a majority of the coordinators has not written what it was sent before: look for disks that are full or slow")
+
 // ErrNoVoter is wrapped when the leadership is to go to somebody who does not vote.
 var ErrNoVoter = errors.New("no coordinator of that name votes")
 
@@ -78,7 +84,10 @@ type Consensus struct {
 	store *Store
 	log   *slog.Logger
 
+	asking    sync.Mutex // guards closed, and that nothing is asked after it
+	closed    bool
 	waits     sync.WaitGroup            // for what raft has been asked
+	given     atomic.Int64              // of these nobody waits for any more
 	unwritten atomic.Uint64             // times that raft's log could not be written
 	lastWrite atomic.Pointer[lastWrite] // that failed; nil before the first
 }
@@ -167,11 +176,28 @@ func (c *Consensus) WriteFailed() error {
 // has written it, or when it stops or is deposed: followers that hear of it and can't write keep it waiting.
 func (c *Consensus) await(ctx context.Context, f raft.Future) error {
 	answer := make(chan error, 1)
-	c.waits.Go(func() { answer <- f.Error() })
+	var over atomic.Bool // for whoever comes second: the answer, or that nobody waits for it
+	c.asking.Lock()
+	closed := c.closed
+	if !closed {
+		c.waits.Go(func() {
+			answer <- f.Error()
+			if over.Swap(true) {
+				c.given.Add(-1)
+			}
+		})
+	}
+	c.asking.Unlock()
+	if closed {
+		return c.explain(raft.ErrRaftShutdown)
+	}
 	select {
 	case err := <-answer:
 		return c.explain(err)
 	case <-ctx.Done():
+		if !over.Swap(true) {
+			c.given.Add(1)
+		}
 		if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 			return fmt.Errorf("%w: %w", ErrInDoubt, context.Cause(ctx))
 		}
@@ -193,6 +219,9 @@ func (c *Consensus) Propose(ctx context.Context, cmd proto.Command) (proto.Resul
 	}
 	if ctx.Err() != nil || wait <= 0 {
 		return proto.Result{}, 0, context.Cause(ctx)
+	}
+	if c.given.Load() >= givenMost {
+		return proto.Result{}, 0, ErrBehind
 	}
 	f := c.raft.Apply(b, wait)
 	if err := c.await(ctx, f); err != nil {
@@ -356,6 +385,9 @@ func (c *Consensus) AppliedIndex() uint64 { return c.raft.AppliedIndex() }
 
 // Close stops this coordinator's part. What was committed is on disk.
 func (c *Consensus) Close() error {
+	c.asking.Lock()
+	c.closed = true
+	c.asking.Unlock()
 	err := c.raft.Shutdown().Error()
 	answered := make(chan struct{})
 	go func() { c.waits.Wait(); close(answered) }()

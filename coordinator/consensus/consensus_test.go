@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +219,60 @@ func TestWhatASnapshotThatBrokeOffLeftIsRemoved(t *testing.T) {
 		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("it is still there: %v", err)
 		}
+	})
+}
+
+// brokenSink can neither be ended nor given up in order, as on a full disk.
+type brokenSink struct{ raft.SnapshotSink }
+
+func (brokenSink) ID() string    { return "2-41-1700000000000" }
+func (brokenSink) Close() error  { return syscall.ENOSPC }
+func (brokenSink) Cancel() error { return syscall.ENOSPC }
+
+func TestASnapshotThatCanNeitherBeEndedNorGivenUpLeavesNothing(t *testing.T) {
+	for name, end := range map[string]func(raft.SnapshotSink) error{"closed": raft.SnapshotSink.Close, "cancelled": raft.SnapshotSink.Cancel} {
+		s := &snapshots{dir: filepath.Join(t.TempDir(), "in [brackets")}
+		left, other := filepath.Join(s.dir, brokenSink{}.ID()+".tmp"), filepath.Join(s.dir, "3-1-1.tmp")
+		if err := errors.Join(os.MkdirAll(left, 0o700), os.MkdirAll(other, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(&snapshotSink{brokenSink{}, s}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: it is still there: %v", name, err)
+		}
+		if _, err := os.Stat(other); err != nil {
+			t.Errorf("%s: that of another is not: %v", name, err)
+		}
+	}
+}
+
+// unanswered is what raft never answers until the test does.
+type unanswered struct{ answer chan struct{} }
+
+func (u unanswered) Error() error { <-u.answer; return nil }
+
+func TestWhatNobodyWaitsForAnyMoreIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := cluster(t, 1)[0]
+		leader := waitLeader(t, []*member{m})
+		stuck := unanswered{make(chan struct{})}
+		for range givenMost {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := leader.await(ctx, stuck); !errors.Is(err, ErrInDoubt) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		cmd := proto.Command{}
+		if _, _, err := leader.Propose(t.Context(), cmd); !errors.Is(err, ErrBehind) {
+			t.Errorf("one more is taken: %v", err)
+		}
+		close(stuck.answer)
+		synctest.Wait()
+		propose(t, leader, "after")
+		closeAll(t, []*member{m})
 	})
 }
 
