@@ -382,7 +382,7 @@ func (c *Coordinator) keepRegistered(ctx context.Context) error {
 			if err := c.register(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("this coordinator's record could not be stated", "error", err)
 			}
-			if err := c.holdPurge(); err != nil {
+			if err := c.holdPurge(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("it could not be noted whether this is the fleet's last coordinator", "error", err)
 			}
 		}

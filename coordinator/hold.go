@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,7 @@ const hostsNamed = 5
 
 // holdPurge notes whether this is the only coordinator of a fleet that has hosts: with its data the fleet would be lost, and with the last copy of
 // the CA's key every backup.
-func (c *Coordinator) holdPurge() error {
+func (c *Coordinator) holdPurge(ctx context.Context) error {
 	view, path := c.tables.View(), filepath.Join(c.cfg.DataDir, noPurgeFile)
 	last := true
 	for other := range view.Coordinators() {
@@ -35,6 +36,15 @@ func (c *Coordinator) holdPurge() error {
 	if !last || len(hosts) == 0 {
 		if err != nil {
 			return nil
+		}
+		// After a start the tables are those of a while ago.
+		limited, cancel := context.WithTimeout(ctx, proposeFor)
+		defer cancel()
+		if err := c.catchUp(limited, caughtUpFor); err != nil {
+			return fmt.Errorf("it is kept that it may be, until it is known: %w", err)
+		}
+		if c.tables.View() != view {
+			return nil // it is looked at again
 		}
 		return durable.Remove(c.fsys, path)
 	}
