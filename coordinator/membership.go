@@ -212,7 +212,7 @@ func (c *Coordinator) serveJoin(ctx context.Context, peer wire.Peer, r proto.Joi
 		}
 	}
 	c.audit.Write(ctx, record)
-	return reply, told(err)
+	return reply, err
 }
 
 // hashOf returns the hash of a token's secret; one that no secret has if there is none.
