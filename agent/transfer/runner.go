@@ -73,8 +73,17 @@ func (x Exec) run(ctx context.Context, c Command) (int, error) {
 	if err := confineThread(c.Write); err != nil && !(x.Unconfined && errors.Is(err, errNoLandlock)) {
 		return -1, fmt.Errorf("confine %s: %w", c.Name, err)
 	}
+	args := c.Args
+	if c.FileSize > 0 {
+		// Before it begins: what it starts itself is held by it, too.
+		limiter, err := exec.LookPath("prlimit")
+		if err != nil {
+			return -1, fmt.Errorf("limit the files of %s: %w: install util-linux", c.Name, err)
+		}
+		path, args = limiter, append([]string{fmt.Sprintf("--fsize=%d:%d", c.FileSize, c.FileSize), path}, c.Args...)
+	}
 	// Not CommandContext: the group has to be killed, not only its first process.
-	cmd := exec.Command(path, c.Args...) //nolint:noctx // see above
+	cmd := exec.Command(path, args...) //nolint:noctx // see above
 	cmd.Env = c.Env
 	cmd.Dir = "/"
 	// One by one: a nil *os.File would become an interface that is not nil.
@@ -91,23 +100,14 @@ func (x Exec) run(ctx context.Context, c Command) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return -1, fmt.Errorf("start %s: %w", c.Name, err)
 	}
-	if c.FileSize > 0 {
-		limit := unix.Rlimit{Cur: uint64(c.FileSize), Max: uint64(c.FileSize)}
-		err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil)
-	}
 	c.CloseFiles()
 	group := cmd.Process.Pid
-	if err != nil {
-		_ = unix.Kill(-group, unix.SIGKILL)
-	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(-group, unix.SIGKILL) })
 	waitErr := cmd.Wait()
 	stop()
 	killGroup(group)
 	var exit *exec.ExitError
 	switch {
-	case err != nil:
-		return -1, fmt.Errorf("limit %s: %w", c.Name, err)
 	case waitErr != nil && !errors.As(waitErr, &exit):
 		return -1, fmt.Errorf("wait for %s: %w", c.Name, waitErr)
 	case ctx.Err() != nil:
