@@ -12,7 +12,7 @@ max: {cpu: 1, memory: 384MiB}
 `
 	applicationFile = `name: redis
 class: critical
-startup: {cpu: 700m}
+startup: {cpu: 880m}
 decay: 8s
 memory_floor: 32MiB
 `
