@@ -200,10 +200,21 @@ func (w *Watch) Last(host string) (Sample, bool) {
 	return last, time.Since(last.At) < 2*time.Second
 }
 
-// Serving returns the hosts on which Redis runs now, and an error if that can't be told, as one was not seen for two seconds.
+// off reports whether a host is away now.
+func (w *Watch) off(host string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	gone := w.hosts[host].away
+	return len(gone) > 0 && gone[len(gone)-1].to.IsZero()
+}
+
+// Serving returns the hosts on which Redis runs now, and an error if that can't be told, as one that is on was not seen for two seconds.
 func (w *Watch) Serving() ([]string, error) {
 	var out []string
 	for _, host := range []string{HostA, HostB} {
+		if w.off(host) {
+			continue
+		}
 		s, fresh := w.Last(host)
 		if !fresh {
 			return nil, fmt.Errorf("nothing was seen of %s since %s", host, s.At.Format(clockFormat))

@@ -34,6 +34,7 @@ func (tr *trial) targetDies() {
 	before := tr.clients.Stats(time.Now()).Acknowledged
 	tr.wait("clients have written on the target", time.Minute, func() (bool, error) { return tr.clients.Stats(time.Now()).Acknowledged > before+5, nil })
 	host := tr.f.Host(tr.target)
+	back := tr.watch.Away(tr.target)
 	must(tr.T, host.Kill())
 
 	// "glidepath migration abort ID --accept-loss goes back to the source, after it has said how old the data there are".
@@ -56,6 +57,7 @@ func (tr *trial) targetDies() {
 
 	// "It comes back": it starts what it had, as after any reboot, and hears of the decision.
 	must(tr.T, host.Boot(tr.ctx))
+	back()
 	must(tr.T, host.StepClock(tr.ctx, 0))
 	if ended := tr.when(m.ID, ended); ended.Outcome != proto.OutcomeReturned {
 		tr.Errorf("%s: %s", ended.Outcome, ended.Reason)
@@ -88,6 +90,7 @@ func (tr *trial) stopped(host string) {
 func (tr *trial) ownerIsForgotten() {
 	tr.Helper()
 	host := tr.f.Host(tr.source)
+	back := tr.watch.Away(tr.source)
 	must(tr.T, host.Kill())
 	tr.away(tr.source)
 	if _, err := tr.f.CLI(tr.ctx, "host", "forget", tr.source); err == nil || !strings.Contains(err.Error(), instance) {
@@ -104,6 +107,7 @@ func (tr *trial) ownerIsForgotten() {
 
 	// "Should it come back, it starts what it owned, and stops it when its agent hears that it was taken out; the data go to its retention folder."
 	must(tr.T, host.Boot(tr.ctx))
+	back()
 	must(tr.T, host.StepClock(tr.ctx, 0))
 	tr.stopped(tr.source)
 	var kept string
