@@ -54,11 +54,16 @@ func (l *lines) String() string {
 
 // nextPort is where freePort goes on: above the services' ports, below those that the kernel lends to connections going out, which would take a
 // port between the look at it and its use. Test processes that run at once begin at different places.
-var nextPort = 10000 + os.Getpid()*31%20000
+var (
+	nextPort   = 10000 + os.Getpid()*31%20000
+	nextPortMu sync.Mutex
+)
 
 // freePort returns a port of loopback that nobody has for TCP or UDP; no other call in this process returns it.
 func freePort(t testing.TB) int {
 	t.Helper()
+	nextPortMu.Lock()
+	defer nextPortMu.Unlock()
 	for nextPort < 32768 {
 		addr := fmt.Sprintf("127.0.0.1:%d", nextPort)
 		nextPort++
@@ -229,6 +234,7 @@ func TestThreeCoordinatorsMakeAFleetThatOutlivesItsLeader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	members, made, c := three(t)
 	if _, err := Init(members[0].cfg, 10*time.Second, proto.DefaultPolicy()); !errors.Is(err, ErrFounded) {
 		t.Fatalf("made twice: %v", err)
@@ -263,6 +269,7 @@ func TestACoordinatorThatWasTakenOutStaysOutUntilItJoinsAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	members, made, c := three(t)
 	away := members[2]
 	rest := connect(t, made, members[:2]...)
@@ -311,6 +318,7 @@ func TestAnOperatorSeesMovesAndRemovesCoordinators(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	all, made, c := three(t)
 	ctx := context.Background()
 	eventually(t, "all of them tell how far they are", func() error {
@@ -377,6 +385,7 @@ func TestALeaderThatIsStoppedHasHandedOver(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	all, _, _ := three(t)
 	all[0].end(t)
 	next, rest := all[1], all[2]
@@ -400,6 +409,7 @@ func TestCoordinatorsAreRestartedInTurnWhileChangesGoOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	all, made, _ := three(t)
 	c := connect(t, made, all...) // any of them
 	n := 0

@@ -17,6 +17,7 @@ func TestTheLastCoordinatorOfAFleetWithHostsNotesThatItIs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	cfg, _, m, c := alone(t)
 	path, ctx := filepath.Join(cfg.DataDir, noPurgeFile), context.Background()
 	gone := func() error {

@@ -31,6 +31,7 @@ func TestPrometheusScrapesACoordinator(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an election takes seconds")
 	}
+	t.Parallel()
 	cfg := config3(t, "c1")
 	made, err := Init(cfg, 10*time.Second, proto.DefaultPolicy())
 	if err != nil {

@@ -23,6 +23,7 @@ func TestASupportBundleHasNoSecretsAndSaysWhatIsMissing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	all, made, c := three(t)
 	adopted(t, all[0])
 	join := joinToken(t, c, proto.RoleAgent)
@@ -95,6 +96,7 @@ func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an election takes seconds")
 	}
+	t.Parallel()
 	_, _, _, c := alone(t)
 	used, revoked := joinToken(t, c, proto.RoleCoordinator), joinToken(t, c, proto.RoleCoordinator)
 	if err := Join(context.Background(), config3(t, "c2"), used, nil); err != nil {

@@ -53,6 +53,7 @@ func TestAFleetThatLostItsMajorityGoesOnByTheDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	commands, ctx := built(t), context.Background()
 	all, made, _ := three(t)
 	i := adopted(t, all[0])

@@ -85,6 +85,7 @@ func TestAFleetThatWasLostIsRestoredFromASnapshot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	former, made, c := three(t)
 	i := adopted(t, former[0])
 	text := saved(t, c)
@@ -163,6 +164,7 @@ func TestOnTheMachineOfACoordinatorItsLogIsKeptAside(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	cfg, made, m, c := alone(t)
 	eventually(t, "it answers", func() error { _, err := status(c); return err })
 	adopted(t, m)

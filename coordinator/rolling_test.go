@@ -280,6 +280,7 @@ func TestAMigrationGoesOnWhileEachCoordinatorIsRestarted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
+	t.Parallel()
 	all, made, _ := three(t)
 	c, ctx := connect(t, made, all...), context.Background()
 	i := adopted(t, all[0])

@@ -5,7 +5,6 @@ import (
 	"math"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -331,29 +330,5 @@ func TestAHistoryThatEndedYearsAgoStillHasItsWeek(t *testing.T) {
 	}
 	if note := f.Reasons[resource.CPU].Note; !strings.Contains(note, "the history ends 8736h0m0s before") {
 		t.Errorf("note %q", note)
-	}
-}
-
-func TestAModelMayBeAskedFromSeveralGoroutines(t *testing.T) {
-	m, err := Train(cpu(seasonalDays(14, 1)), nil, one())
-	if err != nil {
-		t.Fatal(err)
-	}
-	results := make([]*Forecast, 4)
-	var all sync.WaitGroup
-	for i := range results {
-		all.Go(func() {
-			f, err := m.Forecast(after(14*day), 48*time.Hour)
-			if err != nil {
-				t.Error(err)
-			}
-			results[i] = f
-		})
-	}
-	all.Wait()
-	for _, f := range results[1:] {
-		if !reflect.DeepEqual(f, results[0]) {
-			t.Error("two forecasts of one model differ")
-		}
 	}
 }

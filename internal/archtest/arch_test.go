@@ -2,6 +2,8 @@ package archtest
 
 import (
 	"go/ast"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +64,36 @@ func TestPurePackagesOnlyCompute(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// What the Makefile spares the race detector has nothing for it to find, in its tests neither.
+func TestOnlyPackagesWithoutGoroutinesAreSparedTheRaceDetector(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "\nSINGLE := ")
+	list, _, _ = strings.Cut(list, "\n\n")
+	spared := strings.Fields(strings.ReplaceAll(list, "\\", ""))
+	if len(spared) == 0 {
+		t.Error("the Makefile has no SINGLE any more")
+	}
+	for _, f := range source(t) {
+		if !slices.Contains(spared, f.dir) {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if n, is := n.(*ast.GoStmt); is {
+				t.Errorf("%s starts a goroutine: take %s out of the Makefile's SINGLE", f.fset.Position(n.Pos()), f.dir)
+			}
+			return true
+		})
+		for path := range f.imports() {
+			if path == "sync" || path == "golang.org/x/sync/errgroup" || path == "testing/synctest" {
+				t.Errorf("%s imports %s: take %s out of the Makefile's SINGLE", f.path, path, f.dir)
+			}
+		}
 	}
 }
 

@@ -150,7 +150,7 @@ type walk struct {
 func (w *walk) walk(blocks []block) {
 	looks := map[string]func(){
 		"1. Build the packages":       func() {},
-		"2. Make a fleet":             func() {},
+		"2. Make a fleet":             w.runsAsItsUser,
 		"3. Take in the hosts":        func() {},
 		"4. Adopt the nginx":          func() { w.serves("host-a") },
 		"5. Look ahead, then move it": func() { w.serves("host-b") },
@@ -220,6 +220,17 @@ func (w *walk) shell(host, script string) string {
 		w.Fatalf("on %s: %v\n%s", host, err, out)
 	}
 	return out
+}
+
+// runsAsItsUser checks whose the coordinator and its data are.
+func (w *walk) runsAsItsUser() {
+	w.Helper()
+	out := w.shell("c1", "systemctl show --property=User,ActiveState glidepathd.service; stat -c '%U %a' /var/lib/glidepath/coordinator")
+	for _, want := range []string{"User=glidepath\n", "ActiveState=active\n", "glidepath 700\n"} {
+		if !strings.Contains(out, want) {
+			w.Errorf("the coordinator is not as it should be, %q: %s", want, out)
+		}
+	}
 }
 
 // serves checks that the page comes from the floating address, and that one host alone has the address and runs the nginx.

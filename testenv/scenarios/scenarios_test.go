@@ -37,16 +37,13 @@ func TestScenarios(t *testing.T) {
 		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
 		{"all coordinators are away for a minute", coordinatorsAway},         // while the forecast is what was imported: no move has added to it yet
 		{"a target that does not become healthy aborts the move", unhealthy}, // before the target has ever had the instance
-		{"a move on probation is taken back with what was written since", returned},
 		{"the target's agent is killed while data are copied", agentKilled},
 		{"the target is cut off while data are copied", cutWhen(copying)},
 		{"the target is cut off between freeze and commit", cutWhen(frozen)},
 		{"the target is cut off while it starts the instance", cutWhen(starting)},
 		{"the target's agent hangs while the instance starts", agentHangs},
-		{"the leader is killed while data are copied", leaderKilled(copying)},
-		{"the leader is killed during the switch", leaderKilled(frozen)},
+		{"the leader is killed while data are copied, and the next one during the switch", leadersKilled},
 		{"a live Redis moves and loses nothing, and its source reboots and does not run it again", sourceReboots},
-		{"the coordinator's package makes a fleet on a host", packaged},
 	} {
 		l.run(t, s)
 	}
@@ -59,9 +56,11 @@ func TestFurtherScenarios(t *testing.T) {
 	}
 	l := newLab(t, "rpm")
 	for _, s := range []scenario{
+		{"a move on probation is taken back with what was written since", returned},
 		{"a PostgreSQL moves and loses nothing", databaseMoves},
 		{"nginx moves with both of its addresses", webMoves},
 		{"a Redis moves", moves},
+		{"the coordinator's package makes a fleet on a host", packaged},
 		{"the coordinators are upgraded and put back while it moves", coordinatorsUpgraded},
 		{"hosts die, come back, and are given up", hostsDie},
 		{"rpm installs, upgrades and erases the packages", byRPM},
@@ -291,24 +290,32 @@ func cutWhen(p point) func(*trial) {
 	}
 }
 
-// leaderKilled kills the leader at a point: the next one finishes what it began.
-func leaderKilled(p point) func(*trial) {
-	return func(tr *trial) {
-		leader, err := tr.f.Leader(tr.ctx)
-		must(tr.T, err)
-		m := tr.migrate()
-		hit := tr.strike(m.ID, p, leader.Kill9)
-		defer func() { must(tr.T, leader.Start()) }()
-		done := tr.when(m.ID, ended)
-		hit(done)
-		if done.Outcome != proto.OutcomeCompleted {
-			tr.Errorf("%s: %s", done.Outcome, done.Reason)
-		}
-		if host := tr.serves(serveWithin); host != tr.target {
-			tr.Errorf("it serves on %s", host)
-		}
-		tr.livesOn(tr.target)
+// leadersKilled: the leader is killed at a point of a move, and the next one at another. Whoever leads then finishes what those began.
+func leadersKilled(tr *trial) {
+	m := tr.migrate()
+	var hits []func(proto.Migration)
+	var leader *fleet.Coordinator
+	for _, p := range []point{copying, frozen} {
+		killed := leader
+		tr.wait("another leads", time.Minute, func() (bool, error) {
+			var err error
+			leader, err = tr.f.Leader(tr.ctx)
+			return err == nil && leader != killed, err
+		})
+		hits = append(hits, tr.strike(m.ID, p, leader.Kill9))
+		must(tr.T, leader.Start())
 	}
+	done := tr.when(m.ID, ended)
+	for _, hit := range hits {
+		hit(done)
+	}
+	if done.Outcome != proto.OutcomeCompleted {
+		tr.Errorf("%s: %s", done.Outcome, done.Reason)
+	}
+	if host := tr.serves(serveWithin); host != tr.target {
+		tr.Errorf("it serves on %s", host)
+	}
+	tr.livesOn(tr.target)
 }
 
 // metric returns a figure of a host's agent.
