@@ -34,6 +34,7 @@ type world struct {
 	n     int
 	docs  []proto.Document
 	away  bool
+	mute  bool // the host has not sent a single sample of its own use
 	meter counts
 	cards *Cards
 }
@@ -114,6 +115,9 @@ func (w *world) campaigns() {
 
 // Demand makes up four days of history: 100m and 64 MiB, and 600m in the past campaigns.
 func (w *world) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
+	if w.mute && instance != "cache-1" {
+		return h, nil
+	}
 	start := span.End.Add(-96 * time.Hour).Floor(grid)
 	for k := range h {
 		h[k] = forecast.Series{Start: start, Step: grid, Fold: forecast.Max, Values: make([]float64, 96*12)}
@@ -248,6 +252,22 @@ func TestSchedulesRiseBeforeTheCampaignAndReservationsFollowTheForecast(t *testi
 			}
 		})
 	}
+}
+
+func TestNothingIsHeldForAHostsOwnUseBeforeItsFirstSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		w.mute = true
+		w.run(30 * time.Second)
+		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); ok {
+			t.Errorf("%v is held without a sample", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
+		}
+		w.mute = false
+		w.run(2 * grid)
+		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); !ok || capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever})[resource.Memory] > 128<<20 {
+			t.Errorf("%v is held for 64 MiB", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
+		}
+	})
 }
 
 func TestAReservationThatHasJustBeenRevisedIsLeftAlone(t *testing.T) {

@@ -82,8 +82,8 @@ func (h *Homes) replanSystem(ctx context.Context, view *state.View, host proto.H
 	forecast func(instance string) (proto.ForecastReply, error)) {
 	name := proto.SystemReservation(host.Facts.Name)
 	f, err := forecast(name)
-	if err != nil {
-		return // not a single sample yet
+	if err != nil || f.Observed == 0 {
+		return // not a single sample yet: the forecast is a guess
 	}
 	sizing := planner.Sizing{Class: proto.Standard, Quantile: 950, Type: host.Facts.Capacity}
 	allocation, _ := sizing.Allocation(f)
