@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -215,3 +216,18 @@ const (
 	MaxPlansEnded = 256 // that are kept: the oldest go first
 	MaxWindows    = 64  // of a plan, of the policy, of a host's capacity
 )
+
+// Valid returns an error unless w is a time.
+func (w MoveWindow) Valid() error {
+	const day = 24 * 60
+	once := w.Span != timeline.Span{}
+	switch {
+	case once && (w.Span.Empty() || w.Span.Start < 0 || w.Span.End > timeline.Forever):
+		return fmt.Errorf("window %s is empty, or outside the time that is computed with", w.Span)
+	case once && (w.From != 0 || w.To != 0):
+		return fmt.Errorf("window %s is once, and has minutes of the day: use one of them", w.Span)
+	case w.From < 0 || w.From >= day || w.To < 0 || w.To > day:
+		return fmt.Errorf("a window from minute %d to %d of the day: use 0 to %d", w.From, w.To, day)
+	}
+	return nil
+}

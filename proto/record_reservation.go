@@ -111,6 +111,28 @@ func (e Envelope) End() timeline.Time {
 // Open reports whether the envelope holds for good.
 func (e Envelope) Open() bool { return e.End() >= timeline.Forever }
 
+// At returns the segment that holds at t, or an empty one.
+func (e Envelope) At(t timeline.Time) Segment {
+	for _, s := range e {
+		if s.Contains(t) {
+			return s
+		}
+	}
+	return Segment{}
+}
+
+// Above returns the first segment, and in it the first resource, of which more is firm than most.
+func (e Envelope) Above(most resource.Vector) (Segment, resource.Kind, bool) {
+	for _, s := range e {
+		for k, n := range s.Firm {
+			if n > most[k] {
+				return s, resource.Kind(k), true
+			}
+		}
+	}
+	return Segment{}, 0, false
+}
+
 // Firm returns the firm part as a profile.
 func (e Envelope) Firm() timeline.Profile {
 	p := make(timeline.Profile, len(e))

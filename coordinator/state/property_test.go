@@ -130,8 +130,10 @@ func (f *fuzzyWorld) body() proto.Body {
 	m := f.move()
 	switch rapid.SampledFrom([]string{
 		"adopt", "adopted", "mode", "release", "remove", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "satisfied", "end", "loss", "record",
-		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity",
+		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity", "plan", "plan", "plan", "plan",
 	}).Draw(f.rt, "command") {
+	case "plan":
+		return f.planBody(v)
 	case "adopt":
 		s := spec(f.one(someInstances, "name"), f.one(someHosts, "host"))
 		s.Mode = rapid.SampledFrom([]proto.Mode{proto.Observe, proto.Enforce}).Draw(f.rt, "mode")
@@ -223,6 +225,79 @@ func (f *fuzzyWorld) capacityBody(v *View, m proto.Migration) proto.Body {
 		return &proto.HostForget{Host: host}
 	default:
 		return &proto.MigrationPrune{Before: f.now}
+	}
+}
+
+// planBody is a command about stored plans, windows, drains, notices, types or what yields.
+func (f *fuzzyWorld) planBody(v *View) proto.Body {
+	plans, held := slices.Collect(v.Plans()), slices.Collect(v.Reservations())
+	host, name := f.one(someHosts, "host"), f.one(someInstances, "name")
+	amount := rapid.Int64Range(1, 60).Draw(f.rt, "n")
+	if len(plans) > 0 && rapid.Bool().Draw(f.rt, "of a plan") {
+		return f.planStep(rapid.SampledFrom(plans).Draw(f.rt, "plan"))
+	}
+	switch rapid.IntRange(0, 6).Draw(f.rt, "of plans") {
+	case 0:
+		w := &proto.CapacityWindow{ID: name, Span: timeline.Span{Start: f.now, End: f.now + 1_000_000}, Amount: resource.Uniform(amount), Reason: "drawn"}
+		return &proto.HostWindow{Host: host, Put: w, Force: amount > 50}
+	case 1:
+		h, _ := v.Host(host)
+		states := []proto.DrainState{proto.DrainNone, proto.DrainGoesOn, proto.DrainPaused, proto.DrainDone}
+		b := &proto.HostDrain{Host: host, To: rapid.SampledFrom(states).Draw(f.rt, "to")}
+		if h.Drain != nil {
+			b.From = h.Drain.State
+		}
+		return b
+	case 2:
+		return &proto.TypeRevise{Type: proto.InstanceType{Name: "small", Max: resource.Uniform(30 + amount)}}
+	case 3:
+		n := proto.Notice{ID: "short/" + host, Kind: proto.NoticeShort, Host: host, Missing: amount}
+		return rapid.SampledFrom([]*proto.NoticePut{{Put: []proto.Notice{n}}, {Clear: []string{n.ID}}}).Draw(f.rt, "notice")
+	case 4:
+		if len(held) == 0 {
+			return &proto.Tick{}
+		}
+		low := rapid.SampledFrom(held).Draw(f.rt, "yields")
+		e := slices.Clone(low.Envelope)
+		for i := range e {
+			e[i].Firm = e[i].Firm.Min(resource.Uniform(amount))
+		}
+		claim := proto.Reservation{ID: fmt.Sprintf("h%d", f.next), Host: low.Host, Purpose: proto.PurposeHold, Class: proto.Critical, Envelope: open(amount), Until: f.now + 100_000}
+		return &proto.Admit{
+			Change: proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{claim}},
+			Yield:  []proto.Yield{{ID: low.ID, From: low.Revision, Envelope: e, For: claim.ID, Why: "drawn"}},
+		}
+	default:
+		i, _ := v.Instance(name)
+		id := fmt.Sprintf("p%d", f.next)
+		hold := proto.PlanHold(id, 0, "target")
+		return &proto.PlanPut{
+			Plan: proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: rapid.SampledFrom([]proto.PlanStatus{proto.PlanQueued, proto.PlanScheduled, proto.PlanKept}).Draw(f.rt, "status"), Moves: []proto.Move{
+				{Instance: name, Source: i.Owner, Target: host, FromType: i.Spec.Type, ToType: "large", Fence: i.Fence, Holds: []string{hold}},
+			}},
+			Hold: []proto.Reservation{f.keep(hold, host, amount)},
+		}
+	}
+}
+
+// planStep is a command that may come next in the life of a stored plan.
+func (f *fuzzyWorld) planStep(p proto.StoredPlan) proto.Body {
+	switch rapid.IntRange(0, 3).Draw(f.rt, "next of a plan") {
+	case 0:
+		to := []proto.PlanStatus{proto.PlanQueued, proto.PlanPaused, proto.PlanCancelled, proto.PlanDone, proto.PlanStale}
+		return &proto.PlanChange{ID: p.ID, From: p.Status, To: rapid.SampledFrom(to).Draw(f.rt, "to"), Reason: "drawn"}
+	case 1:
+		p.Moves = append(slices.Clone(p.Moves), p.Moves[0])
+		p.Moves[len(p.Moves)-1].Holds = nil
+		return &proto.PlanPut{Plan: p, From: p.Revision}
+	default:
+		at := len(p.Moves) - 1
+		m := p.Moves[at]
+		return &proto.PlanBegin{ID: p.ID, Move: at, Start: proto.MigrationStart{
+			ID:          fmt.Sprintf("m%d", f.next),
+			Plan:        proto.Plan{Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType, Fence: f.fence(m.Instance)},
+			Reservation: proto.Reservation{ID: fmt.Sprintf("r%d", f.next), Envelope: f.envelope(), Until: max(f.now, f.s.View().Now()) + 1_000_000},
+		}}
 	}
 }
 
