@@ -251,3 +251,28 @@ func TestEveryCommandTypeHasItsBody(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCameLaterIsLeftOutWhereItIsNotSet holds that a record in which nothing new is used has the bytes that it had: programs that know only those make the same of it.
+func TestWhatCameLaterIsLeftOutWhereItIsNotSet(t *testing.T) {
+	for _, c := range []struct {
+		record any
+		later  []string
+	}{
+		{Host{}, []string{"id", "rv", "cf", "w", "dr"}}, {InstanceType{}, []string{"rv"}}, {Application{}, []string{"rv"}}, {Reservation{}, []string{"sq"}},
+		{Plan{}, []string{"fg", "ru", "sw", "pb", "sp"}}, {Considered{}, []string{"t", "v"}}, {InstanceSpec{}, []string{"pl"}}, {Policy{}, []string{"ml", "w", "rb"}},
+	} {
+		b, err := Marshal(c.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]any
+		if err := Unmarshal(b, &fields); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range c.later {
+			if _, there := fields[key]; there {
+				t.Errorf("%T has %q where nothing is set", c.record, key)
+			}
+		}
+	}
+}

@@ -80,7 +80,7 @@ func rank(c proto.Class) int {
 	return slices.Index([]proto.Class{proto.BestEffort, proto.Standard, proto.Critical}, c)
 }
 
-// yieldFault returns an error where, from now on, the envelope takes anything that r has not, or leaves less than its floor of what is expected of it.
+// yieldFault returns an error where, from now on, the envelope takes anything that r has not, or leaves less than its floor: of what is firm, and of what is expected.
 func yieldFault(r proto.Reservation, e proto.Envelope, now timeline.Time) error {
 	for _, span := range spans(r.Envelope, e) {
 		if span.End <= now {
@@ -91,7 +91,7 @@ func yieldFault(r proto.Reservation, e proto.Envelope, now timeline.Time) error 
 			if is.Firm[k] > was.Firm[k] || is.Mean[k] > was.Mean[k] || is.Own[k] > was.Own[k] || is.Common[k] > was.Common[k] {
 				return fmt.Errorf("it would have more in %s", span)
 			}
-			if is.Firm[k]+is.Mean[k] < min(was.Firm[k]+was.Mean[k], r.Floor[k]) {
+			if is.Firm[k] < min(was.Firm[k], r.Floor[k]) || is.Firm[k]+is.Mean[k] < min(was.Firm[k]+was.Mean[k], r.Floor[k]) {
 				return fmt.Errorf("it would have less than its floor in %s", span)
 			}
 		}

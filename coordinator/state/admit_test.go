@@ -139,7 +139,7 @@ func TestPooledDemandYieldsBeforeWhatIsFirm(t *testing.T) {
 		e    proto.Envelope
 		want bool
 	}{
-		{with(10, 10, 0), true}, {with(10, 30, 0), true}, {with(0, 20, 9), true}, {with(10, 9, 0), false}, {with(11, 10, 0), false}, {with(10, 10, 10), false}, {nil, false},
+		{with(10, 10, 0), true}, {with(10, 30, 0), true}, {with(0, 20, 9), false}, {with(10, 9, 0), false}, {with(11, 10, 0), false}, {with(10, 10, 10), false}, {nil, false},
 	} {
 		if err := yieldFault(r, c.e, start); (err == nil) != c.want {
 			t.Errorf("%+v: %v", c.e, err)
