@@ -67,6 +67,12 @@ func (f *fuzzyWorld) step() {
 	case "start":
 		name := f.one(someInstances, "name")
 		if _, ok := f.s.View().Instance(name); ok {
+			if rapid.Bool().Draw(f.rt, "by a stored plan") {
+				p := f.planOf(name, proto.PlanQueued)
+				f.do(p)
+				f.do(f.beginAny(p.Plan))
+				return
+			}
 			f.do(f.startAny(name))
 			return
 		}
@@ -270,16 +276,22 @@ func (f *fuzzyWorld) planBody(v *View) proto.Body {
 			Yield:  []proto.Yield{{ID: low.ID, From: low.Revision, Envelope: e, For: claim.ID, Why: "drawn"}},
 		}
 	default:
-		i, _ := v.Instance(name)
-		id := fmt.Sprintf("p%d", f.next)
-		hold := proto.PlanHold(id, 0, "target")
-		return &proto.PlanPut{
-			Plan: proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: rapid.SampledFrom([]proto.PlanStatus{proto.PlanQueued, proto.PlanScheduled, proto.PlanKept}).Draw(f.rt, "status"), Moves: []proto.Move{
-				{Instance: name, Source: i.Owner, Target: host, FromType: i.Spec.Type, ToType: "large", Fence: i.Fence, Holds: []string{hold}},
-			}},
-			Hold: []proto.Reservation{f.keep(hold, host, amount)},
-		}
+		return f.planOf(name, rapid.SampledFrom([]proto.PlanStatus{proto.PlanQueued, proto.PlanScheduled, proto.PlanKept}).Draw(f.rt, "status"))
 	}
+}
+
+// planOf stores a plan of one move of an instance.
+func (f *fuzzyWorld) planOf(name string, s proto.PlanStatus) *proto.PlanPut {
+	i, _ := f.s.View().Instance(name)
+	id, host := fmt.Sprintf("p%d", f.next), f.one(someHosts, "host")
+	m := proto.Move{Instance: name, Source: i.Owner, Target: host, FromType: i.Spec.Type, ToType: "large", Fence: i.Fence}
+	b := &proto.PlanPut{}
+	if s != proto.PlanKept {
+		hold := proto.PlanHold(id, 0, "target")
+		m.Holds, b.Hold = []string{hold}, []proto.Reservation{f.keep(hold, host, rapid.Int64Range(1, 30).Draw(f.rt, "room"))}
+	}
+	b.Plan = proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: s, Moves: []proto.Move{m}}
+	return b
 }
 
 // planStep is a command that may come next in the life of a stored plan.
@@ -293,14 +305,19 @@ func (f *fuzzyWorld) planStep(p proto.StoredPlan) proto.Body {
 		p.Moves[len(p.Moves)-1].Holds = nil
 		return &proto.PlanPut{Plan: p, From: p.Revision}
 	default:
-		at := len(p.Moves) - 1
-		m := p.Moves[at]
-		return &proto.PlanBegin{ID: p.ID, Move: at, Start: proto.MigrationStart{
-			ID:          fmt.Sprintf("m%d", f.next),
-			Plan:        proto.Plan{Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType, Fence: f.fence(m.Instance)},
-			Reservation: proto.Reservation{ID: fmt.Sprintf("r%d", f.next), Envelope: f.envelope(), Until: max(f.now, f.s.View().Now()) + 1_000_000},
-		}}
+		return f.beginAny(p)
 	}
+}
+
+// beginAny begins the last move of a plan.
+func (f *fuzzyWorld) beginAny(p proto.StoredPlan) proto.Body {
+	at := len(p.Moves) - 1
+	m := p.Moves[at]
+	return &proto.PlanBegin{ID: p.ID, Move: at, Start: proto.MigrationStart{
+		ID:          fmt.Sprintf("m%d", f.next),
+		Plan:        proto.Plan{Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType, Fence: f.fence(m.Instance)},
+		Reservation: proto.Reservation{ID: fmt.Sprintf("r%d", f.next), Envelope: f.envelope(), Until: max(f.now, f.s.View().Now()) + 1_000_000},
+	}}
 }
 
 // TestInvariantsHoldUnderAnyCommands applies random sequences of commands. After each one world.send has checked NoOversell,
