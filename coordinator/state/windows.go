@@ -10,8 +10,8 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// reduced returns what of a host is not there for a while: by an operator's decision, and in each window that is open.
-func reduced(h proto.Host) timeline.Profile {
+// Reduced returns what of a host is not there for a while: by an operator's decision, and in each window that is open.
+func Reduced(h proto.Host) timeline.Profile {
 	p := h.Reduced
 	for _, w := range h.Windows {
 		amount := w.Amount
