@@ -31,7 +31,7 @@ func (l *Ledger) Remedies(host string, may func(proto.Reservation) bool) Remedy 
 	held := l.On(host)
 	r := l.room(host, held, nil, func(r proto.Reservation) bool { return MayYield(r, proto.Critical) == nil && may(r) })
 	if r.make() == nil {
-		out.Yield.add(l, r)
+		out.Yield.add(l, r, "")
 		out.Says = append(out.Says, out.Yield.Says...)
 		return out
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -14,6 +15,7 @@ import (
 // Yielded is what gives way to a change.
 type Yielded struct {
 	Revise []proto.Reservation // what to put into the change's Revise, sorted by ID
+	Yield  []proto.Yield       // the same as it is proposed, each to the lowest claimant on its host; to nobody where nobody claims
 	Harm   int64               // of all of them: see Ledger.Harm
 	Says   []string            // who gives way by how much and when
 }
@@ -22,8 +24,8 @@ type Yielded struct {
 // step and resource that would be short the lowest class yields first, and only to a higher one: than by, and than that of
 // everybody who claims more on the host. Within a class it takes what does the least Harm: of the pooled part first, then of the firm
 // one down to the floor. Nothing is taken where nothing is short, but from reservations that would have too many segments
-// else. Critical ones, facts, the parts of migrations and what may does not allow stay. Where all of that is not
-// enough it answers the shortfall that is left.
+// else. Critical ones, facts, the parts of migrations and what may does not allow stay. Memory falls no earlier than
+// the rest: agents begin to give it back before its bound falls. Where all of that is not enough it answers the shortfall that is left.
 func (l *Ledger) Squeeze(c Change, by proto.Class, may func(proto.Reservation) bool) (Yielded, error) {
 	var s *proto.Shortfall
 	if err := l.Fits(c); err == nil || !errors.As(err, &s) {
@@ -33,8 +35,9 @@ func (l *Ledger) Squeeze(c Change, by proto.Class, may func(proto.Reservation) b
 	var out Yielded
 	for _, host := range named.hosts {
 		to := by
-		if lowest, ok := l.claimant(c, host); ok && lower(lowest, to) {
-			to = lowest
+		claimant, ok := l.claimant(c, host)
+		if ok && lower(claimant.Class, to) {
+			to = claimant.Class
 		}
 		after, base := named.on(l, host)
 		r := l.room(host, after, base, func(r proto.Reservation) bool {
@@ -43,9 +46,10 @@ func (l *Ledger) Squeeze(c Change, by proto.Class, may func(proto.Reservation) b
 		if s := r.make(); s != nil {
 			return Yielded{}, s
 		}
-		out.add(l, r)
+		out.add(l, r, claimant.ID)
 	}
 	slices.SortFunc(out.Revise, func(a, b proto.Reservation) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(out.Yield, func(a, b proto.Yield) int { return cmp.Compare(a.ID, b.ID) })
 	if err := l.Fits(Change{Hold: c.Hold, Revise: slices.Concat(c.Revise, out.Revise), Release: c.Release}); err != nil {
 		return Yielded{}, err
 	}
@@ -193,8 +197,8 @@ func (r *room) make() *proto.Shortfall {
 	return nil
 }
 
-// add adds what the yielders of a host give.
-func (y *Yielded) add(l *Ledger, r *room) {
+// add adds what the yielders of a host give to a claimant.
+func (y *Yielded) add(l *Ledger, r *room, to string) {
 	for _, who := range r.yielder {
 		if len(who.gives) == 0 {
 			continue
@@ -203,7 +207,13 @@ func (y *Yielded) add(l *Ledger, r *room) {
 		next.Envelope = cut(who.Reservation, r.steps, who.gives)
 		y.Revise = append(y.Revise, next)
 		y.Harm += l.Harm(who.Envelope, next.Envelope)
-		y.Says = append(y.Says, says(who.Reservation, next)...)
+		words := says(who.Reservation, next)
+		y.Says = append(y.Says, words...)
+		why := strings.Join(words, "; ")
+		if len(why) > proto.MaxTextLength {
+			why = words[0]
+		}
+		y.Yield = append(y.Yield, proto.Yield{ID: next.ID, From: who.Revision, Envelope: next.Envelope, For: to, Why: why})
 	}
 }
 

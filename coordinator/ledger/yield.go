@@ -80,19 +80,19 @@ func (l *Ledger) CheckYields(c Change, yields []proto.Reservation) error {
 		if !ok {
 			return fmt.Errorf("reservation %s: %w: nobody claims more on %s", y.ID, ErrYield, was.Host)
 		}
-		if err := CheckYield(*was, y, to); err != nil {
+		if err := CheckYield(*was, y, to.Class); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claimant returns the lowest class of those to whom a change gives more on a host, and false where it gives nobody more. What is
-// stated as a fact claims nothing: it needs no room.
-func (l *Ledger) claimant(c Change, host string) (lowest proto.Class, ok bool) {
+// claimant returns the one of the lowest class of those to whom a change gives more on a host, and false where it gives nobody more.
+// What is stated as a fact claims nothing: it needs no room.
+func (l *Ledger) claimant(c Change, host string) (lowest proto.Reservation, ok bool) {
 	claims := func(r proto.Reservation) {
-		if r.Host == host && !r.Forced && (!ok || lower(r.Class, lowest)) {
-			lowest, ok = r.Class, true
+		if r.Host == host && !r.Forced && (!ok || lower(r.Class, lowest.Class)) {
+			lowest, ok = r, true
 		}
 	}
 	for _, r := range c.Hold {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -126,28 +127,39 @@ func TestWhoMayNotBeAskedDoesNotYield(t *testing.T) {
 	}
 }
 
-func TestPooledDemandYieldsBeforeWhatIsFirm(t *testing.T) {
-	r := proto.Reservation{Floor: resource.Vector{resource.CPU: 20}, Envelope: proto.Envelope{{
-		Span: timeline.Span{Start: start, End: timeline.Forever}, Firm: resource.Vector{resource.CPU: 10}, Mean: resource.Vector{resource.CPU: 30}, Own: resource.Vector{resource.CPU: 9},
-	}}}
-	with := func(firm, mean, own int64) proto.Envelope {
-		s := r.Envelope[0]
-		s.Firm[resource.CPU], s.Mean[resource.CPU], s.Own[resource.CPU] = firm, mean, own
-		return proto.Envelope{s}
+func TestALowerOneGetsNoRoomBesideTheOneThatIsGiven(t *testing.T) {
+	w := newWorld(t)
+	w.adoptAs("low", "a", proto.BestEffort, 40)
+	b := w.claim(80, 10)
+	beside := w.keep("beside", "a", 1)
+	beside.Class = proto.BestEffort
+	b.Change.Hold = append(b.Change.Hold, beside)
+	if r := w.want(proto.ResultRefused, b); !strings.Contains(r.Message, "low@a") {
+		t.Fatal(r.Message)
 	}
-	for _, c := range []struct {
-		e    proto.Envelope
-		want bool
-	}{
-		{with(10, 10, 0), true}, {with(10, 30, 0), true}, {with(0, 20, 9), false}, {with(10, 9, 0), false}, {with(11, 10, 0), false}, {with(10, 10, 10), false}, {nil, false},
-	} {
-		if err := yieldFault(r, c.e, start); (err == nil) != c.want {
-			t.Errorf("%+v: %v", c.e, err)
-		}
+}
+
+// What the view's Squeeze proposes is admitted as it stands, whoever moves meanwhile is left out.
+func TestWhatSqueezeProposesIsAdmitted(t *testing.T) {
+	w := newWorld(t)
+	w.adoptAs("low", "a", proto.BestEffort, 40)
+	w.adoptAs("other", "c", proto.BestEffort, 20)
+	b := w.claim(80, 0)
+	change := ledger.Change{Hold: b.Change.Hold}
+	got, err := w.s.View().Squeeze(change, proto.Standard)
+	if err != nil {
+		t.Fatal(err)
 	}
-	past := with(10, 30, 9)
-	past[0].Start = start + 5000
-	if err := yieldFault(r, past, start+5000); err != nil {
-		t.Errorf("what is over counts: %v", err)
+	b.Yield = got.Yield
+	w.must(b)
+	r, _ := w.s.View().Reservation("low@a")
+	if r.Squeezed == nil || r.Squeezed.For != "claim" || !strings.Contains(r.Squeezed.Why, "low (besteffort) gives way by up to") {
+		t.Fatalf("%+v", r.Squeezed)
+	}
+	w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{"claim"}})
+	w.must(&proto.ReservationChange{Author: proto.AuthorReplan, Revise: []proto.Revision{{ID: "low@a", From: 2, Envelope: open(40), Floor: resource.Uniform(10)}}})
+	w.must(w.startOf("m", "low", "b", 40))
+	if got, err := w.s.View().Squeeze(change, proto.Standard); err == nil {
+		t.Fatalf("an instance that moves would give way: %q", got.Says)
 	}
 }
