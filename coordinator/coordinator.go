@@ -270,6 +270,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "tick", Run: every(tickEvery, func(ctx context.Context) error { return c.tick(ctx) })},
 		{Name: "migrations", Run: c.migrations.Run},
 		{Name: "calendars", Run: c.feeds.Run},
+		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Forget: func(ctx context.Context, body *proto.MigrationPrune) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "doubts", Run: (&leader.Doubts{View: c.tables.View, Log: c.log.With("component", "leader")}).Run},
 	}
 }

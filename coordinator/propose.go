@@ -32,13 +32,26 @@ func (c *Coordinator) Propose(ctx context.Context, id, actor string, body proto.
 	if err != nil {
 		return proto.Result{}, err
 	}
-	if !c.tables.Knows(cmd.Type, cmd.Version) {
-		return proto.Result{}, fmt.Errorf("%s is not known to every coordinator: install the same version on all of them", cmd.Type)
+	if err := c.knownToAll(cmd, body); err != nil {
+		return proto.Result{}, err
 	}
 	began := time.Now()
 	r, err := c.proposeUntil(ctx, cmd)
 	c.metrics.Proposed(r, err, time.Since(began))
 	return r, err
+}
+
+// knownToAll refuses a command that some coordinator could not apply as the others do.
+func (c *Coordinator) knownToAll(cmd proto.Command, body proto.Body) error {
+	if !c.tables.Knows(cmd.Type, cmd.Version) {
+		return fmt.Errorf("%s is not known to every coordinator: install the same version on all of them", cmd.Type)
+	}
+	if asking, ok := body.(proto.Asking); ok {
+		if with := asking.Asks(); with != 0 && !c.tables.Knows(with, 1) {
+			return fmt.Errorf("%s with what came with %s is not known to every coordinator: install the same version on all of them", cmd.Type, with)
+		}
+	}
+	return nil
 }
 
 // proposeUntil proposes until a leader takes the command, or it has looked for one for long enough.

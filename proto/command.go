@@ -30,6 +30,8 @@ const (
 	CmdHostDebt     CommandType = 19
 	CmdHostForget   CommandType = 20
 	CmdHostSystem   CommandType = 21
+	CmdHostWindow   CommandType = 22
+	CmdHostDrain    CommandType = 23
 
 	CmdTypePut     CommandType = 32
 	CmdTypeRemove  CommandType = 33
@@ -45,6 +47,9 @@ const (
 	CmdCalendarRemove CommandType = 42
 	CmdCalendarPoll   CommandType = 43
 
+	CmdTypeRevise CommandType = 44
+	CmdAppRevise  CommandType = 45
+
 	CmdInstanceApply   CommandType = 48
 	CmdInstanceAdopted CommandType = 49
 	CmdInstanceMode    CommandType = 50
@@ -52,6 +57,8 @@ const (
 	CmdInstanceRemove  CommandType = 52
 
 	CmdReservationChange CommandType = 64
+	CmdAdmit             CommandType = 65
+	CmdNotice            CommandType = 66
 
 	CmdMigrationStart    CommandType = 80
 	CmdMigrationReturn   CommandType = 81
@@ -67,6 +74,10 @@ const (
 	CmdAcceptLoss        CommandType = 91
 	CmdMigrationPrune    CommandType = 92
 	CmdProbationEnd      CommandType = 93
+
+	CmdPlanPut    CommandType = 100
+	CmdPlanChange CommandType = 101
+	CmdPlanBegin  CommandType = 102
 )
 
 // Command is one entry of the replicated log. At and Actor are stamped by the leader before it is proposed.
@@ -83,6 +94,12 @@ type Command struct {
 type Body interface {
 	// Command returns the type of the command whose body this is.
 	Command() CommandType
+}
+
+// Asking is a body with something in it that came later than its command, and that programs which know only the command would leave out of their tables.
+type Asking interface {
+	// Asks returns the command that came with it: the body is proposed only where that is known, too. 0: there is nothing like that in it.
+	Asks() CommandType
 }
 
 // Errors of decoding a command that somebody decides on.
@@ -138,8 +155,11 @@ func (t CommandType) Version() uint8 {
 	if newBody(t) == nil {
 		return 0
 	}
-	if t == CmdHostForget {
+	switch t {
+	case CmdHostForget:
 		return 2 // since then of a host that died, too: whoever knows only the first would refuse what others carry out
+	case CmdPolicyPut:
+		return 2 // since then of windows, moves over one link and rebalancing, too
 	}
 	return 1
 }

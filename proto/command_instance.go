@@ -14,6 +14,14 @@ type InstanceApply struct {
 	Floor    resource.Vector `msgpack:"f"` // read with Envelope only
 }
 
+// Asks returns the command that placement came with.
+func (a InstanceApply) Asks() CommandType {
+	if a.Spec.Placement != nil {
+		return CmdPlanPut
+	}
+	return 0
+}
+
 // InstanceAdopted tells what came of adoption on the host.
 type InstanceAdopted struct {
 	Instance   string   `msgpack:"i"`

@@ -1,7 +1,5 @@
 package proto
 
-import "fmt"
-
 // newBody returns a pointer to an empty body of the type, or nil for an unknown one.
 func newBody(t CommandType) Body {
 	switch t {
@@ -96,7 +94,7 @@ func newBody(t CommandType) Body {
 	case CmdProbationEnd:
 		return &ProbationEnd{}
 	}
-	return nil
+	return newPlanningBody(t)
 }
 
 // String returns the command's name as logs and audits show it: host-register, migration-commit, …
@@ -193,7 +191,7 @@ func (t CommandType) String() string {
 	case CmdProbationEnd:
 		return "probation-end"
 	}
-	return fmt.Sprintf("command(%d)", uint8(t))
+	return t.planningString()
 }
 
 // Each body knows its command.

@@ -138,6 +138,12 @@ func TestTheStreamTellsWhatChangesOnceAndNoSecret(t *testing.T) {
 		}
 		w.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
 		w.take(f, "host changed host-b")
+		w.Must(&proto.NoticePut{Put: []proto.Notice{{ID: "short/host-b", Kind: proto.NoticeShort, Host: "host-b", Says: "it is short"}}})
+		w.take(f, "notice added short/host-b")
+		w.Must(&proto.PlanPut{Plan: proto.StoredPlan{ID: "p1", Kind: proto.PlanMigrate, Status: proto.PlanKept}})
+		if got := f.take(); short(got) != "plan added p1" || got[0].Plan.Status != proto.PlanKept {
+			t.Errorf("%+v", got)
+		}
 		w.Must(&proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: "enough"})
 		w.Must(&proto.MigrationEnd{Migration: m.ID, Outcome: proto.OutcomeAborted})
 		for _, c := range f.take() {

@@ -114,6 +114,12 @@ func change(before, after *state.View, row state.Change) (c v1.Change, told bool
 	case proto.TableTokens:
 		c.Kind = v1.ChangeToken
 		c.What, c.Token = pick(before.Token, after.Token, row.Key)
+	case proto.TablePlans:
+		c.Kind = v1.ChangePlan
+		c.What, c.Plan = pick(before.Plan, after.Plan, row.Key)
+	case proto.TableNotices:
+		c.Kind = v1.ChangeNotice
+		c.What, c.Notice = pick(before.Notice, after.Notice, row.Key)
 	default:
 		return c, false
 	}

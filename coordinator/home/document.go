@@ -177,16 +177,17 @@ func lowest(p timeline.Profile) resource.Vector {
 	return v
 }
 
-// headroom returns what is promised to nobody at each time: feedback may hand it out.
+// headroom returns what is promised to nobody at each time: feedback may hand it out. What is not there in a window is nobody's.
 func headroom(host proto.Host, policy proto.Policy, promised timeline.Profile, span timeline.Span) timeline.Profile {
-	limit := host.Allocatable()
-	for k := range limit {
-		if limit[k] < resource.Unlimited {
-			limit[k] = limit[k] * policy.Ratio[k] / 1000
+	sub := func(a, b resource.Vector) resource.Vector { return a.Sub(b) }
+	limit := timeline.Combine(timeline.Flat(span, host.Allocatable()), state.Reduced(host).Clip(span), sub).Map(func(v resource.Vector) resource.Vector {
+		v = v.Sub(resource.Vector{resource.Memory: host.Debt})
+		for k := range v {
+			if v[k] < resource.Unlimited {
+				v[k] = v[k] * policy.Ratio[k] / 1000
+			}
 		}
-	}
-	limit[resource.Memory] = max(0, limit[resource.Memory]-host.Debt)
-	all := timeline.Flat(span, limit)
-	out := timeline.Combine(all, promised, func(a, b resource.Vector) resource.Vector { return a.Sub(b) })
-	return timeline.Combine(out, host.Reduced.Clip(span), func(a, b resource.Vector) resource.Vector { return a.Sub(b) }).Clip(span)
+		return v
+	})
+	return timeline.Combine(limit, promised, sub).Clip(span)
 }

@@ -188,53 +188,6 @@ func TestPooledDemandNeedsLessThanItsPeaksTogether(t *testing.T) {
 	}
 }
 
-func TestSqueezeTakesFromTheLowestClassDownToFloorsOnly(t *testing.T) {
-	l := newLedger(t, "a")
-	add := func(id string, class proto.Class, n, floor int64) {
-		r := hold(id, "a", n, now, timeline.Forever)
-		r.Class, r.Floor = class, resource.Uniform(floor)
-		if err := l.Hold(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("crit", proto.Critical, 30, 0)
-	add("best", proto.BestEffort, 30, 10)
-	add("std", proto.Standard, 40, 15)
-	all := func(proto.Reservation) bool { return true }
-	want := func(n int64, keeps map[string]int64) {
-		t.Helper()
-		c := Change{Hold: []proto.Reservation{hold("new", "a", n, now, timeline.Forever)}}
-		before := snapshot(l)
-		yields, err := l.Squeeze(c, all)
-		if diff := cmp.Diff(before, snapshot(l)); diff != "" {
-			t.Fatalf("Squeeze changed the ledger:\n%s", diff)
-		}
-		if keeps == nil {
-			var s *proto.Shortfall
-			if !errors.As(err, &s) {
-				t.Fatalf("%d: %v, want the shortfall that is left", n, err)
-			}
-			return
-		}
-		got := map[string]int64{}
-		for _, y := range yields {
-			got[y.ID] = y.Envelope[0].Firm[resource.CPU]
-		}
-		if diff := cmp.Diff(keeps, got); diff != "" || err != nil {
-			t.Fatalf("%d: %v\n%s", n, err, diff)
-		}
-		c.Revise = yields
-		if err := l.Fits(c); err != nil {
-			t.Fatalf("%d: what was proposed does not fit: %v", n, err)
-		}
-	}
-	want(5, map[string]int64{"best": 25})
-	want(20, map[string]int64{"best": 10})
-	want(30, map[string]int64{"best": 10, "std": 30})
-	want(45, map[string]int64{"best": 10, "std": 15})
-	want(46, nil)
-}
-
 func TestAReservationIsAloneOnSourceAndTarget(t *testing.T) {
 	l := newLedger(t, "a", "b")
 	source, target := hold("i@a", "a", 50, now, timeline.Forever), hold("i@b", "b", 50, now, timeline.Forever)

@@ -9,18 +9,36 @@ import (
 )
 
 func (x *tx) typePut(b *proto.TypePut) proto.Result {
-	if err := proto.ValidName("instance type", b.Type.Name); err != nil {
-		return invalid("%s", err)
+	if r := validType(b.Type); !r.OK() {
+		return r
 	}
-	if err := b.Type.Max.Valid(); err != nil {
-		return invalid("instance type %s: %s", b.Type.Name, err)
-	}
-	if old, ok := x.types.get(b.Type.Name); ok && !old.Max.Fits(b.Type.Max) {
+	old, ok := x.types.get(b.Type.Name)
+	if ok && !old.Max.Fits(b.Type.Max) {
 		if user := x.userOfType(b.Type.Name); user != "" {
 			return refused("instance type %s would shrink, but %s uses it: make another type and migrate to it", b.Type.Name, user)
 		}
 	}
+	b.Type.Revision = sinceCounted(old.Revision)
 	put(x, x.types, b.Type.Name, b.Type)
+	return done()
+}
+
+// sinceCounted returns the revision after one, for a command that is older than revisions: it counts them only where a younger one has begun to, which
+// every coordinator then has seen.
+func sinceCounted(revision uint64) uint64 {
+	if revision == 0 {
+		return 0
+	}
+	return revision + 1
+}
+
+func validType(t proto.InstanceType) proto.Result {
+	if err := proto.ValidName("instance type", t.Name); err != nil {
+		return invalid("%s", err)
+	}
+	if err := t.Max.Valid(); err != nil {
+		return invalid("instance type %s: %s", t.Name, err)
+	}
 	return done()
 }
 
@@ -52,6 +70,16 @@ func (v *View) userOfType(name string) string {
 
 func (x *tx) appPut(b *proto.AppPut) proto.Result {
 	a := b.Application
+	if r := validApp(a); !r.OK() {
+		return r
+	}
+	old, _ := x.applications.get(a.Name)
+	a.Revision = sinceCounted(old.Revision)
+	put(x, x.applications, a.Name, a)
+	return done()
+}
+
+func validApp(a proto.Application) proto.Result {
 	if err := proto.ValidName("application", a.Name); err != nil {
 		return invalid("%s", err)
 	}
@@ -66,7 +94,6 @@ func (x *tx) appPut(b *proto.AppPut) proto.Result {
 	if a.Decay < 0 || a.MemoryFloor < 0 || a.Downtime < 0 || a.Throttled < 0 || a.Throttled > 10_000 {
 		return invalid("application %s: a time, floor or share is out of its range", a.Name)
 	}
-	put(x, x.applications, a.Name, a)
 	return done()
 }
 

@@ -3,6 +3,8 @@ package state
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -39,7 +41,38 @@ func Check(v *View) []Violation {
 	for r := range v.Reservations() {
 		checkEnd(v, r, add)
 	}
+	checkPlans(v, add)
 	return found
+}
+
+// checkPlans holds that nothing is left of plans that have ended, that what is only asked for promises nothing, and that the tables stay small.
+func checkPlans(v *View, add report) {
+	live, idle := 0, 0
+	for p := range v.Plans() {
+		if mayGo(p) {
+			idle++
+		} else {
+			live++
+		}
+		for i, m := range p.Moves {
+			if len(m.Holds) > 0 && (m.Migration != "" || !mayHold(p)) {
+				add("NothingLeaks", "plan %s is %s and holds %v for move %d, migration %q", p.ID, p.Status, m.Holds, i, m.Migration)
+			}
+			if m.Migration != "" && p.WhatIf != nil {
+				add("OneOwner", "plan %s is of a fleet that is not there, and began migration %s", p.ID, m.Migration)
+			}
+		}
+	}
+	for r := range v.Reservations() {
+		if id, _, ok := strings.Cut(strings.TrimPrefix(r.ID, "plan/"), "/"); ok && strings.HasPrefix(r.ID, "plan/") {
+			if p, there := v.plans.get(id); !there || !slices.ContainsFunc(p.Moves, func(m proto.Move) bool { return slices.Contains(m.Holds, r.ID) }) {
+				add("NothingLeaks", "reservation %s is left of plan %s", r.ID, id)
+			}
+		}
+	}
+	if live > proto.MaxPlans || idle > proto.MaxPlansEnded || v.notices.len() > proto.MaxNotices {
+		add("NothingLeaks", "there are %d plans, %d of which nothing follows, and %d notices", live+idle, idle, v.notices.len())
+	}
 }
 
 // CheckStep returns what of the change from one view to a later one breaks an invariant.

@@ -24,6 +24,8 @@ func Difference(before, after *View) []Change {
 	out = differing(out, before.events, after.events)
 	out = differing(out, before.calendars, after.calendars)
 	out = differing(out, before.tokens, after.tokens)
+	out = differing(out, before.plans, after.plans)
+	out = differing(out, before.notices, after.notices)
 	type version struct {
 		id            string
 		revision      uint64

@@ -96,6 +96,7 @@ func (x *tx) end(m proto.Migration, o proto.Outcome, reason string) {
 		m.Reason = reason
 	}
 	x.putMigration(m)
+	x.moveEnded(m)
 }
 
 // migrationComplete releases what the source kept and hands the envelope to replan. The end of a way back ends the

@@ -94,6 +94,8 @@ func (v *View) Export(w io.Writer) error {
 	exportAll(e, proto.TableEvents, v.Events())
 	exportAll(e, proto.TableCalendars, v.Calendars())
 	exportAll(e, proto.TableTokens, v.Tokens())
+	exportAll(e, proto.TablePlans, v.Plans())
+	exportAll(e, proto.TableNotices, v.Notices())
 	exportAll(e, tableRecent, func(yield func(remembered) bool) {
 		for _, r := range v.recent.order {
 			if !yield(*r) {
@@ -221,6 +223,10 @@ func (v *View) importRecord(f frame, held *[]proto.Reservation) error {
 		return importInto(v.calendars, f.Record, func(c proto.Calendar) string { return c.Name })
 	case proto.TableTokens:
 		return importInto(v.tokens, f.Record, func(t proto.Token) string { return t.ID })
+	case proto.TablePlans:
+		return importInto(v.plans, f.Record, func(p proto.StoredPlan) string { return p.ID })
+	case proto.TableNotices:
+		return importInto(v.notices, f.Record, func(n proto.Notice) string { return n.ID })
 	case tableRecent:
 		var r remembered
 		if err := proto.Unmarshal(f.Record, &r); err != nil {

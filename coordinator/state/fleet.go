@@ -58,12 +58,33 @@ func validPolicy(p proto.Policy) proto.Result {
 	if p.MovesHost < 1 || p.MovesFleet < 1 {
 		return invalid("%d migrations per host and %d in the fleet: allow at least one", p.MovesHost, p.MovesFleet)
 	}
+	if p.MovesLink < 0 {
+		return invalid("%d migrations over one segment: allow at least one, or say 0 for as many as in the fleet", p.MovesLink)
+	}
+	if b := p.Rebalance; b != nil && (b.Every < 0 || b.MovesDay < 0 || b.LeastGain < 0) {
+		return invalid("rebalancing every %d ms, %d moves a day, for a gain of %d thousandths: none of them can be negative", b.Every, b.MovesDay, b.LeastGain)
+	}
+	return validWindows(p.Windows)
+}
+
+func validWindows(list []proto.MoveWindow) proto.Result {
+	if len(list) > proto.MaxWindows {
+		return invalid("%d windows: use at most %d", len(list), proto.MaxWindows)
+	}
+	for _, w := range list {
+		if err := w.Valid(); err != nil {
+			return invalid("%s", err)
+		}
+	}
 	return done()
 }
 
 func (x *tx) policyPut(b *proto.PolicyPut) proto.Result {
 	if b.Revision != 0 && b.Revision != x.fleet.Revision {
 		return stale("the policy has changed: it has revision %d, not %d; read it again", x.fleet.Revision, b.Revision)
+	}
+	if x.version < 2 { // what came later is not read by those who know only that
+		b.Policy.MovesLink, b.Policy.Windows, b.Policy.Rebalance = 0, nil, nil
 	}
 	if r := validPolicy(b.Policy); !r.OK() {
 		return r
@@ -163,6 +184,9 @@ func (x *tx) tick() proto.Result {
 	})
 	for _, r := range gone {
 		x.changed(proto.TableReservations, r.ID)
+		if r.Squeezed != nil {
+			x.clearNotice(proto.NoticeID(proto.NoticeSqueezed, r.ID))
+		}
 	}
 	return done()
 }

@@ -13,7 +13,7 @@ func (x *tx) putHost(h proto.Host) {
 
 // capacity is what the ledger may promise of a host under a policy.
 func capacity(h proto.Host, p proto.Policy) ledger.Capacity {
-	return ledger.Capacity{Host: h.Facts.Name, Allocatable: h.Allocatable(), Ratio: p.Ratio, Reduced: h.Reduced, Debt: h.Debt}
+	return ledger.Capacity{Host: h.Facts.Name, Allocatable: h.Allocatable(), Ratio: p.Ratio, Reduced: Reduced(h), Debt: h.Debt}
 }
 
 func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
@@ -155,10 +155,13 @@ func (x *tx) hostSystem(b *proto.HostSystem) proto.Result {
 	return x.reserve(ledger.Change{Hold: []proto.Reservation{r}})
 }
 
-// reserve applies a change to the ledger, with the time and revision of each reservation set: in c itself, which is the ledger's from then on.
-func (x *tx) reserve(c ledger.Change) proto.Result {
+// reserve applies a change to the ledger, with the time and revision of each reservation set: in c itself, which is the ledger's from then on. Those that
+// yield are revised, too. A reservation that had yielded, and gets another envelope or is released, has not any more.
+func (x *tx) reserve(c ledger.Change, yield ...proto.Reservation) proto.Result {
+	over := x.unsqueeze(&c)
+	c.Revise = append(c.Revise, yield...)
 	for i := range c.Hold {
-		c.Hold[i].Revision, c.Hold[i].CreatedAt, c.Hold[i].ChangedAt = 1, x.now, x.now
+		c.Hold[i].Revision, c.Hold[i].CreatedAt, c.Hold[i].ChangedAt, c.Hold[i].Squeezed = 1, x.now, x.now, nil
 		if _, ok := x.ledger.Reservation(c.Hold[i].ID); ok {
 			return conflict("there is a reservation %s", c.Hold[i].ID)
 		}
@@ -177,6 +180,9 @@ func (x *tx) reserve(c ledger.Change) proto.Result {
 	}
 	for _, id := range c.Release {
 		x.changed(proto.TableReservations, id)
+	}
+	for _, id := range over {
+		x.clearNotice(proto.NoticeID(proto.NoticeSqueezed, id))
 	}
 	return done()
 }

@@ -98,6 +98,9 @@ func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {
 	if wrong := s.Hooks.Problems(); len(wrong) > 0 {
 		return invalid("instance %s: %s", s.Name, wrong[0])
 	}
+	if wrong := s.Placement.Problems(); len(wrong) > 0 {
+		return invalid("instance %s: %s", s.Name, wrong[0])
+	}
 	return sortLabels("instance "+s.Name, &s.Labels)
 }
 
@@ -183,14 +186,9 @@ func (x *tx) withinType(r proto.Reservation, typeName string) proto.Result {
 	if !ok {
 		return missing("instance type", typeName)
 	}
-	for _, s := range r.Envelope {
-		for k, n := range s.Firm {
-			if n > t.Max[k] {
-				kind := resource.Kind(k)
-				return refused("reservation %s would hold %s of %s in %s: type %s has %s at most; use a larger type", r.ID,
-					resource.Format(kind, n), kind, s.Span, t.Name, resource.Format(kind, t.Max[k]))
-			}
-		}
+	if s, kind, over := r.Envelope.Above(t.Max); over {
+		return refused("reservation %s would hold %s of %s in %s: type %s has %s at most; use a larger type", r.ID,
+			resource.Format(kind, s.Firm[kind]), kind, s.Span, t.Name, resource.Format(kind, t.Max[kind]))
 	}
 	return done()
 }

@@ -28,6 +28,18 @@ func (x *tx) enter(m proto.Migration, p proto.Phase) proto.Migration {
 }
 
 func (x *tx) migrationStart(b *proto.MigrationStart) proto.Result {
+	return x.begin(b, beginning{counts: proto.Migration.Active})
+}
+
+// beginning is how a migration begins, beside its plan.
+type beginning struct {
+	counts  func(proto.Migration) bool // those that go on and count for how many may at once
+	segment int                        // of those, how many may be in the segment of the source; 0: any number
+	release []string                   // reservations that are given back for it
+	yield   []proto.Yield
+}
+
+func (x *tx) begin(b *proto.MigrationStart, how beginning) proto.Result {
 	p := b.Plan
 	if err := proto.ValidID("migration", b.ID); err != nil {
 		return invalid("%s", err)
@@ -49,7 +61,7 @@ func (x *tx) migrationStart(b *proto.MigrationStart) proto.Result {
 		return stale("the plan is for instance %s on %s, type %s, fence %d; it is on %s, type %s, fence %d now: plan again",
 			i.Name(), p.Source, p.FromType, p.Fence, i.Owner, i.Spec.Type, i.Fence)
 	}
-	if r := x.mayMove(p); !r.OK() {
+	if r := x.mayMove(p, how); !r.OK() {
 		return r
 	}
 	target := b.Reservation
@@ -65,9 +77,15 @@ func (x *tx) migrationStart(b *proto.MigrationStart) proto.Result {
 	if !res.OK() {
 		return res
 	}
-	if r := x.reserve(ledger.Change{Hold: append(extra, target)}); !r.OK() {
+	c := ledger.Change{Hold: append(extra, target), Release: how.release}
+	yields, res := x.yields(c, how.yield)
+	if !res.OK() {
+		return res
+	}
+	if r := x.reserve(c, yields...); !r.OK() {
 		return r
 	}
+	x.tellYields(yields)
 	m := x.enter(proto.Migration{
 		ID: b.ID, Instance: i.Name(), Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Plan: p,
 		SourceReservation: i.Reservation, TargetReservation: target.ID, Extra: ids, StartedBy: x.actor, CreatedAt: x.now,
@@ -79,7 +97,7 @@ func (x *tx) migrationStart(b *proto.MigrationStart) proto.Result {
 }
 
 // mayMove checks what a new migration needs of its hosts and types, and how many there are already.
-func (x *tx) mayMove(p proto.Plan) proto.Result {
+func (x *tx) mayMove(p proto.Plan, how beginning) proto.Result {
 	if p.Target == p.Source {
 		return refused("instance %s is on %s already: name another target", p.Instance, p.Target)
 	}
@@ -96,14 +114,24 @@ func (x *tx) mayMove(p proto.Plan) proto.Result {
 	if r := x.reported(p.Source, p.Target); !r.OK() {
 		return r
 	}
-	total, at := 0, map[string]int{}
+	total, near, at := 0, 0, map[string]int{}
+	segment := x.segment(p.Source)
 	for m := range x.ActiveMigrations() {
+		if !how.counts(m) {
+			continue
+		}
 		total++
 		at[m.Source]++
 		at[m.Target]++
+		if x.segment(m.Source) == segment {
+			near++
+		}
 	}
 	if limit := x.fleet.Policy.MovesFleet; total >= limit {
 		return refused("%d migrations are going on: the policy allows %d at once", total, limit)
+	}
+	if how.segment > 0 && near >= how.segment {
+		return refused("%d migrations transfer over the segment %q of %s: the policy allows %d at once", near, segment, p.Source, how.segment)
 	}
 	for _, host := range []string{p.Source, p.Target} {
 		if limit := x.fleet.Policy.MovesHost; at[host] >= limit {
@@ -111,6 +139,12 @@ func (x *tx) mayMove(p proto.Plan) proto.Result {
 		}
 	}
 	return done()
+}
+
+// segment returns the L2 segment of a host.
+func (v *View) segment(host string) string {
+	h, _ := v.hosts.get(host)
+	return h.Facts.Segment
 }
 
 // reported refuses to operate on hosts whose agents have not yet told this incarnation what they run.

@@ -67,6 +67,12 @@ func (f *fuzzyWorld) step() {
 	case "start":
 		name := f.one(someInstances, "name")
 		if _, ok := f.s.View().Instance(name); ok {
+			if rapid.Bool().Draw(f.rt, "by a stored plan") {
+				p := f.planOf(name, proto.PlanQueued)
+				f.do(p)
+				f.do(f.beginAny(p.Plan))
+				return
+			}
 			f.do(f.startAny(name))
 			return
 		}
@@ -130,8 +136,10 @@ func (f *fuzzyWorld) body() proto.Body {
 	m := f.move()
 	switch rapid.SampledFrom([]string{
 		"adopt", "adopted", "mode", "release", "remove", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "satisfied", "end", "loss", "record",
-		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity",
+		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity", "plan", "plan", "plan", "plan",
 	}).Draw(f.rt, "command") {
+	case "plan":
+		return f.planBody(v)
 	case "adopt":
 		s := spec(f.one(someInstances, "name"), f.one(someHosts, "host"))
 		s.Mode = rapid.SampledFrom([]proto.Mode{proto.Observe, proto.Enforce}).Draw(f.rt, "mode")
@@ -226,29 +234,123 @@ func (f *fuzzyWorld) capacityBody(v *View, m proto.Migration) proto.Body {
 	}
 }
 
+// planBody is a command about stored plans, windows, drains, notices, types or what yields.
+func (f *fuzzyWorld) planBody(v *View) proto.Body {
+	plans, held := slices.Collect(v.Plans()), slices.Collect(v.Reservations())
+	host, name := f.one(someHosts, "host"), f.one(someInstances, "name")
+	amount := rapid.Int64Range(1, 60).Draw(f.rt, "n")
+	if len(plans) > 0 && rapid.Bool().Draw(f.rt, "of a plan") {
+		return f.planStep(rapid.SampledFrom(plans).Draw(f.rt, "plan"))
+	}
+	switch rapid.IntRange(0, 8).Draw(f.rt, "of plans") {
+	case 0:
+		w := &proto.CapacityWindow{ID: name, Span: timeline.Span{Start: f.now, End: f.now + 1_000_000}, Amount: resource.Uniform(amount), Reason: "drawn"}
+		return &proto.HostWindow{Host: host, Put: w, Force: amount > 50}
+	case 1:
+		h, _ := v.Host(host)
+		states := []proto.DrainState{proto.DrainNone, proto.DrainGoesOn, proto.DrainPaused, proto.DrainDone}
+		b := &proto.HostDrain{Host: host, To: rapid.SampledFrom(states).Draw(f.rt, "to")}
+		if h.Drain != nil {
+			b.From = h.Drain.State
+		}
+		return b
+	case 2:
+		return &proto.TypeRevise{Type: proto.InstanceType{Name: "small", Max: resource.Uniform(30 + amount)}}
+	case 3:
+		n := proto.Notice{ID: "short/" + host, Kind: proto.NoticeShort, Host: host, Missing: amount}
+		return rapid.SampledFrom([]*proto.NoticePut{{Put: []proto.Notice{n}}, {Clear: []string{n.ID}}}).Draw(f.rt, "notice")
+	case 4, 5:
+		low := proto.Reservation{ID: fmt.Sprintf("g%d", f.next), Host: host, Purpose: proto.PurposeHold, Class: proto.Standard, Envelope: open(amount), Until: f.now + 10_000_000}
+		held = slices.DeleteFunc(held, func(r proto.Reservation) bool { return r.Class == proto.Critical || r.Purpose == proto.PurposeSystem })
+		if len(held) == 0 {
+			return &proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{low}}
+		}
+		low = rapid.SampledFrom(held).Draw(f.rt, "yields")
+		e := slices.Clone(low.Envelope)
+		for i := range e {
+			e[i].Firm = e[i].Firm.Min(resource.Uniform(amount))
+		}
+		claim := proto.Reservation{ID: fmt.Sprintf("h%d", f.next), Host: low.Host, Purpose: proto.PurposeHold, Class: proto.Critical, Envelope: open(amount), Until: f.now + 100_000}
+		return &proto.Admit{
+			Change: proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{claim}},
+			Yield:  []proto.Yield{{ID: low.ID, From: low.Revision, Envelope: e, For: claim.ID, Why: "drawn"}},
+		}
+	default:
+		return f.planOf(name, rapid.SampledFrom([]proto.PlanStatus{proto.PlanQueued, proto.PlanScheduled, proto.PlanKept}).Draw(f.rt, "status"))
+	}
+}
+
+// planOf stores a plan of one move of an instance.
+func (f *fuzzyWorld) planOf(name string, s proto.PlanStatus) *proto.PlanPut {
+	i, _ := f.s.View().Instance(name)
+	id, host := fmt.Sprintf("p%d", f.next), f.one(someHosts, "host")
+	m := proto.Move{Instance: name, Source: i.Owner, Target: host, FromType: i.Spec.Type, ToType: "large", Fence: i.Fence}
+	b := &proto.PlanPut{}
+	if s != proto.PlanKept {
+		hold := proto.PlanHold(id, 0, "target")
+		m.Holds, b.Hold = []string{hold}, []proto.Reservation{f.keep(hold, host, rapid.Int64Range(1, 30).Draw(f.rt, "room"))}
+	}
+	b.Plan = proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: s, Moves: []proto.Move{m}}
+	return b
+}
+
+// planStep is a command that may come next in the life of a stored plan.
+func (f *fuzzyWorld) planStep(p proto.StoredPlan) proto.Body {
+	switch rapid.IntRange(0, 3).Draw(f.rt, "next of a plan") {
+	case 0:
+		to := []proto.PlanStatus{proto.PlanQueued, proto.PlanPaused, proto.PlanCancelled, proto.PlanDone, proto.PlanStale}
+		return &proto.PlanChange{ID: p.ID, From: p.Status, To: rapid.SampledFrom(to).Draw(f.rt, "to"), Reason: "drawn"}
+	case 1:
+		p.Moves = append(slices.Clone(p.Moves), p.Moves[0])
+		p.Moves[len(p.Moves)-1].Holds = nil
+		return &proto.PlanPut{Plan: p, From: p.Revision}
+	default:
+		return f.beginAny(p)
+	}
+}
+
+// beginAny begins the last move of a plan.
+func (f *fuzzyWorld) beginAny(p proto.StoredPlan) proto.Body {
+	at := len(p.Moves) - 1
+	m := p.Moves[at]
+	return &proto.PlanBegin{ID: p.ID, Move: at, Start: proto.MigrationStart{
+		ID:          fmt.Sprintf("m%d", f.next),
+		Plan:        proto.Plan{Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType, Fence: f.fence(m.Instance)},
+		Reservation: proto.Reservation{ID: fmt.Sprintf("r%d", f.next), Envelope: f.envelope(), Until: max(f.now, f.s.View().Now()) + 1_000_000},
+	}}
+}
+
 // TestInvariantsHoldUnderAnyCommands applies random sequences of commands. After each one world.send has checked NoOversell,
 // OneOwner, AlwaysAWayBack, ReservationsEnd and NothingLeaks. At the end a second state that was fed the same, half of it
 // by way of an export, has to be the same to the byte.
 func TestInvariantsHoldUnderAnyCommands(t *testing.T) {
-	reached := map[proto.Outcome]int{}
+	reached := map[string]int{}
 	for range 4 { // as many draws as it takes to reach what few sequences do
 		draw(t, reached)
 		if len(unreached(reached)) == 0 {
 			break
 		}
 	}
-	for _, o := range unreached(reached) {
-		t.Errorf("no migration of all that were drawn was %s: the test does not reach what it is for", o)
+	for _, what := range unreached(reached) {
+		t.Errorf("nothing of all that was drawn was %s: the test does not reach what it is for", what)
 	}
-	t.Logf("migrations by outcome: %v", reached)
+	t.Logf("what was reached: %v", reached)
 }
 
-// unreached returns the outcomes that no migration has had.
-func unreached(reached map[proto.Outcome]int) []proto.Outcome {
-	return slices.DeleteFunc([]proto.Outcome{proto.OutcomeCompleted, proto.OutcomeAborted, proto.OutcomeReturned}, func(o proto.Outcome) bool { return reached[o] > 0 })
+// What few sequences reach beside outcomes.
+const (
+	reachedPlan    = "a move of a stored plan that ended"
+	reachedSqueeze = "a reservation that has yielded"
+	reachedHold    = "room that a plan holds"
+)
+
+// unreached returns the outcomes that no migration has had, and what else has not been.
+func unreached(reached map[string]int) []string {
+	all := []string{string(proto.OutcomeCompleted), string(proto.OutcomeAborted), string(proto.OutcomeReturned), reachedPlan, reachedSqueeze, reachedHold}
+	return slices.DeleteFunc(all, func(what string) bool { return reached[what] > 0 })
 }
 
-func draw(t *testing.T, reached map[proto.Outcome]int) {
+func draw(t *testing.T, reached map[string]int) {
 	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
 		f := &fuzzyWorld{newWorld(rt), rt}
@@ -268,7 +370,20 @@ func draw(t *testing.T, reached map[proto.Outcome]int) {
 		}
 		reimport(rt, f.s)
 		for m := range f.s.View().Migrations() {
-			reached[m.Outcome]++
+			reached[string(m.Outcome)]++
+		}
+		for p := range f.s.View().Plans() {
+			for _, m := range p.Moves {
+				if m.Outcome != proto.OutcomeNone {
+					reached[reachedPlan]++
+				}
+				reached[reachedHold] += len(m.Holds)
+			}
+		}
+		for n := range f.s.View().Notices() {
+			if n.Kind == proto.NoticeSqueezed {
+				reached[reachedSqueeze]++
+			}
 		}
 	})
 }

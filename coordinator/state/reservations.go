@@ -11,6 +11,11 @@ import (
 // reservationChange changes reservations by the rule of one author per envelope: migrate for what moves, replan for the
 // rest, an operator or replan for holds.
 func (x *tx) reservationChange(b *proto.ReservationChange) proto.Result {
+	return x.changeReservations(b, func(ledger.Change) ([]proto.Reservation, proto.Result) { return nil, done() })
+}
+
+// changeReservations does the change, with those that yield for it.
+func (x *tx) changeReservations(b *proto.ReservationChange, yield func(ledger.Change) ([]proto.Reservation, proto.Result)) proto.Result {
 	c := ledger.Change{Hold: b.Hold, Release: b.Release}
 	extra := map[string]proto.Migration{} // migrations whose list of extra reservations changes
 	for i := range b.Hold {
@@ -30,12 +35,17 @@ func (x *tx) reservationChange(b *proto.ReservationChange) proto.Result {
 			return res
 		}
 	}
-	if res := x.reserve(c); !res.OK() {
+	yields, res := yield(c)
+	if !res.OK() {
+		return res
+	}
+	if res := x.reserve(c, yields...); !res.OK() {
 		return res
 	}
 	for id, m := range extra {
 		put(x, x.migrations, id, m)
 	}
+	x.tellYields(yields)
 	return done()
 }
 
@@ -84,8 +94,17 @@ func (x *tx) movingWith(r *proto.Reservation, extra map[string]proto.Migration) 
 	return m, done()
 }
 
-// revised returns the reservation as the revision wants it, if the author may.
+// revised returns the reservation as the revision wants it, if the author may and its type allows it.
 func (x *tx) revised(a proto.Author, v proto.Revision) (proto.Reservation, proto.Result) {
+	r, res := x.revisedAtAll(a, v)
+	if i, ok := x.instances.get(r.Instance); ok && res.OK() {
+		return r, x.withinType(r, x.typeOn(i, r))
+	}
+	return r, res
+}
+
+// revisedAtAll returns the reservation as the revision wants it, if the author may.
+func (x *tx) revisedAtAll(a proto.Author, v proto.Revision) (proto.Reservation, proto.Result) {
 	r, ok := x.ledger.Reservation(v.ID)
 	if !ok {
 		return r, missing("reservation", v.ID)
@@ -111,9 +130,6 @@ func (x *tx) revised(a proto.Author, v proto.Revision) (proto.Reservation, proto
 	}
 	if r.Purpose == proto.PurposeHold && r.End() >= timeline.Forever {
 		return r, invalid("reservation %s has to end", r.ID)
-	}
-	if i, ok := x.instances.get(r.Instance); ok {
-		return r, x.withinType(r, x.typeOn(i, r))
 	}
 	return r, done()
 }

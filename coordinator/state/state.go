@@ -36,6 +36,8 @@ func New() *State {
 		events:       newTable[proto.Event](proto.TableEvents),
 		calendars:    newTable[proto.Calendar](proto.TableCalendars),
 		tokens:       newTable[proto.Token](proto.TableTokens),
+		plans:        newTable[proto.StoredPlan](proto.TablePlans),
+		notices:      newTable[proto.Notice](proto.TableNotices),
 		ledger:       l,
 		recent:       newRecent(),
 	}}
@@ -82,7 +84,7 @@ func (s *State) Apply(c proto.Command) (proto.Result, []Change) {
 	v.applied++
 	v.now = max(v.now, min(c.At, timeline.Forever-1))
 	v.ledger.Roll(v.now)
-	x := &tx{View: v, actor: c.Actor, size: len(c.Body)}
+	x := &tx{View: v, actor: c.Actor, size: len(c.Body), version: c.Version}
 	r := x.apply(body)
 	v.recent.add(remembered{v.applied, c.ID, r})
 	if !r.OK() {
@@ -101,7 +103,8 @@ func (s *State) Apply(c proto.Command) (proto.Result, []Change) {
 type tx struct {
 	*View
 	actor   string
-	size    int // bytes of the body
+	size    int   // bytes of the body
+	version uint8 // of the command
 	changes []Change
 }
 
@@ -212,6 +215,32 @@ func (x *tx) applyToInstances(body proto.Body) proto.Result {
 		return x.acceptLoss(b)
 	case *proto.MigrationPrune:
 		return x.migrationPrune(b)
+	default:
+		return x.applyToPlans(body)
+	}
+}
+
+// applyToPlans is the last part of apply: capacity over time, what yields, and plans that are kept.
+func (x *tx) applyToPlans(body proto.Body) proto.Result {
+	switch b := body.(type) {
+	case *proto.HostWindow:
+		return x.hostWindow(b)
+	case *proto.HostDrain:
+		return x.hostDrain(b)
+	case *proto.TypeRevise:
+		return x.typeRevise(b)
+	case *proto.AppRevise:
+		return x.appRevise(b)
+	case *proto.Admit:
+		return x.admit(b)
+	case *proto.NoticePut:
+		return x.noticePut(b)
+	case *proto.PlanPut:
+		return x.planPut(b)
+	case *proto.PlanChange:
+		return x.planChange(b)
+	case *proto.PlanBegin:
+		return x.planBegin(b)
 	default:
 		panic(fmt.Sprintf("state: %s has a body but no method", body.Command())) // a test applies every known type
 	}

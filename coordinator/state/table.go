@@ -42,6 +42,8 @@ func (t table[R]) put(key string, record R) { t.rows.ReplaceOrInsert(row[R]{key,
 
 func (t table[R]) drop(key string) { t.rows.Delete(row[R]{key: key}) }
 
+func (t table[R]) len() int { return t.rows.Len() }
+
 // all returns the records in order of their keys.
 func (t table[R]) all() iter.Seq[R] {
 	return func(yield func(R) bool) {

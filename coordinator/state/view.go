@@ -24,6 +24,8 @@ type View struct {
 	events       table[proto.Event]
 	calendars    table[proto.Calendar]
 	tokens       table[proto.Token]
+	plans        table[proto.StoredPlan]
+	notices      table[proto.Notice]
 	ledger       *ledger.Ledger
 	recent       recent
 }
@@ -41,6 +43,8 @@ func (v *View) clone() *View {
 	c.events = v.events.clone()
 	c.calendars = v.calendars.clone()
 	c.tokens = v.tokens.clone()
+	c.plans = v.plans.clone()
+	c.notices = v.notices.clone()
 	c.ledger = v.ledger.Clone()
 	c.recent = v.recent.clone()
 	return &c
@@ -153,6 +157,18 @@ func (v *View) Token(id string) (proto.Token, bool) { return v.tokens.get(id) }
 
 // Tokens returns all tokens, sorted by ID.
 func (v *View) Tokens() iter.Seq[proto.Token] { return v.tokens.all() }
+
+// Plan returns a stored plan.
+func (v *View) Plan(id string) (proto.StoredPlan, bool) { return v.plans.get(id) }
+
+// Plans returns all stored plans, ended ones too, sorted by ID.
+func (v *View) Plans() iter.Seq[proto.StoredPlan] { return v.plans.all() }
+
+// Notice returns a notice.
+func (v *View) Notice(id string) (proto.Notice, bool) { return v.notices.get(id) }
+
+// Notices returns all notices, cleared ones too, sorted by ID.
+func (v *View) Notices() iter.Seq[proto.Notice] { return v.notices.all() }
 
 // Knows reports whether every coordinator has said that it can apply the version of the command: only then may it be
 // proposed. Before any coordinator is known it is true.

@@ -19,6 +19,8 @@ const (
 	ChangeReservation ChangeKind = "reservation"
 	ChangeMigration   ChangeKind = "migration"
 	ChangeEvent       ChangeKind = "event"
+	ChangePlan        ChangeKind = "plan"   // that is stored
+	ChangeNotice      ChangeKind = "notice" // a promise can't be kept, or was changed for somebody else's
 	ChangeToken       ChangeKind = "token"  // for admins alone
 	ChangeLeader      ChangeKind = "leader" // another coordinator leads, or none
 
@@ -31,8 +33,8 @@ const (
 // ChangeKinds lists the kinds that can be asked for.
 func ChangeKinds() []ChangeKind {
 	return []ChangeKind{
-		ChangeFleet, ChangeCoordinator, ChangeHost, ChangeType, ChangeApplication, ChangeInstance, ChangeReservation, ChangeMigration, ChangeEvent, ChangeToken,
-		ChangeLeader,
+		ChangeFleet, ChangeCoordinator, ChangeHost, ChangeType, ChangeApplication, ChangeInstance, ChangeReservation, ChangeMigration, ChangeEvent, ChangePlan, ChangeNotice,
+		ChangeToken, ChangeLeader,
 	}
 }
 
@@ -64,6 +66,8 @@ type Change struct {
 	Reservation *proto.Reservation  `json:"reservation,omitempty"`
 	Migration   *MigrationStatus    `json:"migration,omitempty"`
 	Event       *proto.Event        `json:"event,omitempty"`
+	Plan        *proto.StoredPlan   `json:"plan,omitempty"`
+	Notice      *proto.Notice       `json:"notice,omitempty"`
 	Token       *proto.Token        `json:"token,omitempty"` // without its secret
 
 	Message string `json:"message,omitempty"` // for people

@@ -1,0 +1,89 @@
+package leader
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, n := fleet(t), 0
+		apply := func(body proto.Body) proto.Result {
+			n++
+			cmd, err := proto.NewCommand(fmt.Sprint("p", n), "test", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.At = timeline.Of(time.Now())
+			r, _ := s.Apply(cmd)
+			if !r.OK() {
+				t.Fatal(r.Message)
+			}
+			return r
+		}
+		for name, machine := range map[string]string{"host-a": "m1", "host-b": "m2"} {
+			apply(&proto.HostRegister{Incarnation: 1, Facts: proto.HostFacts{Name: name, MachineID: machine, Allocatable: resource.Uniform(1000)}})
+		}
+		apply(&proto.TypePut{Type: proto.InstanceType{Name: "small", Max: resource.Uniform(50)}})
+		open := proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Uniform(40)}}
+		fence := apply(&proto.InstanceApply{Envelope: open, Spec: proto.InstanceSpec{
+			Name: "i", Driver: "service", Service: &proto.ServiceSpec{Unit: "i.service"}, Host: "host-a", Type: "small", Class: proto.Critical, Mode: proto.Enforce,
+		}}).Fence
+		apply(&proto.InstanceAdopted{Instance: "i", Fence: fence})
+		start := func(id string) {
+			apply(&proto.MigrationStart{
+				ID: id, Plan: proto.Plan{Instance: "i", Source: "host-a", Target: "host-b", FromType: "small", ToType: "small", Fence: fence},
+				Reservation: proto.Reservation{ID: id + "/target", Envelope: open, Until: timeline.Of(time.Now().Add(time.Hour))},
+			})
+		}
+		end := func(id string) {
+			fence = apply(&proto.MigrationAbort{Migration: id, Fence: fence, Reason: "no"}).Fence
+			apply(&proto.MigrationEnd{Migration: id, Outcome: proto.OutcomeAborted})
+		}
+		start("old")
+		end("old")
+		time.Sleep(48 * time.Hour)
+		start("young")
+		end("young")
+		start("going")
+
+		ctx, cancel := context.WithCancel(t.Context())
+		ended, asked := make(chan error, 1), 0
+		p := &Prune{View: s.View, Forget: func(_ context.Context, body *proto.MigrationPrune) error {
+			asked++
+			apply(body)
+			return nil
+		}}
+		go func() { ended <- p.Run(ctx) }()
+		kept := func() (ids []string) {
+			synctest.Wait()
+			for m := range s.View().Migrations() {
+				ids = append(ids, m.ID)
+			}
+			return ids
+		}
+		time.Sleep(27 * 24 * time.Hour)
+		if got := fmt.Sprint(kept()); got != "[going old young]" || asked != 0 {
+			t.Errorf("after 29 days there are %s, and it was asked for %d times", got, asked)
+		}
+		time.Sleep(25 * time.Hour)
+		if got := fmt.Sprint(kept()); got != "[going young]" || asked != 1 {
+			t.Errorf("after 30 days there are %s, and it was asked for %d times", got, asked)
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		if got := fmt.Sprint(kept()); got != "[going]" || asked != 2 {
+			t.Errorf("after 33 days there are %s, and it was asked for %d times", got, asked)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package coordinator
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/glidepath/glidepath/proto"
+)
+
+// TestNothingIsProposedThatACoordinatorDoesNotKnow holds, with one coordinator whose program is older: what came later is refused, by its command or by what is in it.
+func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
+	c := newCoordinator(Config{Name: "c1"}, Process{Log: slog.New(slog.DiscardHandler)})
+	older := slices.DeleteFunc(proto.KnownCommands(), func(k proto.KnownType) bool {
+		return slices.Contains([]proto.CommandType{proto.CmdPlanPut, proto.CmdAdmit}, k.Type)
+	})
+	for i := range older {
+		older[i].Version = 1
+	}
+	index := uint64(0)
+	apply := func(body proto.Body) {
+		t.Helper()
+		index++
+		cmd, err := proto.NewCommand(NewID(), "test", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := c.tables.Apply(index, cmd); !r.OK() {
+			t.Fatal(r.Message)
+		}
+	}
+	known := func(body proto.Body) string {
+		t.Helper()
+		cmd, err := proto.NewCommand(NewID(), "test", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.knownToAll(cmd, body); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	placed := &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i", Placement: &proto.Placement{Kernel: "6.1"}}}
+	apply(&proto.FleetInit{Fleet: "demo", GridStep: 60_000, Policy: proto.DefaultPolicy()})
+	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Commands: proto.KnownCommands()}})
+	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: older}})
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed} {
+		if said := known(body); !strings.Contains(said, "install the same version") {
+			t.Errorf("%s is proposed: %q", body.Command(), said)
+		}
+	}
+	for _, body := range []proto.Body{&proto.Tick{}, &proto.ReservationChange{}, &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i"}}} {
+		if said := known(body); said != "" {
+			t.Errorf("%s is not proposed: %s", body.Command(), said)
+		}
+	}
+	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: proto.KnownCommands()}})
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed} {
+		if said := known(body); said != "" {
+			t.Errorf("%s is not proposed: %s", body.Command(), said)
+		}
+	}
+}

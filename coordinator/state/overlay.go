@@ -1,0 +1,62 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// With returns the state of a fleet that is not there: with hosts more like one of v, each with that one's own use, and with nothing to be had of others from now
+// on. What is reserved there stays, so that the ledger says what is short without them. It is for asking, is applied nowhere, and is no more than a clone of
+// v: nobody else may clone v, or its ledger, at the same time.
+func (v *View) With(w proto.WhatIf) (*View, error) {
+	if w.Add < 0 || w.Add > proto.MaxList {
+		return nil, fmt.Errorf("%d hosts more: use 0 to %d", w.Add, proto.MaxList)
+	}
+	c := v.clone()
+	if w.Add > 0 {
+		like, ok := v.hosts.get(w.Like)
+		if !ok {
+			return nil, fmt.Errorf("there is no host %q that others could be like: see them with glidepath host list", w.Like)
+		}
+		for n := range w.Add {
+			if err := c.addLike(like, n+1); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range w.Without {
+		h, ok := v.hosts.get(name)
+		if !ok {
+			return nil, fmt.Errorf("there is no host %q to be without: see them with glidepath host list", name)
+		}
+		h.Cordoned = true
+		h.Windows = append(slices.Clone(h.Windows), proto.CapacityWindow{ID: "what-if", Span: timeline.Span{Start: min(v.now, v.ledger.Start()), End: timeline.Forever}, Whole: true, Reason: "it is asked what would be without it"})
+		if err := c.ledger.SetHost(capacity(h, c.fleet.Policy)); err != nil {
+			return nil, err
+		}
+		c.hosts.put(name, h)
+	}
+	return c, nil
+}
+
+// Added returns the name of the nth host, from 1, that With adds. No host of a fleet can have it.
+func Added(like string, n int) string { return fmt.Sprintf("%s+%d", like, n) }
+
+func (v *View) addLike(like proto.Host, n int) error {
+	own, used := v.ledger.Reservation(proto.SystemReservation(like.Facts.Name))
+	h := like
+	h.Facts.Name = Added(like.Facts.Name, n)
+	h.Cordoned, h.Paused, h.Debt, h.Drain, h.Windows, h.Reduced, h.Conflicts = false, false, 0, nil, nil, nil, nil
+	v.hosts.put(h.Facts.Name, h)
+	if err := v.ledger.SetHost(capacity(h, v.fleet.Policy)); err != nil {
+		return err
+	}
+	if !used {
+		return nil
+	}
+	own.ID, own.Host = proto.SystemReservation(h.Facts.Name), h.Facts.Name
+	return v.ledger.Hold(own)
+}
