@@ -34,6 +34,7 @@ func (l *Ledger) Apply(c Change) error {
 		return err
 	}
 	for _, e := range t.edits {
+		e.next.draw(l.z, e.from, e.to)
 		if e.base != nil {
 			l.put(e.next)
 		}
@@ -125,10 +126,10 @@ func (l *Ledger) Restore(list []proto.Reservation) error {
 	l.replaceHosts(func(h *host) *host {
 		of := held[h.capacity.Host]
 		if len(of) == 0 {
-			return h.clone()
+			return h
 		}
 		slices.SortFunc(of, func(a, b *proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
-		return newHost(h.capacity, l.layout, of)
+		return newHost(h.capacity, l.layout, l.z, of)
 	})
 	return nil
 }
