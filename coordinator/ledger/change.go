@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (l *Ledger) Fits(c Change) error {
 	return t.try(c)
 }
 
-// Apply does the change, or refuses it as Fits says and changes nothing. The envelopes become the ledger's: nobody may change them any more.
+// Apply does the change, or refuses it as Fits says and changes nothing.
 func (l *Ledger) Apply(c Change) error {
 	t := trial{ledger: l, inPlace: !l.facts(c)}
 	if err := t.try(c); err != nil {
@@ -101,15 +102,15 @@ func valid(r *proto.Reservation) error {
 }
 
 // same reports whether two reservations promise the same: whatever their revision and times of change.
-func same(a, b *proto.Reservation) bool {
+func same(a, b *reservation) bool {
 	return a.Host == b.Host && a.Instance == b.Instance && a.Migration == b.Migration && a.Class == b.Class &&
-		a.Purpose == b.Purpose && a.Floor == b.Floor && a.Until == b.Until && a.Forced == b.Forced && slices.Equal(a.Envelope, b.Envelope)
+		a.Purpose == b.Purpose && a.Floor == b.Floor && a.Until == b.Until && a.Forced == b.Forced && bytes.Equal(a.packed, b.packed)
 }
 
 // Restore puts reservations that were admitted before, all at once, into a ledger that has none: those of a snapshot. It
 // admits nothing again; Short says where a host has promised more than it may.
 func (l *Ledger) Restore(list []proto.Reservation) error {
-	held := map[string][]*proto.Reservation{}
+	held := map[string][]*reservation{}
 	for _, r := range list {
 		if err := valid(&r); err != nil {
 			return err
@@ -121,17 +122,18 @@ func (l *Ledger) Restore(list []proto.Reservation) error {
 		if len(h.held) > 0 || len(held[r.Host]) >= MaxPerHost {
 			return fmt.Errorf("host %s: %w", r.Host, ErrFull)
 		}
-		if _, twice := l.held.ReplaceOrInsert(entry{r.ID, &r}); twice {
+		kept := h.keep(&r)
+		if _, twice := l.held.ReplaceOrInsert(entry{r.ID, kept}); twice {
 			return fmt.Errorf("reservation %s: %w", r.ID, ErrConflict)
 		}
-		held[r.Host] = append(held[r.Host], &r)
+		held[r.Host] = append(held[r.Host], kept)
 	}
 	l.replaceHosts(func(h *host) *host {
 		of := held[h.capacity.Host]
 		if len(of) == 0 {
 			return h
 		}
-		slices.SortFunc(of, func(a, b *proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
+		slices.SortFunc(of, func(a, b *reservation) int { return strings.Compare(a.ID, b.ID) })
 		return newHost(h.capacity, l.layout, l.z, of)
 	})
 	return nil

@@ -103,12 +103,12 @@ func (v *HostVerdict) says() []string {
 func (t *trial) says(c Change) []string {
 	var out []string
 	for _, r := range t.drop {
-		out = append(out, fmt.Sprintf("%s ends on %s and gives back %s", r.ID, r.Host, held(r)))
+		out = append(out, fmt.Sprintf("%s ends on %s and gives back %s", r.ID, r.Host, held(r.whole())))
 	}
 	for i := range c.Revise {
 		r := &c.Revise[i]
 		old, _ := t.ledger.get(r.ID)
-		out = append(out, fmt.Sprintf("%s changes on %s from %s to %s", r.ID, r.Host, held(old), held(r)))
+		out = append(out, fmt.Sprintf("%s changes on %s from %s to %s", r.ID, r.Host, held(old.whole()), held(*r)))
 	}
 	for i := range c.Hold {
 		r := &c.Hold[i]
@@ -116,16 +116,16 @@ func (t *trial) says(c Change) []string {
 		case there && !slices.Contains(t.drop, old):
 			out = append(out, fmt.Sprintf("%s is held on %s already, just so: nothing changes", r.ID, r.Host))
 		case r.Forced:
-			out = append(out, fmt.Sprintf("%s is a fact on %s, taken whatever fits: %s", r.ID, r.Host, held(r)))
+			out = append(out, fmt.Sprintf("%s is a fact on %s, taken whatever fits: %s", r.ID, r.Host, held(*r)))
 		default:
-			out = append(out, fmt.Sprintf("%s holds %s on %s", r.ID, held(r), r.Host))
+			out = append(out, fmt.Sprintf("%s holds %s on %s", r.ID, held(*r), r.Host))
 		}
 	}
 	return out
 }
 
 // held says what a reservation holds at the most, and when.
-func held(r *proto.Reservation) string {
+func held(r proto.Reservation) string {
 	span := timeline.Span{Start: r.Envelope.Start(), End: r.Envelope.End()}
 	words := fmt.Sprintf("up to %s in %s", r.Envelope.Expected().MaxOver(span), span)
 	if slices.ContainsFunc(r.Envelope, proto.Segment.Pooled) {

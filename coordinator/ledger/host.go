@@ -45,16 +45,16 @@ type host struct {
 	outline outline
 	flat    resource.Vector // limit where nothing is reduced
 	limits  *[resource.Kinds][numSteps]int64
-	held    []*proto.Reservation // sorted by ID
-	short   *proto.Shortfall     // a fact took what was promised
+	held    []*reservation   // sorted by ID
+	short   *proto.Shortfall // a fact took what was promised
 }
 
 // newHost returns the host with the reservations, computed from nothing.
-func newHost(c Capacity, l layout, z int64, held []*proto.Reservation) *host {
+func newHost(c Capacity, l layout, z int64, held []*reservation) *host {
 	h := &host{capacity: c, held: held}
 	h.setLimits(l)
 	for _, r := range held {
-		h.add(l, r.Envelope, 0, numSteps)
+		h.put(l, r, 0, numSteps)
 	}
 	h.settle(l, z)
 	return h
@@ -100,7 +100,7 @@ func (h *host) limit(k, i int) int64 {
 func (h *host) needed(z int64, k, i int) int64 {
 	n := h.sum[k][i]
 	if p := h.pool[k]; p != nil {
-		n += margin(z, p.own[i], p.common[i])
+		n += margin(z, p.own(i), p.common[i])
 	}
 	return n
 }
@@ -140,7 +140,7 @@ func (h *host) worseStep(z int64, base *host, k, from, end int) int {
 	}
 	for i := from; i < end; i++ {
 		limit, n := h.limit(k, i), h.sum[k][i]
-		if limit >= resource.Unlimited || p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own[i], p.common[i]) {
+		if limit >= resource.Unlimited || p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own(i), p.common[i]) {
 			continue
 		}
 		if base == nil || h.needed(z, k, i) > base.needed(z, k, i) {
@@ -158,37 +158,87 @@ func (h *host) shortfall(l layout, k, i int, needed int64) *proto.Shortfall {
 	}
 }
 
+// keep returns a reservation as the host keeps it: its name is there once for all of them.
+func (h *host) keep(r *proto.Reservation) *reservation {
+	k := keep(r)
+	k.Host = h.capacity.Host
+	return k
+}
+
 // insert adds a reservation that is not there, at place i of those that are.
-func (h *host) insert(l layout, i int, r *proto.Reservation) {
+func (h *host) insert(l layout, i int, r *reservation) {
 	h.held = slices.Insert(h.held, i, r)
-	h.add(l, r.Envelope, 0, numSteps)
+	h.put(l, r, 0, numSteps)
 }
 
 // remove takes out the reservation at place i.
 func (h *host) remove(l layout, i int) {
-	h.subtract(l, h.held[i].Envelope, 0, numSteps)
+	var room [proto.MaxSegments]proto.Segment
+	h.subtract(l, h.held[i].packed.within(room[:0], always), 0, numSteps)
 	h.held = slices.Delete(h.held, i, i+1)
+}
+
+// put adds what a reservation holds in the steps [from, to).
+func (h *host) put(l layout, r *reservation, from, to int) {
+	if from == to {
+		return
+	}
+	var room [proto.MaxSegments]proto.Segment
+	span := timeline.Span{Start: l.span(from).Start, End: l.span(to - 1).End}
+	if from == 0 {
+		span.Start = 0 // of a grid that begins before the epoch
+	}
+	h.add(l, r.packed.within(room[:0], span), from, to)
 }
 
 // find returns the place of the reservation with the identifier, or where it would be.
 func (h *host) find(id string) (i int, there bool) {
-	return slices.BinarySearchFunc(h.held, id, func(r *proto.Reservation, id string) int { return strings.Compare(r.ID, id) })
+	return slices.BinarySearchFunc(h.held, id, func(r *reservation, id string) int { return strings.Compare(r.ID, id) })
 }
 
-// rolled returns the host on a later layout of another base. Steps that are in both keep their sums; those that came nearer
-// and were split are computed again from the envelopes, so that nothing is lost of what was reserved.
-func (h *host) rolled(was, l layout) *host {
-	c := h.clone()
-	c.setLimits(l)
+// roll moves the host to a later layout of another base. Steps that are in both keep their sums; those that came nearer and
+// were split are computed again from the envelopes, so that nothing is lost of what was reserved.
+func (h *host) roll(was, l layout) {
+	h.setLimits(l)
 	fine := int((l.base - was.base) / l.step) // a whole number of coarse steps
-	coarse := fine / coarseLength
-	keepFine, keepCoarse := max(0, numFine-fine), max(0, numCoarse-coarse)
-	c.shift(0, keepFine, numFine)
-	c.shift(numFine, numFine+keepCoarse, numFine+numCoarse)
-	c.shift(numFine+numCoarse, numFine+numCoarse, numSteps)
-	for _, r := range c.held {
-		c.add(l, r.Envelope, keepFine, numFine)
-		c.add(l, r.Envelope, numFine+keepCoarse, numSteps)
+	if fine == coarseLength {
+		h.split(was, l)
+		return
 	}
-	return c
+	keepFine, keepCoarse := max(0, numFine-fine), max(0, numCoarse-fine/coarseLength)
+	h.shift(0, keepFine, numFine)
+	h.shift(numFine, numFine+keepCoarse, numFine+numCoarse)
+	h.shift(numFine+numCoarse, numFine+numCoarse, numSteps)
+	for _, r := range h.held {
+		h.put(l, r, keepFine, numFine)
+		h.put(l, r, numFine+keepCoarse, numSteps)
+	}
+}
+
+// split is roll over one coarse step, as time goes by. Most reservations hold the same all over what is split, the first coarse
+// step and the tail: its parts take over its sums, and only what changes in it is computed again.
+func (h *host) split(was, l layout) {
+	h.sums.split()
+	coarse, tail := was.span(numFine), was.span(numSteps-1)
+	for _, r := range h.held {
+		if r.packed.cut(coarse) {
+			h.again(l, r, coarse, numFine-coarseLength, numFine)
+		}
+		if r.packed.cut(tail) {
+			h.again(l, r, tail, numSteps-2, numSteps)
+		}
+	}
+}
+
+// again counts a reservation anew in the steps [from, to), each of which has had all that it holds in the span.
+func (h *host) again(l layout, r *reservation, s timeline.Span, from, to int) {
+	var room [proto.MaxSegments]proto.Segment
+	e := r.packed.within(room[:0], s)
+	a := amountsOf(&e[0])
+	for i := range e[1:] {
+		b := amountsOf(&e[1+i])
+		a.max(&b)
+	}
+	h.changeRun(from, to, &a, true)
+	h.add(l, e, from, to)
 }

@@ -49,7 +49,7 @@ type owner struct{ _ byte }
 // entry is a reservation under its identifier.
 type entry struct {
 	id          string
-	reservation *proto.Reservation
+	reservation *reservation
 }
 
 // place is a host under its name. A host itself is big, and would have to be made to look for one.
@@ -104,7 +104,7 @@ func (l *Ledger) SetHost(c Capacity) error {
 			return fmt.Errorf("ratio of %s on %s: %d thousandths, use 1 to %d", resource.Kind(k), c.Host, n, MaxRatio)
 		}
 	}
-	var held []*proto.Reservation
+	var held []*reservation
 	if old, ok := l.host(c.Host); ok {
 		held = slices.Clone(old.held)
 	}
@@ -133,7 +133,7 @@ func (l *Ledger) SetZ(z int64) error {
 	}
 	l.z = z
 	l.replaceHosts(func(h *host) *host {
-		h = h.clone()
+		h = l.own(h)
 		h.settle(l.layout, z)
 		return h
 	})
@@ -149,17 +149,26 @@ func (l *Ledger) Roll(now timeline.Time) {
 	}
 	l.layout = to
 	l.replaceHosts(func(h *host) *host {
+		if to.base != was.base || h.short != nil {
+			h = l.own(h)
+		}
 		if to.base != was.base {
-			h = h.rolled(was, to)
+			h.roll(was, to)
 			h.draw(l.z, 0, numSteps)
-		} else if h.short != nil {
-			h = h.clone()
 		}
 		if h.short != nil { // what was not short does not become it: no step needs more than the one that it was a part of
 			h.short = h.shortage(to, l.z)
 		}
 		return h
 	})
+}
+
+// own returns the host itself where no clone shares it, or a copy: one that may be changed.
+func (l *Ledger) own(h *host) *host {
+	if h.owner == l.owner {
+		return h
+	}
+	return h.clone()
 }
 
 // replaceHosts puts another version in the place of each host, or leaves it.
@@ -181,8 +190,11 @@ func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []
 	var gone []proto.Reservation
 	var change Change
 	l.held.Ascend(func(e entry) bool {
-		if r := e.reservation; r.End() <= now && !keep(*r) {
-			gone = append(gone, *r)
+		if e.reservation.End() > now {
+			return true
+		}
+		if r := e.reservation.whole(); !keep(r) {
+			gone = append(gone, r)
 			change.Release = append(change.Release, r.ID)
 		}
 		return true
@@ -199,10 +211,10 @@ func (l *Ledger) Reservation(id string) (proto.Reservation, bool) {
 	if !ok {
 		return proto.Reservation{}, false
 	}
-	return *r, true
+	return r.whole(), true
 }
 
-func (l *Ledger) get(id string) (*proto.Reservation, bool) {
+func (l *Ledger) get(id string) (*reservation, bool) {
 	e, ok := l.held.Get(entry{id: id})
 	return e.reservation, ok
 }
@@ -210,7 +222,7 @@ func (l *Ledger) get(id string) (*proto.Reservation, bool) {
 // Reservations returns all reservations, sorted by ID.
 func (l *Ledger) Reservations() iter.Seq[proto.Reservation] {
 	return func(yield func(proto.Reservation) bool) {
-		l.held.Ascend(func(e entry) bool { return yield(*e.reservation) })
+		l.held.Ascend(func(e entry) bool { return yield(e.reservation.whole()) })
 	}
 }
 
@@ -225,7 +237,7 @@ func (l *Ledger) On(name string) []proto.Reservation {
 	}
 	out := make([]proto.Reservation, len(h.held))
 	for i, r := range h.held {
-		out[i] = *r
+		out[i] = r.whole()
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/glidepath/glidepath/internal/resource"
 )
@@ -44,11 +45,12 @@ func blockOf(i int) int {
 	}
 }
 
-// weight returns how many base steps of block b lie ahead. The tail counts like the block before it.
-func (l layout) weight(b int) int64 {
+// weight returns how many base steps block b has. The tail counts like the block before it, and what is left of the half hour not at
+// all: what is past of it would count, too.
+func weight(b int) int64 {
 	switch {
 	case b == 0:
-		return int64(firstBlock - min(l.first, firstBlock))
+		return 0
 	case b <= fineBlocks:
 		return fineBlock
 	default:
@@ -56,10 +58,15 @@ func (l layout) weight(b int) int64 {
 	}
 }
 
+const weights = fineBlocks*fineBlock + (coarseBlocks+1)*coarseBlock*coarseLength // of all blocks together
+
 // outline is a host's steps in blocks. It follows from what is held and the layout's base alone, not from what was done before.
 type outline struct {
-	room [resource.Kinds][numBlocks]int64 // at least so much is free in every step of the block
-	used [resource.Kinds][numBlocks]int32 // what is expected to be used, firm and mean, on the average: its share of the limit
+	least [resource.Kinds]int64            // of the room, in all blocks
+	room  [resource.Kinds][numBlocks]int64 // at least so much is free in every step of the block
+	used  [resource.Kinds][numBlocks]int32 // what is expected to be used, firm and mean, on the average: its share of the limit
+
+	square, skew int64 // of what is used: see Fit
 }
 
 // Shares of a limit in the outline are in parts of one, and bounded so that sums of their squares fit.
@@ -85,8 +92,8 @@ func (s *sums) part(z int64, k, b int) (need, used int64) {
 	}
 	own, common := wide{}, uint64(0)
 	for i := from; i < to; i++ {
-		if own.less(p.own[i]) {
-			own = p.own[i]
+		if n := p.own(i); own.less(n) {
+			own = n
 		}
 		common = max(common, p.common[i])
 	}
@@ -98,25 +105,62 @@ func (h *host) draw(z int64, from, to int) {
 	if from >= to {
 		return
 	}
+	o := &h.outline
+	var use balances
 	for k := range resource.Kinds {
 		flat := h.flat[k]
 		share := shareOf(flat)
 		for b := blockOf(from); b <= blockOf(to-1); b++ {
 			if flat >= resource.Unlimited {
-				h.outline.room[k][b], h.outline.used[k][b] = math.MaxInt64, 0
+				o.room[k][b], o.used[k][b] = math.MaxInt64, 0
 				continue
 			}
 			limit := flat
 			if h.limits != nil {
-				for _, n := range h.limits[k][blockStart(b):blockStart(b+1)] {
-					limit = min(limit, n)
-				}
+				limit = slices.Min(h.limits[k][blockStart(b):blockStart(b+1)])
 			}
 			need, used := h.part(z, k, b)
-			h.outline.room[k][b], h.outline.used[k][b] = limit-need, share.of(used)
+			o.room[k][b], o.used[k][b] = limit-need, share.of(used)
+		}
+		o.least[k] = slices.Min(o.room[k][:])
+		if counts(flat) {
+			use.add(&o.used[k])
 		}
 	}
+	o.square, o.skew = use.mean()
 }
+
+// counts reports whether a resource with the limit has a share that is free.
+func counts(limit int64) bool { return limit > 0 && limit < resource.Unlimited }
+
+// balances sums, in every block, shares over resources, and their squares.
+type balances struct {
+	kinds        int64
+	sum, squares [numBlocks]int64
+}
+
+func (u *balances) add(shares *[numBlocks]int32) {
+	u.kinds++
+	for b, n := range shares {
+		u.sum[b] += int64(n)
+		u.squares[b] += int64(n) * int64(n)
+	}
+}
+
+// mean returns the means over time of the squares, and of the variances between the resources, in millionths.
+func (u *balances) mean() (square, skew int64) {
+	if u.kinds == 0 {
+		return 0, 0
+	}
+	for b := range numBlocks {
+		square += weight(b) * u.squares[b]
+		skew += weight(b) * (u.kinds*u.squares[b] - u.sum[b]*u.sum[b])
+	}
+	return millionths(square / (u.kinds * weights)), millionths(skew / (u.kinds * u.kinds * weights))
+}
+
+// millionths returns a square of shares in parts of one as one in millionths.
+func millionths(n int64) int64 { return n * (1_000_000 / 64) >> (32 - 6) }
 
 // ratio turns amounts into shares of one limit without a division: it is ⌊(2⁶⁴-1) ÷ limit⌋.
 type ratio uint64

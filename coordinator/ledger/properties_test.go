@@ -206,3 +206,55 @@ func TestRollPromisesNothingNew(t *testing.T) {
 		}
 	})
 }
+
+// TestSquaresOfAnySizeAreExact: deviations as large as amounts may be, whose squares do not fit 64 bits, count to the last unit,
+// come out again with their reservations, and move with the grid.
+func TestSquaresOfAnySizeAreExact(t *testing.T) {
+	sizes := rapid.SampledFrom([]int64{0, 1, 3_000_000_000, 1 << 40, resource.Unlimited})
+	rapid.Check(t, func(t *rapid.T) {
+		w := &twin{z: rapid.Int64Range(0, 4000).Draw(t, "z"), now: 1_000_000 * second, held: map[string]proto.Reservation{}}
+		l, err := New(Grid{10 * time.Second}, w.z, w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.caps = map[string]Capacity{}
+		w.setHost(t, l, Capacity{Host: "a", Allocatable: resource.Uniform(resource.Unlimited), Ratio: resource.Uniform(1000)})
+		t.Repeat(map[string]func(*rapid.T){
+			"hold": func(t *rapid.T) {
+				r := reservations(w.now).Draw(t, "reservation")
+				r.Host, r.Class, r.Forced = "a", proto.Standard, false
+				for i := range r.Envelope {
+					r.Envelope[i].Own[resource.NetTx], r.Envelope[i].Common[resource.NetTx] = sizes.Draw(t, "own"), sizes.Draw(t, "common")
+				}
+				if _, there := w.held[r.ID]; there {
+					return
+				}
+				if err := l.Hold(r); err != nil {
+					t.Fatal(err) // nothing there has a limit
+				}
+				w.held[r.ID] = r
+			},
+			"release": func(t *rapid.T) {
+				if ids := slices.Sorted(maps.Keys(w.held)); len(ids) > 0 {
+					id := rapid.SampledFrom(ids).Draw(t, "id")
+					if err := l.Release(id); err != nil {
+						t.Fatal(err)
+					}
+					delete(w.held, id)
+				}
+			},
+			"roll": func(t *rapid.T) {
+				w.now += second * timeline.Time(rapid.SampledFrom([]int{10, 60, 3000}).Draw(t, "by"))
+				l.Roll(w.now)
+			},
+			"clone": func(*rapid.T) { l = l.Clone() },
+			"": func(t *rapid.T) {
+				for _, s := range l.Steps("a") {
+					if want := needed(w.on("a"), s.Span, int(resource.NetTx), w.z); s.Needed[resource.NetTx] != want {
+						t.Fatalf("needs %d at %s, want %d", s.Needed[resource.NetTx], s.Span, want)
+					}
+				}
+			},
+		})
+	})
+}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -12,6 +13,7 @@ type probe struct {
 	layout layout
 	z      int64
 	sums
+	most [resource.Kinds]int64            // of the need, in all blocks
 	need [resource.Kinds][numBlocks]int64 // at most so much, in every step of the block
 	used [resource.Kinds][numBlocks]int64 // firm and mean, on the average
 }
@@ -23,6 +25,7 @@ func (l *Ledger) probe(e proto.Envelope) *probe {
 		for b := range numBlocks {
 			d.need[k][b], d.used[k][b] = d.part(l.z, k, b)
 		}
+		d.most[k] = slices.Max(d.need[k][:])
 	}
 	return d
 }
@@ -51,6 +54,9 @@ func (d *probe) short(h *host) (kind, step int) {
 	end := numSteps
 	kind = -1
 	for k := range resource.Kinds {
+		if d.most[k] <= h.outline.least[k] || d.most[k] == 0 { // most hosts and resources
+			continue
+		}
 		if i := d.shortStep(h, k, end); i < end {
 			end, kind = i, k
 		}
@@ -98,7 +104,7 @@ func (d *probe) needed(h *host, k, i int) int64 {
 func (d *probe) deviations(h *host, k, i int) (own wide, common uint64) {
 	for _, p := range [...]*pool{h.pool[k], d.pool[k]} {
 		if p != nil {
-			own, common = own.add(p.own[i]), common+p.common[i]
+			own, common = own.add(p.own(i)), common+p.common[i]
 		}
 	}
 	return own, common

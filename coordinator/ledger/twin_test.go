@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"math/big"
@@ -12,12 +13,13 @@ import (
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
 // twin is a ledger without arrays, trees or 128-bit tricks: it adds everything up again at every question.
 type twin struct {
+	step time.Duration // base step of the grid; 10 s where it is not said
 	z    int64
 	now  timeline.Time
 	caps map[string]Capacity
@@ -26,17 +28,18 @@ type twin struct {
 
 const second = timeline.Time(1000)
 
-// spans returns the grid of a base step of 10 s, written down another way than layout does.
+// spans returns the grid, written down another way than layout does.
 func (w *twin) spans() []timeline.Span {
 	var out []timeline.Span
-	at := w.now.Floor(10 * time.Second)
-	fine := (at + 72*10*second).Ceil(time.Minute)
-	coarse := fine + 84*60*second
-	for ; at < fine; at += 10 * second {
-		out = append(out, timeline.Span{Start: at, End: at + 10*second})
+	step := cmp.Or(w.step, 10*time.Second)
+	at := w.now.Floor(step)
+	fine := at.Add(72 * step).Ceil(6 * step)
+	coarse := fine.Add(84 * 6 * step)
+	for ; at < fine; at = at.Add(step) {
+		out = append(out, timeline.Span{Start: at, End: at.Add(step)})
 	}
-	for ; at < coarse; at += 60 * second {
-		out = append(out, timeline.Span{Start: at, End: at + 60*second})
+	for ; at < coarse; at = at.Add(6 * step) {
+		out = append(out, timeline.Span{Start: at, End: at.Add(6 * step)})
 	}
 	return append(out, timeline.Span{Start: coarse, End: timeline.Forever})
 }
@@ -65,7 +68,7 @@ func needed(held []proto.Reservation, s timeline.Span, k int, z int64) int64 {
 		sum += f
 		if o+c > 0 {
 			deviations += o + c
-			own.Add(own, big.NewInt(o*o))
+			own.Add(own, new(big.Int).Mul(big.NewInt(o), big.NewInt(o)))
 			common.Add(common, big.NewInt(c))
 		}
 	}
@@ -291,7 +294,7 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 	if err != nil && !errors.As(err, &got) {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Fatalf("the twin decides otherwise (-twin +ledger):\n%s", diff)
 	}
 	if (fits == nil) != (err == nil) {
@@ -318,7 +321,7 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 		if err := l.Fits(Change{Hold: []proto.Reservation{probe}}); err != nil && !errors.As(err, &want) {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("Scan and Fits differ on %s:\n%s", host, diff)
 		}
 	}
@@ -326,7 +329,7 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 
 func unchanged(t *rapid.T, what string, before map[string]any, l *Ledger) {
 	if after := snapshot(l); !reflect.DeepEqual(before, after) {
-		t.Fatalf("%s changed the ledger:\n%s", what, cmp.Diff(before, after))
+		t.Fatalf("%s changed the ledger:\n%s", what, gocmp.Diff(before, after))
 	}
 }
 
@@ -337,7 +340,7 @@ func (w *twin) compare(t *rapid.T, l *Ledger) {
 	for _, host := range hostNames {
 		held := w.on(host)
 		if on := l.On(host); len(held)+len(on) > 0 && !reflect.DeepEqual(held, on) {
-			t.Fatalf("reservations on %s:\n%s", host, cmp.Diff(held, on))
+			t.Fatalf("reservations on %s:\n%s", host, gocmp.Diff(held, on))
 		}
 		spans := w.spans()
 		steps := l.Steps(host)

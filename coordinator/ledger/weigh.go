@@ -20,7 +20,7 @@ type Fit struct {
 
 	// MeanSquare is the mean, over the grid and the resources that have a limit, of the squared share that is expected to be
 	// used (firm and mean), in millionths: of two hosts that are used alike, the one whose peaks do not coincide has less. The
-	// tail counts as two hours, and what is past of the current half hour like what is left of it.
+	// grid counts from its next half hour on (six base steps), and the tail as two hours.
 	MeanSquare int64
 	Rise       int64 // how much of MeanSquare the envelope adds
 
@@ -52,45 +52,28 @@ func (l *Ledger) Weigh(e proto.Envelope, f func(host string, fit Fit) bool) {
 	l.hosts.Ascend(func(p place) bool { return f(p.name, d.weigh(p.host)) })
 }
 
-// balance sums shares of a block over the resources, and their squares.
-type balance struct{ sum, squares int64 }
-
-func (b *balance) add(share int32) {
-	b.sum += int64(share)
-	b.squares += int64(share) * int64(share)
-}
-
 func (d *probe) weigh(h *host) Fit {
 	f := Fit{host: h, probe: d, Tightest: 1000}
 	f.kind, f.step = d.short(h)
-	kinds, first := int64(0), blockOf(d.layout.first)
-	var before, after [numBlocks]balance
+	first := blockOf(d.layout.first)
+	var use balances
 	for k := range resource.Kinds {
 		limit := h.flat[k]
-		if limit <= 0 || limit >= resource.Unlimited {
+		if !counts(limit) {
 			continue
 		}
-		kinds++
 		d.tighten(&f, k, first)
-		share := shareOf(limit)
-		for b := first; b < numBlocks; b++ {
-			used := h.outline.used[k][b]
-			before[b].add(used)
-			if n := d.used[k][b]; n != 0 {
-				used = min(used+share.of(n), maxShare)
-			}
-			after[b].add(used)
+		share, used := shareOf(limit), h.outline.used[k]
+		for b, n := range &d.used[k] {
+			used[b] = min(used[b]+share.of(n), maxShare)
 		}
+		use.add(&used)
 	}
 	if !f.Fits() {
 		f.Tightest = 0
 	}
-	if kinds == 0 {
-		return f
-	}
-	square, skew := d.mean(&before, first, kinds)
-	f.MeanSquare, f.Skew = d.mean(&after, first, kinds)
-	f.Rise, f.SkewRise = f.MeanSquare-square, f.Skew-skew
+	f.MeanSquare, f.Skew = use.mean()
+	f.Rise, f.SkewRise = f.MeanSquare-h.outline.square, f.Skew-h.outline.skew
 	return f
 }
 
@@ -108,18 +91,3 @@ func (d *probe) tighten(f *Fit, k, first int) {
 		f.Span = timeline.Span{Start: d.layout.span(max(blockStart(at), d.layout.first)).Start, End: d.layout.span(blockStart(at+1) - 1).End}
 	}
 }
-
-// mean returns the mean of the squares, and of the variances between resources, in millionths.
-func (d *probe) mean(of *[numBlocks]balance, first int, kinds int64) (square, skew int64) {
-	all := int64(0)
-	for b := first; b < numBlocks; b++ {
-		w := d.layout.weight(b)
-		all += w
-		square += w * of[b].squares
-		skew += w * (kinds*of[b].squares - of[b].sum*of[b].sum)
-	}
-	return millionths(square / (kinds * all)), millionths(skew / (kinds * kinds * all))
-}
-
-// millionths returns a square of shares in parts of one as one in millionths.
-func millionths(n int64) int64 { return n * (1_000_000 / 64) >> (32 - 6) }

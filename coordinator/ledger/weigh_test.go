@@ -108,8 +108,7 @@ func (w *twin) whole(host string, k int) int64 {
 
 // balance is, of what is held and a probe, the mean of the squared shares and that of the variances between the resources, by blocks of the grid.
 func (w *twin) balance(host string, held, probe []proto.Reservation) (square, skew float64) {
-	now := w.now.Floor(10 * time.Second)
-	half := now.Ceil(time.Minute) // where the coarse steps that were split last end
+	next := w.now.Floor(10 * time.Second).Ceil(time.Minute) // where the coarse step that was split last ends
 	type block struct {
 		spans  []timeline.Span
 		weight float64
@@ -120,12 +119,10 @@ func (w *twin) balance(host string, held, probe []proto.Reservation) (square, sk
 		for i := range timeline.Time(steps) {
 			b.spans = append(b.spans, timeline.Span{Start: from + i*length, End: from + (i+1)*length})
 		}
-		if weight > 0 {
-			blocks = append(blocks, b)
-		}
+		blocks = append(blocks, b)
 		return from + timeline.Time(steps)*length
 	}
-	at := add(half-50*second, 5, 10*second, float64((half-now)/(10*second)))
+	at := next
 	for range 6 {
 		at = add(at, 12, 10*second, 12)
 	}
