@@ -41,10 +41,10 @@ func (l *Ledger) Apply(c Change) error {
 		}
 	}
 	for _, r := range t.drop {
-		l.held.Delete(entry{id: r.ID})
+		l.leave(r)
 	}
 	for _, r := range t.put {
-		l.held.ReplaceOrInsert(entry{r.ID, r})
+		l.enter(r)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (l *Ledger) Restore(list []proto.Reservation) error {
 			return fmt.Errorf("host %s: %w", r.Host, ErrFull)
 		}
 		kept := h.keep(&r)
-		if _, twice := l.held.ReplaceOrInsert(entry{r.ID, kept}); twice {
+		if l.enter(kept) {
 			return fmt.Errorf("reservation %s: %w", r.ID, ErrConflict)
 		}
 		held[r.Host] = append(held[r.Host], kept)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -41,6 +42,7 @@ type Ledger struct {
 	hosts  *btree.BTreeG[place]
 	owner  *owner // of the hosts that no clone shares
 	held   *btree.BTreeG[entry]
+	ends   *btree.BTreeG[ending] // of those that have an end
 }
 
 // owner stands for a ledger since its last Clone. Its hosts may be changed themselves, instead of copies of them.
@@ -50,6 +52,12 @@ type owner struct{ _ byte }
 type entry struct {
 	id          string
 	reservation *reservation
+}
+
+// ending is a reservation under its end: most have none, and whoever looks for what has ended looks at no other.
+type ending struct {
+	at timeline.Time
+	id string
 }
 
 // place is a host under its name. A host itself is big, and would have to be made to look for one.
@@ -73,6 +81,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 		grid: g, z: z, layout: g.at(now), owner: new(owner),
 		hosts: btree.NewG(degree, func(a, b place) bool { return a.name < b.name }),
 		held:  btree.NewG(degree, func(a, b entry) bool { return a.id < b.id }),
+		ends:  btree.NewG(degree, func(a, b ending) bool { return a.at < b.at || a.at == b.at && a.id < b.id }),
 	}, nil
 }
 
@@ -80,7 +89,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 // another call on l.
 func (l *Ledger) Clone() *Ledger {
 	c := *l
-	c.hosts, c.held = l.hosts.Clone(), l.held.Clone()
+	c.hosts, c.held, c.ends = l.hosts.Clone(), l.held.Clone(), l.ends.Clone()
 	c.owner, l.owner = new(owner), new(owner)
 	return &c
 }
@@ -104,11 +113,16 @@ func (l *Ledger) SetHost(c Capacity) error {
 			return fmt.Errorf("ratio of %s on %s: %d thousandths, use 1 to %d", resource.Kind(k), c.Host, n, MaxRatio)
 		}
 	}
-	var held []*reservation
-	if old, ok := l.host(c.Host); ok {
-		held = slices.Clone(old.held)
+	old, ok := l.host(c.Host)
+	if !ok {
+		l.put(newHost(c, l.layout, l.z, nil))
+		return nil
 	}
-	l.put(newHost(c, l.layout, l.z, held))
+	h := l.own(old) // what is held there needs the same as before
+	h.capacity = c
+	h.setLimits(l.layout)
+	h.settle(l.layout, l.z)
+	l.put(h)
 	return nil
 }
 
@@ -189,20 +203,35 @@ func (l *Ledger) replaceHosts(f func(*host) *host) {
 func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []proto.Reservation {
 	var gone []proto.Reservation
 	var change Change
-	l.held.Ascend(func(e entry) bool {
-		if e.reservation.End() > now {
-			return true
-		}
-		if r := e.reservation.whole(); !keep(r) {
+	l.ends.AscendLessThan(ending{at: now + 1}, func(e ending) bool {
+		if r, ok := l.Reservation(e.id); ok && !keep(r) {
 			gone = append(gone, r)
 			change.Release = append(change.Release, r.ID)
 		}
 		return true
 	})
+	slices.SortFunc(gone, func(a, b proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
 	if err := l.Apply(change); err != nil {
 		panic("ledger: a release was refused: " + err.Error()) // releasing what is there always succeeds
 	}
 	return gone
+}
+
+// enter puts a reservation into the place of the one with its identifier, and reports whether there was one.
+func (l *Ledger) enter(r *reservation) bool {
+	old, there := l.held.ReplaceOrInsert(entry{r.ID, r})
+	if there {
+		l.ends.Delete(ending{old.reservation.End(), r.ID})
+	}
+	if end := r.End(); end < timeline.Forever {
+		l.ends.ReplaceOrInsert(ending{end, r.ID})
+	}
+	return there
+}
+
+func (l *Ledger) leave(r *reservation) {
+	l.held.Delete(entry{id: r.ID})
+	l.ends.Delete(ending{r.End(), r.ID})
 }
 
 // Reservation returns the reservation with the identifier.
