@@ -288,7 +288,11 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 	next, want := w.try(c)
 	before := snapshot(l)
 	fits := l.Fits(c)
-	unchanged(t, "Fits", before, l)
+	verdict, no := l.Explain(c)
+	if diff := gocmp.Diff(want, verdict.Short); no != nil || diff != "" || verdict.Fits != (want == nil) {
+		t.Fatalf("Explain answers %v (-twin +verdict):\n%s", no, diff)
+	}
+	unchanged(t, "Fits or Explain", before, l)
 	err := l.Apply(c)
 	var got *proto.Shortfall
 	if err != nil && !errors.As(err, &got) {
