@@ -114,7 +114,7 @@ func TestAnEnvelopeThatEndsIsDrawnOutAndAdmitted(t *testing.T) {
 	if r, _ := l.Reservation("x"); r.End() != now+2*hour || r.Envelope.End() != now+2*hour || r.Until != 0 {
 		t.Fatalf("%+v", r)
 	}
-	if s := shortOf(l.Extend("x", now+4*hour)); s == nil || s.Missing != 20 || s.Span.Start != timeline.Time(now+3*hour).Floor(5*time.Minute) {
+	if s := shortOf(l.Extend("x", now+4*hour)); s == nil || s.Missing != 20 || s.Span.Start != (now+3*hour).Floor(5*time.Minute) {
 		t.Fatalf("short by %v, want 20 from the start of y on", s)
 	}
 	if err := l.Extend("x", now+hour/2); err != nil {

@@ -84,7 +84,7 @@ func (h *host) setLimits(l layout) {
 func (h *host) clone() *host {
 	c := *h
 	c.held = slices.Clone(h.held)
-	c.sums = h.sums.clone()
+	c.unshare()
 	return &c
 }
 

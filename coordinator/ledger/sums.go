@@ -141,15 +141,13 @@ func (s *sums) changePool(k, from, to int, a *amounts, subtract bool) {
 	}
 }
 
-// clone returns a copy that shares nothing with s.
-func (s *sums) clone() sums {
-	c := *s
+// unshare gives a copy of sums pools of its own.
+func (s *sums) unshare() {
 	for k, p := range s.pool {
 		if p != nil {
-			c.pool[k] = p.clone()
+			s.pool[k] = p.clone()
 		}
 	}
-	return c
 }
 
 // shift moves the last steps of [from, to) to its front, up to kept, and empties those after them.

@@ -45,8 +45,8 @@ func (f *Fit) Short() *proto.Shortfall {
 	return f.host.shortfall(f.probe.layout, f.kind, f.step, f.probe.needed(f.host, f.kind, f.step))
 }
 
-// Weigh asks every host, in order of names, how the envelope would lie there, until f answers false. Each host costs about
-// as much as in Scan, wherever its steps are: what is free and what is used is read by the hour.
+// Weigh asks every host, in order of names, how the envelope would lie there, until f answers false. What is free and what is used is
+// read by the hour or two, not step by step: a few microseconds for each host.
 func (l *Ledger) Weigh(e proto.Envelope, f func(host string, fit Fit) bool) {
 	d := l.probe(e)
 	l.hosts.Ascend(func(p place) bool { return f(p.name, d.weigh(p.host)) })
