@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"flag"
 	"fmt"
 	"runtime"
 	"testing"
@@ -9,102 +10,226 @@ import (
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
+	"golang.org/x/sys/unix"
 )
 
-// fleet returns a ledger of hosts with reservations of eight segments each; pooled in five resources if asked.
-func fleet(b *testing.B, hosts, each int, pooled bool) *Ledger {
-	b.Helper()
-	l := newLedger(b)
+// large has the growth measured up to 100,000 hosts, which takes some gigabytes.
+var large = flag.Bool("large", false, "measure ledgers of 100,000 hosts, too")
+
+// each is how many reservations there are on a host, and segments how many there are in one.
+const (
+	each     = 50
+	segments = 6
+)
+
+// A host of the fleet, which fifty instances all but fill, and the demand of an instance at its peak.
+var (
+	hostSize = resource.Vector{20_000, 200 << 30, 45_000, 36_000, 900 << 20, 800 << 20, 5_000_000_000, 6_000_000_000}
+	instance = resource.Vector{700, 5 << 30, 1500, 1200, 30 << 20, 25 << 20, 150_000_000, 200_000_000}
+)
+
+// typical returns a reservation as the planner makes them of forecasts, with peaks at one time of the day or another: memory firm,
+// a little of everything else, too, and the rest of it pooled.
+func typical(i int, id, host string) proto.Reservation {
+	r := proto.Reservation{ID: id, Host: host, Instance: "shop/web-" + id, Class: proto.Standard, Purpose: proto.PurposeInstance, Floor: instance.Scale(1, 10)}
+	for j := range segments {
+		at := timeline.Time(now) + timeline.Time(j)*7_200_000
+		s := proto.Segment{Span: timeline.Span{Start: at, End: at + 7_200_000}}
+		share := int64(50 + (i*131+j*37)%51) // of a hundred
+		for k, n := range instance {
+			n = n * share / 100
+			if kind := resource.Kind(k); kind == resource.Memory {
+				s.Firm[k] = n
+			} else {
+				s.Firm[k], s.Mean[k], s.Own[k], s.Common[k] = n/10, n/2, n/7, n/21
+			}
+		}
+		r.Envelope = append(r.Envelope, s)
+	}
+	r.Envelope[segments-1].End = timeline.Forever
+	return r
+}
+
+// fleet returns a ledger of hosts that are more or less full.
+func fleet(tb testing.TB, hosts, each int) *Ledger {
+	tb.Helper()
+	l := newLedger(tb)
+	list := make([]proto.Reservation, 0, hosts*each)
 	for i := range hosts {
-		name := fmt.Sprintf("host-%05d", i)
-		if err := l.SetHost(Capacity{Host: name, Allocatable: resource.Uniform(1 << 40), Ratio: resource.Uniform(1000)}); err != nil {
-			b.Fatal(err)
+		name := fmt.Sprintf("host-%06d", i)
+		if err := l.SetHost(Capacity{Host: name, Allocatable: hostSize.Scale(int64(110+i%50), 100), Ratio: resource.Uniform(1000)}); err != nil {
+			tb.Fatal(err)
 		}
 		for j := range each {
-			if err := l.Hold(sized(fmt.Sprintf("%s/%d", name, j), name, pooled)); err != nil {
-				b.Fatal(err)
-			}
+			list = append(list, typical(i+j, fmt.Sprintf("%06d-%02d", i, j), name))
+		}
+	}
+	if err := l.Restore(list); err != nil {
+		tb.Fatal(err)
+	}
+	for name := range l.Hosts() {
+		if s := l.Short(name); s != nil {
+			tb.Fatal(s)
 		}
 	}
 	return l
 }
 
-func sized(id, host string, pooled bool) proto.Reservation {
-	r := proto.Reservation{ID: id, Host: host, Class: proto.Standard, Purpose: proto.PurposeHold}
-	for i := range timeline.Time(8) {
-		s := proto.Segment{Span: timeline.Span{Start: now + i*7_200_000, End: now + (i+1)*7_200_000}, Firm: resource.Uniform(1000)}
-		if pooled {
-			for _, k := range []resource.Kind{resource.CPU, resource.ReadIOPS, resource.WriteIOPS, resource.NetTx, resource.NetRx} {
-				s.Mean[k], s.Own[k], s.Common[k] = 500, 100, 50
-			}
+// BenchmarkScan asks all hosts for one envelope, and for one that is as large as six, for which many have no room or hardly any.
+// BenchmarkScan/weigh weighs the small one on all.
+func BenchmarkScan(b *testing.B) {
+	l := fleet(b, 10_000, each)
+	e := typical(7, "new", "").Envelope
+	six := typical(7, "new", "").Envelope
+	for i := range six {
+		for _, v := range parts(&six[i]) {
+			*v = v.Scale(6, 1)
 		}
-		r.Envelope = append(r.Envelope, s)
 	}
-	r.Envelope[7].End = timeline.Forever
-	return r
-}
-
-func BenchmarkScan10000Hosts(b *testing.B) {
-	for _, pooled := range []bool{false, true} {
-		b.Run(fmt.Sprintf("pooled=%v", pooled), func(b *testing.B) {
-			l := fleet(b, 10_000, 1, pooled)
-			e := sized("new", "", pooled).Envelope
-			for b.Loop() {
-				for host, s := range l.Scan(e) {
-					if s != nil {
-						b.Fatal(host, s)
+	for name, e := range map[string]proto.Envelope{"one": e, "six": six} {
+		b.Run(name, func(b *testing.B) {
+			fits := 0
+			repeat(b, func() {
+				fits = 0
+				for _, s := range l.Scan(e) {
+					if s == nil {
+						fits++
 					}
 				}
+			})
+			b.ReportMetric(float64(fits), "fit")
+		})
+	}
+	b.Run("weigh", func(b *testing.B) {
+		repeat(b, func() {
+			l.Weigh(e, func(_ string, f Fit) bool { return f.Tightest >= 0 })
+		})
+	})
+}
+
+// BenchmarkBesideTwin has one question and one change asked of a ledger of 10,000 hosts, and of the dumb twin, which adds up again
+// the host that it is asked about and knows no other.
+func BenchmarkBesideTwin(b *testing.B) {
+	l := fleet(b, 10_000, each)
+	const host = "host-000048"
+	r := typical(7, "new", host)
+	w := &twin{
+		z: l.z, now: timeline.Time(now), step: 5 * time.Minute, held: map[string]proto.Reservation{},
+		caps: map[string]Capacity{host: {Host: host, Allocatable: hostSize.Scale(158, 100), Ratio: resource.Uniform(1000)}},
+	}
+	for _, r := range l.On(host) {
+		w.held[r.ID] = r
+	}
+	c := Change{Hold: []proto.Reservation{r}}
+	b.Run("fits", func(b *testing.B) {
+		repeat(b, func() {
+			if err := l.Fits(c); err != nil {
+				b.Fatal(err)
 			}
+		})
+	})
+	b.Run("fits/twin", func(b *testing.B) {
+		repeat(b, func() {
+			if _, s := w.try(c); s != nil {
+				b.Fatal(s)
+			}
+		})
+	})
+	b.Run("hold and release", func(b *testing.B) {
+		repeat(b, func() {
+			if err := l.Hold(r); err != nil {
+				b.Fatal(err)
+			}
+			if err := l.Release(r.ID); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+	b.Run("hold and release/twin", func(b *testing.B) {
+		repeat(b, func() {
+			for _, c := range []Change{c, {Release: []string{r.ID}}} {
+				held, s := w.try(c)
+				if s != nil {
+					b.Fatal(s)
+				}
+				w.held = held
+			}
+		})
+	})
+}
+
+// BenchmarkRoll moves the grid by a base step, and by a coarse one, which splits one on every host, with a clone taken before each
+// as views of the tables are.
+func BenchmarkRoll(b *testing.B) {
+	l := fleet(b, 10_000, each)
+	for _, split := range []bool{false, true} {
+		b.Run(fmt.Sprintf("split=%v", split), func(b *testing.B) {
+			l := l.Clone()
+			l.Roll(l.Start().Floor(30 * time.Minute).Add(35 * time.Minute)) // just after a split
+			repeat(b, func() {
+				view := l.Clone()
+				if split {
+					l.Roll(l.Start().Add(30 * time.Minute))
+				} else {
+					view.Roll(l.Start().Add(5 * time.Minute))
+				}
+			})
 		})
 	}
 }
 
-func BenchmarkHoldAndRelease(b *testing.B) {
-	for _, pooled := range []bool{false, true} {
-		b.Run(fmt.Sprintf("pooled=%v", pooled), func(b *testing.B) {
-			l := fleet(b, 100, 20, pooled)
-			r := sized("new", "host-00050", pooled)
-			for b.Loop() {
-				if err := l.Hold(r); err != nil {
-					b.Fatal(err)
-				}
-				if err := l.Release("new"); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+// BenchmarkGrowth reports what a host costs, what a reservation on it does, and what a scan takes of each host, in fleets of
+// more and more hosts: three figures that are to stay as they are. The largest one has fewer reservations on each host.
+func BenchmarkGrowth(b *testing.B) {
+	type size struct{ hosts, each int }
+	sizes := []size{{1_000, each}, {10_000, each}, {10_000, 5}}
+	if *large {
+		sizes = append(sizes, size{100_000, 5})
 	}
-}
-
-func BenchmarkRoll1000Hosts(b *testing.B) {
-	l := fleet(b, 1000, 20, true)
-	at := timeline.Time(now)
-	for b.Loop() {
-		at = at.Add(5 * time.Minute)
-		l.Roll(at)
-	}
-}
-
-// BenchmarkMemory reports what a host costs, and what a reservation on it does.
-func BenchmarkMemory(b *testing.B) {
-	const hosts, each = 200, 50
-	for _, pooled := range []bool{false, true} {
-		b.Run(fmt.Sprintf("pooled=%v", pooled), func(b *testing.B) {
+	e := typical(7, "new", "").Envelope
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("hosts=%d/each=%d", n.hosts, n.each), func(b *testing.B) {
 			for b.Loop() {
 				start := heap()
-				empty := fleet(b, hosts, 0, pooled)
-				perHost := (heap() - start) / hosts
-				runtime.KeepAlive(empty)
+				pooling := fleet(b, n.hosts, 1) // that each host has its pools
+				one := heap() - start
+				runtime.KeepAlive(pooling)
 				start = heap()
-				full := fleet(b, hosts, each, pooled)
-				grown := heap() - start
-				runtime.KeepAlive(full)
-				b.ReportMetric(perHost, "B/host")
-				b.ReportMetric((grown-hosts*perHost)/(hosts*each), "B/reservation")
+				full := fleet(b, n.hosts, n.each)
+				perReservation := (heap() - start - one) / float64(n.hosts*(n.each-1))
+				began := used(b)
+				for range 10 {
+					for range full.Scan(e) {
+					}
+				}
+				took := (used(b) - began) / 10
+				b.ReportMetric(one/float64(n.hosts)-perReservation, "B/host")
+				b.ReportMetric(perReservation, "B/reservation")
+				b.ReportMetric(float64(took.Nanoseconds())/float64(n.hosts), "scan-ns/host")
 			}
 		})
 	}
+}
+
+// repeat does something again and again, and reports the CPU time that it took: beside others the clock says less.
+func repeat(b *testing.B, do func()) {
+	b.Helper()
+	before, n := used(b), 0
+	for b.Loop() {
+		do()
+		n++
+	}
+	b.ReportMetric(float64(used(b)-before)/float64(n), "cpu-ns/op")
+}
+
+// used returns the CPU time that this process has used.
+func used(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func heap() float64 {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,22 +28,23 @@ func (l *Ledger) Fits(c Change) error {
 	return t.try(c)
 }
 
-// Apply does the change, or refuses it as Fits says and changes nothing. The envelopes become the ledger's: nobody may change them any more.
+// Apply does the change, or refuses it as Fits says and changes nothing.
 func (l *Ledger) Apply(c Change) error {
 	t := trial{ledger: l, inPlace: !l.facts(c)}
 	if err := t.try(c); err != nil {
 		return err
 	}
 	for _, e := range t.edits {
+		e.next.draw(l.z, e.from, e.to)
 		if e.base != nil {
 			l.put(e.next)
 		}
 	}
 	for _, r := range t.drop {
-		l.held.Delete(entry{id: r.ID})
+		l.leave(r)
 	}
 	for _, r := range t.put {
-		l.held.ReplaceOrInsert(entry{r.ID, r})
+		l.enter(r)
 	}
 	return nil
 }
@@ -56,14 +58,17 @@ func (l *Ledger) Revise(r ...proto.Reservation) error { return l.Apply(Change{Re
 // Release ends reservations, all or nothing.
 func (l *Ledger) Release(ids ...string) error { return l.Apply(Change{Release: ids}) }
 
-// Extend moves the time at which a reservation lapses; 0 for never. Its envelope stays: it was counted to its own end
-// from the start, so this is never refused for want of capacity.
+// Extend moves the end of a reservation; 0 lets it last as long as its envelope. Where the envelope reaches as far it is never
+// refused for want of capacity: see Extended.
 func (l *Ledger) Extend(id string, until timeline.Time) error {
 	r, ok := l.Reservation(id)
 	if !ok {
 		return fmt.Errorf("reservation %s: %w", id, ErrUnknownReservation)
 	}
-	r.Until = until
+	r, err := Extended(r, until)
+	if err != nil {
+		return err
+	}
 	return l.Revise(r)
 }
 
@@ -97,15 +102,15 @@ func valid(r *proto.Reservation) error {
 }
 
 // same reports whether two reservations promise the same: whatever their revision and times of change.
-func same(a, b *proto.Reservation) bool {
+func same(a, b *reservation) bool {
 	return a.Host == b.Host && a.Instance == b.Instance && a.Migration == b.Migration && a.Class == b.Class &&
-		a.Purpose == b.Purpose && a.Floor == b.Floor && a.Until == b.Until && a.Forced == b.Forced && slices.Equal(a.Envelope, b.Envelope)
+		a.Purpose == b.Purpose && a.Floor == b.Floor && a.Until == b.Until && a.Forced == b.Forced && bytes.Equal(a.packed, b.packed)
 }
 
 // Restore puts reservations that were admitted before, all at once, into a ledger that has none: those of a snapshot. It
 // admits nothing again; Short says where a host has promised more than it may.
 func (l *Ledger) Restore(list []proto.Reservation) error {
-	held := map[string][]*proto.Reservation{}
+	held := map[string][]*reservation{}
 	for _, r := range list {
 		if err := valid(&r); err != nil {
 			return err
@@ -117,18 +122,19 @@ func (l *Ledger) Restore(list []proto.Reservation) error {
 		if len(h.held) > 0 || len(held[r.Host]) >= MaxPerHost {
 			return fmt.Errorf("host %s: %w", r.Host, ErrFull)
 		}
-		if _, twice := l.held.ReplaceOrInsert(entry{r.ID, &r}); twice {
+		kept := h.keep(&r)
+		if l.enter(kept) {
 			return fmt.Errorf("reservation %s: %w", r.ID, ErrConflict)
 		}
-		held[r.Host] = append(held[r.Host], &r)
+		held[r.Host] = append(held[r.Host], kept)
 	}
 	l.replaceHosts(func(h *host) *host {
 		of := held[h.capacity.Host]
 		if len(of) == 0 {
-			return h.clone()
+			return h
 		}
-		slices.SortFunc(of, func(a, b *proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
-		return newHost(h.capacity, l.layout, of)
+		slices.SortFunc(of, func(a, b *reservation) int { return strings.Compare(a.ID, b.ID) })
+		return newHost(h.capacity, l.layout, l.z, of)
 	})
 	return nil
 }

@@ -18,17 +18,19 @@ func (l *Ledger) Check() []string {
 	l.hosts.Ascend(func(p place) bool {
 		h := p.host
 		if h.short == nil {
-			found = append(found, h.check(l.z)...)
+			found = append(found, h.check(l.layout.start(), l.z)...)
 		}
 		return true
 	})
 	return found
 }
 
-func (h *host) check(z int64) []string {
-	at := []timeline.Time{h.layout.start}
-	for _, r := range h.held {
-		for _, s := range r.Envelope {
+func (h *host) check(start timeline.Time, z int64) []string {
+	at := []timeline.Time{start}
+	held := make([]proto.Envelope, len(h.held))
+	for i, r := range h.held {
+		held[i] = r.whole().Envelope
+		for _, s := range held[i] {
 			at = append(at, s.Start)
 		}
 	}
@@ -38,13 +40,13 @@ func (h *host) check(z int64) []string {
 	slices.Sort(at)
 	var found []string
 	for _, t := range slices.Compact(at) {
-		if t < h.layout.start {
+		if t < start {
 			continue
 		}
 		reduced, _ := h.capacity.Reduced.At(t)
 		limit := h.capacity.limit(reduced)
 		for k := range resource.Kinds {
-			if limit[k] < resource.Unlimited && !admissible(h.held, t, k, z, limit[k]) {
+			if limit[k] < resource.Unlimited && !admissible(held, t, k, z, limit[k]) {
 				found = append(found, fmt.Sprintf("%s promises more %s at %s than the %s it may", h.capacity.Host, resource.Kind(k), t, resource.Format(resource.Kind(k), limit[k])))
 			}
 		}
@@ -53,10 +55,10 @@ func (h *host) check(z int64) []string {
 }
 
 // admissible reports whether Σ firm + Σ mean + z·√(Σ own² + (Σ common)²) ≤ limit, exactly.
-func admissible(held []*proto.Reservation, t timeline.Time, k int, z, limit int64) bool {
+func admissible(held []proto.Envelope, t timeline.Time, k int, z, limit int64) bool {
 	sum, own, common := new(big.Int), new(big.Int), new(big.Int)
-	for _, r := range held {
-		for _, s := range r.Envelope {
+	for _, e := range held {
+		for _, s := range e {
 			if s.Contains(t) {
 				sum.Add(sum, big.NewInt(s.Firm[k]+s.Mean[k]))
 				own.Add(own, new(big.Int).Mul(big.NewInt(s.Own[k]), big.NewInt(s.Own[k])))

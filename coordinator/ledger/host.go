@@ -41,33 +41,40 @@ func mulDiv(n, num, den int64) int64 {
 type host struct {
 	owner    *owner
 	capacity Capacity
-	layout   layout
 	sums
-	flat   resource.Vector // limit where nothing is reduced
-	limits *[resource.Kinds][maxSteps]int64
-	held   []*proto.Reservation // sorted by ID
-	short  *proto.Shortfall     // a fact took what was promised
+	outline outline
+	flat    resource.Vector // limit where nothing is reduced
+	limits  *[resource.Kinds][numSteps]int64
+	held    []*reservation   // sorted by ID
+	short   *proto.Shortfall // a fact took what was promised
 }
 
 // newHost returns the host with the reservations, computed from nothing.
-func newHost(c Capacity, l layout, held []*proto.Reservation) *host {
-	h := &host{capacity: c, layout: l, held: held}
-	h.setLimits()
+func newHost(c Capacity, l layout, z int64, held []*reservation) *host {
+	h := &host{capacity: c, held: held}
+	h.setLimits(l)
 	for _, r := range held {
-		h.add(l, r.Envelope, 0, l.steps())
+		h.put(l, r, 0, numSteps)
 	}
+	h.settle(l, z)
 	return h
 }
 
-func (h *host) setLimits() {
+// settle computes what follows from the sums and the limits.
+func (h *host) settle(l layout, z int64) {
+	h.short = h.shortage(l, z)
+	h.draw(z, 0, numSteps)
+}
+
+func (h *host) setLimits(l layout) {
 	h.flat = h.capacity.limit(resource.Vector{})
 	h.limits = nil
 	if len(h.capacity.Reduced) == 0 {
 		return
 	}
-	h.limits = new([resource.Kinds][maxSteps]int64)
-	for i := range h.layout.steps() {
-		for k, n := range h.capacity.limit(h.capacity.Reduced.MaxOver(h.layout.span(i))) {
+	h.limits = new([resource.Kinds][numSteps]int64)
+	for i := range numSteps {
+		for k, n := range h.capacity.limit(h.capacity.Reduced.MaxOver(l.span(i))) {
 			h.limits[k][i] = n
 		}
 	}
@@ -77,7 +84,7 @@ func (h *host) setLimits() {
 func (h *host) clone() *host {
 	c := *h
 	c.held = slices.Clone(h.held)
-	c.sums = h.sums.clone()
+	c.unshare()
 	return &c
 }
 
@@ -93,14 +100,15 @@ func (h *host) limit(k, i int) int64 {
 func (h *host) needed(z int64, k, i int) int64 {
 	n := h.sum[k][i]
 	if p := h.pool[k]; p != nil {
-		n += margin(z, p.own[i], p.common[i])
+		n += margin(z, p.own(i), p.common[i])
 	}
 	return n
 }
 
-// worse returns the first step in [from, to), and in it the first resource, where h needs more than its limit and more than
-// base did; nil where there is none. With a nil base every step above its limit counts.
-func (h *host) worse(z int64, base *host, from, to int) *proto.Shortfall {
+// worse returns the first step in [from, to) that is not past, and in it the first resource, where h needs more than its
+// limit and more than base did; nil where there is none. With a nil base every step above its limit counts.
+func (h *host) worse(l layout, z int64, base *host, from, to int) *proto.Shortfall {
+	from = max(from, l.first)
 	end, kind := to, -1
 	for k := range h.sum {
 		if i := h.worseStep(z, base, k, from, end); i < end {
@@ -110,11 +118,11 @@ func (h *host) worse(z int64, base *host, from, to int) *proto.Shortfall {
 	if kind < 0 {
 		return nil
 	}
-	return h.shortfall(kind, end, h.needed(z, kind, end))
+	return h.shortfall(l, kind, end, h.needed(z, kind, end))
 }
 
 // shortage returns the first step, of all, where h needs more than its limit.
-func (h *host) shortage(z int64) *proto.Shortfall { return h.worse(z, nil, 0, h.layout.steps()) }
+func (h *host) shortage(l layout, z int64) *proto.Shortfall { return h.worse(l, z, nil, 0, numSteps) }
 
 // worseStep returns the first step in [from, end) that is worse in one resource; end where there is none.
 func (h *host) worseStep(z int64, base *host, k, from, end int) int {
@@ -132,7 +140,7 @@ func (h *host) worseStep(z int64, base *host, k, from, end int) int {
 	}
 	for i := from; i < end; i++ {
 		limit, n := h.limit(k, i), h.sum[k][i]
-		if limit >= resource.Unlimited || p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own[i], p.common[i]) {
+		if limit >= resource.Unlimited || p == nil && n <= limit || p != nil && atMost(limit, n, z, p.own(i), p.common[i]) {
 			continue
 		}
 		if base == nil || h.needed(z, k, i) > base.needed(z, k, i) {
@@ -142,60 +150,95 @@ func (h *host) worseStep(z int64, base *host, k, from, end int) int {
 	return end
 }
 
-func (h *host) shortfall(k, i int, needed int64) *proto.Shortfall {
+func (h *host) shortfall(l layout, k, i int, needed int64) *proto.Shortfall {
 	limit := h.limit(k, i)
 	return &proto.Shortfall{
-		Host: h.capacity.Host, Span: h.layout.span(i), Resource: resource.Kind(k),
+		Host: h.capacity.Host, Span: l.span(i), Resource: resource.Kind(k),
 		Missing: needed - limit, Needed: needed, Limit: limit,
 	}
 }
 
+// keep returns a reservation as the host keeps it: its name is there once for all of them.
+func (h *host) keep(r *proto.Reservation) *reservation {
+	k := keep(r)
+	k.Host = h.capacity.Host
+	return k
+}
+
 // insert adds a reservation that is not there, at place i of those that are.
-func (h *host) insert(i int, r *proto.Reservation) {
+func (h *host) insert(l layout, i int, r *reservation) {
 	h.held = slices.Insert(h.held, i, r)
-	h.add(h.layout, r.Envelope, 0, h.layout.steps())
+	h.put(l, r, 0, numSteps)
 }
 
 // remove takes out the reservation at place i.
-func (h *host) remove(i int) {
-	h.subtract(h.layout, h.held[i].Envelope, 0, h.layout.steps())
+func (h *host) remove(l layout, i int) {
+	var room [proto.MaxSegments]proto.Segment
+	h.subtract(l, h.held[i].packed.within(room[:0], always), 0, numSteps)
 	h.held = slices.Delete(h.held, i, i+1)
+}
+
+// put adds what a reservation holds in the steps [from, to).
+func (h *host) put(l layout, r *reservation, from, to int) {
+	if from == to {
+		return
+	}
+	var room [proto.MaxSegments]proto.Segment
+	span := timeline.Span{Start: l.span(from).Start, End: l.span(to - 1).End}
+	if from == 0 {
+		span.Start = 0 // of a grid that begins before the epoch
+	}
+	h.add(l, r.packed.within(room[:0], span), from, to)
 }
 
 // find returns the place of the reservation with the identifier, or where it would be.
 func (h *host) find(id string) (i int, there bool) {
-	return slices.BinarySearchFunc(h.held, id, func(r *proto.Reservation, id string) int { return strings.Compare(r.ID, id) })
+	return slices.BinarySearchFunc(h.held, id, func(r *reservation, id string) int { return strings.Compare(r.ID, id) })
 }
 
-// rolled returns the host on a later layout. Steps that are in both keep their sums; those that came nearer and were
-// split are computed again from the envelopes, so that nothing is lost of what was reserved.
-func (h *host) rolled(l layout) *host {
-	c := &host{capacity: h.capacity, layout: l, held: slices.Clone(h.held), short: h.short}
-	c.setLimits()
-	keepFine := max(0, h.layout.fine-h.layout.index(l.start))
-	firstCoarse := max(0, h.layout.index(l.fineEnd())-h.layout.fine)
-	keepCoarse := max(0, numCoarse-firstCoarse)
-	if l.start >= h.layout.fineEnd() {
-		keepFine = 0
+// roll moves the host to a later layout of another base. Steps that are in both keep their sums; those that came nearer and
+// were split are computed again from the envelopes, so that nothing is lost of what was reserved.
+func (h *host) roll(was, l layout) {
+	h.setLimits(l)
+	fine := int((l.base - was.base) / l.step) // a whole number of coarse steps
+	if fine == coarseLength {
+		h.split(was, l)
+		return
 	}
-	for k := range h.sum {
-		from, coarse := h.layout.index(l.start), h.layout.fine+firstCoarse
-		copy(c.sum[k][:keepFine], h.sum[k][from:])
-		copy(c.sum[k][l.fine:l.fine+keepCoarse], h.sum[k][coarse:])
-		p := h.pool[k]
-		if p == nil {
-			continue
+	keepFine, keepCoarse := max(0, numFine-fine), max(0, numCoarse-fine/coarseLength)
+	h.shift(0, keepFine, numFine)
+	h.shift(numFine, numFine+keepCoarse, numFine+numCoarse)
+	h.shift(numFine+numCoarse, numFine+numCoarse, numSteps)
+	for _, r := range h.held {
+		h.put(l, r, keepFine, numFine)
+		h.put(l, r, numFine+keepCoarse, numSteps)
+	}
+}
+
+// split is roll over one coarse step, as time goes by. Most reservations hold the same all over what is split, the first coarse
+// step and the tail: its parts take over its sums, and only what changes in it is computed again.
+func (h *host) split(was, l layout) {
+	h.sums.split()
+	coarse, tail := was.span(numFine), was.span(numSteps-1)
+	for _, r := range h.held {
+		if r.packed.cut(coarse) {
+			h.again(l, r, coarse, numFine-coarseLength, numFine)
 		}
-		q := new(pool)
-		copy(q.own[:keepFine], p.own[from:])
-		copy(q.common[:keepFine], p.common[from:])
-		copy(q.own[l.fine:l.fine+keepCoarse], p.own[coarse:])
-		copy(q.common[l.fine:l.fine+keepCoarse], p.common[coarse:])
-		c.pool[k] = q
+		if r.packed.cut(tail) {
+			h.again(l, r, tail, numSteps-2, numSteps)
+		}
 	}
-	for _, r := range c.held {
-		c.add(l, r.Envelope, keepFine, l.fine)
-		c.add(l, r.Envelope, l.fine+keepCoarse, l.steps())
+}
+
+// again counts a reservation anew in the steps [from, to), each of which has had all that it holds in the span.
+func (h *host) again(l layout, r *reservation, s timeline.Span, from, to int) {
+	var room [proto.MaxSegments]proto.Segment
+	e := r.packed.within(room[:0], s)
+	a := amountsOf(&e[0])
+	for i := range e[1:] {
+		b := amountsOf(&e[1+i])
+		a.max(&b)
 	}
-	return c
+	h.changeRun(from, to, &a, true)
+	h.add(l, e, from, to)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -41,6 +42,7 @@ type Ledger struct {
 	hosts  *btree.BTreeG[place]
 	owner  *owner // of the hosts that no clone shares
 	held   *btree.BTreeG[entry]
+	ends   *btree.BTreeG[ending] // of those that have an end
 }
 
 // owner stands for a ledger since its last Clone. Its hosts may be changed themselves, instead of copies of them.
@@ -49,7 +51,13 @@ type owner struct{ _ byte }
 // entry is a reservation under its identifier.
 type entry struct {
 	id          string
-	reservation *proto.Reservation
+	reservation *reservation
+}
+
+// ending is a reservation under its end: most have none, and whoever looks for what has ended looks at no other.
+type ending struct {
+	at timeline.Time
+	id string
 }
 
 // place is a host under its name. A host itself is big, and would have to be made to look for one.
@@ -73,6 +81,7 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 		grid: g, z: z, layout: g.at(now), owner: new(owner),
 		hosts: btree.NewG(degree, func(a, b place) bool { return a.name < b.name }),
 		held:  btree.NewG(degree, func(a, b entry) bool { return a.id < b.id }),
+		ends:  btree.NewG(degree, func(a, b ending) bool { return a.at < b.at || a.at == b.at && a.id < b.id }),
 	}, nil
 }
 
@@ -80,13 +89,13 @@ func New(g Grid, z int64, now timeline.Time) (*Ledger, error) {
 // another call on l.
 func (l *Ledger) Clone() *Ledger {
 	c := *l
-	c.hosts, c.held = l.hosts.Clone(), l.held.Clone()
+	c.hosts, c.held, c.ends = l.hosts.Clone(), l.held.Clone(), l.ends.Clone()
 	c.owner, l.owner = new(owner), new(owner)
 	return &c
 }
 
 // Start returns the start of the grid's first step.
-func (l *Ledger) Start() timeline.Time { return l.layout.start }
+func (l *Ledger) Start() timeline.Time { return l.layout.start() }
 
 // SetHost states a host's capacity. It is a fact: what was promised stays, and Short says when it is too much.
 func (l *Ledger) SetHost(c Capacity) error {
@@ -104,12 +113,15 @@ func (l *Ledger) SetHost(c Capacity) error {
 			return fmt.Errorf("ratio of %s on %s: %d thousandths, use 1 to %d", resource.Kind(k), c.Host, n, MaxRatio)
 		}
 	}
-	var held []*proto.Reservation
-	if old, ok := l.host(c.Host); ok {
-		held = slices.Clone(old.held)
+	old, ok := l.host(c.Host)
+	if !ok {
+		l.put(newHost(c, l.layout, l.z, nil))
+		return nil
 	}
-	h := newHost(c, l.layout, held)
-	h.short = h.shortage(l.z)
+	h := l.own(old) // what is held there needs the same as before
+	h.capacity = c
+	h.setLimits(l.layout)
+	h.settle(l.layout, l.z)
 	l.put(h)
 	return nil
 }
@@ -134,28 +146,52 @@ func (l *Ledger) SetZ(z int64) error {
 		return fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
 	}
 	l.z = z
-	l.replaceHosts(func(h *host) *host { return h.clone() })
+	l.replaceHosts(func(h *host) *host {
+		h = l.own(h)
+		h.settle(l.layout, z)
+		return h
+	})
 	return nil
 }
 
 // Roll moves the grid forward to now. What is reserved stays reserved, and nothing that did not fit fits worse. A time
 // before the grid's start changes nothing.
 func (l *Ledger) Roll(now timeline.Time) {
-	to := l.grid.at(now)
-	if to.start <= l.layout.start {
+	was, to := l.layout, l.grid.at(now)
+	if to.start() <= was.start() {
 		return
 	}
 	l.layout = to
-	l.replaceHosts(func(h *host) *host { return h.rolled(to) })
+	l.replaceHosts(func(h *host) *host {
+		if to.base != was.base || h.short != nil {
+			h = l.own(h)
+		}
+		if to.base != was.base {
+			h.roll(was, to)
+			h.draw(l.z, 0, numSteps)
+		}
+		if h.short != nil { // what was not short does not become it: no step needs more than the one that it was a part of
+			h.short = h.shortage(to, l.z)
+		}
+		return h
+	})
 }
 
-// replaceHosts puts another version in the place of each host.
+// own returns the host itself where no clone shares it, or a copy: one that may be changed.
+func (l *Ledger) own(h *host) *host {
+	if h.owner == l.owner {
+		return h
+	}
+	return h.clone()
+}
+
+// replaceHosts puts another version in the place of each host, or leaves it.
 func (l *Ledger) replaceHosts(f func(*host) *host) {
-	next := make([]*host, 0, l.hosts.Len())
+	var next []*host
 	l.hosts.Ascend(func(p place) bool {
-		h := f(p.host)
-		h.short = h.shortage(l.z)
-		next = append(next, h)
+		if h := f(p.host); h != p.host {
+			next = append(next, h)
+		}
 		return true
 	})
 	for _, h := range next {
@@ -167,17 +203,35 @@ func (l *Ledger) replaceHosts(f func(*host) *host) {
 func (l *Ledger) Expire(now timeline.Time, keep func(proto.Reservation) bool) []proto.Reservation {
 	var gone []proto.Reservation
 	var change Change
-	l.held.Ascend(func(e entry) bool {
-		if r := e.reservation; r.End() <= now && !keep(*r) {
-			gone = append(gone, *r)
+	l.ends.AscendLessThan(ending{at: now + 1}, func(e ending) bool {
+		if r, ok := l.Reservation(e.id); ok && !keep(r) {
+			gone = append(gone, r)
 			change.Release = append(change.Release, r.ID)
 		}
 		return true
 	})
+	slices.SortFunc(gone, func(a, b proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
 	if err := l.Apply(change); err != nil {
 		panic("ledger: a release was refused: " + err.Error()) // releasing what is there always succeeds
 	}
 	return gone
+}
+
+// enter puts a reservation into the place of the one with its identifier, and reports whether there was one.
+func (l *Ledger) enter(r *reservation) bool {
+	old, there := l.held.ReplaceOrInsert(entry{r.ID, r})
+	if there {
+		l.ends.Delete(ending{old.reservation.End(), r.ID})
+	}
+	if end := r.End(); end < timeline.Forever {
+		l.ends.ReplaceOrInsert(ending{end, r.ID})
+	}
+	return there
+}
+
+func (l *Ledger) leave(r *reservation) {
+	l.held.Delete(entry{id: r.ID})
+	l.ends.Delete(ending{r.End(), r.ID})
 }
 
 // Reservation returns the reservation with the identifier.
@@ -186,10 +240,10 @@ func (l *Ledger) Reservation(id string) (proto.Reservation, bool) {
 	if !ok {
 		return proto.Reservation{}, false
 	}
-	return *r, true
+	return r.whole(), true
 }
 
-func (l *Ledger) get(id string) (*proto.Reservation, bool) {
+func (l *Ledger) get(id string) (*reservation, bool) {
 	e, ok := l.held.Get(entry{id: id})
 	return e.reservation, ok
 }
@@ -197,7 +251,7 @@ func (l *Ledger) get(id string) (*proto.Reservation, bool) {
 // Reservations returns all reservations, sorted by ID.
 func (l *Ledger) Reservations() iter.Seq[proto.Reservation] {
 	return func(yield func(proto.Reservation) bool) {
-		l.held.Ascend(func(e entry) bool { return yield(*e.reservation) })
+		l.held.Ascend(func(e entry) bool { return yield(e.reservation.whole()) })
 	}
 }
 
@@ -212,7 +266,7 @@ func (l *Ledger) On(name string) []proto.Reservation {
 	}
 	out := make([]proto.Reservation, len(h.held))
 	for i, r := range h.held {
-		out[i] = *r
+		out[i] = r.whole()
 	}
 	return out
 }
@@ -241,11 +295,12 @@ func (l *Ledger) Steps(name string) []Step {
 	if !ok {
 		return nil
 	}
-	out := make([]Step, h.layout.steps())
+	first := l.layout.first
+	out := make([]Step, numSteps-first)
 	for i := range out {
-		out[i].Span = h.layout.span(i)
+		out[i].Span = l.layout.span(first + i)
 		for k := range resource.Kinds {
-			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, i), h.limit(k, i)
+			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, first+i), h.limit(k, first+i)
 		}
 	}
 	return out

@@ -7,14 +7,41 @@ import (
 
 // sums is what envelopes hold together in each step of a layout.
 type sums struct {
-	sum  [resource.Kinds][maxSteps]int64 // Σ firm + Σ mean
+	sum  [resource.Kinds][numSteps]int64 // Σ firm + Σ mean
 	pool [resource.Kinds]*pool           // nil where nothing is pooled
 }
 
 // pool sums the deviations of one resource in each step.
 type pool struct {
-	own    [maxSteps]wide   // Σ σ_own²
-	common [maxSteps]uint64 // Σ σ_common
+	low    [numSteps]uint64  // Σ σ_own², as far as 64 bits go
+	high   *[numSteps]uint64 // and beyond; nil until a sum is that large, as those of bandwidths may be
+	common [numSteps]uint64  // Σ σ_common
+}
+
+func (p *pool) own(i int) wide {
+	if p.high == nil {
+		return wide{lo: p.low[i]}
+	}
+	return wide{p.high[i], p.low[i]}
+}
+
+func (p *pool) setOwn(i int, n wide) {
+	p.low[i] = n.lo
+	if p.high == nil && n.hi != 0 {
+		p.high = new([numSteps]uint64)
+	}
+	if p.high != nil {
+		p.high[i] = n.hi
+	}
+}
+
+func (p *pool) clone() *pool {
+	q := *p
+	if p.high != nil {
+		high := *p.high
+		q.high = &high
+	}
+	return &q
 }
 
 // amounts is what one envelope holds in a step: of segments that share the step the largest of each part, so that the
@@ -105,23 +132,64 @@ func (s *sums) changePool(k, from, to int, a *amounts, subtract bool) {
 	p, sq, common := s.pool[k], square(uint64(a.own[k])), uint64(a.common[k])
 	for i := from; i < to; i++ {
 		if subtract {
-			p.own[i] = p.own[i].sub(sq)
+			p.setOwn(i, p.own(i).sub(sq))
 			p.common[i] -= common
 		} else {
-			p.own[i] = p.own[i].add(sq)
+			p.setOwn(i, p.own(i).add(sq))
 			p.common[i] += common
 		}
 	}
 }
 
-// clone returns a copy that shares nothing with s.
-func (s *sums) clone() sums {
-	c := *s
+// unshare gives a copy of sums pools of its own.
+func (s *sums) unshare() {
 	for k, p := range s.pool {
 		if p != nil {
-			q := *p
-			c.pool[k] = &q
+			s.pool[k] = p.clone()
 		}
 	}
-	return c
+}
+
+// shift moves the last steps of [from, to) to its front, up to kept, and empties those after them.
+func (s *sums) shift(from, kept, to int) {
+	for k := range s.sum {
+		shift(s.sum[k][from:to], kept-from)
+		if p := s.pool[k]; p != nil {
+			shift(p.low[from:to], kept-from)
+			shift(p.common[from:to], kept-from)
+			if p.high != nil {
+				shift(p.high[from:to], kept-from)
+			}
+		}
+	}
+}
+
+// shift moves the last n cells to the front and empties the others.
+func shift[T int64 | uint64](cells []T, n int) {
+	copy(cells, cells[len(cells)-n:])
+	clear(cells[n:])
+}
+
+// split moves the sums over one coarse step: those of the first coarse step become those of each of its fine steps, and the
+// tail's those of the last coarse one, too.
+func (s *sums) split() {
+	for k := range s.sum {
+		split(&s.sum[k])
+		if p := s.pool[k]; p != nil {
+			split(&p.low)
+			split(&p.common)
+			if p.high != nil {
+				split(p.high)
+			}
+		}
+	}
+}
+
+func split[T int64 | uint64](cells *[numSteps]T) {
+	const kept = numFine - coarseLength
+	copy(cells[:kept], cells[coarseLength:numFine])
+	for i := range coarseLength {
+		cells[kept+i] = cells[numFine]
+	}
+	copy(cells[numFine:], cells[numFine+1:]) // the tail stays behind the last coarse step
 }

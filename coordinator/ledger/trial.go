@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -15,8 +14,8 @@ type trial struct {
 	inPlace bool   // hosts that no clone shares are changed themselves, and put back when the change is refused
 	edits   []edit // sorted by name: what is done to several hosts is done in one order everywhere
 	undo    []undo // of what was done to hosts themselves
-	drop    []*proto.Reservation
-	put     []*proto.Reservation
+	drop    []*reservation
+	put     []*reservation
 }
 
 // edit is a host of a trial.
@@ -29,7 +28,7 @@ type edit struct {
 
 // undo is a reservation that was put into a host or taken out.
 type undo struct {
-	reservation *proto.Reservation
+	reservation *reservation
 	inserted    bool
 }
 
@@ -44,15 +43,23 @@ func (t *trial) try(c Change) error {
 		h := t.edits[place].next
 		i, _ := h.find(u.reservation.ID)
 		if u.inserted {
-			h.remove(i)
+			h.remove(t.ledger.layout, i)
 		} else {
-			h.insert(i, u.reservation)
+			h.insert(t.ledger.layout, i, u.reservation)
 		}
 	}
 	return err
 }
 
 func (t *trial) run(c Change) error {
+	if err := t.do(c); err != nil {
+		return err
+	}
+	return t.admit()
+}
+
+// do changes the trial's hosts, whatever there is room for.
+func (t *trial) do(c Change) error {
 	for _, id := range c.Release {
 		if err := t.release(id); err != nil {
 			return err
@@ -68,16 +75,21 @@ func (t *trial) run(c Change) error {
 			return err
 		}
 	}
-	z := t.ledger.z
+	return nil
+}
+
+// admit returns the first host's shortfall.
+func (t *trial) admit() error {
+	l, z := t.ledger.layout, t.ledger.z
 	for _, e := range t.edits {
-		if s := e.next.worse(z, e.base, e.from, e.to); s != nil {
+		if s := e.next.worse(l, z, e.base, e.from, e.to); s != nil {
 			return s
 		}
 		if e.base == nil {
 			continue // it was not short, and is not now
 		}
 		if old, _ := t.ledger.host(e.name); old.short != nil || e.base != old {
-			e.next.short = e.next.shortage(z)
+			e.next.short = e.next.shortage(l, z)
 		}
 	}
 	return nil
@@ -107,20 +119,19 @@ func (t *trial) edit(name string) (*edit, error) {
 }
 
 // insert and remove change a host of the trial.
-func (t *trial) insert(e *edit, i int, r *proto.Reservation) {
-	e.next.insert(i, r)
+func (t *trial) insert(e *edit, i int, r *reservation) {
+	e.next.insert(t.ledger.layout, i, r)
 	t.changed(e, undo{r, true})
 }
 
 func (t *trial) remove(e *edit, i int) {
 	r := e.next.held[i]
-	e.next.remove(i)
+	e.next.remove(t.ledger.layout, i)
 	t.changed(e, undo{r, false})
 }
 
 func (t *trial) changed(e *edit, u undo) {
-	of := u.reservation.Envelope
-	if from, to := e.next.layout.over(timeline.Span{Start: of.Start(), End: of.End()}); e.from == e.to {
+	if from, to := t.ledger.layout.over(u.reservation.packed.reach()); e.from == e.to {
 		e.from, e.to = from, to
 	} else if from != to {
 		e.from, e.to = min(e.from, from), max(e.to, to)
@@ -173,18 +184,19 @@ func (t *trial) revise(r *proto.Reservation) error {
 	if !there || e.next.held[i] != old {
 		return fmt.Errorf("reservation %s: %w: it is changed twice in one change", r.ID, ErrInvalid)
 	}
+	next := e.next.keep(r)
 	t.remove(e, i)
-	t.insert(e, i, r)
+	t.insert(e, i, next)
 	if old.Forced || r.Forced { // what was never admitted has to fit as if it were new; what is a fact need not fit
 		e.rebase(func(base *host) {
 			i, _ := base.find(r.ID)
-			base.remove(i)
+			base.remove(t.ledger.layout, i)
 			if r.Forced {
-				base.insert(i, r)
+				base.insert(t.ledger.layout, i, next)
 			}
 		})
 	}
-	t.put = append(t.put, r)
+	t.put = append(t.put, next)
 	return nil
 }
 
@@ -193,7 +205,7 @@ func (t *trial) hold(r *proto.Reservation) error {
 		return err
 	}
 	if old, ok := t.ledger.get(r.ID); ok && !slices.Contains(t.drop, old) {
-		if same(old, r) {
+		if same(old, keep(r)) {
 			return nil
 		}
 		return fmt.Errorf("reservation %s: %w", r.ID, ErrConflict)
@@ -203,22 +215,23 @@ func (t *trial) hold(r *proto.Reservation) error {
 		return err
 	}
 	i, there := e.next.find(r.ID)
-	if there || slices.ContainsFunc(t.put, func(p *proto.Reservation) bool { return p.ID == r.ID }) {
+	if there || slices.ContainsFunc(t.put, func(p *reservation) bool { return p.ID == r.ID }) {
 		return fmt.Errorf("reservation %s: %w: it is held twice in one change", r.ID, ErrInvalid)
 	}
 	if len(e.next.held) >= MaxPerHost {
 		return fmt.Errorf("host %s: %w: %d", r.Host, ErrFull, MaxPerHost)
 	}
-	t.insert(e, i, r)
+	next := e.next.keep(r)
+	t.insert(e, i, next)
 	if r.Forced {
 		e.rebase(func(base *host) {
 			i, there := base.find(r.ID)
 			if there { // released in the same change
-				base.remove(i)
+				base.remove(t.ledger.layout, i)
 			}
-			base.insert(i, r)
+			base.insert(t.ledger.layout, i, next)
 		})
 	}
-	t.put = append(t.put, r)
+	t.put = append(t.put, next)
 	return nil
 }

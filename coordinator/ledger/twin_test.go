@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"math/big"
@@ -12,12 +13,13 @@ import (
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
 // twin is a ledger without arrays, trees or 128-bit tricks: it adds everything up again at every question.
 type twin struct {
+	step time.Duration // base step of the grid; 10 s where it is not said
 	z    int64
 	now  timeline.Time
 	caps map[string]Capacity
@@ -26,17 +28,18 @@ type twin struct {
 
 const second = timeline.Time(1000)
 
-// spans returns the grid of a base step of 10 s, written down another way than layout does.
+// spans returns the grid, written down another way than layout does.
 func (w *twin) spans() []timeline.Span {
 	var out []timeline.Span
-	at := w.now.Floor(10 * time.Second)
-	fine := (at + 72*10*second).Ceil(time.Minute)
-	coarse := fine + 84*60*second
-	for ; at < fine; at += 10 * second {
-		out = append(out, timeline.Span{Start: at, End: at + 10*second})
+	step := cmp.Or(w.step, 10*time.Second)
+	at := w.now.Floor(step)
+	fine := at.Add(72 * step).Ceil(6 * step)
+	coarse := fine.Add(84 * 6 * step)
+	for ; at < fine; at = at.Add(step) {
+		out = append(out, timeline.Span{Start: at, End: at.Add(step)})
 	}
-	for ; at < coarse; at += 60 * second {
-		out = append(out, timeline.Span{Start: at, End: at + 60*second})
+	for ; at < coarse; at = at.Add(6 * step) {
+		out = append(out, timeline.Span{Start: at, End: at.Add(6 * step)})
 	}
 	return append(out, timeline.Span{Start: coarse, End: timeline.Forever})
 }
@@ -65,7 +68,7 @@ func needed(held []proto.Reservation, s timeline.Span, k int, z int64) int64 {
 		sum += f
 		if o+c > 0 {
 			deviations += o + c
-			own.Add(own, big.NewInt(o*o))
+			own.Add(own, new(big.Int).Mul(big.NewInt(o), big.NewInt(o)))
 			common.Add(common, big.NewInt(c))
 		}
 	}
@@ -199,59 +202,60 @@ func capacities(name string) *rapid.Generator[Capacity] {
 
 // TestNoOversell drives a ledger and its twin with the same random changes: they must decide alike, name the same
 // shortfall, and the sums must be those of the envelopes; nothing may be promised that is not there at any instant.
-func TestNoOversell(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := &twin{z: 2330, now: 1_000_000 * second, caps: map[string]Capacity{}, held: map[string]proto.Reservation{}}
-		l, err := New(Grid{10 * time.Second}, w.z, w.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range hostNames {
-			w.setHost(t, l, capacities(name).Draw(t, name))
-		}
-		var clone *Ledger // that nobody changes
-		var cloned map[string]any
-		t.Repeat(map[string]func(*rapid.T){
-			"change": func(t *rapid.T) { w.change(t, l) },
-			"clone": func(t *rapid.T) {
-				clone = l.Clone()
-				if rapid.Bool().Draw(t, "go on with the clone") {
-					clone, l = l, clone
+func TestNoOversell(t *testing.T) { rapid.Check(t, noOversell) }
+
+func noOversell(t *rapid.T) {
+	w := &twin{z: 2330, now: 1_000_000 * second, caps: map[string]Capacity{}, held: map[string]proto.Reservation{}}
+	l, err := New(Grid{10 * time.Second}, w.z, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range hostNames {
+		w.setHost(t, l, capacities(name).Draw(t, name))
+	}
+	var clone *Ledger // that nobody changes
+	var cloned map[string]any
+	t.Repeat(map[string]func(*rapid.T){
+		"change": func(t *rapid.T) { w.change(t, l) },
+		"clone": func(t *rapid.T) {
+			clone = l.Clone()
+			if rapid.Bool().Draw(t, "go on with the clone") {
+				clone, l = l, clone
+			}
+			cloned = snapshot(clone)
+		},
+		"roll": func(t *rapid.T) {
+			w.now += second * timeline.Time(rapid.SampledFrom([]int{1, 9, 10, 55, 600, 3000, 9000}).Draw(t, "by"))
+			l.Roll(w.now)
+		},
+		"capacity": func(t *rapid.T) {
+			w.setHost(t, l, capacities(rapid.SampledFrom(hostNames).Draw(t, "host")).Draw(t, "capacity"))
+		},
+		"z": func(t *rapid.T) {
+			w.z = rapid.Int64Range(0, 4000).Draw(t, "z")
+			if err := l.SetZ(w.z); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"expire": func(t *rapid.T) {
+			gone := map[string]bool{}
+			for _, r := range l.Expire(w.now, func(r proto.Reservation) bool { return r.ID == "r7" }) {
+				gone[r.ID] = true
+			}
+			for id, r := range w.held {
+				if ended := r.End() <= w.now && id != "r7"; ended != gone[id] {
+					t.Fatalf("%s ends at %s, now is %s, expired: %v", id, r.End(), w.now, gone[id])
 				}
-				cloned = snapshot(clone)
-			},
-			"roll": func(t *rapid.T) {
-				w.now += second * timeline.Time(rapid.SampledFrom([]int{1, 9, 10, 55, 600, 3000, 9000}).Draw(t, "by"))
-				l.Roll(w.now)
-			},
-			"capacity": func(t *rapid.T) {
-				w.setHost(t, l, capacities(rapid.SampledFrom(hostNames).Draw(t, "host")).Draw(t, "capacity"))
-			},
-			"z": func(t *rapid.T) {
-				w.z = rapid.Int64Range(0, 4000).Draw(t, "z")
-				if err := l.SetZ(w.z); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"expire": func(t *rapid.T) {
-				gone := map[string]bool{}
-				for _, r := range l.Expire(w.now, func(r proto.Reservation) bool { return r.ID == "r7" }) {
-					gone[r.ID] = true
-				}
-				for id, r := range w.held {
-					if ended := r.End() <= w.now && id != "r7"; ended != gone[id] {
-						t.Fatalf("ReservationsEnd: %s ends at %s, now is %s, expired: %v", id, r.End(), w.now, gone[id])
-					}
-				}
-				maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
-			},
-			"": func(t *rapid.T) {
-				w.compare(t, l)
-				if clone != nil {
-					unchanged(t, "what was done to the other", cloned, clone)
-				}
-			},
-		})
+			}
+			maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
+		},
+		"weigh": func(t *rapid.T) { w.weigh(t, l) },
+		"": func(t *rapid.T) {
+			w.compare(t, l)
+			if clone != nil {
+				unchanged(t, "what was done to the other", cloned, clone)
+			}
+		},
 	})
 }
 
@@ -284,13 +288,17 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 	next, want := w.try(c)
 	before := snapshot(l)
 	fits := l.Fits(c)
-	unchanged(t, "Fits", before, l)
+	verdict, no := l.Explain(c)
+	if diff := gocmp.Diff(want, verdict.Short); no != nil || diff != "" || verdict.Fits != (want == nil) {
+		t.Fatalf("Explain answers %v (-twin +verdict):\n%s", no, diff)
+	}
+	unchanged(t, "Fits or Explain", before, l)
 	err := l.Apply(c)
 	var got *proto.Shortfall
 	if err != nil && !errors.As(err, &got) {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Fatalf("the twin decides otherwise (-twin +ledger):\n%s", diff)
 	}
 	if (fits == nil) != (err == nil) {
@@ -317,7 +325,7 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 		if err := l.Fits(Change{Hold: []proto.Reservation{probe}}); err != nil && !errors.As(err, &want) {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("Scan and Fits differ on %s:\n%s", host, diff)
 		}
 	}
@@ -325,7 +333,7 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 
 func unchanged(t *rapid.T, what string, before map[string]any, l *Ledger) {
 	if after := snapshot(l); !reflect.DeepEqual(before, after) {
-		t.Fatalf("%s changed the ledger:\n%s", what, cmp.Diff(before, after))
+		t.Fatalf("%s changed the ledger:\n%s", what, gocmp.Diff(before, after))
 	}
 }
 
@@ -336,7 +344,7 @@ func (w *twin) compare(t *rapid.T, l *Ledger) {
 	for _, host := range hostNames {
 		held := w.on(host)
 		if on := l.On(host); len(held)+len(on) > 0 && !reflect.DeepEqual(held, on) {
-			t.Fatalf("reservations on %s:\n%s", host, cmp.Diff(held, on))
+			t.Fatalf("reservations on %s:\n%s", host, gocmp.Diff(held, on))
 		}
 		spans := w.spans()
 		steps := l.Steps(host)
