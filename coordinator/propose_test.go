@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/glidepath/glidepath/coordinator/metrics"
 	"github.com/glidepath/glidepath/proto"
 )
 
 // TestNothingIsProposedThatACoordinatorDoesNotKnow holds, with one coordinator whose program is older: what came later is refused, by its command or by what is in it.
 func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 	c := newCoordinator(Config{Name: "c1"}, Process{Log: slog.New(slog.DiscardHandler)})
+	c.tables = newTables(func(proto.Command, proto.Result, metrics.Ended) {})
 	older := slices.DeleteFunc(proto.KnownCommands(), func(k proto.KnownType) bool {
 		return slices.Contains([]proto.CommandType{proto.CmdPlanPut, proto.CmdAdmit}, k.Type)
 	})
