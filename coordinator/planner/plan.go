@@ -74,7 +74,7 @@ func Make(in Input) (Result, error) {
 			considered = append(considered, proto.Considered{Host: host.Facts.Name, Reason: reason})
 			continue
 		}
-		r := p.to(host)
+		r := p.to(host, in.Now)
 		score, no := p.judge(host, r)
 		if no != nil {
 			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
@@ -164,17 +164,17 @@ func refusal(format string, args ...any) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf(format, args...)}
 }
 
-// to plans the move to one host.
-func (p *planning) to(host proto.Host) Result {
-	rate := p.rate(host)
-	t := p.Costs.transfer(p.Data, p.dirty(), rate)
-	phases := p.phases(t)
+// to plans the move to one host that begins at start, now or later.
+func (p *planning) to(host proto.Host, start timeline.Time) Result {
+	rate := p.rate(host, start)
+	t := p.Costs.transfer(p.Data, p.dirty(start), rate)
+	phases := p.phases(start, t)
 	settled := phases[len(phases)-1].Span
 	plan := proto.Plan{
 		Instance: p.instance.Name(), Source: p.instance.Owner, Target: host.Facts.Name,
 		FromType: p.instance.Spec.Type, ToType: p.toType.Name, Fence: p.instance.Fence,
-		MadeAt: p.Now, Start: p.Now, Phases: phases,
-		Duration: settled.Start.Sub(p.Now).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
+		MadeAt: p.Now, Start: start, Phases: phases,
+		Duration: settled.Start.Sub(start).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
 		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
 	}
 	plan.Profile = p.profile(phases)
@@ -241,8 +241,8 @@ func (p *planning) change(r Result) ledger.Change {
 const leastRate = 8_000_000
 
 // rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left, beside the instance
-// itself, at every step that it touches, which are the more the lower the rate is.
-func (p *planning) rate(target proto.Host) int64 {
+// itself, at every step that it touches from start on, which are the more the lower the rate is.
+func (p *planning) rate(target proto.Host, start timeline.Time) int64 {
 	rate := p.Costs.Rate
 	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
 	comes := p.wanted
@@ -251,14 +251,14 @@ func (p *planning) rate(target proto.Host) int64 {
 	}
 	for before := int64(0); before != rate; {
 		before = rate
-		end := p.busy(p.phases(p.Costs.transfer(p.Data, p.dirty(), rate))).End
+		busy := p.busy(p.phases(start, p.Costs.transfer(p.Data, p.dirty(start), rate)))
 		for _, side := range []struct {
 			steps []ledger.Step
 			kind  resource.Kind
 			comes timeline.Profile // what is to be held there, too
 		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, comes}} {
 			for _, step := range side.steps {
-				if left := step.Headroom()[side.kind]; step.Start < end && left < resource.Unlimited/2 {
+				if left := step.Headroom()[side.kind]; step.Overlaps(busy) && left < resource.Unlimited/2 {
 					left -= finite(side.comes.MaxOver(step.Span))[side.kind]
 					rate = min(rate, max(left/2, leastRate))
 				}
@@ -270,12 +270,12 @@ func (p *planning) rate(target proto.Host) int64 {
 
 // busy returns the time for which the transfer's own needs are held.
 func (p *planning) busy(phases []proto.PlanPhase) timeline.Span {
-	return timeline.Span{Start: p.Now.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
+	return timeline.Span{Start: phases[0].Start.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
 }
 
-// dirty returns the bytes per second that the instance is expected to write while it is copied.
-func (p *planning) dirty() int64 {
-	soon := timeline.Span{Start: p.Now, End: p.Now.Add(10 * time.Minute)}
+// dirty returns the bytes per second that the instance is expected to write while it is copied from start on.
+func (p *planning) dirty(start timeline.Time) int64 {
+	soon := timeline.Span{Start: start, End: start.Add(10 * time.Minute)}
 	return p.Forecast.At(500).MaxOver(soon)[resource.WriteBytes]
 }
 

@@ -421,3 +421,33 @@ func TestTheWarmPhaseLastsAsLongAsStartUpDemand(t *testing.T) {
 		}
 	}
 }
+
+func TestAMoveThatBeginsLaterTakesNothingBefore(t *testing.T) {
+	w := newWorld(t)
+	busy := timeline.Span{Start: begin, End: begin.Add(2 * time.Hour)}
+	w.must(&proto.HostSet{Host: "host-b", Reduced: timeline.Flat(busy, resource.Vector{resource.NetRx: 900_000_000})})
+	p, err := prepare(Input{
+		Request: Request{Instance: "cache-1", Target: "host-b", Type: "m.large"}, View: w.state.View(), Now: begin,
+		Forecast: forecast(700), Data: 60 << 20, Costs: DefaultCosts(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := w.state.View().Host("host-b")
+	start := begin.Add(4 * time.Hour)
+	now, later := p.to(host, begin), p.to(host, start)
+	if later.Plan.Start != start || later.Plan.Phases[0].Start != start || later.Plan.Profile[0].Start != start || later.Plan.MadeAt != begin {
+		t.Errorf("it begins at %s, its phases at %s, its profile at %s", later.Plan.Start, later.Plan.Phases[0].Start, later.Plan.Profile[0].Start)
+	}
+	if later.Plan.Rate <= now.Plan.Rate || later.Plan.Duration >= now.Plan.Duration {
+		t.Errorf("with the link free it moves at %d bit/s for %d ms, with little left at %d bit/s for %d ms", later.Plan.Rate, later.Plan.Duration, now.Plan.Rate, now.Plan.Duration)
+	}
+	for _, r := range append(later.Extra, later.Reservation) {
+		if r.Envelope.Start() < start.Floor(grid) {
+			t.Errorf("%s is held from %s on", r.ID, r.Envelope.Start())
+		}
+	}
+	if err := w.state.View().Ledger().Fits(p.change(later)); err != nil {
+		t.Error(err)
+	}
+}

@@ -14,14 +14,14 @@ const (
 	warmLeast = 10 * time.Second // and at least, however short a start is: the demand of a window is seen at its end
 )
 
-// phases returns when each phase is expected to run, prepare to settle.
-func (p *planning) phases(t Transfer) []proto.PlanPhase {
+// phases returns when each phase of a move that begins at start is expected to run, prepare to settle.
+func (p *planning) phases(start timeline.Time, t Transfer) []proto.PlanPhase {
 	warm := warmFor
 	if !p.app.Startup.IsZero() {
 		warm = max(warmLeast, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
 	}
 	probation := time.Duration(p.View.Fleet().Policy.Probation) * time.Millisecond
-	at := p.Now
+	at := start
 	var out []proto.PlanPhase
 	for _, ph := range []struct {
 		phase proto.Phase
@@ -41,7 +41,7 @@ func (p *planning) phases(t Transfer) []proto.PlanPhase {
 // what a start takes from before the switch on, then the forecast. Steps follow the fleet's grid, which phases cut.
 // Equal neighbours are joined.
 func (p *planning) profile(phases []proto.PlanPhase) []proto.PlanStep {
-	begin := p.Now
+	begin := phases[0].Start
 	running := phases[2].Start // at the switch it starts
 	end := max(p.wanted.Span().End, phases[len(phases)-1].End)
 	var out []proto.PlanStep
