@@ -75,6 +75,8 @@ func FuzzReservation(f *testing.F)     { decodes[Reservation](f) }
 func FuzzHost(f *testing.F)            { decodes[Host](f) }
 func FuzzInstance(f *testing.F)        { decodes[Instance](f) }
 func FuzzCalendar(f *testing.F)        { decodes[Calendar](f) }
+func FuzzStoredPlan(f *testing.F)      { decodes[StoredPlan](f) }
+func FuzzNotice(f *testing.F)          { decodes[Notice](f) }
 
 // FuzzCommand decodes commands and the bodies in them.
 func FuzzCommand(f *testing.F) {

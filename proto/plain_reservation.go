@@ -118,6 +118,24 @@ func readReservation(p *plain, r *Reservation) {
 	if f.next("ca") {
 		r.ChangedAt = timeline.Time(p.int())
 	}
+	if f.next("sq") {
+		r.Squeezed = new(Squeeze)
+		readSqueeze(p, r.Squeezed)
+	}
+	f.end()
+}
+
+func readSqueeze(p *plain, s *Squeeze) {
+	f := p.fields()
+	if f.next("f") {
+		s.For = p.string()
+	}
+	if f.next("w") {
+		s.Why = p.string()
+	}
+	if f.next("at") {
+		s.At = timeline.Time(p.int())
+	}
 	f.end()
 }
 

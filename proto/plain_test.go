@@ -75,6 +75,9 @@ func drawn(t *rapid.T) *ReservationChange {
 			Envelope: envelope(), Floor: vector("floor"), Until: moment("until"), Forced: rapid.Bool().Draw(t, "forced"),
 			Revision: rapid.Uint64Range(0, maxUint).Draw(t, "revision"), CreatedAt: moment("created"), ChangedAt: moment("changed"),
 		})
+		if rapid.Bool().Draw(t, "squeezed") {
+			c.Hold[len(c.Hold)-1].Squeezed = &Squeeze{For: text.Draw(t, "for"), Why: text.Draw(t, "why"), At: moment("since")}
+		}
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "revisions") {
 		c.Revise = append(c.Revise, Revision{

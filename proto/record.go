@@ -18,6 +18,8 @@ const (
 	TableEvents       Table = "events"
 	TableCalendars    Table = "calendars"
 	TableTokens       Table = "tokens"
+	TablePlans        Table = "plans"
+	TableNotices      Table = "notices"
 )
 
 // Limits on what a record may hold, so that nothing that is committed can grow without bound.

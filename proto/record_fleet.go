@@ -39,6 +39,18 @@ type Policy struct {
 	Probation  int64           `msgpack:"pb" json:"probation_ms"`       // how long the source's data and slot are kept after confirmed
 	MovesHost  int             `msgpack:"mh" json:"moves_per_host"`     // migrations at once that touch one host
 	MovesFleet int             `msgpack:"mf" json:"moves_in_the_fleet"` // migrations at once
+
+	MovesLink int          `msgpack:"ml,omitempty" json:"moves_per_segment,omitzero"` // migrations at once that transfer over one L2 segment; 0: as many as in the fleet
+	Windows   []MoveWindow `msgpack:"w,omitempty" json:"windows,omitempty"`           // when planned moves begin, and when they don't
+	Rebalance *Rebalance   `msgpack:"rb,omitempty" json:"rebalance,omitempty"`        // nil: only when somebody asks
+}
+
+// Rebalance is when the fleet is looked at for moves that balance it, and what becomes of them.
+type Rebalance struct {
+	Every     int64 `msgpack:"e,omitempty" json:"every_ms,omitzero"`          // milliseconds; 0: only when somebody asks
+	Execute   bool  `msgpack:"x,omitempty" json:"execute,omitzero"`           // what is suggested is carried out
+	MovesDay  int   `msgpack:"md,omitempty" json:"moves_per_day,omitzero"`    // that are carried out at most in 24 hours
+	LeastGain int64 `msgpack:"lg,omitempty" json:"least_gain_milli,omitzero"` // thousandths of the score that a move has to win by
 }
 
 // ClassQuantiles holds, for each class, the quantile of the forecast that is reserved, in thousandths.

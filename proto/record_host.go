@@ -17,10 +17,12 @@ type Host struct {
 	Reduced     timeline.Profile `msgpack:"rd" json:"reduced,omitempty"`                     // what is not there for a while
 	Debt        int64            `msgpack:"d" json:"memory_debt,omitzero"`                   // bytes of memory that it could not take back
 	Identity    string           `msgpack:"id,omitempty" json:"identity,omitzero"`           // SHA-256 of its agent's public key, hex; "" until that has said hello
-	Revision    uint64           `msgpack:"rv,omitempty" json:"decisions_revision,omitzero"` // of what operators decided: Cordoned, Override, Reduced
+	Revision    uint64           `msgpack:"rv,omitempty" json:"decisions_revision,omitzero"` // of what operators decided: Cordoned, Override, Reduced, Windows, Drain
 	JoinedAt    timeline.Time    `msgpack:"at" json:"joined_at"`
 	ChangedAt   timeline.Time    `msgpack:"ca" json:"changed_at"`
 	Conflicts   []Conflict       `msgpack:"cf,omitempty" json:"conflicts,omitempty"` // of what its agent reported last with the tables
+	Windows     []CapacityWindow `msgpack:"w,omitempty" json:"windows,omitempty"`    // in which some of its capacity is not there, sorted by identifier
+	Drain       *Drain           `msgpack:"dr,omitempty" json:"drain,omitempty"`     // nil: it is not drained
 }
 
 // Conflict is where what a host's agent reports of an instance and what the tables say can't both be right.
@@ -45,18 +47,21 @@ func (h Host) Allocatable() resource.Vector {
 type InstanceType struct {
 	Name string          `msgpack:"n" json:"name" yaml:"name"`
 	Max  resource.Vector `msgpack:"x" json:"max" yaml:"max"` // Unlimited where there is none
+
+	Revision uint64 `msgpack:"rv,omitempty" json:"revision,omitzero" yaml:"-"` // rises with every change; 0: it has not been changed since revisions are counted
 }
 
 // Application is what is known of a kind of software, whatever the instance.
 type Application struct {
 	Name        string          `msgpack:"n" json:"name"`
-	Class       Class           `msgpack:"c" json:"class,omitzero"`            // for instances that name none
-	Startup     resource.Vector `msgpack:"su" json:"startup,omitzero"`         // demand on top of the forecast right after a start
-	Decay       int64           `msgpack:"dc" json:"decay_s,omitzero"`         // seconds in which Startup falls to 1/e; 0: not said
-	MemoryFloor int64           `msgpack:"mf" json:"memory_floor,omitzero"`    // bytes
-	Floor       resource.Vector `msgpack:"fl" json:"floor,omitzero"`           // the least that an instance of it ever gets
-	Downtime    int64           `msgpack:"dt" json:"max_downtime_ms,omitzero"` // objective; 0 for none
-	Throttled   int             `msgpack:"th" json:"max_throttled,omitzero"`   // objective: share of time, in ten-thousandths; 0 for none
+	Class       Class           `msgpack:"c" json:"class,omitzero"`               // for instances that name none
+	Startup     resource.Vector `msgpack:"su" json:"startup,omitzero"`            // demand on top of the forecast right after a start
+	Decay       int64           `msgpack:"dc" json:"decay_s,omitzero"`            // seconds in which Startup falls to 1/e; 0: not said
+	MemoryFloor int64           `msgpack:"mf" json:"memory_floor,omitzero"`       // bytes
+	Floor       resource.Vector `msgpack:"fl" json:"floor,omitzero"`              // the least that an instance of it ever gets
+	Downtime    int64           `msgpack:"dt" json:"max_downtime_ms,omitzero"`    // objective; 0 for none
+	Throttled   int             `msgpack:"th" json:"max_throttled,omitzero"`      // objective: share of time, in ten-thousandths; 0 for none
+	Revision    uint64          `msgpack:"rv,omitempty" json:"revision,omitzero"` // rises with every change; 0: it has not been changed since revisions are counted
 }
 
 // EventKind groups events that move demand alike, so that earlier ones teach about later ones.

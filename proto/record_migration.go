@@ -148,6 +148,12 @@ type Plan struct {
 	Reasons    []string      `msgpack:"re" json:"reasons"`              // in the order of their weight
 	Warnings   []string      `msgpack:"wa" json:"warnings,omitempty"`   // what an operator should know
 	Considered []Considered  `msgpack:"co" json:"considered,omitempty"` // other targets, best first
+
+	Figures   *Figures       `msgpack:"fg,omitempty" json:"figures,omitempty"`     // what it takes, with bands
+	Ruled     []RuledOut     `msgpack:"ru,omitempty" json:"ruled_out,omitempty"`   // targets beside those considered, by reason
+	Starts    []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`      // other starts, in their order
+	Probation int64          `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // how long the source's data and slot are kept; 0: as the policy says
+	Stored    string         `msgpack:"sp,omitempty" json:"stored_plan,omitzero"`  // that it is a move of
 }
 
 // PlanPhase is when a phase is expected to run.
@@ -171,4 +177,6 @@ type Considered struct {
 	Score     int64      `msgpack:"s" json:"score_milli"` // higher is better; 0 when it was ruled out
 	Reason    string     `msgpack:"r" json:"reason"`
 	Shortfall *Shortfall `msgpack:"sf" json:"shortfall,omitempty"`
+	Terms     []Term     `msgpack:"t,omitempty" json:"terms,omitempty"`   // what the score is made of
+	Violates  string     `msgpack:"v,omitempty" json:"violates,omitzero"` // the first constraint that it does not meet; "": it meets all
 }

@@ -22,6 +22,23 @@ type Reservation struct {
 	Revision  uint64          `msgpack:"rv" json:"revision"`       // rises with every change
 	CreatedAt timeline.Time   `msgpack:"at" json:"created_at"`
 	ChangedAt timeline.Time   `msgpack:"ca" json:"changed_at"`
+	Squeezed  *Squeeze        `msgpack:"sq,omitempty" json:"squeezed,omitempty"` // it has yielded, and nobody has given it another envelope since
+}
+
+// Squeeze is what a reservation has yielded for.
+type Squeeze struct {
+	For string        `msgpack:"f" json:"for"`           // reservation of a higher class
+	Why string        `msgpack:"w" json:"why,omitempty"` // what it lost and when, in words
+	At  timeline.Time `msgpack:"at" json:"at"`
+}
+
+// Yield takes some of a reservation's envelope for another one of a higher class. Its floor stays.
+type Yield struct {
+	ID       string   `msgpack:"id" json:"id"`
+	From     uint64   `msgpack:"fr" json:"from"` // revision that it replaces
+	Envelope Envelope `msgpack:"e" json:"envelope"`
+	For      string   `msgpack:"f" json:"for"`           // the reservation that is given room, of the same change
+	Why      string   `msgpack:"w" json:"why,omitempty"` // what it loses and when, in words
 }
 
 // Purpose says why a reservation is there, and so what ends it.
