@@ -15,7 +15,7 @@ type course struct {
 	rate         int64 // bits per second
 	likely, high Transfer
 	phases       []proto.PlanPhase // of the likely one
-	pressure     int64             // thousandths: what others hold of the busiest resource while it copies, and the transfer beside it
+	pressure     int64             // on neighbours, in thousandths, while it copies
 }
 
 // course predicts a move by the rate that there is at every step that it touches, also where the instance writes more than is likely. Those are the more
@@ -30,7 +30,7 @@ func (p *planning) course(w way, start timeline.Time) course {
 		busy := c.busy(p.grid)
 		least := w.rate.least(busy)
 		if least >= rate {
-			c.pressure = w.busy.most(timeline.Span{Start: copying, End: c.phases[1].End})
+			c.pressure = w.pressure(rate, timeline.Span{Start: copying, End: c.phases[1].End})
 			return c
 		}
 		rate = least

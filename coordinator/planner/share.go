@@ -2,10 +2,12 @@ package planner
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -37,6 +39,36 @@ func flowBetween(source, target string, bytes int64) flow {
 		f.links = append(f.links, link{target, t.kind})
 	}
 	return f
+}
+
+// Together is a move that begins together with others.
+type Together struct {
+	Source, Target string
+	Bytes          int64         // that are copied
+	Deadline       timeline.Time // when it has to be over; 0: whenever
+	Class          proto.Class
+}
+
+// Rates returns at how many bits per second moves that begin together are to copy, from start to end, at most: so that they keep their deadlines where that can be and
+// share what their links have left, instead of each leaving the next one a half. One that gets 0 has to wait. Costs.Rate takes it to the plan of each.
+func Rates(v *state.View, moves []Together, most int64, now timeline.Time) []int64 {
+	flows, rooms := make([]flow, len(moves)), map[link]line{}
+	for i, m := range moves {
+		flows[i] = flowBetween(m.Source, m.Target, m.Bytes)
+		flows[i].start, flows[i].deadline, flows[i].class, flows[i].most = now, m.Deadline, m.Class, most
+		for _, host := range []string{m.Source, m.Target} {
+			if _, there := rooms[link{host, resource.NetTx}]; !there {
+				maps.Copy(rooms, room(v.Ledger(), host))
+			}
+		}
+	}
+	out := make([]int64, len(moves))
+	for i, s := range share(flows, rooms, now) {
+		if out[i] = s.least(); moves[i].Bytes <= 0 {
+			out[i] = most
+		}
+	}
+	return out
 }
 
 // shared is what a flow gets: its rate from each time on, in bits per second, and when it is over.
@@ -144,7 +176,7 @@ func shares(flows []flow, active []int, left []float64, room map[link]int64, at 
 		f, g := flows[active[a]], flows[active[b]]
 		return cmp.Or(cmp.Compare(due(f.deadline), due(g.deadline)), cmp.Compare(rank(f.class), rank(g.class)))
 	})
-	room = clone(room)
+	room = maps.Clone(room)
 	rates := make([]int64, len(active))
 	give := func(n int, more int64) {
 		rates[n] += more
@@ -247,12 +279,4 @@ func due(t timeline.Time) timeline.Time { return cmp.Or(t, timeline.Forever) }
 // rank returns a class in the order in which classes come.
 func rank(c proto.Class) int {
 	return slices.Index([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}, c)
-}
-
-func clone(m map[link]int64) map[link]int64 {
-	out := make(map[link]int64, len(m))
-	for k, n := range m {
-		out[k] = n
-	}
-	return out
 }

@@ -172,3 +172,37 @@ func TestTransfersShareAHalfOfWhatHostsHaveLeft(t *testing.T) {
 		t.Errorf("a host that nobody knows takes %d bit/s", n)
 	}
 }
+
+func TestMovesThatBeginTogetherShareTheirLinkAndAreAdmitted(t *testing.T) {
+	policy := proto.DefaultPolicy()
+	policy.MovesHost = 8
+	w := crowd(t, 6, policy)
+	var together []Together
+	for _, class := range []proto.Class{proto.Critical, proto.Standard, proto.BestEffort} {
+		m := to(class, 0, len(together)+1)
+		together = append(together, Together{Source: m.Source, Target: m.Target, Bytes: 8 << 30, Class: class})
+	}
+	rates := Rates(w.state.View(), together, 2_000_000_000, begin)
+	for i, n := range rates {
+		if n < 160*mbit || n > 167*mbit { // a half of a gigabit, less what the instances hold, by three
+			t.Errorf("move %d gets %d bit/s", i, n)
+		}
+	}
+	for i, class := range []proto.Class{proto.Critical, proto.Standard, proto.BestEffort} {
+		m := to(class, 0, i+1)
+		costs := DefaultCosts()
+		costs.Rate = rates[i]
+		r, err := Make(Input{Request: Request{Instance: m.Instance, Target: m.Target}, View: w.state.View(), Now: begin, Forecast: forecast(200), Data: 8 << 30, Costs: costs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Plan.Rate != rates[i] {
+			t.Errorf("%s is planned at %d bit/s, its share is %d", m.Instance, r.Plan.Rate, rates[i])
+		}
+		w.must(&proto.MigrationStart{ID: "m-" + m.Instance, Plan: r.Plan, Reservation: r.Reservation, Extra: r.Extra})
+	}
+	together[0].Bytes = 0
+	if got := Rates(w.state.View(), together[:1], 5, begin)[0]; got != 5 {
+		t.Errorf("a move without data gets %d", got)
+	}
+}

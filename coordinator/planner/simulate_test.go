@@ -159,7 +159,7 @@ func TestATransferIsNeverPlannedFasterThanWhatIsLeft(t *testing.T) {
 		}
 		start := begin.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "start")) * time.Minute)
 		in := Input{Now: begin, Data: rapid.Int64Range(0, 8<<30).Draw(t, "data"), Forecast: forecast(700)}
-		_, c := w.course(in, start)
+		p, c := w.course(in, start)
 		busy := c.busy(grid)
 		if busy.Start > start || busy.End < c.phases[2].End || busy.End < c.high.end(c.phases[1].Start) {
 			t.Fatalf("it holds the links in %v, and needs them from %v to %v", busy, start, c.phases[2].End)
@@ -187,8 +187,32 @@ func TestATransferIsNeverPlannedFasterThanWhatIsLeft(t *testing.T) {
 				t.Fatalf("%+v: the band is the wrong way round", f)
 			}
 		}
-		if f.Pressure < 0 || f.Pressure > 1000 {
-			t.Fatalf("neighbours at %d", f.Pressure)
+		var pressure int64
+		copying := c.phases[1].Span
+		for host, kinds := range map[string][]resource.Kind{"host-a": {resource.NetTx, resource.ReadBytes}, "host-b": {resource.NetRx, resource.WriteBytes}} {
+			for _, s := range w.state.View().Ledger().Steps(host) {
+				if !s.Overlaps(copying) {
+					continue
+				}
+				for k, n := range s.Needed {
+					if k := resource.Kind(k); k == resource.Memory || k == resource.ReadIOPS || k == resource.WriteIOPS || s.Limit[k] == 0 {
+						continue
+					}
+					if host == "host-b" {
+						n += p.wanted.MaxOver(s.Span)[k]
+					}
+					switch resource.Kind(k) {
+					case kinds[0]:
+						n += c.rate
+					case kinds[1]:
+						n += c.rate / 8
+					}
+					pressure = max(pressure, min(1000, n*1000/s.Limit[k]))
+				}
+			}
+		}
+		if f.Pressure != pressure {
+			t.Fatalf("neighbours at %d, want %d", f.Pressure, pressure)
 		}
 	})
 }

@@ -26,7 +26,7 @@ const (
 	copyWeight     = 200
 	downtimeWeight = 300
 	clientsWeight  = 250 // at the height of the instance's demand
-	pressureWeight = 150 // where what others hold fills the host
+	pressureWeight = 150 // where the transfer fills the host together with what others hold
 )
 
 // timed returns an error, a *Refusal, if what is asked for is at no time that can be planned.
@@ -96,15 +96,11 @@ func (p *planning) at(host proto.Host, start timeline.Time) (Result, error) {
 // best plans the move to one host from the start that costs least of all that fit there.
 func (p *planning) best(host proto.Host) (Result, error) {
 	all := p.moments(p.way(host))
-	may, short := p.possible(host, all)
+	may := p.possible(host, all)
 	if len(may) == 0 {
-		if short != nil {
-			return Result{}, short
-		}
 		return Result{}, p.outside(soonest(all))
 	}
 	now := all[0]
-	slices.SortStableFunc(may, func(a, b moment) int { return cmp.Compare(a.cost, b.cost) })
 	var chosen *moment
 	var r Result
 	var no error
@@ -121,7 +117,12 @@ func (p *planning) best(host proto.Host) (Result, error) {
 		return Result{}, no
 	}
 	why := fmt.Sprintf("%s costs least of the %d starts that are possible until %s", when(chosen.start, p.Now), len(may), p.horizon())
-	if chosen.start != now.start && slices.ContainsFunc(may, func(m moment) bool { return m.start == now.start }) {
+	rival := now.sure == chosen.sure && slices.ContainsFunc(may, func(m moment) bool { return m.start == now.start })
+	switch {
+	case chosen.start == now.start:
+	case !rival:
+		why += "; " + p.notNow(now, host)
+	default:
 		at := p.to(host, now.start)
 		switch err := p.View.Ledger().Fits(p.change(at)); {
 		case err != nil:
@@ -132,8 +133,6 @@ func (p *planning) best(host proto.Host) (Result, error) {
 		default:
 			why += ", and " + chosen.against(now)
 		}
-	} else if chosen.start != now.start {
-		why += "; " + p.notNow(now, host)
 	}
 	r.Plan.Reasons = append([]string{why}, r.Plan.Reasons...)
 	if !chosen.sure {
@@ -231,34 +230,30 @@ func (p *planning) keeps(m *moment, open []timeline.Span) {
 	m.in, m.sure = may(m.served(false)), may(m.served(true))
 }
 
-// possible returns the starts that keep to windows and deadline, those that do so though more is written than is likely if there are any, and at which
-// what is firm of the instance fits on the host from its start on. Where the host is what keeps all of them out, it says for what.
-func (p *planning) possible(host proto.Host, all []moment) (may []moment, short *proto.Shortfall) {
-	step, kind, full := p.firmly(host.Facts.Name)
-	sure := false
+// possible returns the starts that keep to windows and deadline, and at which what is firm of the instance may fit on the host from its start on: those first that
+// keep to them though more is written than is likely, the cheapest first. Where it fits at none, there is the first of them, for the ledger to say what is in the way.
+func (p *planning) possible(host proto.Host, all []moment) []moment {
+	last, full := p.firmly(host.Facts.Name)
+	var may, no []moment
 	for _, m := range all {
-		if !m.in {
-			continue
-		}
-		if full && m.phases[2].Start <= step.Start {
-			need := finite(p.wanted.MaxOver(step.Span)).Max(p.sizing.Floor)[kind] // as much of it as there is
-			short = &proto.Shortfall{
-				Host: host.Facts.Name, Span: step.Span, Resource: kind, Missing: max(1, need-step.Headroom()[kind]),
-				Needed: step.Needed[kind] + need, Limit: step.Limit[kind],
-			}
-			continue
-		}
-		if m.sure && !sure {
-			sure, may = true, nil
-		}
-		if m.sure == sure {
+		switch {
+		case !m.in:
+		case full && m.phases[2].Start <= last.Start:
+			no = append(no, m)
+		default:
 			may = append(may, m)
 		}
 	}
-	if len(may) > 0 {
-		return may, nil
+	if len(may) == 0 {
+		return no[:min(1, len(no))]
 	}
-	return nil, short
+	slices.SortStableFunc(may, func(a, b moment) int {
+		if a.sure != b.sure {
+			return map[bool]int{true: -1, false: 1}[a.sure]
+		}
+		return cmp.Compare(a.cost, b.cost)
+	})
+	return may
 }
 
 // soonest returns the start whose move is over first.

@@ -124,7 +124,7 @@ func TestTheBestStartIsThatOfTheSearchOverAll(t *testing.T) {
 			fit = slices.DeleteFunc(fit, func(m moment) bool { return !m.sure })
 		}
 		want := slices.MinFunc(fit, func(a, b moment) int { return int(a.cost - b.cost) })
-		if now := fit[0]; now.start == begin && now.cost-want.cost < now.cost*r.LeastGain/1000 {
+		if now := fit[0]; now.start == begin && now.sure == want.sure && now.cost-want.cost < now.cost*r.LeastGain/1000 {
 			want = now
 		}
 		if got.Plan.Start != want.start {

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -13,7 +14,14 @@ import (
 // way is what a transfer finds between two hosts over time.
 type way struct {
 	rate line // bits per second that it may take
-	busy line // thousandths of what may be promised that others hold, of the resource of which that is most
+	ends []end
+}
+
+// end is one of the two hosts, as it is without the transfer.
+type end struct {
+	steps []ledger.Step
+	comes []resource.Vector // what is to be held there, too, in each step
+	taps  []tap
 }
 
 // What a transfer takes from at its two ends, and what its neighbours there feel.
@@ -31,7 +39,7 @@ type tap struct {
 
 // way returns what a transfer finds between the source and a target.
 func (p *planning) way(target proto.Host) way {
-	if p.out.rate.starts == nil {
+	if p.out.ends == nil {
 		p.out = p.end(p.instance.Owner, sends, nil)
 	}
 	comes := p.wanted
@@ -39,7 +47,7 @@ func (p *planning) way(target proto.Host) way {
 		comes = nil
 	}
 	in := p.end(target.Facts.Name, receives, comes)
-	return way{rate: merged(p.out.rate, in.rate, minOf), busy: merged(p.out.busy, in.busy, maxOf)}
+	return way{rate: merged(p.out.rate, in.rate, minOf), ends: []end{p.out.ends[0], in.ends[0]}}
 }
 
 func minOf(a, b int64) int64 { return min(a, b) }
@@ -47,16 +55,40 @@ func maxOf(a, b int64) int64 { return max(a, b) }
 
 // end returns what a transfer finds at one end of it: the rate is a half of what link and disk have left, beside what is to be held there, too.
 func (p *planning) end(host string, taps []tap, comes timeline.Profile) way {
-	var w way
-	for _, s := range p.View.Ledger().Steps(host) {
-		more := finite(comes.MaxOver(s.Span))
-		w.rate.add(s.Start, min(p.Costs.Rate, left(s, taps, more)))
-		w.busy.add(s.Start, taken(s, more))
+	e := end{steps: p.View.Ledger().Steps(host), taps: taps}
+	w := way{ends: []end{e}}
+	if len(e.steps) == 0 { // the ledger does not know the host
+		w.rate = flat(p.Costs.Rate)
+		return w
 	}
-	if w.rate.starts == nil { // the ledger does not know the host
-		return way{rate: flat(p.Costs.Rate), busy: flat(0)}
+	e.comes = make([]resource.Vector, len(e.steps))
+	for i, s := range e.steps {
+		e.comes[i] = finite(comes.MaxOver(s.Span))
+		w.rate.add(s.Start, min(p.Costs.Rate, left(s, taps, e.comes[i])))
 	}
+	w.ends[0] = e
 	return w
+}
+
+// pressure returns what neighbours of a transfer feel in a span, at the end where that is more: the share that is taken, by it and by others, of the resource of
+// which that is most, in thousandths of what may be promised.
+func (w way) pressure(rate int64, span timeline.Span) int64 {
+	var out int64
+	for _, e := range w.ends {
+		var takes resource.Vector
+		for _, t := range e.taps {
+			takes[t.kind] = rate / t.bits
+		}
+		first := sort.Search(len(e.steps), func(i int) bool { return e.steps[i].End > span.Start })
+		for i := first; i < len(e.steps) && e.steps[i].Start < span.End; i++ {
+			for _, k := range felt {
+				if limit := e.steps[i].Limit[k]; limit > 0 && limit < resource.Unlimited {
+					out = max(out, min(1000, (e.steps[i].Needed[k]+e.comes[i][k]+takes[k])*1000/limit))
+				}
+			}
+		}
+	}
+	return out
 }
 
 // left returns the bits per second that a transfer may take in a step. There is a least rate, below which it would not end: whether that fits is for the ledger to say.
@@ -66,17 +98,6 @@ func left(s ledger.Step, taps []tap, more resource.Vector) int64 {
 	for _, t := range taps {
 		if n := room[t.kind]; n < resource.Unlimited/2 {
 			out = min(out, max((n-more[t.kind])/2*t.bits, leastRate))
-		}
-	}
-	return out
-}
-
-// taken returns the share of a step's limit that is held of what neighbours of a transfer feel, in thousandths.
-func taken(s ledger.Step, more resource.Vector) int64 {
-	var out int64
-	for _, k := range felt {
-		if limit := s.Limit[k]; limit > 0 && limit < resource.Unlimited {
-			out = max(out, min(1000, (s.Needed[k]+more[k])*1000/limit))
 		}
 	}
 	return out
@@ -123,26 +144,24 @@ func lastDay(p timeline.Profile) timeline.Span {
 	return timeline.Span{Start: end.Add(-24 * time.Hour), End: end}
 }
 
-// firmly returns the last step of a host's grid that can't take what of the instance is firm, whatever its start, and the resource. A move that
-// serves by its start does not fit.
-func (p *planning) firmly(host string) (s ledger.Step, k resource.Kind, short bool) {
+// firmly returns the last step of a host's grid that can't take what of the instance is firm. A move whose instance starts before it does not fit.
+func (p *planning) firmly(host string) (last timeline.Span, full bool) {
 	if p.back() {
-		return s, k, false
+		return last, false
 	}
 	for _, s := range slices.Backward(p.View.Ledger().Steps(host)) {
-		for _, k := range resource.All() {
-			need := p.wanted.MaxOver(s.Span)
-			if s.Start >= p.wanted.Span().End {
-				need = p.sizing.tail(p.wanted)
-			}
-			need = finite(need)
-			if p.sizing.Class != proto.Critical && k != resource.Memory {
-				need = need.Min(p.sizing.Floor)
-			}
-			if free := s.Headroom()[k]; need[k] > free {
-				return s, k, true
-			}
+		need := p.wanted.MaxOver(s.Span)
+		if s.Start >= p.wanted.Span().End {
+			need = p.sizing.tail(p.wanted)
+		}
+		firm := need
+		if p.sizing.Class != proto.Critical {
+			firm = need.Min(p.sizing.Floor)
+			firm[resource.Memory] = need[resource.Memory]
+		}
+		if !finite(firm).Fits(s.Headroom()) {
+			return s.Span, true
 		}
 	}
-	return s, k, false
+	return last, false
 }
