@@ -19,6 +19,7 @@ type Request struct {
 	Instance string
 	Target   string // host; "" lets the planner choose
 	Type     string // instance type on the target; "" keeps it
+	Margin   int64  // thousandths of a score by which the host that the planner chooses has to beat the one where the instance is; 0: it is to move anyhow
 
 	Returns string // the migration that is undone: Target is its source, Type what it came from, and the capacity is what was kept there
 }
@@ -31,12 +32,15 @@ type Input struct {
 	Forecast proto.ForecastReply // of the instance from now on, of the highest demand in each step; empty if there is none
 	Data     int64               // bytes to move; 0 is unknown
 	Costs    Costs
+	Silent   map[string]timeline.Time // hosts whose agents have had no session for a while, and since when, 0 where that is not known: none of them is chosen
 }
 
 // Refusal says why there is no plan: for which object, and what to do.
 type Refusal struct {
 	Reason     string
-	Considered []proto.Considered // targets that were weighed
+	Remedy     string             // where the reason does not say it
+	Considered []proto.Considered // targets that were weighed, those that came closest first
+	Ruled      []proto.RuledOut   // targets beside those, by what rules them out
 }
 
 // Error returns the reason.
@@ -62,42 +66,10 @@ func Make(in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	hosts, err := p.candidates()
-	if err != nil {
-		return Result{}, err
+	if in.Request.Target != "" {
+		return p.named()
 	}
-	var considered []proto.Considered
-	best, found := Result{}, false
-	var bestScore int64
-	for _, host := range hosts {
-		if reason := p.excluded(host); reason != "" {
-			considered = append(considered, proto.Considered{Host: host.Facts.Name, Reason: reason})
-			continue
-		}
-		r := p.to(host, in.Now)
-		score, no := p.judge(host, r)
-		if no != nil {
-			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
-			if errors.As(no, &c.Shortfall) {
-				c.Reason += heldBy(p.View.Ledger(), c.Shortfall)
-			}
-			considered = append(considered, c)
-			continue
-		}
-		considered = append(considered, proto.Considered{Host: host.Facts.Name, Score: score, Reason: "fits at every step"})
-		if !found || score > bestScore {
-			best, bestScore, found = r, score, true
-		}
-	}
-	sortConsidered(considered)
-	if !found {
-		return Result{}, &Refusal{Reason: p.nowhere(considered), Considered: considered}
-	}
-	best.Plan.Considered = considered
-	if in.Request.Target == "" {
-		best.Plan.Reasons = append(best.Plan.Reasons, fmt.Sprintf("%s has the most room at the steps that count, of %d hosts considered", best.Plan.Target, len(considered)))
-	}
-	return best, nil
+	return p.chosen()
 }
 
 // planning is a request with everything that it names looked up.
@@ -112,6 +84,8 @@ type planning struct {
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
 	warnings []string
+	recent   recent  // of the instance, where the planner chooses
+	shapes   []shape // that were computed
 }
 
 func prepare(in Input) (*planning, error) {
@@ -131,7 +105,7 @@ func prepare(in Input) (*planning, error) {
 		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}
 	p.source, _ = in.View.Host(p.instance.Owner)
-	if wrong := clockOf(p.source); wrong != "" {
+	if wrong := clockOf(p.source.Facts.Missing); wrong != "" {
 		return nil, refusal("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
 	}
 	name := in.Request.Type
@@ -154,6 +128,7 @@ func prepare(in Input) (*planning, error) {
 				kind, p.toType.Name, resource.Format(kind, n)))
 		}
 	}
+	p.warnings = slices.Clip(p.warnings) // plans to several hosts go on from it
 	return p, nil
 }
 
@@ -177,10 +152,7 @@ func (p *planning) to(host proto.Host, start timeline.Time) Result {
 		Duration: settled.Start.Sub(start).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
 		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
 	}
-	plan.Profile = p.profile(phases)
-	if !p.back() { // which goes into the slot as it was kept
-		plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
-	}
+	plan.Profile, plan.Envelope = p.shaped(plan)
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
@@ -203,6 +175,34 @@ func (p *planning) to(host proto.Host, start timeline.Time) Result {
 		}
 	}
 	return r
+}
+
+// shape is what a move whose phases run at the same times is allocated, and what is reserved for that, whichever host it goes to.
+type shape struct {
+	phases   []proto.PlanPhase
+	profile  []proto.PlanStep
+	envelope proto.Envelope
+}
+
+const mostShapes = 8 // that are kept: links of a fleet have about the same left
+
+// shaped returns the allocation of a plan with its phases, and its envelope. They are most of the work of a plan.
+func (p *planning) shaped(plan proto.Plan) ([]proto.PlanStep, proto.Envelope) {
+	for _, s := range p.shapes {
+		if slices.Equal(s.phases, plan.Phases) {
+			return s.profile, s.envelope
+		}
+	}
+	plan.Profile = p.profile(plan.Phases)
+	s := shape{phases: plan.Phases, profile: plan.Profile}
+	if !p.back() { // which goes into the slot as it was kept
+		s.envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
+	}
+	if len(p.shapes) == mostShapes {
+		p.shapes = slices.Delete(p.shapes, 0, 1)
+	}
+	p.shapes = append(p.shapes, s)
+	return s.profile, s.envelope
 }
 
 // waiting returns for how long hooks may keep clients waiting: those of a point run one after the other on a host, and both hosts at once.
