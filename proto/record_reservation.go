@@ -129,56 +129,6 @@ func (e Envelope) Expected() timeline.Profile {
 	return p
 }
 
-// Valid returns an error that names the first fault of the envelope for a holder of the class: no segment, too many of
-// them, out of order, an amount that is negative or too large, pooled memory, or anything pooled for a critical one.
-func (e Envelope) Valid(c Class) error {
-	if len(e) == 0 {
-		return fmt.Errorf("the envelope is empty")
-	}
-	if len(e) > MaxSegments {
-		return fmt.Errorf("the envelope has %d segments: use at most %d", len(e), MaxSegments)
-	}
-	for i := range e {
-		s := &e[i]
-		if s.Empty() {
-			return fmt.Errorf("segment %d %s is empty", i, s.Span)
-		}
-		if s.Start < 0 || s.End > timeline.Forever {
-			return fmt.Errorf("segment %d %s is outside the time that is computed with", i, s.Span)
-		}
-		if i > 0 && s.Start < e[i-1].End {
-			return fmt.Errorf("segment %d %s begins before segment %d ends", i, s.Span, i-1)
-		}
-		if err := s.valid(c); err != nil {
-			return fmt.Errorf("segment %d %s: %w", i, s.Span, err)
-		}
-	}
-	return nil
-}
-
-func (s *Segment) valid(c Class) error {
-	for _, part := range [...]struct {
-		name   string
-		amount *resource.Vector
-	}{{"firm", &s.Firm}, {"mean", &s.Mean}, {"own deviation", &s.Own}, {"common deviation", &s.Common}} {
-		if err := part.amount.Valid(); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
-		}
-	}
-	for k, n := range s.Firm {
-		if n+s.Mean[k] > resource.Unlimited {
-			return fmt.Errorf("firm and mean of %s are together too large", resource.Kind(k))
-		}
-	}
-	if m := resource.Memory; s.Mean[m] != 0 || s.Own[m] != 0 || s.Common[m] != 0 {
-		return fmt.Errorf("memory is pooled: it can only be firm")
-	}
-	if c == Critical && s.Pooled() {
-		return fmt.Errorf("a critical instance is pooled: all of it must be firm")
-	}
-	return nil
-}
-
 // Shortfall says where a reservation does not fit: the first step of the first host that is short, and by how much.
 type Shortfall struct {
 	Host     string        `msgpack:"h" json:"host"`

@@ -34,6 +34,7 @@ func (l *Ledger) Apply(c Change) error {
 		return err
 	}
 	for _, e := range t.edits {
+		e.next.draw(l.z, e.from, e.to)
 		if e.base != nil {
 			l.put(e.next)
 		}
@@ -56,14 +57,17 @@ func (l *Ledger) Revise(r ...proto.Reservation) error { return l.Apply(Change{Re
 // Release ends reservations, all or nothing.
 func (l *Ledger) Release(ids ...string) error { return l.Apply(Change{Release: ids}) }
 
-// Extend moves the time at which a reservation lapses; 0 for never. Its envelope stays: it was counted to its own end
-// from the start, so this is never refused for want of capacity.
+// Extend moves the end of a reservation; 0 lets it last as long as its envelope. Where the envelope reaches as far it is never
+// refused for want of capacity: see Extended.
 func (l *Ledger) Extend(id string, until timeline.Time) error {
 	r, ok := l.Reservation(id)
 	if !ok {
 		return fmt.Errorf("reservation %s: %w", id, ErrUnknownReservation)
 	}
-	r.Until = until
+	r, err := Extended(r, until)
+	if err != nil {
+		return err
+	}
 	return l.Revise(r)
 }
 
@@ -125,10 +129,10 @@ func (l *Ledger) Restore(list []proto.Reservation) error {
 	l.replaceHosts(func(h *host) *host {
 		of := held[h.capacity.Host]
 		if len(of) == 0 {
-			return h.clone()
+			return h
 		}
 		slices.SortFunc(of, func(a, b *proto.Reservation) int { return strings.Compare(a.ID, b.ID) })
-		return newHost(h.capacity, l.layout, of)
+		return newHost(h.capacity, l.layout, l.z, of)
 	})
 	return nil
 }

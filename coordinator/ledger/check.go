@@ -18,15 +18,15 @@ func (l *Ledger) Check() []string {
 	l.hosts.Ascend(func(p place) bool {
 		h := p.host
 		if h.short == nil {
-			found = append(found, h.check(l.z)...)
+			found = append(found, h.check(l.layout.start(), l.z)...)
 		}
 		return true
 	})
 	return found
 }
 
-func (h *host) check(z int64) []string {
-	at := []timeline.Time{h.layout.start}
+func (h *host) check(start timeline.Time, z int64) []string {
+	at := []timeline.Time{start}
 	for _, r := range h.held {
 		for _, s := range r.Envelope {
 			at = append(at, s.Start)
@@ -38,7 +38,7 @@ func (h *host) check(z int64) []string {
 	slices.Sort(at)
 	var found []string
 	for _, t := range slices.Compact(at) {
-		if t < h.layout.start {
+		if t < start {
 			continue
 		}
 		reduced, _ := h.capacity.Reduced.At(t)

@@ -15,9 +15,9 @@ const (
 	coarseLength = 6
 	coarseReach  = 576
 
-	maxFine   = fineReach + coarseLength - 1
+	numFine   = fineReach + coarseLength - 1
 	numCoarse = (coarseReach - fineReach) / coarseLength
-	maxSteps  = maxFine + numCoarse + 1
+	numSteps  = numFine + numCoarse + 1
 )
 
 // Grid is the time grid on which capacity is promised: 72 base steps (and up to five more, to the next coarse boundary),
@@ -34,59 +34,57 @@ func (g Grid) Valid() error {
 	return nil
 }
 
-// layout is the grid at a time: which instants each of its steps covers.
+// layout is the grid at a time: which instants each of its steps covers. Coarse steps are split six base steps at once, and
+// until then time only passes over the first ones: layouts with the same base number their steps alike.
 type layout struct {
 	step  timeline.Time // base step
-	start timeline.Time // of the first step
-	fine  int           // how many fine steps
+	base  timeline.Time // start of step 0
+	first int           // the step that contains now, below coarseLength: those before it are past
 }
 
 // at returns the layout whose first step contains now.
 func (g Grid) at(now timeline.Time) layout {
-	coarse := g.Step * coarseLength
-	start := max(0, now).Floor(g.Step)
-	step := timeline.Time(g.Step.Milliseconds())
-	fineEnd := (start + fineReach*step).Ceil(coarse)
-	return layout{step: step, start: start, fine: int((fineEnd - start) / step)}
+	start, step := max(0, now).Floor(g.Step), timeline.Time(g.Step.Milliseconds())
+	base := (start - step).Floor(g.Step*coarseLength) + step
+	return layout{step: step, base: base, first: int((start - base) / step)}
 }
 
-func (l layout) fineEnd() timeline.Time   { return l.start + timeline.Time(l.fine)*l.step }
+func (l layout) start() timeline.Time     { return l.base + timeline.Time(l.first)*l.step }
+func (l layout) fineEnd() timeline.Time   { return l.base + numFine*l.step }
 func (l layout) coarseEnd() timeline.Time { return l.fineEnd() + numCoarse*coarseLength*l.step }
 
-// steps returns how many steps there are. The last is the tail.
-func (l layout) steps() int { return l.fine + numCoarse + 1 }
-
-// span returns what step i covers.
+// span returns what step i covers. The last is the tail.
 func (l layout) span(i int) timeline.Span {
 	switch {
-	case i < l.fine:
-		s := l.start + timeline.Time(i)*l.step
+	case i < numFine:
+		s := l.base + timeline.Time(i)*l.step
 		return timeline.Span{Start: s, End: s + l.step}
-	case i < l.fine+numCoarse:
-		s := l.fineEnd() + timeline.Time(i-l.fine)*coarseLength*l.step
+	case i < numFine+numCoarse:
+		s := l.fineEnd() + timeline.Time(i-numFine)*coarseLength*l.step
 		return timeline.Span{Start: s, End: s + coarseLength*l.step}
 	default:
 		return timeline.Span{Start: l.coarseEnd(), End: timeline.Forever}
 	}
 }
 
-// index returns the step that covers t; the first one for what is past.
+// index returns the step that covers t; step 0 for what is before it.
 func (l layout) index(t timeline.Time) int {
 	switch {
-	case t < l.start:
+	case t < l.base:
 		return 0
 	case t < l.fineEnd():
-		return int((t - l.start) / l.step)
+		return int((t - l.base) / l.step)
 	case t < l.coarseEnd():
-		return l.fine + int((t-l.fineEnd())/(coarseLength*l.step))
+		return numFine + int((t-l.fineEnd())/(coarseLength*l.step))
 	default:
-		return l.fine + numCoarse
+		return numFine + numCoarse
 	}
 }
 
-// over returns the range of steps, [from, to), that the span touches; empty for what is past.
+// over returns the range of steps, [from, to), that the span touches, past ones of the layout among them; empty for what
+// is before them all.
 func (l layout) over(s timeline.Span) (from, to int) {
-	if s.Empty() || s.End <= l.start {
+	if s.Empty() || s.End <= l.base {
 		return 0, 0
 	}
 	return l.index(s.Start), l.index(s.End-1) + 1

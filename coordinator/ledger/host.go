@@ -41,33 +41,40 @@ func mulDiv(n, num, den int64) int64 {
 type host struct {
 	owner    *owner
 	capacity Capacity
-	layout   layout
 	sums
-	flat   resource.Vector // limit where nothing is reduced
-	limits *[resource.Kinds][maxSteps]int64
-	held   []*proto.Reservation // sorted by ID
-	short  *proto.Shortfall     // a fact took what was promised
+	outline outline
+	flat    resource.Vector // limit where nothing is reduced
+	limits  *[resource.Kinds][numSteps]int64
+	held    []*proto.Reservation // sorted by ID
+	short   *proto.Shortfall     // a fact took what was promised
 }
 
 // newHost returns the host with the reservations, computed from nothing.
-func newHost(c Capacity, l layout, held []*proto.Reservation) *host {
-	h := &host{capacity: c, layout: l, held: held}
-	h.setLimits()
+func newHost(c Capacity, l layout, z int64, held []*proto.Reservation) *host {
+	h := &host{capacity: c, held: held}
+	h.setLimits(l)
 	for _, r := range held {
-		h.add(l, r.Envelope, 0, l.steps())
+		h.add(l, r.Envelope, 0, numSteps)
 	}
+	h.settle(l, z)
 	return h
 }
 
-func (h *host) setLimits() {
+// settle computes what follows from the sums and the limits.
+func (h *host) settle(l layout, z int64) {
+	h.short = h.shortage(l, z)
+	h.draw(z, 0, numSteps)
+}
+
+func (h *host) setLimits(l layout) {
 	h.flat = h.capacity.limit(resource.Vector{})
 	h.limits = nil
 	if len(h.capacity.Reduced) == 0 {
 		return
 	}
-	h.limits = new([resource.Kinds][maxSteps]int64)
-	for i := range h.layout.steps() {
-		for k, n := range h.capacity.limit(h.capacity.Reduced.MaxOver(h.layout.span(i))) {
+	h.limits = new([resource.Kinds][numSteps]int64)
+	for i := range numSteps {
+		for k, n := range h.capacity.limit(h.capacity.Reduced.MaxOver(l.span(i))) {
 			h.limits[k][i] = n
 		}
 	}
@@ -98,9 +105,10 @@ func (h *host) needed(z int64, k, i int) int64 {
 	return n
 }
 
-// worse returns the first step in [from, to), and in it the first resource, where h needs more than its limit and more than
-// base did; nil where there is none. With a nil base every step above its limit counts.
-func (h *host) worse(z int64, base *host, from, to int) *proto.Shortfall {
+// worse returns the first step in [from, to) that is not past, and in it the first resource, where h needs more than its
+// limit and more than base did; nil where there is none. With a nil base every step above its limit counts.
+func (h *host) worse(l layout, z int64, base *host, from, to int) *proto.Shortfall {
+	from = max(from, l.first)
 	end, kind := to, -1
 	for k := range h.sum {
 		if i := h.worseStep(z, base, k, from, end); i < end {
@@ -110,11 +118,11 @@ func (h *host) worse(z int64, base *host, from, to int) *proto.Shortfall {
 	if kind < 0 {
 		return nil
 	}
-	return h.shortfall(kind, end, h.needed(z, kind, end))
+	return h.shortfall(l, kind, end, h.needed(z, kind, end))
 }
 
 // shortage returns the first step, of all, where h needs more than its limit.
-func (h *host) shortage(z int64) *proto.Shortfall { return h.worse(z, nil, 0, h.layout.steps()) }
+func (h *host) shortage(l layout, z int64) *proto.Shortfall { return h.worse(l, z, nil, 0, numSteps) }
 
 // worseStep returns the first step in [from, end) that is worse in one resource; end where there is none.
 func (h *host) worseStep(z int64, base *host, k, from, end int) int {
@@ -142,23 +150,23 @@ func (h *host) worseStep(z int64, base *host, k, from, end int) int {
 	return end
 }
 
-func (h *host) shortfall(k, i int, needed int64) *proto.Shortfall {
+func (h *host) shortfall(l layout, k, i int, needed int64) *proto.Shortfall {
 	limit := h.limit(k, i)
 	return &proto.Shortfall{
-		Host: h.capacity.Host, Span: h.layout.span(i), Resource: resource.Kind(k),
+		Host: h.capacity.Host, Span: l.span(i), Resource: resource.Kind(k),
 		Missing: needed - limit, Needed: needed, Limit: limit,
 	}
 }
 
 // insert adds a reservation that is not there, at place i of those that are.
-func (h *host) insert(i int, r *proto.Reservation) {
+func (h *host) insert(l layout, i int, r *proto.Reservation) {
 	h.held = slices.Insert(h.held, i, r)
-	h.add(h.layout, r.Envelope, 0, h.layout.steps())
+	h.add(l, r.Envelope, 0, numSteps)
 }
 
 // remove takes out the reservation at place i.
-func (h *host) remove(i int) {
-	h.subtract(h.layout, h.held[i].Envelope, 0, h.layout.steps())
+func (h *host) remove(l layout, i int) {
+	h.subtract(l, h.held[i].Envelope, 0, numSteps)
 	h.held = slices.Delete(h.held, i, i+1)
 }
 
@@ -167,35 +175,20 @@ func (h *host) find(id string) (i int, there bool) {
 	return slices.BinarySearchFunc(h.held, id, func(r *proto.Reservation, id string) int { return strings.Compare(r.ID, id) })
 }
 
-// rolled returns the host on a later layout. Steps that are in both keep their sums; those that came nearer and were
-// split are computed again from the envelopes, so that nothing is lost of what was reserved.
-func (h *host) rolled(l layout) *host {
-	c := &host{capacity: h.capacity, layout: l, held: slices.Clone(h.held), short: h.short}
-	c.setLimits()
-	keepFine := max(0, h.layout.fine-h.layout.index(l.start))
-	firstCoarse := max(0, h.layout.index(l.fineEnd())-h.layout.fine)
-	keepCoarse := max(0, numCoarse-firstCoarse)
-	if l.start >= h.layout.fineEnd() {
-		keepFine = 0
-	}
-	for k := range h.sum {
-		from, coarse := h.layout.index(l.start), h.layout.fine+firstCoarse
-		copy(c.sum[k][:keepFine], h.sum[k][from:])
-		copy(c.sum[k][l.fine:l.fine+keepCoarse], h.sum[k][coarse:])
-		p := h.pool[k]
-		if p == nil {
-			continue
-		}
-		q := new(pool)
-		copy(q.own[:keepFine], p.own[from:])
-		copy(q.common[:keepFine], p.common[from:])
-		copy(q.own[l.fine:l.fine+keepCoarse], p.own[coarse:])
-		copy(q.common[l.fine:l.fine+keepCoarse], p.common[coarse:])
-		c.pool[k] = q
-	}
+// rolled returns the host on a later layout of another base. Steps that are in both keep their sums; those that came nearer
+// and were split are computed again from the envelopes, so that nothing is lost of what was reserved.
+func (h *host) rolled(was, l layout) *host {
+	c := h.clone()
+	c.setLimits(l)
+	fine := int((l.base - was.base) / l.step) // a whole number of coarse steps
+	coarse := fine / coarseLength
+	keepFine, keepCoarse := max(0, numFine-fine), max(0, numCoarse-coarse)
+	c.shift(0, keepFine, numFine)
+	c.shift(numFine, numFine+keepCoarse, numFine+numCoarse)
+	c.shift(numFine+numCoarse, numFine+numCoarse, numSteps)
 	for _, r := range c.held {
-		c.add(l, r.Envelope, keepFine, l.fine)
-		c.add(l, r.Envelope, l.fine+keepCoarse, l.steps())
+		c.add(l, r.Envelope, keepFine, numFine)
+		c.add(l, r.Envelope, numFine+keepCoarse, numSteps)
 	}
 	return c
 }

@@ -86,7 +86,7 @@ func (l *Ledger) Clone() *Ledger {
 }
 
 // Start returns the start of the grid's first step.
-func (l *Ledger) Start() timeline.Time { return l.layout.start }
+func (l *Ledger) Start() timeline.Time { return l.layout.start() }
 
 // SetHost states a host's capacity. It is a fact: what was promised stays, and Short says when it is too much.
 func (l *Ledger) SetHost(c Capacity) error {
@@ -108,9 +108,7 @@ func (l *Ledger) SetHost(c Capacity) error {
 	if old, ok := l.host(c.Host); ok {
 		held = slices.Clone(old.held)
 	}
-	h := newHost(c, l.layout, held)
-	h.short = h.shortage(l.z)
-	l.put(h)
+	l.put(newHost(c, l.layout, l.z, held))
 	return nil
 }
 
@@ -134,28 +132,43 @@ func (l *Ledger) SetZ(z int64) error {
 		return fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
 	}
 	l.z = z
-	l.replaceHosts(func(h *host) *host { return h.clone() })
+	l.replaceHosts(func(h *host) *host {
+		h = h.clone()
+		h.settle(l.layout, z)
+		return h
+	})
 	return nil
 }
 
 // Roll moves the grid forward to now. What is reserved stays reserved, and nothing that did not fit fits worse. A time
 // before the grid's start changes nothing.
 func (l *Ledger) Roll(now timeline.Time) {
-	to := l.grid.at(now)
-	if to.start <= l.layout.start {
+	was, to := l.layout, l.grid.at(now)
+	if to.start() <= was.start() {
 		return
 	}
 	l.layout = to
-	l.replaceHosts(func(h *host) *host { return h.rolled(to) })
+	l.replaceHosts(func(h *host) *host {
+		if to.base != was.base {
+			h = h.rolled(was, to)
+			h.draw(l.z, 0, numSteps)
+		} else if h.short != nil {
+			h = h.clone()
+		}
+		if h.short != nil { // what was not short does not become it: no step needs more than the one that it was a part of
+			h.short = h.shortage(to, l.z)
+		}
+		return h
+	})
 }
 
-// replaceHosts puts another version in the place of each host.
+// replaceHosts puts another version in the place of each host, or leaves it.
 func (l *Ledger) replaceHosts(f func(*host) *host) {
-	next := make([]*host, 0, l.hosts.Len())
+	var next []*host
 	l.hosts.Ascend(func(p place) bool {
-		h := f(p.host)
-		h.short = h.shortage(l.z)
-		next = append(next, h)
+		if h := f(p.host); h != p.host {
+			next = append(next, h)
+		}
 		return true
 	})
 	for _, h := range next {
@@ -241,11 +254,12 @@ func (l *Ledger) Steps(name string) []Step {
 	if !ok {
 		return nil
 	}
-	out := make([]Step, h.layout.steps())
+	first := l.layout.first
+	out := make([]Step, numSteps-first)
 	for i := range out {
-		out[i].Span = h.layout.span(i)
+		out[i].Span = l.layout.span(first + i)
 		for k := range resource.Kinds {
-			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, i), h.limit(k, i)
+			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, first+i), h.limit(k, first+i)
 		}
 	}
 	return out

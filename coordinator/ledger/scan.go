@@ -7,68 +7,95 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
+// probe is an envelope that is tried on many hosts: spread over the grid once, and outlined like them.
+type probe struct {
+	layout layout
+	z      int64
+	sums
+	need [resource.Kinds][numBlocks]int64 // at most so much, in every step of the block
+	used [resource.Kinds][numBlocks]int64 // firm and mean, on the average
+}
+
+func (l *Ledger) probe(e proto.Envelope) *probe {
+	d := &probe{layout: l.layout, z: l.z}
+	d.add(l.layout, e, 0, numSteps)
+	for k := range resource.Kinds {
+		for b := range numBlocks {
+			d.need[k][b], d.used[k][b] = d.part(l.z, k, b)
+		}
+	}
+	return d
+}
+
 // Scan asks every host, in order of names, whether the envelope could be held there now. It yields the shortfall, or nil
 // where it fits. Shortfalls are those that Hold would answer.
 func (l *Ledger) Scan(e proto.Envelope) iter.Seq2[string, *proto.Shortfall] {
 	return func(yield func(string, *proto.Shortfall) bool) {
-		d := new(sums) // spread over the grid once
-		d.add(l.layout, e, 0, l.layout.steps())
-		l.hosts.Ascend(func(p place) bool { return yield(p.name, p.host.shortWith(l.z, d)) })
+		d := l.probe(e)
+		l.hosts.Ascend(func(p place) bool { return yield(p.name, d.shortfall(p.host)) })
 	}
 }
 
-// shortWith returns the first step, and in it the first resource, where h with d on top would need more than it may and
+// shortfall returns the first step, and in it the first resource, where h with d on top would need more than it may and
 // more than it does.
-func (h *host) shortWith(z int64, d *sums) *proto.Shortfall {
-	end, kind := h.layout.steps(), -1
-	for k := range resource.Kinds {
-		if i := h.shortStep(z, d, k, end); i < end {
-			end, kind = i, k
-		}
-	}
+func (d *probe) shortfall(h *host) *proto.Shortfall {
+	kind, i := d.short(h)
 	if kind < 0 {
 		return nil
 	}
-	return h.shortfall(kind, end, h.neededWith(z, d, kind, end))
+	return h.shortfall(d.layout, kind, i, d.needed(h, kind, i))
 }
 
-// shortStep returns the first step before end that d does not fit in one resource; end where there is none.
-func (h *host) shortStep(z int64, d *sums, k, end int) int {
-	if h.limits == nil {
-		if h.flat[k] >= resource.Unlimited {
-			return end
-		}
-		if h.pool[k] == nil && d.pool[k] == nil { // most hosts and resources: additions and comparisons, nothing else
-			limit, sum, more := h.flat[k], h.sum[k][:end], d.sum[k][:end]
-			for i, n := range sum {
-				if n+more[i] > limit && more[i] > 0 {
-					return i
-				}
-			}
-			return end
+// short returns the resource and the step of the shortfall; a negative resource where there is none.
+func (d *probe) short(h *host) (kind, step int) {
+	end := numSteps
+	kind = -1
+	for k := range resource.Kinds {
+		if i := d.shortStep(h, k, end); i < end {
+			end, kind = i, k
 		}
 	}
-	for i := range end {
-		own, common := h.deviations(d, k, i)
-		limit := h.limit(k, i)
-		if limit >= resource.Unlimited || atMost(limit, h.sum[k][i]+d.sum[k][i], z, own, common) {
+	return kind, end
+}
+
+// shortStep returns the first step before end that d does not fit in one resource; end where there is none. Two pools that are
+// held together need no more than they do apart: where the outlines fit, so does every step.
+func (d *probe) shortStep(h *host, k, end int) int {
+	room := &h.outline.room[k]
+	for b, need := range d.need[k] {
+		if need <= room[b] || need == 0 {
 			continue
 		}
-		if h.neededWith(z, d, k, i) > h.needed(z, k, i) {
-			return i
+		from, to := max(blockStart(b), d.layout.first), min(blockStart(b+1), end)
+		for i := from; i < to; i++ {
+			if d.shortAt(h, k, i) {
+				return i
+			}
+		}
+		if to == end {
+			break
 		}
 	}
 	return end
 }
 
-// neededWith returns what a step needs with d on top.
-func (h *host) neededWith(z int64, d *sums, k, i int) int64 {
-	own, common := h.deviations(d, k, i)
-	return h.sum[k][i] + d.sum[k][i] + margin(z, own, common)
+func (d *probe) shortAt(h *host, k, i int) bool {
+	own, common := d.deviations(h, k, i)
+	limit := h.limit(k, i)
+	if limit >= resource.Unlimited || atMost(limit, h.sum[k][i]+d.sum[k][i], d.z, own, common) {
+		return false
+	}
+	return d.needed(h, k, i) > h.needed(d.z, k, i)
+}
+
+// needed returns what a step of h needs with d on top.
+func (d *probe) needed(h *host, k, i int) int64 {
+	own, common := d.deviations(h, k, i)
+	return h.sum[k][i] + d.sum[k][i] + margin(d.z, own, common)
 }
 
 // deviations returns the sums of a step's deviations with d on top.
-func (h *host) deviations(d *sums, k, i int) (own wide, common uint64) {
+func (d *probe) deviations(h *host, k, i int) (own wide, common uint64) {
 	for _, p := range [...]*pool{h.pool[k], d.pool[k]} {
 		if p != nil {
 			own, common = own.add(p.own[i]), common+p.common[i]

@@ -7,14 +7,14 @@ import (
 
 // sums is what envelopes hold together in each step of a layout.
 type sums struct {
-	sum  [resource.Kinds][maxSteps]int64 // Σ firm + Σ mean
+	sum  [resource.Kinds][numSteps]int64 // Σ firm + Σ mean
 	pool [resource.Kinds]*pool           // nil where nothing is pooled
 }
 
 // pool sums the deviations of one resource in each step.
 type pool struct {
-	own    [maxSteps]wide   // Σ σ_own²
-	common [maxSteps]uint64 // Σ σ_common
+	own    [numSteps]wide   // Σ σ_own²
+	common [numSteps]uint64 // Σ σ_common
 }
 
 // amounts is what one envelope holds in a step: of segments that share the step the largest of each part, so that the
@@ -124,4 +124,19 @@ func (s *sums) clone() sums {
 		}
 	}
 	return c
+}
+
+// shift moves the last steps of [from, to) to its front, up to kept, and empties those after them.
+func (s *sums) shift(from, kept, to int) {
+	last := to - (kept - from)
+	for k := range s.sum {
+		copy(s.sum[k][from:kept], s.sum[k][last:to])
+		clear(s.sum[k][kept:to])
+		if p := s.pool[k]; p != nil {
+			copy(p.own[from:kept], p.own[last:to])
+			clear(p.own[kept:to])
+			copy(p.common[from:kept], p.common[last:to])
+			clear(p.common[kept:to])
+		}
+	}
 }

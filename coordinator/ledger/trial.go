@@ -44,15 +44,23 @@ func (t *trial) try(c Change) error {
 		h := t.edits[place].next
 		i, _ := h.find(u.reservation.ID)
 		if u.inserted {
-			h.remove(i)
+			h.remove(t.ledger.layout, i)
 		} else {
-			h.insert(i, u.reservation)
+			h.insert(t.ledger.layout, i, u.reservation)
 		}
 	}
 	return err
 }
 
 func (t *trial) run(c Change) error {
+	if err := t.do(c); err != nil {
+		return err
+	}
+	return t.admit()
+}
+
+// do changes the trial's hosts, whatever there is room for.
+func (t *trial) do(c Change) error {
 	for _, id := range c.Release {
 		if err := t.release(id); err != nil {
 			return err
@@ -68,16 +76,21 @@ func (t *trial) run(c Change) error {
 			return err
 		}
 	}
-	z := t.ledger.z
+	return nil
+}
+
+// admit returns the first host's shortfall.
+func (t *trial) admit() error {
+	l, z := t.ledger.layout, t.ledger.z
 	for _, e := range t.edits {
-		if s := e.next.worse(z, e.base, e.from, e.to); s != nil {
+		if s := e.next.worse(l, z, e.base, e.from, e.to); s != nil {
 			return s
 		}
 		if e.base == nil {
 			continue // it was not short, and is not now
 		}
 		if old, _ := t.ledger.host(e.name); old.short != nil || e.base != old {
-			e.next.short = e.next.shortage(z)
+			e.next.short = e.next.shortage(l, z)
 		}
 	}
 	return nil
@@ -108,19 +121,19 @@ func (t *trial) edit(name string) (*edit, error) {
 
 // insert and remove change a host of the trial.
 func (t *trial) insert(e *edit, i int, r *proto.Reservation) {
-	e.next.insert(i, r)
+	e.next.insert(t.ledger.layout, i, r)
 	t.changed(e, undo{r, true})
 }
 
 func (t *trial) remove(e *edit, i int) {
 	r := e.next.held[i]
-	e.next.remove(i)
+	e.next.remove(t.ledger.layout, i)
 	t.changed(e, undo{r, false})
 }
 
 func (t *trial) changed(e *edit, u undo) {
 	of := u.reservation.Envelope
-	if from, to := e.next.layout.over(timeline.Span{Start: of.Start(), End: of.End()}); e.from == e.to {
+	if from, to := t.ledger.layout.over(timeline.Span{Start: of.Start(), End: of.End()}); e.from == e.to {
 		e.from, e.to = from, to
 	} else if from != to {
 		e.from, e.to = min(e.from, from), max(e.to, to)
@@ -178,9 +191,9 @@ func (t *trial) revise(r *proto.Reservation) error {
 	if old.Forced || r.Forced { // what was never admitted has to fit as if it were new; what is a fact need not fit
 		e.rebase(func(base *host) {
 			i, _ := base.find(r.ID)
-			base.remove(i)
+			base.remove(t.ledger.layout, i)
 			if r.Forced {
-				base.insert(i, r)
+				base.insert(t.ledger.layout, i, r)
 			}
 		})
 	}
@@ -214,9 +227,9 @@ func (t *trial) hold(r *proto.Reservation) error {
 		e.rebase(func(base *host) {
 			i, there := base.find(r.ID)
 			if there { // released in the same change
-				base.remove(i)
+				base.remove(t.ledger.layout, i)
 			}
-			base.insert(i, r)
+			base.insert(t.ledger.layout, i, r)
 		})
 	}
 	t.put = append(t.put, r)

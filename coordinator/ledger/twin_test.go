@@ -199,59 +199,60 @@ func capacities(name string) *rapid.Generator[Capacity] {
 
 // TestNoOversell drives a ledger and its twin with the same random changes: they must decide alike, name the same
 // shortfall, and the sums must be those of the envelopes; nothing may be promised that is not there at any instant.
-func TestNoOversell(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := &twin{z: 2330, now: 1_000_000 * second, caps: map[string]Capacity{}, held: map[string]proto.Reservation{}}
-		l, err := New(Grid{10 * time.Second}, w.z, w.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range hostNames {
-			w.setHost(t, l, capacities(name).Draw(t, name))
-		}
-		var clone *Ledger // that nobody changes
-		var cloned map[string]any
-		t.Repeat(map[string]func(*rapid.T){
-			"change": func(t *rapid.T) { w.change(t, l) },
-			"clone": func(t *rapid.T) {
-				clone = l.Clone()
-				if rapid.Bool().Draw(t, "go on with the clone") {
-					clone, l = l, clone
+func TestNoOversell(t *testing.T) { rapid.Check(t, noOversell) }
+
+func noOversell(t *rapid.T) {
+	w := &twin{z: 2330, now: 1_000_000 * second, caps: map[string]Capacity{}, held: map[string]proto.Reservation{}}
+	l, err := New(Grid{10 * time.Second}, w.z, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range hostNames {
+		w.setHost(t, l, capacities(name).Draw(t, name))
+	}
+	var clone *Ledger // that nobody changes
+	var cloned map[string]any
+	t.Repeat(map[string]func(*rapid.T){
+		"change": func(t *rapid.T) { w.change(t, l) },
+		"clone": func(t *rapid.T) {
+			clone = l.Clone()
+			if rapid.Bool().Draw(t, "go on with the clone") {
+				clone, l = l, clone
+			}
+			cloned = snapshot(clone)
+		},
+		"roll": func(t *rapid.T) {
+			w.now += second * timeline.Time(rapid.SampledFrom([]int{1, 9, 10, 55, 600, 3000, 9000}).Draw(t, "by"))
+			l.Roll(w.now)
+		},
+		"capacity": func(t *rapid.T) {
+			w.setHost(t, l, capacities(rapid.SampledFrom(hostNames).Draw(t, "host")).Draw(t, "capacity"))
+		},
+		"z": func(t *rapid.T) {
+			w.z = rapid.Int64Range(0, 4000).Draw(t, "z")
+			if err := l.SetZ(w.z); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"expire": func(t *rapid.T) {
+			gone := map[string]bool{}
+			for _, r := range l.Expire(w.now, func(r proto.Reservation) bool { return r.ID == "r7" }) {
+				gone[r.ID] = true
+			}
+			for id, r := range w.held {
+				if ended := r.End() <= w.now && id != "r7"; ended != gone[id] {
+					t.Fatalf("%s ends at %s, now is %s, expired: %v", id, r.End(), w.now, gone[id])
 				}
-				cloned = snapshot(clone)
-			},
-			"roll": func(t *rapid.T) {
-				w.now += second * timeline.Time(rapid.SampledFrom([]int{1, 9, 10, 55, 600, 3000, 9000}).Draw(t, "by"))
-				l.Roll(w.now)
-			},
-			"capacity": func(t *rapid.T) {
-				w.setHost(t, l, capacities(rapid.SampledFrom(hostNames).Draw(t, "host")).Draw(t, "capacity"))
-			},
-			"z": func(t *rapid.T) {
-				w.z = rapid.Int64Range(0, 4000).Draw(t, "z")
-				if err := l.SetZ(w.z); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"expire": func(t *rapid.T) {
-				gone := map[string]bool{}
-				for _, r := range l.Expire(w.now, func(r proto.Reservation) bool { return r.ID == "r7" }) {
-					gone[r.ID] = true
-				}
-				for id, r := range w.held {
-					if ended := r.End() <= w.now && id != "r7"; ended != gone[id] {
-						t.Fatalf("ReservationsEnd: %s ends at %s, now is %s, expired: %v", id, r.End(), w.now, gone[id])
-					}
-				}
-				maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
-			},
-			"": func(t *rapid.T) {
-				w.compare(t, l)
-				if clone != nil {
-					unchanged(t, "what was done to the other", cloned, clone)
-				}
-			},
-		})
+			}
+			maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
+		},
+		"weigh": func(t *rapid.T) { w.weigh(t, l) },
+		"": func(t *rapid.T) {
+			w.compare(t, l)
+			if clone != nil {
+				unchanged(t, "what was done to the other", cloned, clone)
+			}
+		},
 	})
 }
 

@@ -19,6 +19,7 @@ type Request struct {
 	Instance string
 	Target   string // host; "" lets the planner choose
 	Type     string // instance type on the target; "" keeps it
+	Margin   int64  // thousandths of a score by which the host that the planner chooses has to beat the one where the instance is; 0: it is to move anyhow
 
 	At        timeline.Time      // when it is to begin; 0: now
 	Best      bool               // the planner chooses when it begins, between now and Before, or the end of its grid
@@ -38,12 +39,15 @@ type Input struct {
 	Forecast proto.ForecastReply // of the instance from now on, of the highest demand in each step; empty if there is none
 	Data     int64               // bytes to move; 0 is unknown
 	Costs    Costs
+	Silent   map[string]timeline.Time // hosts whose agents have had no session for a while, and since when, 0 where that is not known: none of them is chosen
 }
 
 // Refusal says why there is no plan: for which object, and what to do.
 type Refusal struct {
 	Reason     string
-	Considered []proto.Considered // targets that were weighed
+	Remedy     string             // where the reason does not say it
+	Considered []proto.Considered // targets that were weighed, those that came closest first
+	Ruled      []proto.RuledOut   // targets beside those, by what rules them out
 	Invalid    bool               // what was asked for is at no time that can be planned, whatever the fleet
 }
 
@@ -70,45 +74,10 @@ func Make(in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	hosts, err := p.candidates()
-	if err != nil {
-		return Result{}, err
+	if in.Request.Target != "" {
+		return p.named()
 	}
-	var considered []proto.Considered
-	best, found := Result{}, false
-	var bestScore int64
-	for _, host := range hosts {
-		if reason := p.excluded(host); reason != "" {
-			considered = append(considered, proto.Considered{Host: host.Facts.Name, Reason: reason})
-			continue
-		}
-		r, no := p.planned(host)
-		var score int64
-		if no == nil {
-			score, no = p.judge(host, r)
-		}
-		if no != nil {
-			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
-			if errors.As(no, &c.Shortfall) {
-				c.Reason += heldBy(p.View.Ledger(), c.Shortfall)
-			}
-			considered = append(considered, c)
-			continue
-		}
-		considered = append(considered, proto.Considered{Host: host.Facts.Name, Score: score, Reason: "fits at every step"})
-		if !found || score > bestScore {
-			best, bestScore, found = r, score, true
-		}
-	}
-	sortConsidered(considered)
-	if !found {
-		return Result{}, &Refusal{Reason: p.nowhere(considered), Considered: considered}
-	}
-	best.Plan.Considered = considered
-	if in.Request.Target == "" {
-		best.Plan.Reasons = append(best.Plan.Reasons, fmt.Sprintf("%s has the most room at the steps that count, of %d hosts considered", best.Plan.Target, len(considered)))
-	}
-	return best, nil
+	return p.chosen()
 }
 
 // planning is a request with everything that it names looked up.
@@ -123,6 +92,8 @@ type planning struct {
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
 	warnings []string
+	recent   recent  // of the instance, where the planner chooses
+	shapes   []shape // that were computed
 
 	likely, high line // what the instance writes while it is copied, in bytes per second
 	clients      line // see there
@@ -149,7 +120,7 @@ func prepare(in Input) (*planning, error) {
 		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}
 	p.source, _ = in.View.Host(p.instance.Owner)
-	if wrong := clockOf(p.source); wrong != "" {
+	if wrong := clockOf(p.source.Facts.Missing); wrong != "" {
 		return nil, refusal("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
 	}
 	name := in.Request.Type
@@ -177,6 +148,7 @@ func prepare(in Input) (*planning, error) {
 				kind, p.toType.Name, resource.Format(kind, n)))
 		}
 	}
+	p.warnings = slices.Clip(p.warnings) // plans to several hosts go on from it
 	return p, nil
 }
 
@@ -200,10 +172,7 @@ func (p *planning) to(host proto.Host, start timeline.Time) Result {
 		Bytes: t.Bytes, Rounds: t.Rounds, Rate: c.rate, Confidence: p.sizing.Quantile,
 		Figures: c.figures(), Probation: p.Request.Probation, Bias: p.bias(),
 	}
-	plan.Profile = p.profile(phases)
-	if !p.back() { // which goes into the slot as it was kept
-		plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
-	}
+	plan.Profile, plan.Envelope = p.shaped(plan)
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
@@ -226,6 +195,34 @@ func (p *planning) to(host proto.Host, start timeline.Time) Result {
 		}
 	}
 	return r
+}
+
+// shape is what a move whose phases run at the same times is allocated, and what is reserved for that, whichever host it goes to.
+type shape struct {
+	phases   []proto.PlanPhase
+	profile  []proto.PlanStep
+	envelope proto.Envelope
+}
+
+const mostShapes = 8 // that are kept: links of a fleet have about the same left
+
+// shaped returns the allocation of a plan with its phases, and its envelope. They are most of the work of a plan.
+func (p *planning) shaped(plan proto.Plan) ([]proto.PlanStep, proto.Envelope) {
+	for _, s := range p.shapes {
+		if slices.Equal(s.phases, plan.Phases) {
+			return s.profile, s.envelope
+		}
+	}
+	plan.Profile = p.profile(plan.Phases)
+	s := shape{phases: plan.Phases, profile: plan.Profile}
+	if !p.back() { // which goes into the slot as it was kept
+		s.envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
+	}
+	if len(p.shapes) == mostShapes {
+		p.shapes = slices.Delete(p.shapes, 0, 1)
+	}
+	p.shapes = append(p.shapes, s)
+	return s.profile, s.envelope
 }
 
 // waiting returns for how long hooks may keep clients waiting: those of a point run one after the other on a host, and both hosts at once.

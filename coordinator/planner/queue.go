@@ -77,7 +77,7 @@ func turns(plans []proto.StoredPlan, v *state.View, now timeline.Time) []turn {
 			waited := now.Sub(max(m.Start, p.MadeAt))
 			out = append(out, turn{
 				Ready: Ready{p.ID, n}, Move: m, deadline: due(p.Deadline), asked: p.MadeAt,
-				rank: max(0, rank(i.Spec.Class)-int(waited/ageing)),
+				rank: max(0, standing(i.Spec.Class)-int(waited/ageing)),
 			})
 		}
 	}

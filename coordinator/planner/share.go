@@ -174,7 +174,7 @@ func shares(flows []flow, active []int, left []float64, room map[link]int64, at 
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		f, g := flows[active[a]], flows[active[b]]
-		return cmp.Or(cmp.Compare(due(f.deadline), due(g.deadline)), cmp.Compare(rank(f.class), rank(g.class)))
+		return cmp.Or(cmp.Compare(due(f.deadline), due(g.deadline)), cmp.Compare(standing(f.class), standing(g.class)))
 	})
 	room = maps.Clone(room)
 	rates := make([]int64, len(active))
@@ -276,7 +276,11 @@ func most(f flow) int64 {
 // due returns a deadline in an order in which none comes last.
 func due(t timeline.Time) timeline.Time { return cmp.Or(t, timeline.Forever) }
 
-// rank returns a class in the order in which classes come.
-func rank(c proto.Class) int {
-	return slices.Index([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}, c)
+// standing returns a class in the order in which classes come.
+func standing(c proto.Class) int {
+	classes := []proto.Class{proto.Critical, proto.Standard, proto.BestEffort}
+	if i := slices.Index(classes, c); i >= 0 {
+		return i
+	}
+	return len(classes)
 }

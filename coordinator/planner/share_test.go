@@ -33,7 +33,9 @@ func flows() *rapid.Generator[flow] {
 	})
 }
 
-// filled raises everybody by one Mbit/s after the other: who can't go on stops.
+const unit = mbit / 20
+
+// filled raises everybody by one unit after the other: who can't go on stops.
 func filled(flows []flow, rates []int64, room map[link]int64) []int64 {
 	out := slices.Clone(rates)
 	stopped := make([]bool, len(flows))
@@ -42,9 +44,9 @@ func filled(flows []flow, rates []int64, room map[link]int64) []int64 {
 			again = false
 			more := map[link]int64{}
 			for i, f := range flows {
-				if !stopped[i] && rates[i] > 0 && out[i] < level*mbit && out[i] < most(f) {
+				if !stopped[i] && rates[i] > 0 && out[i] < level*unit && out[i] < most(f) {
 					for _, k := range f.links {
-						more[k] += min(level*mbit, most(f)) - out[i]
+						more[k] += min(level*unit, most(f)) - out[i]
 					}
 				}
 			}
@@ -56,11 +58,11 @@ func filled(flows []flow, rates []int64, room map[link]int64) []int64 {
 			}
 		}
 		for i, f := range flows {
-			if !stopped[i] && out[i] < level*mbit {
+			if !stopped[i] && out[i] < level*unit {
 				for _, k := range f.links {
-					room[k] -= min(level*mbit, most(f)) - out[i]
+					room[k] -= min(level*unit, most(f)) - out[i]
 				}
-				out[i] = min(level*mbit, most(f))
+				out[i] = min(level*unit, most(f))
 			}
 		}
 	}
@@ -82,7 +84,7 @@ func TestLinksAreFilledLikeWater(t *testing.T) {
 		want := filled(list, rates, again)
 		fill(list, active, rates, room)
 		for i := range want {
-			if d := rates[i] - want[i]; d < 0 || d >= mbit { // what goes by ones of a bit is less than one of the twin's steps ahead
+			if d := rates[i] - want[i]; max(d, -d) >= mbit { // what goes by bits is some of the twin's units ahead, where one passes another for it
 				t.Fatalf("flow %d of %+v has %d, want %d", i, list, rates[i], want[i])
 			}
 		}

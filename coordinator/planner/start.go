@@ -67,17 +67,26 @@ type moment struct {
 	in, sure bool  // it keeps to windows and deadline if no more is written than is likely; also if more is
 }
 
-// planned plans the move to one host: from the start that was asked for, or from the best one. The error is a *Refusal or a *proto.Shortfall.
-func (p *planning) planned(host proto.Host) (Result, error) {
-	if !p.Request.Best {
-		return p.at(host, max(p.Now, p.Request.At))
+// outsideTime is what hosts are counted under to which a move would keep to no window, or not to its deadline.
+const outsideTime = "too slow for the time there is"
+
+// begin returns the first start that may be asked for.
+func (p *planning) begin() timeline.Time { return max(p.Now, p.Request.At) }
+
+// planned plans the move to one host that begins at start or, if that is asked for, at the best time. The error is a *Refusal or the ledger's.
+func (p *planning) planned(host proto.Host, start timeline.Time) (Result, error) {
+	if p.Request.Best {
+		return p.best(host)
 	}
-	return p.best(host)
+	return p.at(host, start)
 }
 
 // at plans the move to one host from a start that was asked for.
 func (p *planning) at(host proto.Host, start timeline.Time) (Result, error) {
 	r := p.to(host, start)
+	if err := p.View.Ledger().Fits(p.change(r)); err != nil {
+		return r, err
+	}
 	open := p.open()
 	if p.Request.Before == 0 && inOne(open, timeline.Span{Start: start, End: timeline.Forever}) {
 		return r, nil

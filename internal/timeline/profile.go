@@ -1,7 +1,7 @@
 package timeline
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -21,18 +21,17 @@ type Profile []Step
 // Flat returns a profile with one step.
 func Flat(s Span, v resource.Vector) Profile { return Profile{{s, v}} }
 
-// Valid returns an error that names the first step which is empty, out of order, overlapping or has an invalid amount.
+// Valid returns a *StepError that names the first step which is empty, out of order, overlapping or has an invalid amount.
 func (p Profile) Valid() error {
+	before := Span{Start: math.MinInt64, End: math.MinInt64}
 	for i, s := range p {
-		if s.Empty() {
-			return fmt.Errorf("step %d %s is empty", i, s.Span)
-		}
-		if i > 0 && s.Start < p[i-1].End {
-			return fmt.Errorf("step %d %s begins before step %d ends", i, s.Span, i-1)
+		if fault := Follow(before, s.Span); fault != "" {
+			return &StepError{What: "step", Step: i, Span: s.Span, Fault: fault}
 		}
 		if err := s.Amount.Valid(); err != nil {
-			return fmt.Errorf("step %d %s: %w", i, s.Span, err)
+			return &StepError{What: "step", Step: i, Span: s.Span, Fault: FaultAmount, Err: err}
 		}
+		before = s.Span
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -119,13 +120,16 @@ func TestIntegrateCountsAmountTimesSeconds(t *testing.T) {
 }
 
 func TestValidNamesTheFault(t *testing.T) {
-	for name, p := range map[string]Profile{
-		"empty step":  {{Span{5, 5}, cpu(1)}},
-		"overlapping": {{Span{0, 5}, cpu(1)}, {Span{4, 6}, cpu(1)}},
-		"negative":    {{Span{0, 5}, cpu(-1)}},
+	for fault, p := range map[Fault]Profile{
+		FaultEmpty:    {{Span{0, 4}, cpu(1)}, {Span{5, 5}, cpu(1)}},
+		FaultReversed: {{Span{0, 4}, cpu(1)}, {Span{5, 3}, cpu(1)}},
+		FaultOverlap:  {{Span{0, 5}, cpu(1)}, {Span{4, 6}, cpu(1)}},
+		FaultOrder:    {{Span{5, 9}, cpu(1)}, {Span{0, 5}, cpu(1)}},
+		FaultAmount:   {{Span{-9, 5}, cpu(1)}, {Span{5, 6}, cpu(-1)}},
 	} {
-		if p.Valid() == nil {
-			t.Errorf("%s: accepted", name)
+		var s *StepError
+		if err := p.Valid(); !errors.As(err, &s) || s.Step != 1 || s.Fault != fault || s.Span != p[1].Span {
+			t.Errorf("%s: %v", fault, err)
 		}
 	}
 }

@@ -1,0 +1,138 @@
+package ledger
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/glidepath/glidepath/internal/resource"
+)
+
+// The steps in blocks, so that a look over many hosts reads little of each: what is left of the half hour that coarse steps
+// are split in, hours of fine steps, two hours of coarse ones, the tail. (With a base step of 5 minutes.)
+const (
+	firstBlock   = coarseLength - 1
+	fineBlock    = 2 * coarseLength
+	coarseBlock  = 4
+	fineBlocks   = (numFine - firstBlock) / fineBlock
+	coarseBlocks = numCoarse / coarseBlock
+	numBlocks    = 1 + fineBlocks + coarseBlocks + 1
+)
+
+// blockStart returns the first step of block b; numSteps for the one after the last.
+func blockStart(b int) int {
+	switch {
+	case b == 0:
+		return 0
+	case b <= fineBlocks:
+		return firstBlock + (b-1)*fineBlock
+	case b < numBlocks:
+		return numFine + (b-1-fineBlocks)*coarseBlock
+	default:
+		return numSteps
+	}
+}
+
+// blockOf returns the block of a step.
+func blockOf(i int) int {
+	switch {
+	case i < firstBlock:
+		return 0
+	case i < numFine:
+		return 1 + (i-firstBlock)/fineBlock
+	default:
+		return 1 + fineBlocks + (i-numFine)/coarseBlock
+	}
+}
+
+// weight returns how many base steps of block b lie ahead. The tail counts like the block before it.
+func (l layout) weight(b int) int64 {
+	switch {
+	case b == 0:
+		return int64(firstBlock - min(l.first, firstBlock))
+	case b <= fineBlocks:
+		return fineBlock
+	default:
+		return coarseBlock * coarseLength
+	}
+}
+
+// outline is a host's steps in blocks. It follows from what is held and the layout's base alone, not from what was done before.
+type outline struct {
+	room [resource.Kinds][numBlocks]int64 // at least so much is free in every step of the block
+	used [resource.Kinds][numBlocks]int32 // what is expected to be used, firm and mean, on the average: its share of the limit
+}
+
+// Shares of a limit in the outline are in parts of one, and bounded so that sums of their squares fit.
+const (
+	one      = 1 << 16
+	maxShare = one << 4
+)
+
+// part returns what everything in the steps of block b needs at most, were the largest of each part to come together, and its
+// mean use without margins.
+func (s *sums) part(z int64, k, b int) (need, used int64) {
+	from, to := blockStart(b), blockStart(b+1)
+	total, most := wide{}, int64(0)
+	for _, n := range s.sum[k][from:to] {
+		total = total.add(wide{lo: uint64(n)})
+		most = max(most, n)
+	}
+	mean, _ := bits.Div64(total.hi, total.lo, uint64(to-from))
+	used = int64(mean)
+	p := s.pool[k]
+	if p == nil {
+		return most, used
+	}
+	own, common := wide{}, uint64(0)
+	for i := from; i < to; i++ {
+		if own.less(p.own[i]) {
+			own = p.own[i]
+		}
+		common = max(common, p.common[i])
+	}
+	return most + margin(z, own, common), used
+}
+
+// draw makes the outline of the blocks that the steps [from, to) touch anew.
+func (h *host) draw(z int64, from, to int) {
+	if from >= to {
+		return
+	}
+	for k := range resource.Kinds {
+		flat := h.flat[k]
+		share := shareOf(flat)
+		for b := blockOf(from); b <= blockOf(to-1); b++ {
+			if flat >= resource.Unlimited {
+				h.outline.room[k][b], h.outline.used[k][b] = math.MaxInt64, 0
+				continue
+			}
+			limit := flat
+			if h.limits != nil {
+				for _, n := range h.limits[k][blockStart(b):blockStart(b+1)] {
+					limit = min(limit, n)
+				}
+			}
+			need, used := h.part(z, k, b)
+			h.outline.room[k][b], h.outline.used[k][b] = limit-need, share.of(used)
+		}
+	}
+}
+
+// ratio turns amounts into shares of one limit without a division: it is ⌊(2⁶⁴-1) ÷ limit⌋.
+type ratio uint64
+
+func shareOf(limit int64) ratio {
+	if limit <= 0 {
+		return 0
+	}
+	return ratio(math.MaxUint64 / uint64(limit))
+}
+
+// of returns the share of the limit that n is, rounded down; 0 where there is no limit, or nothing.
+func (r ratio) of(n int64) int32 {
+	hi, lo := bits.Mul64(uint64(r), uint64(n))
+	if hi >= maxShare/one {
+		return maxShare
+	}
+	return int32(hi*one | lo>>48)
+}
