@@ -107,7 +107,7 @@ func (p *planning) best(host proto.Host) (Result, error) {
 	all := p.moments(p.way(host))
 	may := p.possible(host, all)
 	if len(may) == 0 {
-		return Result{}, p.outside(soonest(all))
+		return Result{}, p.outside(p.soonest(all))
 	}
 	now := all[0]
 	var chosen *moment
@@ -265,9 +265,16 @@ func (p *planning) possible(host proto.Host, all []moment) []moment {
 	return may
 }
 
-// soonest returns the start whose move is over first.
-func soonest(all []moment) moment {
-	return slices.MinFunc(all, func(a, b moment) int { return cmp.Compare(a.served(false), b.served(false)) })
+// soonest returns the start whose move is over first, of those at which a move may begin if there are any.
+func (p *planning) soonest(all []moment) moment {
+	open := p.open()
+	may := slices.DeleteFunc(slices.Clone(all), func(m moment) bool {
+		return !slices.ContainsFunc(open, func(s timeline.Span) bool { return s.Contains(m.start) })
+	})
+	if len(may) == 0 {
+		may = all
+	}
+	return slices.MinFunc(may, func(a, b moment) int { return cmp.Compare(a.served(false), b.served(false)) })
 }
 
 // outside refuses a start for the windows or the deadline.
@@ -277,7 +284,10 @@ func (p *planning) outside(m moment) *Refusal {
 		return refusal("begun at %s the move is over at %s, %s after %s: allow more time, or a host with more of its link left", m.start, end, end.Sub(before).Round(time.Second), before)
 	}
 	for _, s := range p.open() {
-		if s.End > m.start {
+		switch {
+		case s.Contains(m.start):
+			return refusal("begun at %s the move takes until %s, and may not go on from %s on: allow a longer window, or a host with more of its link left", m.start, end, s.End)
+		case s.Start > m.start:
 			return refusal("begun at %s the move takes until %s, which is no time for it: the next one is %s", m.start, end, s)
 		}
 	}

@@ -278,6 +278,10 @@ func TestAMoveKeepsToItsWindows(t *testing.T) {
 	if got, err := w.timed(Request{At: begin.Add(2 * time.Hour)}, forecast(700), 60<<20); err != nil || got.Plan.Start != begin.Add(2*time.Hour) {
 		t.Errorf("%v: it begins at %s", err, got.Plan.Start)
 	}
+	short := []proto.MoveWindow{{Span: timeline.Span{Start: later.Start, End: later.Start.Add(time.Minute)}}}
+	if _, err := w.timed(Request{Best: true, Windows: short}, forecast(700), 60<<20); !errors.As(err, &no) || !strings.Contains(no.Reason, "may not go on from "+short[0].Span.End.String()) {
+		t.Errorf("%v", err)
+	}
 	mine := []proto.MoveWindow{{Forbid: true, Span: timeline.Span{Start: later.Start, End: later.End}}}
 	if _, err := w.timed(Request{Best: true, Windows: mine}, forecast(700), 60<<20); !errors.As(err, &no) || !strings.Contains(no.Reason, "no time for it follows") {
 		t.Errorf("%v", err)
