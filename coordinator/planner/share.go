@@ -202,7 +202,7 @@ func shares(flows []flow, active []int, left []float64, room map[link]int64, at 
 		if f.deadline == 0 || rates[n] == 0 {
 			continue
 		}
-		need := int64(resource.Unlimited)
+		need := resource.Unlimited
 		if f.deadline > at {
 			need = rounded(math.Ceil(left[active[n]] * 8 / f.deadline.Sub(at).Seconds()))
 		}
@@ -238,7 +238,7 @@ func fill(flows []flow, active []int, rates []int64, room map[link]int64) {
 		return out
 	}
 	for len(rising) > 0 {
-		low, high := int64(0), int64(resource.Unlimited)+1
+		low, high := int64(0), resource.Unlimited+1
 		for high-low > 1 {
 			if middle := low + (high-low)/2; len(over(middle)) == 0 {
 				low = middle

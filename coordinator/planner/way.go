@@ -94,7 +94,7 @@ func (w way) pressure(rate int64, span timeline.Span) int64 {
 // left returns the bits per second that a transfer may take in a step. There is a least rate, below which it would not end: whether that fits is for the ledger to say.
 func left(s ledger.Step, taps []tap, more resource.Vector) int64 {
 	room := s.Headroom()
-	out := int64(resource.Unlimited)
+	out := resource.Unlimited
 	for _, t := range taps {
 		if n := room[t.kind]; n < resource.Unlimited/2 {
 			out = min(out, max((n-more[t.kind])/2*t.bits, leastRate))
