@@ -6,105 +6,99 @@ import (
 	"strings"
 	"time"
 
-	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
-// candidates returns the hosts to weigh: the one that was named, or all but the source.
-func (p *planning) candidates() ([]proto.Host, error) {
-	if name := p.Request.Target; name != "" {
-		if name == p.instance.Owner {
-			return nil, refusal("instance %s is on %s already: name another target", p.instance.Name(), name)
-		}
-		host, ok := p.View.Host(name)
-		if !ok {
-			return nil, refusal("there is no host %s: see them with glidepath host list", name)
-		}
-		return []proto.Host{host}, nil
+// named plans the move to the host that was named.
+func (p *planning) named() (Result, error) {
+	name := p.Request.Target
+	if name == p.instance.Owner {
+		return Result{}, refusal("instance %s is on %s already: name another target", p.instance.Name(), name)
 	}
-	var out []proto.Host
-	for host := range p.View.Hosts() {
-		if host.Facts.Name != p.instance.Owner {
-			out = append(out, host)
+	host, ok := p.View.Host(name)
+	if !ok {
+		return Result{}, refusal("there is no host %s: see them with glidepath host list", name)
+	}
+	v := p.needs(p.begin()).violation(&host)
+	if v.constraint == "" {
+		v = p.apart(name)
+	}
+	if v.constraint != "" {
+		return Result{}, &Refusal{
+			Reason: fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), name, v.why), Remedy: v.remedy,
+			Considered: []proto.Considered{{Host: name, Reason: v.why, Violates: v.constraint}},
 		}
 	}
-	if len(out) == 0 {
-		return nil, refusal("there is no host but %s: another one has to join first", p.instance.Owner)
+	o := p.option(candidate{name: name, lie: p.lie(name)}, host, p.begin(), p.fastest(p.begin()))
+	if o.no != nil {
+		c := p.refusedAt(name, o.no)
+		return Result{}, &Refusal{Reason: p.nowhere([]proto.Considered{c}, nil), Considered: []proto.Considered{c}}
 	}
-	return out, nil
+	if since, silent := p.Silent[name]; silent {
+		o.result.Plan.Warnings = append(o.result.Plan.Warnings, fmt.Sprintf("the agent of %s has been silent%s: nothing begins there before it is back", name, sinceThen(since)))
+	}
+	o.result.Plan.Considered = []proto.Considered{{Host: name, Score: o.score, Reason: "fits at every step", Terms: o.terms}}
+	return o.result, nil
 }
 
-// excluded returns why a host can't take the instance whatever its capacity, "" if it can.
-func (p *planning) excluded(host proto.Host) string {
-	f := host.Facts
-	switch {
-	case host.Cordoned && !p.back(): // what comes back is not new
-		return "it is cordoned: nothing new is placed there"
-	case host.Incarnation != p.View.Fleet().Incarnation:
-		return "its agent has not reported what it runs yet"
-	case clockOf(host) != "":
-		return clockOf(host)
-	case len(p.instance.Spec.FloatingAddresses()) > 0 && f.Segment != p.source.Facts.Segment:
-		return fmt.Sprintf("the address %s belongs to segment %s, the host is on %s", p.instance.Spec.FloatingAddresses()[0], p.source.Facts.Segment, f.Segment)
-	case f.SyncAddr == "":
-		return "its agent takes no bulk data"
+// lie returns how the instance would lie on a host; where it goes back to, how that is as it stands.
+func (p *planning) lie(host string) lie {
+	var envelope proto.Envelope
+	if !p.back() {
+		envelope = p.fullSpeed(p.begin())
 	}
-	if p.instance.Spec.Mode == proto.Enforce {
-		for _, needed := range []string{"cpu", "memory"} {
-			if !slices.Contains(f.Controllers, needed) {
-				return fmt.Sprintf("its kernel offers no %s controller: limits can't be enforced there", needed)
-			}
+	var out lie
+	p.View.Ledger().Weigh(envelope, func(name string, fit ledger.Fit) bool {
+		if name == host {
+			out = lieOf(fit)
 		}
-	}
-	return ""
-}
-
-// clockOf says what is wrong with a host's clock, "" if nothing is.
-func clockOf(host proto.Host) string {
-	m, lacks := host.Facts.Lacks(proto.LacksClock)
-	if !lacks {
-		return ""
-	}
-	return "its clock does not agree with the coordinators': " + m.Remedy
-}
-
-// judge tries a plan's reservations against what is promised now, and scores how well the host suits: the share that
-// its scarcest resource keeps free at its fullest step, in thousandths.
-func (p *planning) judge(host proto.Host, r Result) (score int64, no error) {
-	l := p.View.Ledger()
-	if err := l.Fits(p.change(r)); err != nil {
-		return 0, err
-	}
-	need := r.Reservation.Envelope.Expected()
-	score = 1000
-	for _, s := range l.Steps(host.Facts.Name) {
-		want := need.MaxOver(s.Span)
-		left := s.Headroom().Sub(want)
-		for k := range left {
-			if limit := s.Limit[k]; limit > 0 && limit < resource.Unlimited {
-				score = min(score, left[k]*1000/limit)
-			}
-		}
-	}
-	return max(score, 1), nil
-}
-
-// sortConsidered puts the best first; those that were ruled out come last, by name.
-func sortConsidered(c []proto.Considered) {
-	slices.SortStableFunc(c, func(a, b proto.Considered) int {
-		if a.Score != b.Score {
-			if a.Score > b.Score {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Host, b.Host)
+		return name < host
 	})
+	return out
 }
+
+// chosen plans the move to the host that suits the instance best.
+func (p *planning) chosen() (Result, error) {
+	p.recent = recentMoves(p.View, p.instance.Name())
+	if ago := p.Now.Sub(p.recent.moved.at); p.Request.Margin > 0 && p.recent.moved.id != "" && ago < dwell {
+		return Result{}, refusal("instance %s came to %s %s ago with migration %s: it stays for %s before it is moved for the balance's sake", p.instance.Name(),
+			p.instance.Owner, roughly(ago), p.recent.moved.id, roughly(dwell))
+	}
+	l := p.list(p.begin())
+	if l.hosts == 0 {
+		return Result{}, refusal("there is no host but %s: another one has to join first", p.instance.Owner)
+	}
+	considered := p.considered(l)
+	ruled := l.ruled.list(considered)
+	if len(l.options) == 0 {
+		return Result{}, &Refusal{Reason: p.nowhere(considered, ruled), Considered: considered, Ruled: ruled}
+	}
+	best := l.options[0]
+	reason := fmt.Sprintf("%s has the best score, %s, of %d hosts considered", best.name, parts(best.score, 1000), l.hosts)
+	if p.Request.Margin > 0 {
+		stays := p.staying().score()
+		if best.score-stays < p.Request.Margin {
+			return Result{}, &Refusal{
+				Reason: fmt.Sprintf("instance %s stays on %s: that scores %s, and the best other host, %s, %s; a move has to win by %s", p.instance.Name(),
+					p.instance.Owner, parts(stays, 1000), best.name, parts(best.score, 1000), parts(p.Request.Margin, 1000)),
+				Considered: considered, Ruled: ruled,
+			}
+		}
+		reason += fmt.Sprintf("; to stay on %s scores %s", p.instance.Owner, parts(stays, 1000))
+	}
+	r := best.result
+	r.Plan.Considered, r.Plan.Ruled = considered, ruled
+	r.Plan.Reasons = slices.Insert(r.Plan.Reasons, 0, reason)
+	return r, nil
+}
+
+// mostTold is how many hosts a refusal tells one by one.
+const mostTold = 8
 
 // nowhere says why no host was found.
-func (p *planning) nowhere(considered []proto.Considered) string {
+func (p *planning) nowhere(considered []proto.Considered, ruled []proto.RuledOut) string {
 	if len(considered) == 1 {
 		c := considered[0]
 		if c.Shortfall != nil {
@@ -112,9 +106,15 @@ func (p *planning) nowhere(considered []proto.Considered) string {
 		}
 		return fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), c.Host, c.Reason)
 	}
-	lines := make([]string, len(considered))
-	for i, c := range considered {
-		lines[i] = c.Host + ": " + c.Reason
+	var lines []string
+	for _, c := range considered[:min(mostTold, len(considered))] {
+		lines = append(lines, c.Host+": "+c.Reason)
+	}
+	if more := len(considered) - mostTold; more > 0 {
+		lines = append(lines, fmt.Sprintf("%d more that came as close", more))
+	}
+	for _, r := range ruled {
+		lines = append(lines, fmt.Sprintf("%d more for %s (%s)", r.Count, r.Reason, r.Example))
 	}
 	return fmt.Sprintf("no host can take instance %s: %s", p.instance.Name(), strings.Join(lines, "; "))
 }

@@ -19,6 +19,14 @@ type Request struct {
 	Instance string
 	Target   string // host; "" lets the planner choose
 	Type     string // instance type on the target; "" keeps it
+	Margin   int64  // thousandths of a score by which the host that the planner chooses has to beat the one where the instance is; 0: it is to move anyhow
+
+	At        timeline.Time      // when it is to begin; 0: now
+	Best      bool               // the planner chooses when it begins, between now and Before, or the end of its grid
+	Before    timeline.Time      // when it has to be over, all but probation; 0: whenever
+	Windows   []proto.MoveWindow // when it may go on, beside those of the policy
+	LeastGain int64              // of Best: by how many thousandths of its cost a later start has to be cheaper than one at once
+	Probation int64              // milliseconds; 0: as the policy says
 
 	Returns string // the migration that is undone: Target is its source, Type what it came from, and the capacity is what was kept there
 }
@@ -31,12 +39,16 @@ type Input struct {
 	Forecast proto.ForecastReply // of the instance from now on, of the highest demand in each step; empty if there is none
 	Data     int64               // bytes to move; 0 is unknown
 	Costs    Costs
+	Silent   map[string]timeline.Time // hosts whose agents have had no session for a while, and since when, 0 where that is not known: none of them is chosen
 }
 
 // Refusal says why there is no plan: for which object, and what to do.
 type Refusal struct {
 	Reason     string
-	Considered []proto.Considered // targets that were weighed
+	Remedy     string             // where the reason does not say it
+	Considered []proto.Considered // targets that were weighed, those that came closest first
+	Ruled      []proto.RuledOut   // targets beside those, by what rules them out
+	Invalid    bool               // what was asked for is at no time that can be planned, whatever the fleet
 }
 
 // Error returns the reason.
@@ -62,42 +74,10 @@ func Make(in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	hosts, err := p.candidates()
-	if err != nil {
-		return Result{}, err
+	if in.Request.Target != "" {
+		return p.named()
 	}
-	var considered []proto.Considered
-	best, found := Result{}, false
-	var bestScore int64
-	for _, host := range hosts {
-		if reason := p.excluded(host); reason != "" {
-			considered = append(considered, proto.Considered{Host: host.Facts.Name, Reason: reason})
-			continue
-		}
-		r := p.to(host)
-		score, no := p.judge(host, r)
-		if no != nil {
-			c := proto.Considered{Host: host.Facts.Name, Reason: no.Error()}
-			if errors.As(no, &c.Shortfall) {
-				c.Reason += heldBy(p.View.Ledger(), c.Shortfall)
-			}
-			considered = append(considered, c)
-			continue
-		}
-		considered = append(considered, proto.Considered{Host: host.Facts.Name, Score: score, Reason: "fits at every step"})
-		if !found || score > bestScore {
-			best, bestScore, found = r, score, true
-		}
-	}
-	sortConsidered(considered)
-	if !found {
-		return Result{}, &Refusal{Reason: p.nowhere(considered), Considered: considered}
-	}
-	best.Plan.Considered = considered
-	if in.Request.Target == "" {
-		best.Plan.Reasons = append(best.Plan.Reasons, fmt.Sprintf("%s has the most room at the steps that count, of %d hosts considered", best.Plan.Target, len(considered)))
-	}
-	return best, nil
+	return p.chosen()
 }
 
 // planning is a request with everything that it names looked up.
@@ -112,6 +92,12 @@ type planning struct {
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
 	warnings []string
+	recent   recent  // of the instance, where the planner chooses
+	shapes   []shape // that were computed
+
+	likely, high line // what the instance writes while it is copied, in bytes per second
+	clients      line // see there
+	out          way  // what a transfer finds at the source; empty until it is asked for
 }
 
 func prepare(in Input) (*planning, error) {
@@ -120,6 +106,9 @@ func prepare(in Input) (*planning, error) {
 		return nil, ErrNoFleet
 	}
 	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond}
+	if err := in.Request.timed(in.Now, p.grid); err != nil {
+		return nil, err
+	}
 	var ok bool
 	if p.instance, ok = in.View.Instance(in.Request.Instance); !ok {
 		return nil, refusal("there is no instance %s: see them with glidepath instance list", in.Request.Instance)
@@ -131,7 +120,7 @@ func prepare(in Input) (*planning, error) {
 		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}
 	p.source, _ = in.View.Host(p.instance.Owner)
-	if wrong := clockOf(p.source); wrong != "" {
+	if wrong := clockOf(p.source.Facts.Missing); wrong != "" {
 		return nil, refusal("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
 	}
 	name := in.Request.Type
@@ -146,7 +135,12 @@ func prepare(in Input) (*planning, error) {
 	if len(p.Forecast.Profiles) == 0 {
 		p.Forecast = p.sizing.Cold(Grid(in.Now, p.grid))
 	}
+	if p.Costs.Bias == (proto.Bias{}) {
+		p.Costs.Bias = LearnedOf(in.View, p.instance.Spec.Driver)
+	}
 	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	p.likely, p.high = writes(p.Forecast)
+	p.clients = clients(p.Forecast)
 	for k, n := range p.cut {
 		if n > 0 {
 			kind := resource.Kind(k)
@@ -154,6 +148,7 @@ func prepare(in Input) (*planning, error) {
 				kind, p.toType.Name, resource.Format(kind, n)))
 		}
 	}
+	p.warnings = slices.Clip(p.warnings) // plans to several hosts go on from it
 	return p, nil
 }
 
@@ -164,23 +159,20 @@ func refusal(format string, args ...any) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf(format, args...)}
 }
 
-// to plans the move to one host.
-func (p *planning) to(host proto.Host) Result {
-	rate := p.rate(host)
-	t := p.Costs.transfer(p.Data, p.dirty(), rate)
-	phases := p.phases(t)
+// to plans the move to one host that begins at start, now or later.
+func (p *planning) to(host proto.Host, start timeline.Time) Result {
+	c := p.course(p.way(host), start)
+	t, phases := c.likely, c.phases
 	settled := phases[len(phases)-1].Span
 	plan := proto.Plan{
 		Instance: p.instance.Name(), Source: p.instance.Owner, Target: host.Facts.Name,
 		FromType: p.instance.Spec.Type, ToType: p.toType.Name, Fence: p.instance.Fence,
-		MadeAt: p.Now, Start: p.Now, Phases: phases,
-		Duration: settled.Start.Sub(p.Now).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
-		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
+		MadeAt: p.Now, Start: start, Phases: phases,
+		Duration: settled.Start.Sub(start).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
+		Bytes: t.Bytes, Rounds: t.Rounds, Rate: c.rate, Confidence: p.sizing.Quantile,
+		Figures: c.figures(), Probation: p.Request.Probation, Bias: p.bias(),
 	}
-	plan.Profile = p.profile(phases)
-	if !p.back() { // which goes into the slot as it was kept
-		plan.Envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
-	}
+	plan.Profile, plan.Envelope = p.shaped(plan)
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
 	if !t.Settled {
 		plan.Warnings = append(plan.Warnings, "the instance writes about as fast as its data can be moved: the last round will be long; a higher rate or a quieter time helps")
@@ -188,13 +180,13 @@ func (p *planning) to(host proto.Host) Result {
 	if most := waiting(p.instance.Spec.Hooks); most > 0 {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("hooks after the freeze and before the start keep clients waiting for up to %s more", most))
 	}
-	until := settled.End.Add(probationSlack)
+	until := settled.End.Add(probationSlack + c.served(true).Sub(c.served(false)))
 	id := plan.Instance + "/" + plan.Target + "/" + fmt.Sprint(int64(p.Now))
 	r := Result{Plan: plan, Reservation: proto.Reservation{
 		ID: id, Host: plan.Target, Instance: plan.Instance, Class: p.instance.Spec.Class,
 		Purpose: proto.PurposeMigration, Envelope: plan.Envelope, Floor: p.sizing.Floor, Until: until,
 	}}
-	r.Extra = extra(plan, id, p.busy(phases))
+	r.Extra = extra(plan, id, c.busy(p.grid))
 	if p.back() {
 		// There is always a way back: what is missing makes it slower, or others.
 		if err := p.View.Ledger().Fits(p.change(r)); err != nil {
@@ -203,6 +195,34 @@ func (p *planning) to(host proto.Host) Result {
 		}
 	}
 	return r
+}
+
+// shape is what a move whose phases run at the same times is allocated, and what is reserved for that, whichever host it goes to.
+type shape struct {
+	phases   []proto.PlanPhase
+	profile  []proto.PlanStep
+	envelope proto.Envelope
+}
+
+const mostShapes = 8 // that are kept: links of a fleet have about the same left
+
+// shaped returns the allocation of a plan with its phases, and its envelope. They are most of the work of a plan.
+func (p *planning) shaped(plan proto.Plan) ([]proto.PlanStep, proto.Envelope) {
+	for _, s := range p.shapes {
+		if slices.Equal(s.phases, plan.Phases) {
+			return s.profile, s.envelope
+		}
+	}
+	plan.Profile = p.profile(plan.Phases)
+	s := shape{phases: plan.Phases, profile: plan.Profile}
+	if !p.back() { // which goes into the slot as it was kept
+		s.envelope = p.sizing.Envelope(p.held(plan), p.Forecast)
+	}
+	if len(p.shapes) == mostShapes {
+		p.shapes = slices.Delete(p.shapes, 0, 1)
+	}
+	p.shapes = append(p.shapes, s)
+	return s.profile, s.envelope
 }
 
 // waiting returns for how long hooks may keep clients waiting: those of a point run one after the other on a host, and both hosts at once.
@@ -235,48 +255,6 @@ func (p *planning) change(r Result) ledger.Change {
 		}
 	}
 	return c
-}
-
-// leastRate is what a transfer is planned with where links have less left, in bits per second.
-const leastRate = 8_000_000
-
-// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left, beside the instance
-// itself, at every step that it touches, which are the more the lower the rate is.
-func (p *planning) rate(target proto.Host) int64 {
-	rate := p.Costs.Rate
-	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
-	comes := p.wanted
-	if p.back() { // it is held there already
-		comes = nil
-	}
-	for before := int64(0); before != rate; {
-		before = rate
-		end := p.busy(p.phases(p.Costs.transfer(p.Data, p.dirty(), rate))).End
-		for _, side := range []struct {
-			steps []ledger.Step
-			kind  resource.Kind
-			comes timeline.Profile // what is to be held there, too
-		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, comes}} {
-			for _, step := range side.steps {
-				if left := step.Headroom()[side.kind]; step.Start < end && left < resource.Unlimited/2 {
-					left -= finite(side.comes.MaxOver(step.Span))[side.kind]
-					rate = min(rate, max(left/2, leastRate))
-				}
-			}
-		}
-	}
-	return rate
-}
-
-// busy returns the time for which the transfer's own needs are held.
-func (p *planning) busy(phases []proto.PlanPhase) timeline.Span {
-	return timeline.Span{Start: p.Now.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
-}
-
-// dirty returns the bytes per second that the instance is expected to write while it is copied.
-func (p *planning) dirty() int64 {
-	soon := timeline.Span{Start: p.Now, End: p.Now.Add(10 * time.Minute)}
-	return p.Forecast.At(500).MaxOver(soon)[resource.WriteBytes]
 }
 
 // extra returns what the transfer itself takes on both hosts, held until the switch is over.

@@ -377,15 +377,15 @@ func TestEnvelopesCoverAllocationsWithinFloorAndType(t *testing.T) {
 
 func TestRoundsShrinkUntilTheRestIsSmallOrGiveUp(t *testing.T) {
 	c := DefaultCosts()
-	quiet := c.transfer(60<<20, 100<<10, 200_000_000)
+	quiet := c.transfer(60<<20, begin, flat(100<<10), flat(25_000_000))
 	if quiet.Rounds != 1 || !quiet.Settled || quiet.Rest > smallRest {
 		t.Errorf("%+v", quiet)
 	}
-	busy := c.transfer(1<<30, 10<<20, 200_000_000)
+	busy := c.transfer(1<<30, begin, flat(10<<20), flat(25_000_000))
 	if busy.Rounds < 2 || !busy.Settled || busy.Downtime <= quiet.Downtime {
 		t.Errorf("%+v", busy)
 	}
-	if hopeless := c.transfer(1<<30, 100<<20, 200_000_000); hopeless.Settled || hopeless.Rounds > maxRounds {
+	if hopeless := c.transfer(1<<30, begin, flat(100<<20), flat(25_000_000)); hopeless.Settled || hopeless.Rounds > maxRounds {
 		t.Errorf("%+v", hopeless)
 	}
 }
@@ -419,5 +419,35 @@ func TestTheWarmPhaseLastsAsLongAsStartUpDemand(t *testing.T) {
 				t.Errorf("decay %d: it is warm for %v, want %v", decay, got, want)
 			}
 		}
+	}
+}
+
+func TestAMoveThatBeginsLaterTakesNothingBefore(t *testing.T) {
+	w := newWorld(t)
+	busy := timeline.Span{Start: begin, End: begin.Add(2 * time.Hour)}
+	w.must(&proto.HostSet{Host: "host-b", Reduced: timeline.Flat(busy, resource.Vector{resource.NetRx: 900_000_000})})
+	p, err := prepare(Input{
+		Request: Request{Instance: "cache-1", Target: "host-b", Type: "m.large"}, View: w.state.View(), Now: begin,
+		Forecast: forecast(700), Data: 60 << 20, Costs: DefaultCosts(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := w.state.View().Host("host-b")
+	start := begin.Add(4 * time.Hour)
+	now, later := p.to(host, begin), p.to(host, start)
+	if later.Plan.Start != start || later.Plan.Phases[0].Start != start || later.Plan.Profile[0].Start != start || later.Plan.MadeAt != begin {
+		t.Errorf("it begins at %s, its phases at %s, its profile at %s", later.Plan.Start, later.Plan.Phases[0].Start, later.Plan.Profile[0].Start)
+	}
+	if later.Plan.Rate <= now.Plan.Rate || later.Plan.Duration >= now.Plan.Duration {
+		t.Errorf("with the link free it moves at %d bit/s for %d ms, with little left at %d bit/s for %d ms", later.Plan.Rate, later.Plan.Duration, now.Plan.Rate, now.Plan.Duration)
+	}
+	for _, r := range append(later.Extra, later.Reservation) {
+		if r.Envelope.Start() < start.Floor(grid) {
+			t.Errorf("%s is held from %s on", r.ID, r.Envelope.Start())
+		}
+	}
+	if err := w.state.View().Ledger().Fits(p.change(later)); err != nil {
+		t.Error(err)
 	}
 }

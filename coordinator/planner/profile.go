@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -14,14 +15,14 @@ const (
 	warmLeast = 10 * time.Second // and at least, however short a start is: the demand of a window is seen at its end
 )
 
-// phases returns when each phase is expected to run, prepare to settle.
-func (p *planning) phases(t Transfer) []proto.PlanPhase {
+// phases returns when each phase of a move that begins at start is expected to run, prepare to settle.
+func (p *planning) phases(start timeline.Time, t Transfer) []proto.PlanPhase {
 	warm := warmFor
 	if !p.app.Startup.IsZero() {
 		warm = max(warmLeast, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
 	}
-	probation := time.Duration(p.View.Fleet().Policy.Probation) * time.Millisecond
-	at := p.Now
+	probation := time.Duration(cmp.Or(p.Request.Probation, p.View.Fleet().Policy.Probation)) * time.Millisecond
+	at := start
 	var out []proto.PlanPhase
 	for _, ph := range []struct {
 		phase proto.Phase
@@ -41,7 +42,7 @@ func (p *planning) phases(t Transfer) []proto.PlanPhase {
 // what a start takes from before the switch on, then the forecast. Steps follow the fleet's grid, which phases cut.
 // Equal neighbours are joined.
 func (p *planning) profile(phases []proto.PlanPhase) []proto.PlanStep {
-	begin := p.Now
+	begin := phases[0].Start
 	running := phases[2].Start // at the switch it starts
 	end := max(p.wanted.Span().End, phases[len(phases)-1].End)
 	var out []proto.PlanStep
@@ -56,7 +57,7 @@ func (p *planning) profile(phases []proto.PlanPhase) []proto.PlanStep {
 		next := min(running, at.Floor(p.grid).Add(p.grid))
 		add(proto.PlanStep{
 			Span: timeline.Span{Start: at, End: next}, Allocation: p.sizing.Floor, Quantile: p.sizing.Quantile,
-			Reason: "nothing runs there yet: the floor",
+			Reason: "nothing runs there yet: the floor; what arrives lies on its disk, in no memory of its own",
 		})
 		at = next
 	}
@@ -140,5 +141,8 @@ func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []strin
 	}
 	out = append(out, fmt.Sprintf("%s, %d early rounds at %s, then %s in the last one", data, t.Rounds,
 		resource.Format(resource.NetTx, plan.Rate), resource.Format(resource.Memory, t.Rest)))
+	if text := learned(p.Costs.Bias); text != "" {
+		out = append(out, text)
+	}
 	return out
 }

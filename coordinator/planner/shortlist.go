@@ -1,0 +1,267 @@
+package planner
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/glidepath/glidepath/coordinator/ledger"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	mostKept  = 16  // hosts that a plan keeps, with what their scores are made of
+	mostTried = 256 // hosts for which a move is planned to its end
+)
+
+// candidate is a host that meets the constraints.
+type candidate struct {
+	name  string
+	lie   lie
+	score int64            // by how the instance would lie there: at most, as what the move costs is taken off it
+	short *proto.Shortfall // of a move at full speed; nil where that fits
+}
+
+// option is a candidate for which the move was planned to its end.
+type option struct {
+	candidate
+	result Result
+	terms  []proto.Term
+	score  int64
+	no     error // why it does not fit; nil where it does
+	apart  violated
+}
+
+// listing is what came of looking at every host.
+type listing struct {
+	hosts   int      // that were looked at
+	fits    int      // of them that have room by the first look
+	tried   int      // of those for which a move was planned to its end
+	options []option // best first: at least the mostKept best, where there are as many
+	refused []option // that had room by the first look, or were closest to it, and have none
+	ruled   tally
+}
+
+// look asks every host but the source for the constraints, and the ledger at once for the room that a move at full speed takes. Both answers are in the
+// order of names.
+func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
+	out := &listing{ruled: tally{}}
+	var open []string
+	n := p.needs(start)
+	var host proto.Host // one for all: each is big
+	for h := range p.View.Hosts() {
+		if h.Facts.Name == p.instance.Owner {
+			continue
+		}
+		out.hosts++
+		host = h
+		if v := n.violation(&host); v.constraint != "" {
+			out.ruled.add(v.constraint, host.Facts.Name, "%s", v.why)
+			continue
+		}
+		open = append(open, host.Facts.Name)
+	}
+	if len(open) == 0 {
+		return nil, out
+	}
+	candidates, i := make([]candidate, 0, len(open)), 0
+	p.View.Ledger().Weigh(p.fullSpeed(start), func(name string, fit ledger.Fit) bool {
+		for i < len(open) && open[i] < name {
+			i++
+		}
+		if i < len(open) && open[i] == name {
+			c := candidate{name: name, lie: lieOf(fit), short: fit.Short()}
+			c.score = c.lie.score()
+			candidates = append(candidates, c)
+		}
+		return i < len(open)
+	})
+	return candidates, out
+}
+
+// fullSpeed returns what a move needs of its target when its transfer goes as fast as it may: the instance's envelope, and the least that any
+// transfer takes while it lasts.
+func (p *planning) fullSpeed(start timeline.Time) proto.Envelope {
+	phases := p.fastest(start)
+	_, envelope := p.shaped(proto.Plan{Start: start, Phases: phases})
+	busy := timeline.Span{Start: start.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
+	least := resource.Vector{resource.NetRx: leastRate, resource.WriteBytes: leastRate / 8}
+	if p.Data == 0 {
+		return envelope
+	}
+	return withFirm(envelope, busy, least)
+}
+
+// fastest returns the phases of a move whose transfer goes as fast as it may.
+func (p *planning) fastest(start timeline.Time) []proto.PlanPhase {
+	return p.phases(start, p.Costs.transfer(p.Data, start.Add(p.Costs.Prepare), p.likely, flat(max(1, p.Costs.Rate/8))))
+}
+
+// withFirm returns an envelope with more held in a span. It may have more segments than are committed: it is for asking.
+func withFirm(e proto.Envelope, span timeline.Span, more resource.Vector) proto.Envelope {
+	out := make(proto.Envelope, 0, len(e)+3)
+	add := func(s proto.Segment, start, end timeline.Time) {
+		if s.Start, s.End = start, end; start < end {
+			out = append(out, s)
+		}
+	}
+	at := span.Start // up to where the span is covered
+	for _, s := range e {
+		add(proto.Segment{Firm: more}, at, min(s.Start, span.End))
+		add(s, s.Start, min(s.End, max(s.Start, span.Start)))
+		both := s
+		both.Firm = s.Firm.Add(more)
+		in := s.Intersect(span)
+		add(both, in.Start, in.End)
+		add(s, max(s.Start, min(s.End, span.End)), s.End)
+		at = max(at, s.End)
+	}
+	add(proto.Segment{Firm: more}, at, span.End)
+	return out
+}
+
+// list weighs every host for a move that begins at start. What is promised is the same wherever the instance goes; the transfer's share of it, and so
+// its length, is each host's own. So hosts are ordered by a first look, and moves planned to their end from the best one on, until none that is left
+// can have a better score.
+func (p *planning) list(start timeline.Time) *listing {
+	candidates, out := p.look(start)
+	fastest := p.fastest(start)
+	for _, r := range ranked(candidates) {
+		c := candidates[r.at]
+		if c.short == nil {
+			out.fits++
+		}
+		if out.enough(c) {
+			out.pass(c)
+			continue
+		}
+		host, _ := p.View.Host(c.name)
+		o := p.option(c, host, start, fastest)
+		switch {
+		case o.apart.constraint != "":
+			out.ruled.add(o.apart.constraint, c.name, "%s", o.apart.why)
+		case o.no != nil:
+			out.tried++
+			out.refused = append(out.refused, o)
+			out.ruled.add(shortOf(o.no), c.name, "%s", o.no)
+		default:
+			out.tried++
+			out.put(o)
+		}
+	}
+	return out
+}
+
+// rank is a candidate's place: candidates are large, so that to sort them themselves would take longer than to weigh them.
+type rank struct {
+	missing, score int64
+	at             int
+}
+
+// ranked returns the order in which candidates are tried: those that have room by their scores, then the others, the closest first; of those alike the first
+// name. Candidates come in the order of their names.
+func ranked(candidates []candidate) []rank {
+	out := make([]rank, len(candidates))
+	for i, c := range candidates {
+		out[i] = rank{missingShare(c.short), c.score, i}
+	}
+	slices.SortFunc(out, func(a, b rank) int {
+		switch {
+		case a.missing != b.missing:
+			return cmp.Compare(a.missing, b.missing)
+		case a.score != b.score:
+			return cmp.Compare(b.score, a.score)
+		}
+		return cmp.Compare(a.at, b.at)
+	})
+	return out
+}
+
+// enough reports whether a candidate need not be planned for: those before it have been, and it can't be better. Candidates that had no room by the first look
+// are tried only where nobody else has: a slower transfer may pass by what is in the way.
+func (l *listing) enough(c candidate) bool {
+	if c.short != nil {
+		return len(l.options) > 0 || len(l.refused) >= mostKept
+	}
+	if l.tried >= mostTried {
+		return true
+	}
+	if len(l.options) < mostKept {
+		return false
+	}
+	best := &l.options[0]
+	return best.score > c.score || best.score == c.score && best.name < c.name
+}
+
+// pass counts a candidate that was not planned for.
+func (l *listing) pass(c candidate) {
+	switch {
+	case c.short != nil:
+		l.ruled.add(shortOf(c.short), c.name, "%s", c.short)
+	case len(l.options) > 0:
+		l.ruled.add(lowerScore, c.name, scores+" at most", fraction(c.score))
+	default:
+		l.ruled.add(notTried, c.name, "it has room for the instance, but none of the %d best had room for the transfer, too", l.tried)
+	}
+}
+
+// What hosts are counted under that have room by the first look, and are not among those that are kept with a plan.
+const (
+	lowerScore = "a lower score"
+	notTried   = "not tried"
+	scores     = "it scores %s"
+)
+
+// put puts an option in its place.
+func (l *listing) put(o option) {
+	i, _ := slices.BinarySearchFunc(l.options, o, func(a, b option) int {
+		if a.worse(b) {
+			return 1
+		}
+		return -1
+	})
+	l.options = slices.Insert(l.options, i, o)
+}
+
+// worse reports whether b comes before o: by its score, and of those alike by its name.
+func (o option) worse(b option) bool {
+	return cmp.Or(cmp.Compare(b.score, o.score), strings.Compare(o.name, b.name)) > 0
+}
+
+// option plans the move to a candidate to its end.
+func (p *planning) option(c candidate, host proto.Host, start timeline.Time, fastest []proto.PlanPhase) option {
+	o := option{candidate: c, apart: p.apart(c.name)}
+	if o.apart.constraint != "" {
+		return o
+	}
+	if o.result, o.no = p.planned(host, start); o.no != nil {
+		return o
+	}
+	o.terms = p.terms(c, o.result.Plan, fastest)
+	o.score = scoreOf(o.terms)
+	return o
+}
+
+// missingShare returns how far a host is from having room, in thousandths of its limit; -1 where it has.
+func missingShare(s *proto.Shortfall) int64 {
+	if s == nil {
+		return -1
+	}
+	return s.Missing * 1000 / max(1, s.Limit+999)
+}
+
+// shortOf names what a host is short of, for counting.
+func shortOf(no error) string {
+	var s *proto.Shortfall
+	if errors.As(no, &s) {
+		return "short of " + s.Resource.String()
+	}
+	var late *Refusal
+	if errors.As(no, &late) {
+		return outsideTime
+	}
+	return "refused by the ledger"
+}
