@@ -58,7 +58,7 @@ func errorOf(err error) *v1.Error {
 		if len(plan.Considered) == 1 {
 			d.Shortfall = plan.Considered[0].Shortfall
 		}
-		return withDetail(&v1.Error{Code: v1.CodeRefused, Message: plan.Reason}, d)
+		return withDetail(&v1.Error{Code: v1.CodeRefused, Message: plan.Reason, Remedy: plan.Remedy}, d)
 	case errors.As(err, &denied):
 		return withDetail(&v1.Error{
 			Code: v1.CodeForbidden, Message: denied.Error(),

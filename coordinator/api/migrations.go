@@ -48,7 +48,7 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 	data, dataErr := c.cfg.DataBytes(c.ctx, in.Instance)
 	result, err := planner.Make(planner.Input{
 		Request: planner.Request{Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns},
-		View:    c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs,
+		View:    c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
 	})
 	if err != nil {
 		return planner.Result{}, err
@@ -57,6 +57,21 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 		result.Plan.Warnings = append(result.Plan.Warnings, fmt.Sprintf("the size of the data is not known, so copying is not counted: %s", dataErr))
 	}
 	return result, nil
+}
+
+// silent returns the hosts whose agents have had no session for a while, where the planner is to choose one: only then are the other coordinators asked.
+func (c *call) silent(target string) map[string]timeline.Time {
+	if target != "" {
+		return nil
+	}
+	out := map[string]timeline.Time{}
+	presence := c.cfg.Presence(c.ctx)
+	for host := range presence {
+		if a := agentOf(presence, host); a.Silent(c.now) {
+			out[host] = a.Since
+		}
+	}
+	return out
 }
 
 func makePlan(c *call) (any, error) {
