@@ -33,7 +33,7 @@ func planCommand(a *app) *cobra.Command {
 		request.Instance = args[0]
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error { return a.printPlan(p, steps) })
 	}
-	return group("plan", "Plans: how something would go", cmd)
+	return group("plan", "Plans: how something would go", cmd, explainPlanCommand(a))
 }
 
 func (a *app) printPlan(p proto.Plan, most int) error {
