@@ -37,7 +37,7 @@ func messages() []any {
 		// records
 		Fleet{}, RemovedHost{}, Policy{}, ClassQuantiles{}, Coordinator{}, KnownType{}, Token{}, Host{}, Conflict{}, InstanceType{}, Application{}, Event{}, Calendar{}, Polled{},
 		Instance{}, Reservation{}, Segment{}, Shortfall{}, Migration{}, PhaseEntry{}, Decision{}, OperationRecord{}, Plan{}, PlanPhase{}, PlanStep{}, Considered{},
-		StoredPlan{}, Move{}, Figures{}, Band{}, StartWeighed{}, RuledOut{}, Term{}, MoveWindow{}, Blocked{}, Unblock{}, WhatIf{}, Notice{}, CapacityWindow{}, Drain{},
+		StoredPlan{}, Move{}, Figures{}, Band{}, StartWeighed{}, Bias{}, RuledOut{}, Term{}, MoveWindow{}, Blocked{}, Unblock{}, WhatIf{}, Notice{}, CapacityWindow{}, Drain{},
 		Squeeze{}, Yield{}, Placement{}, Rebalance{},
 		// commands
 		Command{}, Result{}, Proposal{}, ProposalReply{}, Revision{},

@@ -154,6 +154,7 @@ type Plan struct {
 	Starts    []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`      // other starts, in their order
 	Probation int64          `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // how long the source's data and slot are kept; 0: as the policy says
 	Stored    string         `msgpack:"sp,omitempty" json:"stored_plan,omitzero"`  // that it is a move of
+	Bias      *Bias          `msgpack:"bi,omitempty" json:"bias,omitempty"`        // what moves before it came to, by which the prediction was corrected
 }
 
 // PlanPhase is when a phase is expected to run.

@@ -17,6 +17,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -240,6 +241,11 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"plan to nowhere":      {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "x"}, nil, v1.CodeNotFound, 404, "glidepath host list"},
 		"plan for no type":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Type: "x"}, nil, v1.CodeNotFound, 404, "glidepath type list"},
 		"plan that is old":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Fence: 9}, nil, v1.CodeConflict, 409, "plan again"},
+		"plan for the past":    {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", At: 1}, nil, v1.CodeInvalid, 400, "is past"},
+		"plan for any day":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", At: timeline.Of(time.Now().Add(9999 * time.Hour))}, nil, v1.CodeInvalid, 400, "further ahead than demand is forecast"},
+		"plan in no window":    {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Windows: []proto.MoveWindow{{From: 1441}}}, nil, v1.CodeInvalid, 400, "window 1 is from minute 1441"},
+		"plan too late":        {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-c", Before: timeline.Of(time.Now().Add(10 * time.Second))}, nil, v1.CodeRefused, 422, "the move is over at"},
+		"move that waits":      {"POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Best: true}, nil, v1.CodeInvalid, 400, "a migration begins at once"},
 		"plan to where it is":  {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-a"}, nil, v1.CodeRefused, 422, "name another target"},
 		"unknown migration":    {"POST /v1/migrations/x/abort", nil, nil, v1.CodeNotFound, 404, "glidepath migration list"},
 		"token of no role":     {"POST /v1/tokens", v1.TokenRequest{Role: "root"}, nil, v1.CodeInvalid, 400, "none of viewer"},

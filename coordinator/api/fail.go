@@ -58,7 +58,11 @@ func errorOf(err error) *v1.Error {
 		if len(plan.Considered) == 1 {
 			d.Shortfall = plan.Considered[0].Shortfall
 		}
-		return withDetail(&v1.Error{Code: v1.CodeRefused, Message: plan.Reason, Remedy: plan.Remedy}, d)
+		code := v1.CodeRefused
+		if plan.Invalid {
+			code = v1.CodeInvalid
+		}
+		return withDetail(&v1.Error{Code: code, Message: plan.Reason, Remedy: plan.Remedy}, d)
 	case errors.As(err, &denied):
 		return withDetail(&v1.Error{
 			Code: v1.CodeForbidden, Message: denied.Error(),

@@ -96,6 +96,10 @@ func TestAPlanFollowsTheForecastAndRefusesWithTheStepThatIsShort(t *testing.T) {
 		t.Errorf("%q", e.Message)
 	}
 	// Left the choice, the planner weighs both.
+	best := ok[proto.Plan](w, "POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-c", Type: "m.large", Best: true, Before: timeline.Of(time.Now().Add(6 * time.Hour))})
+	if len(best.Starts) < 2 || best.Figures == nil || best.Figures.Duration.Median != best.Duration || best.Figures.Duration.High < best.Duration {
+		t.Errorf("starts %+v, figures %+v", best.Starts, best.Figures)
+	}
 	free := ok[proto.Plan](w, "POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Type: "m.large"})
 	if free.Target != "host-c" || len(free.Considered) != 2 {
 		t.Errorf("%+v", free.Considered)

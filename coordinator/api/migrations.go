@@ -14,15 +14,6 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// plan answers how the migration that is asked for would go by the fleet as it is now.
-func (c *call) plan() (planner.Result, error) {
-	var in v1.PlanRequest
-	if err := c.read(&in); err != nil {
-		return planner.Result{}, err
-	}
-	return c.planned(in, "")
-}
-
 // planned plans a migration, or the way back of the one that returns names.
 func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error) {
 	i, ok := c.view.Instance(in.Instance)
@@ -46,9 +37,16 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 		return planner.Result{}, err
 	}
 	data, dataErr := c.cfg.DataBytes(c.ctx, in.Instance)
+	gain := int64(planner.DefaultLeastGain)
+	if in.LeastGain != nil {
+		gain = *in.LeastGain
+	}
 	result, err := planner.Make(planner.Input{
-		Request: planner.Request{Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns},
-		View:    c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
+		Request: planner.Request{
+			Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns, At: in.At, Best: in.Best, Before: in.Before, Windows: in.Windows,
+			LeastGain: gain, Probation: in.Probation,
+		},
+		View: c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
 	})
 	if err != nil {
 		return planner.Result{}, err
@@ -74,8 +72,13 @@ func (c *call) silent(target string) map[string]timeline.Time {
 	return out
 }
 
+// makePlan answers how the migration that is asked for would go by the fleet as it is now.
 func makePlan(c *call) (any, error) {
-	result, err := c.plan()
+	var in v1.PlanRequest
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	result, err := c.planned(in, "")
 	return result.Plan, err
 }
 
@@ -84,7 +87,14 @@ func startMigration(c *call) (any, error) {
 	if m, ok := c.view.Migration(c.key); ok {
 		return m, nil // the request is a repeated one
 	}
-	result, err := c.plan()
+	var in v1.PlanRequest
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	if in.At != 0 || in.Best {
+		return nil, invalid("a migration begins at once: leave out at and best, and ask for it when it is to begin; a plan says when that is")
+	}
+	result, err := c.planned(in, "")
 	if err != nil {
 		return nil, err
 	}

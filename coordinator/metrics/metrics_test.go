@@ -251,9 +251,14 @@ glidepath_migration_phase_age_seconds{phase="settle"} 0
 glidepath_migration_phase_age_seconds{phase="switch"} 0
 glidepath_migration_phase_age_seconds{phase="undo"} 0
 glidepath_migration_phase_age_seconds{phase="warm"} 0
+# HELP glidepath_migration_prediction_ratio Median of what the last completed migrations came to over what was predicted for them, before a correction by it; 0 while there are too few to tell.
+# TYPE glidepath_migration_prediction_ratio gauge
+glidepath_migration_prediction_ratio{figure="bytes"} 0
+glidepath_migration_prediction_ratio{figure="copy_time"} 0
+glidepath_migration_prediction_ratio{figure="downtime"} 0
 `
 		// Space that can't be told is absent.
-		if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), "glidepath_migration_phase_age_seconds", "glidepath_data_available_bytes"); err != nil {
+		if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), "glidepath_migration_phase_age_seconds", "glidepath_migration_prediction_ratio", "glidepath_data_available_bytes"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/glidepath/glidepath/coordinator/consensus"
+	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -32,7 +33,7 @@ type Reads struct {
 type reader struct {
 	Reads
 	build, leader, term, committed, applied, contact, coordinators, hosts, homes, agents, instances, doubts, migrations, since, available, size *prometheus.Desc
-	standIns, coverage, loss, standIn, failing, conflicts, unreported, unwritten                                                                *prometheus.Desc
+	standIns, coverage, loss, standIn, failing, conflicts, unreported, unwritten, came                                                          *prometheus.Desc
 }
 
 func newReader(r Reads) *reader {
@@ -58,6 +59,7 @@ func newReader(r Reads) *reader {
 		unreported:   desc("hosts_unreported", "Hosts whose agents have not reported what they run since the fleet was restored: nothing is operated there. See glidepath status."),
 		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
 		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),
+		came:         desc("migration_prediction_ratio", "Median of what the last completed migrations came to over what was predicted for them, before a correction by it; 0 while there are too few to tell.", "figure"),
 		available:    desc("data_available_bytes", "Space that is left where the coordinator keeps its data."),
 		size:         desc("data_size_bytes", "Space that there is where the coordinator keeps its data."),
 		failing:      desc("calendars_failing", "Calendars whose last poll failed: their events stay as they were. See glidepath calendar list."),
@@ -72,7 +74,7 @@ func newReader(r Reads) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.leader, r.term, r.committed, r.applied, r.contact, r.coordinators, r.hosts, r.homes, r.agents, r.instances, r.doubts, r.migrations, r.since, r.available, r.size,
-		r.standIns, r.failing, r.conflicts, r.unreported, r.unwritten,
+		r.standIns, r.failing, r.conflicts, r.unreported, r.unwritten, r.came,
 	} {
 		out <- d
 	}
@@ -204,5 +206,9 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now ti
 	for _, phase := range []proto.Phase{proto.PhasePrepare, proto.PhaseCopy, proto.PhaseSwitch, proto.PhaseWarm, proto.PhaseSettle, proto.PhaseUndo} {
 		gauge(r.migrations, float64(migrations[phase]), string(phase))
 		gauge(r.since, longest[phase].Seconds(), string(phase))
+	}
+	bias := planner.Learn(view.Migrations())
+	for figure, milli := range map[string]int64{"bytes": bias.Bytes, "copy_time": bias.Copy, "downtime": bias.Downtime} {
+		gauge(r.came, float64(milli)/1000, figure)
 	}
 }

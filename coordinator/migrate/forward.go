@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -384,8 +385,9 @@ func warmFor(m proto.Migration) time.Duration {
 	return planned(m.Plan, proto.PhaseWarm).Length()
 }
 
+// probation returns how long the source's data and slot are kept: as the plan says, or else the policy.
 func probation(s scene) time.Duration {
-	return time.Duration(s.view.Fleet().Policy.Probation) * time.Millisecond
+	return time.Duration(cmp.Or(s.m.Plan.Probation, s.view.Fleet().Policy.Probation)) * time.Millisecond
 }
 
 // entered returns when a migration entered a phase, the last time.

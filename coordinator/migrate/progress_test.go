@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -30,47 +28,6 @@ func TestProgressFollowsTheTransfer(t *testing.T) {
 			t.Errorf("a migration that has ended is still remembered: %+v", p)
 		}
 	})
-}
-
-func TestReportSetsWhatHappenedBesideThePlan(t *testing.T) {
-	span := func(a, b timeline.Time) timeline.Span { return timeline.Span{Start: a, End: b} }
-	done := func(k proto.OperationKind, host string, from, to timeline.Time, r *proto.RoundResult) proto.OperationRecord {
-		return proto.OperationRecord{Kind: k, Host: host, SentAt: from, EndedAt: to, Result: &proto.OperationResult{Round: r}}
-	}
-	failed := done(proto.OpSyncRound, "a", 1500, 1600, &proto.RoundResult{Bytes: 1000})
-	failed.Result.Error = &proto.Fault{}
-	m := proto.Migration{
-		Source: "a", Target: "b", CreatedAt: 1000,
-		Plan: proto.Plan{Duration: 9000, Downtime: 1500, Bytes: 70, Rounds: 2, Phases: []proto.PlanPhase{{Phase: proto.PhaseCopy, Span: span(1100, 4000)}}},
-		Phases: []proto.PhaseEntry{
-			{Phase: proto.PhasePrepare, At: 1000}, {Phase: proto.PhaseCopy, At: 1400}, {Phase: proto.PhaseSwitch, At: 5000},
-			{Phase: proto.PhaseWarm, At: 7000}, {Phase: proto.PhaseSettle, At: 12000},
-		},
-		Operations: []proto.OperationRecord{
-			failed, done(proto.OpSyncRound, "a", 1700, 4000, &proto.RoundResult{Bytes: 60}), done(proto.OpSyncRound, "a", 4000, 5000, &proto.RoundResult{Bytes: 5}),
-			done(proto.OpFreeze, "a", 5010, 5300, nil), done(proto.OpFinalSync, "a", 5310, 5500, &proto.RoundResult{Bytes: 1}), done(proto.OpConfirm, "b", 7010, 7200, nil),
-		},
-	}
-	want := Figures{
-		Duration: 11000, Downtime: 2190, Bytes: 66, Rounds: 2, Predicted: Predicted{9000, 1500, 70, 2},
-		Phases: []PhaseFigures{
-			{proto.PhasePrepare, span(1000, 1400), timeline.Span{}}, {proto.PhaseCopy, span(1400, 5000), span(1100, 4000)},
-			{proto.PhaseSwitch, span(5000, 7000), timeline.Span{}}, {proto.PhaseWarm, span(7000, 12000), timeline.Span{}}, {proto.PhaseSettle, span(12000, 0), timeline.Span{}},
-		},
-	}
-	if diff := cmp.Diff(want, Report(m)); diff != "" {
-		t.Error(diff)
-	}
-	// Given up while it was frozen: silence ends with the thaw, and the duration with the migration.
-	m.Phases = append(m.Phases[:3], proto.PhaseEntry{Phase: proto.PhaseUndo, At: 6000}, proto.PhaseEntry{Phase: proto.PhaseEnded, At: 8000})
-	m.Operations = append(m.Operations[:5], done(proto.OpThaw, "a", 6010, 6500, nil))
-	m.EndedAt = 8000
-	if got := Report(m); got.Duration != 7000 || got.Downtime != 1490 || len(got.Phases) != 4 {
-		t.Errorf("%+v", got)
-	}
-	if got := Report(proto.Migration{CreatedAt: 1000}); got.Duration != 0 || got.Downtime != 0 {
-		t.Errorf("%+v", got)
-	}
 }
 
 func TestWhenTheRoundsAreEnough(t *testing.T) {

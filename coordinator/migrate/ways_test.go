@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -88,6 +89,20 @@ func TestProbationEndsByAnOperatorsWord(t *testing.T) {
 			f.outcome(t, "m", proto.OutcomeCompleted)
 		})
 	}
+}
+
+func TestProbationIsAsLongAsThePlanSays(t *testing.T) {
+	story(t, func(t *testing.T, f *fleet) {
+		p := f.view().Fleet().Policy
+		p.Probation = time.Hour.Milliseconds()
+		f.must(&proto.PolicyPut{Policy: p})
+		plan := f.plan("b", "large")
+		plan.Probation = 1
+		f.must(&proto.MigrationStart{ID: "m", Plan: plan, Reservation: proto.Reservation{ID: "m/target", Envelope: open(45), Until: timeline.Of(time.Now()).Add(time.Hour)}})
+		f.ended("m", time.Minute)
+		f.settled()
+		f.outcome(t, "m", proto.OutcomeCompleted)
+	})
 }
 
 func TestAReturnThatIsAskedForBeforeTheTargetHeardOfItsConfirmation(t *testing.T) {

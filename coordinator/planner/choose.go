@@ -21,7 +21,7 @@ func (p *planning) named() (Result, error) {
 	if !ok {
 		return Result{}, refusal("there is no host %s: see them with glidepath host list", name)
 	}
-	v := p.needs(p.Now).violation(&host)
+	v := p.needs(p.begin()).violation(&host)
 	if v.constraint == "" {
 		v = p.apart(name)
 	}
@@ -31,10 +31,10 @@ func (p *planning) named() (Result, error) {
 			Considered: []proto.Considered{{Host: name, Reason: v.why, Violates: v.constraint}},
 		}
 	}
-	o := p.option(candidate{name: name, lie: p.lie(name)}, host, p.Now, p.fastest(p.Now))
+	o := p.option(candidate{name: name, lie: p.lie(name)}, host, p.begin(), p.fastest(p.begin()))
 	if o.no != nil {
 		c := p.refusedAt(name, o.no)
-		return Result{}, &Refusal{Reason: fmt.Sprintf("instance %s does not fit on %s: %s", p.instance.Name(), name, c.Reason), Considered: []proto.Considered{c}}
+		return Result{}, &Refusal{Reason: p.nowhere([]proto.Considered{c}, nil), Considered: []proto.Considered{c}}
 	}
 	if since, silent := p.Silent[name]; silent {
 		o.result.Plan.Warnings = append(o.result.Plan.Warnings, fmt.Sprintf("the agent of %s has been silent%s: nothing begins there before it is back", name, sinceThen(since)))
@@ -47,7 +47,7 @@ func (p *planning) named() (Result, error) {
 func (p *planning) lie(host string) lie {
 	var envelope proto.Envelope
 	if !p.back() {
-		envelope = p.fullSpeed(p.Now)
+		envelope = p.fullSpeed(p.begin())
 	}
 	var out lie
 	p.View.Ledger().Weigh(envelope, func(name string, fit ledger.Fit) bool {
@@ -66,7 +66,7 @@ func (p *planning) chosen() (Result, error) {
 		return Result{}, refusal("instance %s came to %s %s ago with migration %s: it stays for %s before it is moved for the balance's sake", p.instance.Name(),
 			p.instance.Owner, roughly(ago), p.recent.moved.id, roughly(dwell))
 	}
-	l := p.list(p.Now)
+	l := p.list(p.begin())
 	if l.hosts == 0 {
 		return Result{}, refusal("there is no host but %s: another one has to join first", p.instance.Owner)
 	}

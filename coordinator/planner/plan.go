@@ -21,6 +21,13 @@ type Request struct {
 	Type     string // instance type on the target; "" keeps it
 	Margin   int64  // thousandths of a score by which the host that the planner chooses has to beat the one where the instance is; 0: it is to move anyhow
 
+	At        timeline.Time      // when it is to begin; 0: now
+	Best      bool               // the planner chooses when it begins, between now and Before, or the end of its grid
+	Before    timeline.Time      // when it has to be over, all but probation; 0: whenever
+	Windows   []proto.MoveWindow // when it may go on, beside those of the policy
+	LeastGain int64              // of Best: by how many thousandths of its cost a later start has to be cheaper than one at once
+	Probation int64              // milliseconds; 0: as the policy says
+
 	Returns string // the migration that is undone: Target is its source, Type what it came from, and the capacity is what was kept there
 }
 
@@ -41,6 +48,7 @@ type Refusal struct {
 	Remedy     string             // where the reason does not say it
 	Considered []proto.Considered // targets that were weighed, those that came closest first
 	Ruled      []proto.RuledOut   // targets beside those, by what rules them out
+	Invalid    bool               // what was asked for is at no time that can be planned, whatever the fleet
 }
 
 // Error returns the reason.
@@ -86,6 +94,10 @@ type planning struct {
 	warnings []string
 	recent   recent  // of the instance, where the planner chooses
 	shapes   []shape // that were computed
+
+	likely, high line // what the instance writes while it is copied, in bytes per second
+	clients      line // see there
+	out          way  // what a transfer finds at the source; empty until it is asked for
 }
 
 func prepare(in Input) (*planning, error) {
@@ -94,6 +106,9 @@ func prepare(in Input) (*planning, error) {
 		return nil, ErrNoFleet
 	}
 	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond}
+	if err := in.Request.timed(in.Now, p.grid); err != nil {
+		return nil, err
+	}
 	var ok bool
 	if p.instance, ok = in.View.Instance(in.Request.Instance); !ok {
 		return nil, refusal("there is no instance %s: see them with glidepath instance list", in.Request.Instance)
@@ -120,7 +135,12 @@ func prepare(in Input) (*planning, error) {
 	if len(p.Forecast.Profiles) == 0 {
 		p.Forecast = p.sizing.Cold(Grid(in.Now, p.grid))
 	}
+	if p.Costs.Bias == (proto.Bias{}) {
+		p.Costs.Bias = LearnedOf(in.View, p.instance.Spec.Driver)
+	}
 	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	p.likely, p.high = writes(p.Forecast)
+	p.clients = clients(p.Forecast)
 	for k, n := range p.cut {
 		if n > 0 {
 			kind := resource.Kind(k)
@@ -141,16 +161,16 @@ func refusal(format string, args ...any) *Refusal {
 
 // to plans the move to one host that begins at start, now or later.
 func (p *planning) to(host proto.Host, start timeline.Time) Result {
-	rate := p.rate(host, start)
-	t := p.Costs.transfer(p.Data, p.dirty(start), rate)
-	phases := p.phases(start, t)
+	c := p.course(p.way(host), start)
+	t, phases := c.likely, c.phases
 	settled := phases[len(phases)-1].Span
 	plan := proto.Plan{
 		Instance: p.instance.Name(), Source: p.instance.Owner, Target: host.Facts.Name,
 		FromType: p.instance.Spec.Type, ToType: p.toType.Name, Fence: p.instance.Fence,
 		MadeAt: p.Now, Start: start, Phases: phases,
 		Duration: settled.Start.Sub(start).Milliseconds(), Downtime: t.Downtime.Milliseconds(),
-		Bytes: t.Bytes, Rounds: t.Rounds, Rate: rate, Confidence: p.sizing.Quantile,
+		Bytes: t.Bytes, Rounds: t.Rounds, Rate: c.rate, Confidence: p.sizing.Quantile,
+		Figures: c.figures(), Probation: p.Request.Probation, Bias: p.bias(),
 	}
 	plan.Profile, plan.Envelope = p.shaped(plan)
 	plan.Reasons, plan.Warnings = p.reasons(host, t, plan), p.warnings
@@ -160,13 +180,13 @@ func (p *planning) to(host proto.Host, start timeline.Time) Result {
 	if most := waiting(p.instance.Spec.Hooks); most > 0 {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("hooks after the freeze and before the start keep clients waiting for up to %s more", most))
 	}
-	until := settled.End.Add(probationSlack)
+	until := settled.End.Add(probationSlack + c.served(true).Sub(c.served(false)))
 	id := plan.Instance + "/" + plan.Target + "/" + fmt.Sprint(int64(p.Now))
 	r := Result{Plan: plan, Reservation: proto.Reservation{
 		ID: id, Host: plan.Target, Instance: plan.Instance, Class: p.instance.Spec.Class,
 		Purpose: proto.PurposeMigration, Envelope: plan.Envelope, Floor: p.sizing.Floor, Until: until,
 	}}
-	r.Extra = extra(plan, id, p.busy(phases))
+	r.Extra = extra(plan, id, c.busy(p.grid))
 	if p.back() {
 		// There is always a way back: what is missing makes it slower, or others.
 		if err := p.View.Ledger().Fits(p.change(r)); err != nil {
@@ -235,48 +255,6 @@ func (p *planning) change(r Result) ledger.Change {
 		}
 	}
 	return c
-}
-
-// leastRate is what a transfer is planned with where links have less left, in bits per second.
-const leastRate = 8_000_000
-
-// rate returns what the transfer may take in bits per second: a half of what the source's and the target's links have left, beside the instance
-// itself, at every step that it touches from start on, which are the more the lower the rate is.
-func (p *planning) rate(target proto.Host, start timeline.Time) int64 {
-	rate := p.Costs.Rate
-	source, receiver := p.View.Ledger().Steps(p.instance.Owner), p.View.Ledger().Steps(target.Facts.Name)
-	comes := p.wanted
-	if p.back() { // it is held there already
-		comes = nil
-	}
-	for before := int64(0); before != rate; {
-		before = rate
-		busy := p.busy(p.phases(start, p.Costs.transfer(p.Data, p.dirty(start), rate)))
-		for _, side := range []struct {
-			steps []ledger.Step
-			kind  resource.Kind
-			comes timeline.Profile // what is to be held there, too
-		}{{source, resource.NetTx, nil}, {receiver, resource.NetRx, comes}} {
-			for _, step := range side.steps {
-				if left := step.Headroom()[side.kind]; step.Overlaps(busy) && left < resource.Unlimited/2 {
-					left -= finite(side.comes.MaxOver(step.Span))[side.kind]
-					rate = min(rate, max(left/2, leastRate))
-				}
-			}
-		}
-	}
-	return rate
-}
-
-// busy returns the time for which the transfer's own needs are held.
-func (p *planning) busy(phases []proto.PlanPhase) timeline.Span {
-	return timeline.Span{Start: phases[0].Start.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
-}
-
-// dirty returns the bytes per second that the instance is expected to write while it is copied from start on.
-func (p *planning) dirty(start timeline.Time) int64 {
-	soon := timeline.Span{Start: start, End: start.Add(10 * time.Minute)}
-	return p.Forecast.At(500).MaxOver(soon)[resource.WriteBytes]
 }
 
 // extra returns what the transfer itself takes on both hosts, held until the switch is over.

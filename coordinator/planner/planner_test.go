@@ -377,15 +377,15 @@ func TestEnvelopesCoverAllocationsWithinFloorAndType(t *testing.T) {
 
 func TestRoundsShrinkUntilTheRestIsSmallOrGiveUp(t *testing.T) {
 	c := DefaultCosts()
-	quiet := c.transfer(60<<20, 100<<10, 200_000_000)
+	quiet := c.transfer(60<<20, begin, flat(100<<10), flat(25_000_000))
 	if quiet.Rounds != 1 || !quiet.Settled || quiet.Rest > smallRest {
 		t.Errorf("%+v", quiet)
 	}
-	busy := c.transfer(1<<30, 10<<20, 200_000_000)
+	busy := c.transfer(1<<30, begin, flat(10<<20), flat(25_000_000))
 	if busy.Rounds < 2 || !busy.Settled || busy.Downtime <= quiet.Downtime {
 		t.Errorf("%+v", busy)
 	}
-	if hopeless := c.transfer(1<<30, 100<<20, 200_000_000); hopeless.Settled || hopeless.Rounds > maxRounds {
+	if hopeless := c.transfer(1<<30, begin, flat(100<<20), flat(25_000_000)); hopeless.Settled || hopeless.Rounds > maxRounds {
 		t.Errorf("%+v", hopeless)
 	}
 }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -20,7 +21,7 @@ func (p *planning) phases(start timeline.Time, t Transfer) []proto.PlanPhase {
 	if !p.app.Startup.IsZero() {
 		warm = max(warmLeast, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
 	}
-	probation := time.Duration(p.View.Fleet().Policy.Probation) * time.Millisecond
+	probation := time.Duration(cmp.Or(p.Request.Probation, p.View.Fleet().Policy.Probation)) * time.Millisecond
 	at := start
 	var out []proto.PlanPhase
 	for _, ph := range []struct {
@@ -56,7 +57,7 @@ func (p *planning) profile(phases []proto.PlanPhase) []proto.PlanStep {
 		next := min(running, at.Floor(p.grid).Add(p.grid))
 		add(proto.PlanStep{
 			Span: timeline.Span{Start: at, End: next}, Allocation: p.sizing.Floor, Quantile: p.sizing.Quantile,
-			Reason: "nothing runs there yet: the floor",
+			Reason: "nothing runs there yet: the floor; what arrives lies on its disk, in no memory of its own",
 		})
 		at = next
 	}
@@ -140,5 +141,8 @@ func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []strin
 	}
 	out = append(out, fmt.Sprintf("%s, %d early rounds at %s, then %s in the last one", data, t.Rounds,
 		resource.Format(resource.NetTx, plan.Rate), resource.Format(resource.Memory, t.Rest)))
+	if text := learned(p.Costs.Bias); text != "" {
+		out = append(out, text)
+	}
 	return out
 }

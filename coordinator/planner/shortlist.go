@@ -87,7 +87,7 @@ func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
 func (p *planning) fullSpeed(start timeline.Time) proto.Envelope {
 	phases := p.fastest(start)
 	_, envelope := p.shaped(proto.Plan{Start: start, Phases: phases})
-	busy := p.busy(phases)
+	busy := timeline.Span{Start: start.Floor(p.grid), End: phases[2].End.Ceil(p.grid).Add(p.grid)}
 	least := resource.Vector{resource.NetRx: leastRate, resource.WriteBytes: leastRate / 8}
 	if p.Data == 0 {
 		return envelope
@@ -97,7 +97,7 @@ func (p *planning) fullSpeed(start timeline.Time) proto.Envelope {
 
 // fastest returns the phases of a move whose transfer goes as fast as it may.
 func (p *planning) fastest(start timeline.Time) []proto.PlanPhase {
-	return p.phases(start, p.Costs.transfer(p.Data, p.dirty(start), p.Costs.Rate))
+	return p.phases(start, p.Costs.transfer(p.Data, start.Add(p.Costs.Prepare), p.likely, flat(max(1, p.Costs.Rate/8))))
 }
 
 // withFirm returns an envelope with more held in a span. It may have more segments than are committed: it is for asking.
@@ -237,8 +237,7 @@ func (p *planning) option(c candidate, host proto.Host, start timeline.Time, fas
 	if o.apart.constraint != "" {
 		return o
 	}
-	o.result = p.to(host, start)
-	if o.no = p.View.Ledger().Fits(p.change(o.result)); o.no != nil {
+	if o.result, o.no = p.planned(host, start); o.no != nil {
 		return o
 	}
 	o.terms = p.terms(c, o.result.Plan, fastest)
@@ -259,6 +258,10 @@ func shortOf(no error) string {
 	var s *proto.Shortfall
 	if errors.As(no, &s) {
 		return "short of " + s.Resource.String()
+	}
+	var late *Refusal
+	if errors.As(no, &late) {
+		return outsideTime
 	}
 	return "refused by the ledger"
 }

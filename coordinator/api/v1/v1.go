@@ -263,6 +263,13 @@ type PlanRequest struct {
 	Target   string `json:"target,omitempty"` // host; "" lets the planner choose
 	Type     string `json:"type,omitempty"`   // instance type there; "" keeps it
 	Fence    uint64 `json:"fence,omitempty"`  // of the instance, as a plan that was looked at had it: refused if another decision came since; 0: any
+
+	At        timeline.Time      `json:"at,omitempty"`               // when it is to begin; 0: now
+	Best      bool               `json:"best,omitempty"`             // the planner chooses when it begins, until before, or as far ahead as demand is forecast
+	Before    timeline.Time      `json:"before,omitempty"`           // when the target has to have taken over; 0: whenever
+	Windows   []proto.MoveWindow `json:"windows,omitempty"`          // when it may go on, beside those of the policy
+	LeastGain *int64             `json:"least_gain_milli,omitempty"` // of best: by how many thousandths of its cost a later start has to be cheaper than one at once; 50 by default
+	Probation int64              `json:"probation_ms,omitempty"`     // 0: as the policy says
 }
 
 // ReturnRequest takes a migration back that is on probation: its instance moves to where it came from, with what was written since.

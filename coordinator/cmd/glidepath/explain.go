@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,12 +45,18 @@ func explainPlanCommand(a *app) *cobra.Command {
 	var not string
 	cmd := &cobra.Command{
 		Use: "explain INSTANCE", Short: "Say why a migration would go where it would; nothing is changed", Args: exactly("instance"), Long: explainLong,
-		Example: "  glidepath plan explain cache-1\n  glidepath plan explain cache-1 --type m.large --why-not host-c",
+		Example: "  glidepath plan explain cache-1\n  glidepath plan explain cache-1 --type m.large --why-not host-c\n" +
+			"  glidepath plan explain cache-1 --at best --before 06:00",
 	}
 	request := planFlags(cmd, a)
 	whyNot(cmd, a, &not)
+	var when whenFlags
+	when.define(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
+		if err := when.set(request, time.Now()); err != nil {
+			return err
+		}
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error {
 			if not == "" {
 				return a.explain(p)
@@ -93,6 +100,9 @@ func (a *app) explain(p proto.Plan) error {
 	}
 	a.list("Beside these", ruledOut(p.Ruled))
 	a.say("\nWhen: %s", whenBegun(p))
+	if err := a.printStarts(p); err != nil {
+		return err
+	}
 	a.say("\nHow much, on %s:", p.Target)
 	return a.printShapes(p.Profile)
 }

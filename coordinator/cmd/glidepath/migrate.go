@@ -183,6 +183,9 @@ func (a *app) printMigration(m proto.Migration) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if err := a.printCame(m); err != nil {
+		return err
+	}
 	if len(m.Decisions) > 0 {
 		a.say("")
 		t = newTable(a.stdout, "DECISION", "FENCE", "AT", "BY", "REASON")

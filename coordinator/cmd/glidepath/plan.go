@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,12 +26,24 @@ func planCommand(a *app) *cobra.Command {
 	var steps int
 	cmd := &cobra.Command{
 		Use: "migrate INSTANCE", Short: "Show how a migration would go; nothing is changed", Args: exactly("instance"),
-		Example: "  glidepath plan migrate cache-1 --to host-b --type m.large",
+		Long: `Show how a migration would go. Nothing is promised and nothing is changed.
+
+With --at best the planner weighs every start until --before, or as far ahead as demand is forecast: how much would be sent twice, how long it
+would take, how long clients would wait and how many there are then, and what neighbours would feel. It waits only for what gains enough.`,
+		Example: `  glidepath plan migrate cache-1 --to host-b --type m.large
+  glidepath plan migrate cache-1 --at best --before 06:00
+  glidepath plan migrate cache-1 --at best --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
+  glidepath plan migrate cache-1 --to host-b --at +2h`,
 	}
 	request := planFlags(cmd, a)
+	var when whenFlags
+	when.define(cmd)
 	cmd.Flags().IntVar(&steps, "steps", 24, "how many steps of the profile to print; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
+		if err := when.set(request, time.Now()); err != nil {
+			return err
+		}
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error { return a.printPlan(p, steps) })
 	}
 	return group("plan", "Plans: how something would go", cmd, explainPlanCommand(a))
@@ -40,11 +53,15 @@ func (a *app) printPlan(p proto.Plan, most int) error {
 	a.say("Migration of %s from %s to %s, type %s to %s", p.Instance, p.Source, p.Target, p.FromType, p.ToType)
 	a.say("It takes about %s, with clients waiting for about %s; %s are copied in %s and a last one, at %s/s\n",
 		took(p.Duration), took(p.Downtime), size(p.Bytes), count(p.Rounds, "early round"), rate(p.Rate))
+	a.printBands(p)
 	t := newTable(a.stdout, "PHASE", "START", "AFTER", "TAKES")
 	for _, ph := range p.Phases {
 		t.row(ph.Phase, stamp(ph.Start), "+"+took(ph.Start.Sub(p.Start).Milliseconds()), took(ph.Length().Milliseconds()))
 	}
 	if err := t.flush(); err != nil {
+		return err
+	}
+	if err := a.printStarts(p); err != nil {
 		return err
 	}
 	a.say("\nAllocation on %s:\n", p.Target)
