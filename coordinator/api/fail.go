@@ -62,7 +62,7 @@ func errorOf(err error) *v1.Error {
 		if plan.Invalid {
 			code = v1.CodeInvalid
 		}
-		return withDetail(&v1.Error{Code: code, Message: plan.Reason}, d)
+		return withDetail(&v1.Error{Code: code, Message: plan.Reason, Remedy: plan.Remedy}, d)
 	case errors.As(err, &denied):
 		return withDetail(&v1.Error{
 			Code: v1.CodeForbidden, Message: denied.Error(),

@@ -104,8 +104,29 @@ func TestAPlanFollowsTheForecastAndRefusesWithTheStepThatIsShort(t *testing.T) {
 	if free.Target != "host-c" || len(free.Considered) != 2 {
 		t.Errorf("%+v", free.Considered)
 	}
+	if free.Considered[0].Score == 0 || len(free.Considered[0].Terms) < 3 || !strings.Contains(free.Reasons[0], "host-c has the best score") {
+		t.Errorf("%+v, %q", free.Considered[0], free.Reasons)
+	}
 	if w.View().Applied() != before {
 		t.Error("asking changed something")
+	}
+}
+
+func TestAPlanGoesToNoHostWhoseAgentIsSilentAndSaysWhatWouldHelpWhereOneWasNamed(t *testing.T) {
+	w := newWorld(t, func(f *apitest.Fleet) {
+		f.Config.Presence = func(context.Context) map[string]proto.Presence {
+			return map[string]proto.Presence{"host-c": {Host: "host-c", Since: timeline.Of(time.Now().Add(-time.Hour))}}
+		}
+	})
+	w.adopt("cache-1")
+	plan := ok[proto.Plan](w, "POST /v1/plans", v1.PlanRequest{Instance: "cache-1"})
+	if plan.Target != "host-b" || plan.Considered[1].Violates != "silent" {
+		t.Errorf("to %s of %+v", plan.Target, plan.Considered)
+	}
+	w.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
+	e := w.fails(v1.CodeRefused, 422, "POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-b"})
+	if !strings.Contains(e.Message, "can't move to host-b: it is cordoned") || e.Remedy != "uncordon it first: glidepath host uncordon host-b" {
+		t.Errorf("%+v", e)
 	}
 }
 

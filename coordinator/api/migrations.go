@@ -46,7 +46,7 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 			Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns, At: in.At, Best: in.Best, Before: in.Before, Windows: in.Windows,
 			LeastGain: gain, Probation: in.Probation,
 		},
-		View: c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs,
+		View: c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
 	})
 	if err != nil {
 		return planner.Result{}, err
@@ -55,6 +55,21 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 		result.Plan.Warnings = append(result.Plan.Warnings, fmt.Sprintf("the size of the data is not known, so copying is not counted: %s", dataErr))
 	}
 	return result, nil
+}
+
+// silent returns the hosts whose agents have had no session for a while, where the planner is to choose one: only then are the other coordinators asked.
+func (c *call) silent(target string) map[string]timeline.Time {
+	if target != "" {
+		return nil
+	}
+	out := map[string]timeline.Time{}
+	presence := c.cfg.Presence(c.ctx)
+	for host := range presence {
+		if a := agentOf(presence, host); a.Silent(c.now) {
+			out[host] = a.Since
+		}
+	}
+	return out
 }
 
 // makePlan answers how the migration that is asked for would go by the fleet as it is now.

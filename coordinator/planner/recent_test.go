@@ -53,7 +53,7 @@ func TestNoBackAndForth(t *testing.T) {
 	if last := r.Plan.Considered[1]; last.Host != "host-a" || last.Violates != "left" || !strings.Contains(last.Reason, "with migration m1") {
 		t.Errorf("%+v", last)
 	}
-	if r, err = plan(time.Hour, Request{Instance: "cache-1", Target: "host-a"}); err != nil {
+	if _, err = plan(time.Hour, Request{Instance: "cache-1", Target: "host-a"}); err != nil {
 		t.Errorf("where it is told to go it goes: %v", err)
 	}
 	if r, err = plan(25*time.Hour, Request{Instance: "cache-1"}); err != nil || r.Plan.Target != "host-a" {
@@ -83,7 +83,7 @@ func TestAMoveForTheBalancesSakeWaitsAndWinsByAMargin(t *testing.T) {
 	if _, err = plan(time.Hour); !errors.As(err, &no) || !strings.Contains(no.Reason, "instance cache-1 stays on host-c: that scores 0.") {
 		t.Errorf("where nothing is better it stays: %v", err)
 	}
-	if r, err = Make(w.input(Request{Instance: "cache-1"})); err != nil {
+	if _, err = Make(w.input(Request{Instance: "cache-1"})); err != nil {
 		t.Errorf("an operator's word needs no margin: %v", err)
 	}
 }

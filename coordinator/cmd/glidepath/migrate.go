@@ -101,7 +101,7 @@ func migrationCommand(a *app) *cobra.Command {
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost, and ask")
 	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
-	return group("migration", "Migrations: moves of instances", watchable(a, list, v1.ChangeMigration), one, watch, abort, back, completeCommand(a))
+	return group("migration", "Migrations: moves of instances", watchable(a, list, v1.ChangeMigration), one, explainMigrationCommand(a), watch, abort, back, completeCommand(a))
 }
 
 // begin asks for a migration, says that it has begun, and follows it if it is to be watched. Where that is not known in the end, see shows it.

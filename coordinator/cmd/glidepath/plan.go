@@ -46,7 +46,7 @@ would take, how long clients would wait and how many there are then, and what ne
 		}
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error { return a.printPlan(p, steps) })
 	}
-	return group("plan", "Plans: how something would go", cmd)
+	return group("plan", "Plans: how something would go", cmd, explainPlanCommand(a))
 }
 
 func (a *app) printPlan(p proto.Plan, most int) error {
