@@ -12,7 +12,7 @@ import (
 // milliseconds. Half of the CPU for a minute is as much as all of it for 30 seconds. What is taken for good counts as long
 // as the grid has steps that are not its tail, and half an hour more.
 func (l *Ledger) Harm(was, next proto.Envelope) int64 {
-	within := timeline.Span{Start: l.layout.start, End: l.layout.coarseEnd() + coarseLength*l.layout.step}
+	within := timeline.Span{Start: l.layout.start(), End: l.layout.coarseEnd() + coarseLength*l.layout.step}
 	return harm(was, next, within)
 }
 

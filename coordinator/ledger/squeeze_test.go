@@ -213,7 +213,7 @@ func BenchmarkSqueeze(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range 50 {
-		r := sized(fmt.Sprintf("r%02d", i), "a", true)
+		r := typical(i, fmt.Sprintf("r%02d", i), "a")
 		r.Class = []proto.Class{proto.BestEffort, proto.Standard}[i%2]
 		if err := l.Hold(r); err != nil {
 			b.Fatal(err)
@@ -223,7 +223,7 @@ func BenchmarkSqueeze(b *testing.B) {
 	if err := l.SetHost(Capacity{Host: "a", Allocatable: needs, Ratio: resource.Uniform(1000)}); err != nil {
 		b.Fatal(err)
 	}
-	claim := sized("new", "a", true)
+	claim := typical(51, "new", "a")
 	claim.Class = proto.Critical
 	for i := range claim.Envelope {
 		s := &claim.Envelope[i]

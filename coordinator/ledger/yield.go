@@ -50,7 +50,7 @@ func CheckYield(was, next proto.Reservation, to proto.Class) error {
 	}
 	rest := next
 	rest.Envelope = was.Envelope
-	if !same(&rest, &was) {
+	if !same(keep(&rest), keep(&was)) {
 		return fmt.Errorf("reservation %s: %w: more than its envelope would change", was.ID, ErrYield)
 	}
 	for span, p := range together(was.Envelope, next.Envelope) {
@@ -80,7 +80,7 @@ func (l *Ledger) CheckYields(c Change, yields []proto.Reservation) error {
 		if !ok {
 			return fmt.Errorf("reservation %s: %w: nobody claims more on %s", y.ID, ErrYield, was.Host)
 		}
-		if err := CheckYield(*was, y, to.Class); err != nil {
+		if err := CheckYield(was.whole(), y, to.Class); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (l *Ledger) claimant(c Change, host string) (lowest proto.Reservation, ok b
 		claims(r)
 	}
 	for _, r := range c.Revise {
-		if old, there := l.get(r.ID); !there || old.Forced || rises(old.Envelope, r.Envelope) {
+		if old, there := l.get(r.ID); !there || old.Forced || rises(old.whole().Envelope, r.Envelope) {
 			claims(r)
 		}
 	}
