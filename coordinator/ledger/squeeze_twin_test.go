@@ -279,7 +279,7 @@ func (w *tight) lowestFirst(t *rapid.T, c Change, by proto.Class, host string, y
 				}
 			}
 			if w.plain {
-				w.leastHarm(t, c, host, s, k, eligible, yields)
+				w.leastHarm(t, host, s, k, eligible, yields)
 			}
 		}
 	}
@@ -309,7 +309,7 @@ func (w *tight) beneath(y proto.Reservation, yields []proto.Reservation) bool {
 }
 
 // leastHarm tries everything that those could give who may, besteffort before standard, and compares the least harm with that of the yields.
-func (w *tight) leastHarm(t *rapid.T, c Change, host string, s timeline.Span, k resource.Kind, eligible, yields []proto.Reservation) {
+func (w *tight) leastHarm(t *rapid.T, host string, s timeline.Span, k resource.Kind, eligible, yields []proto.Reservation) {
 	const parts = 840 // every amount up to 8 divides it
 	harm, took := map[proto.Class]int64{}, map[proto.Class]int64{}
 	for _, y := range yields {

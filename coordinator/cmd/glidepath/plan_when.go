@@ -169,11 +169,11 @@ func (a *app) printCame(m proto.Migration) error {
 	if r.Bytes == 0 && r.Duration == 0 {
 		return nil
 	}
-	of := func(n int64, print func(int64) string) string {
+	of := func(n int64, in func(int64) string) string {
 		if n == 0 {
 			return "-"
 		}
-		return print(n)
+		return in(n)
 	}
 	high := proto.Figures{}
 	if m.Plan.Figures != nil {
