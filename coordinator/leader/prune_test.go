@@ -3,10 +3,12 @@ package leader
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -15,7 +17,15 @@ import (
 func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := fleet(t), 0
+		var mu sync.Mutex
+		view := func() *state.View {
+			mu.Lock()
+			defer mu.Unlock()
+			return s.View()
+		}
 		apply := func(body proto.Body) proto.Result {
+			mu.Lock()
+			defer mu.Unlock()
 			n++
 			cmd, err := proto.NewCommand(fmt.Sprint("p", n), "test", body)
 			if err != nil {
@@ -56,7 +66,7 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		ended, asked := make(chan error, 1), 0
-		p := &Prune{View: s.View, Forget: func(_ context.Context, body *proto.MigrationPrune) error {
+		p := &Prune{View: view, Forget: func(_ context.Context, body *proto.MigrationPrune) error {
 			asked++
 			apply(body)
 			return nil
@@ -64,7 +74,7 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 		go func() { ended <- p.Run(ctx) }()
 		kept := func() (ids []string) {
 			synctest.Wait()
-			for m := range s.View().Migrations() {
+			for m := range view().Migrations() {
 				ids = append(ids, m.ID)
 			}
 			return ids
