@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,9 +66,10 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 		start("going")
 
 		ctx, cancel := context.WithCancel(t.Context())
-		ended, asked := make(chan error, 1), 0
+		ended := make(chan error, 1)
+		var asked atomic.Int64
 		p := &Prune{View: view, Forget: func(_ context.Context, body *proto.MigrationPrune) error {
-			asked++
+			asked.Add(1)
 			apply(body)
 			return nil
 		}}
@@ -80,16 +82,16 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 			return ids
 		}
 		time.Sleep(27 * 24 * time.Hour)
-		if got := fmt.Sprint(kept()); got != "[going old young]" || asked != 0 {
-			t.Errorf("after 29 days there are %s, and it was asked for %d times", got, asked)
+		if got := fmt.Sprint(kept()); got != "[going old young]" || asked.Load() != 0 {
+			t.Errorf("after 29 days there are %s, and it was asked for %d times", got, asked.Load())
 		}
 		time.Sleep(25 * time.Hour)
-		if got := fmt.Sprint(kept()); got != "[going young]" || asked != 1 {
-			t.Errorf("after 30 days there are %s, and it was asked for %d times", got, asked)
+		if got := fmt.Sprint(kept()); got != "[going young]" || asked.Load() != 1 {
+			t.Errorf("after 30 days there are %s, and it was asked for %d times", got, asked.Load())
 		}
 		time.Sleep(3 * 24 * time.Hour)
-		if got := fmt.Sprint(kept()); got != "[going]" || asked != 2 {
-			t.Errorf("after 33 days there are %s, and it was asked for %d times", got, asked)
+		if got := fmt.Sprint(kept()); got != "[going]" || asked.Load() != 2 {
+			t.Errorf("after 33 days there are %s, and it was asked for %d times", got, asked.Load())
 		}
 		cancel()
 		if err := <-ended; err != nil {
