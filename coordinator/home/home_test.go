@@ -115,7 +115,10 @@ func (w *world) campaigns() {
 
 // Demand makes up four days of history: 100m and 64 MiB, and 600m in the past campaigns.
 func (w *world) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
-	if w.mute && instance != "cache-1" {
+	w.mu.Lock()
+	mute := w.mute
+	w.mu.Unlock()
+	if mute && instance != "cache-1" {
 		return h, nil
 	}
 	start := span.End.Add(-96 * time.Hour).Floor(grid)
@@ -262,7 +265,11 @@ func TestNothingIsHeldForAHostsOwnUseBeforeItsFirstSample(t *testing.T) {
 		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); ok {
 			t.Errorf("%v is held without a sample", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
 		}
-		w.mute = false
+		time.AfterFunc(grid/2, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.mute = false
+		})
 		w.run(2 * grid)
 		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); !ok || capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever})[resource.Memory] > 128<<20 {
 			t.Errorf("%v is held for 64 MiB", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))

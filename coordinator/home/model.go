@@ -33,9 +33,13 @@ type model struct {
 	watch     watch
 }
 
-// stale reports whether a model should be trained anew: it is old, or events were registered or removed since.
+// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events were registered or removed since.
 func (m *model) stale(view *state.View, instance string, now timeline.Time) bool {
-	return now.Sub(m.trainedAt) >= min(retrainMost, retrainSteps*m.step) || !slices.Equal(m.events, events(view, instance))
+	most := min(retrainMost, retrainSteps*m.step)
+	if m.observed == 0 {
+		most = min(most, m.step)
+	}
+	return now.Sub(m.trainedAt) >= most || !slices.Equal(m.events, events(view, instance))
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
