@@ -350,13 +350,16 @@ func (tr *trial) footprint(host string) []string {
 	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
-// reservations lists what is promised on which host, and for what.
+// reservations lists what is promised on which host, and for what, but for hosts' own use, which is held from their first samples on.
 func (tr *trial) reservations() []string {
 	tr.Helper()
 	list, err := fleet.Ask[v1.List[proto.Reservation]](tr.ctx, tr.f, "reservation", "list")
 	must(tr.T, err)
 	var out []string
 	for _, r := range list.Items {
+		if r.Purpose == proto.PurposeSystem {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s on %s for %s", r.Instance, r.Host, r.Purpose))
 	}
 	slices.Sort(out)

@@ -52,6 +52,13 @@ func decided(kind proto.DecisionKind) func(proto.Migration, timeline.Time) bool 
 	}
 }
 
+// broke says whether an operation that was under way when harm began failed before that was done: it was hit.
+func broke(m proto.Migration, began, done timeline.Time) bool {
+	return slices.ContainsFunc(m.Operations, func(o proto.OperationRecord) bool {
+		return o.SentAt <= began && began < o.EndedAt && o.EndedAt <= done && o.Result != nil && o.Result.Error != nil
+	})
+}
+
 // when waits until a migration is at a point.
 func (tr *trial) when(id string, p point) proto.Migration {
 	tr.Helper()
@@ -79,13 +86,13 @@ func (tr *trial) strike(id string, p point, harm func() error) (hit func(proto.M
 		defer func() { must(tr.T, tr.f.VM.Slow(context.WithoutCancel(tr.ctx), tr.target, 0)) }()
 	}
 	tr.when(id, p)
-	began := time.Now()
+	began := timeline.Of(time.Now())
 	must(tr.T, harm())
 	done := timeline.Of(time.Now())
-	tr.Logf("harmed within %s", time.Since(began).Round(time.Millisecond))
+	tr.Logf("harmed within %s", done.Sub(began))
 	return func(m proto.Migration) {
 		tr.Helper()
-		if p.holds(m, done) {
+		if p.holds(m, done) || broke(m, began, done) {
 			return
 		}
 		text := ""
@@ -118,6 +125,23 @@ func TestAPointIsKnownByTheRecord(t *testing.T) {
 		want := map[string][]timeline.Time{copying.name: {10, 15, 25}, frozen.name: {40, 45}, starting.name: {50, 55}}[p.name]
 		if !slices.Equal(held, want) {
 			t.Errorf("%s at %d, want %d", p.name, held, want)
+		}
+	}
+}
+
+func TestWhatFailedWhileHarmWasDoneWasHit(t *testing.T) {
+	failed := &proto.OperationResult{Error: &proto.Fault{Code: proto.FaultStalled}}
+	for _, test := range []struct {
+		record proto.OperationRecord
+		want   bool
+	}{
+		{proto.OperationRecord{SentAt: 10, EndedAt: 25, Result: failed}, true},
+		{proto.OperationRecord{SentAt: 10, EndedAt: 25, Result: &proto.OperationResult{}}, false}, // it was done by then
+		{proto.OperationRecord{SentAt: 10, EndedAt: 15, Result: failed}, false},                   // for another reason
+		{proto.OperationRecord{SentAt: 22, EndedAt: 25, Result: failed}, false},                   // it came later
+	} {
+		if got := broke(proto.Migration{Operations: []proto.OperationRecord{test.record}}, 20, 30); got != test.want {
+			t.Errorf("%+v was hit: %v", test.record, got)
 		}
 	}
 }
