@@ -77,8 +77,9 @@ func tooSmall(tr *trial) {
 	spec := traces.Spec{Seed: 1, Length: 14 * 24 * time.Hour, Shapes: traces.Redis()}
 	spec.Start = timeline.Of(now).Floor(5 * time.Minute).Add(-spec.Length)
 	spec.Shapes[resource.CPU].Campaign = 5000
-	// Otherwise more than the clients of the scenarios make it take: what is granted then follows the forecast alone.
-	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 450, .1
+	// Otherwise more than the clients of the scenarios make it take: what is granted then follows the forecast alone. At all hours that
+	// leaves room for a rise below what the type may have.
+	spec.Shapes[resource.CPU].Base, spec.Shapes[resource.CPU].Swing = 430, .01
 	spec.Shapes[resource.Memory] = traces.Shape{Base: 4 * dataBytes, Swing: .05, Noise: .01}
 	spec.Shapes[resource.WriteBytes] = traces.Shape{Base: 4 << 20, Swing: .1, Noise: .05}
 	spec.Shapes[resource.NetTx] = traces.Shape{Base: 20e6, Swing: .1, Noise: .05}
