@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -98,4 +99,36 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestNoMoreMigrationsAreKeptThanFitButThoseOfTheLastDay(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	ended := func(n int, apart time.Duration) iter.Seq[proto.Migration] { // the last one now
+		return func(yield func(proto.Migration) bool) {
+			if !yield(proto.Migration{Phase: proto.PhaseCopy}) {
+				return
+			}
+			for i := range n {
+				if !yield(proto.Migration{Phase: proto.PhaseEnded, EndedAt: timeline.Of(now.Add(-time.Duration(i) * apart))}) {
+					return
+				}
+			}
+		}
+	}
+	month := timeline.Of(now.Add(-migrationsKept))
+	for _, c := range []struct {
+		name  string
+		n     int
+		apart time.Duration
+		want  timeline.Time
+	}{
+		{"few", mostMigrations, time.Minute, month},
+		{"too many", mostMigrations + 100, time.Minute, timeline.Of(now.Add(-(mostMigrations - 1) * time.Minute))},
+		{"more than a month of them", 2 * mostMigrations, 20 * time.Minute, month},
+		{"too many in a day", mostMigrations + 100, time.Second, timeline.Of(now.Add(-leastKept))},
+	} {
+		if got := oldest(ended(c.n, c.apart), now); got != c.want {
+			t.Errorf("%s: those before %s go, want %s", c.name, got, c.want)
+		}
+	}
 }

@@ -235,3 +235,27 @@ func BenchmarkSqueeze(b *testing.B) {
 		}
 	}
 }
+
+// TestManyYieldsAreCheckedInTimeThatGrowsWithThem holds that who claims on a host is not looked for again for each that yields there.
+func TestManyYieldsAreCheckedInTimeThatGrowsWithThem(t *testing.T) {
+	allocs := func(n int) float64 {
+		l := newLedger(t, "a")
+		var c Change
+		var yields []proto.Reservation
+		for i := range n {
+			low, high := classed(fmt.Sprint("low", i), "a", proto.BestEffort, 1, 0), classed(fmt.Sprint("high", i), "a", proto.Standard, 1, 0)
+			if err := l.Hold(low, high); err != nil {
+				t.Fatal(err)
+			}
+			high.Envelope, low.Envelope = classed("", "a", "", 2, 0).Envelope, classed("", "a", "", 0, 0).Envelope
+			c.Revise, yields = append(c.Revise, high), append(yields, low)
+		}
+		if err := l.CheckYields(c, yields); err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(5, func() { _ = l.CheckYields(c, yields) })
+	}
+	if few, many := allocs(8), allocs(32); many > 6*few {
+		t.Errorf("%v allocations for 8 yields, %v for 32", few, many)
+	}
+}

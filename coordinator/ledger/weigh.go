@@ -17,6 +17,8 @@ type Fit struct {
 	Tightest int32
 	Kind     resource.Kind // the scarcest resource, of those that have a limit
 	Span     timeline.Span // its fullest time, to an hour or two
+	Free     int64         // what Tightest is of Limit, in the resource's unit
+	Limit    int64         // of that resource where nothing of it is reduced; 0 where none has a limit
 
 	// MeanSquare is the mean, over the grid and the resources that have a limit, of the squared share that is expected to be
 	// used (firm and mean), in millionths: of two hosts that are used alike, the one whose peaks do not coincide has less. The
@@ -52,6 +54,15 @@ func (l *Ledger) Weigh(e proto.Envelope, f func(host string, fit Fit) bool) {
 	l.hosts.Ascend(func(p place) bool { return f(p.name, d.weigh(p.host)) })
 }
 
+// WeighOn asks one host, and reports false where there is none of the name. The answer is good until the ledger is changed.
+func (l *Ledger) WeighOn(name string, e proto.Envelope) (Fit, bool) {
+	h, ok := l.host(name)
+	if !ok {
+		return Fit{}, false
+	}
+	return l.probe(e).weigh(h), true
+}
+
 func (d *probe) weigh(h *host) Fit {
 	f := Fit{host: h, probe: d, Tightest: 1000}
 	f.kind, f.step = d.short(h)
@@ -70,7 +81,7 @@ func (d *probe) weigh(h *host) Fit {
 		use.add(&used)
 	}
 	if !f.Fits() {
-		f.Tightest = 0
+		f.Tightest, f.Free = 0, 0
 	}
 	f.MeanSquare, f.Skew = use.mean()
 	f.Rise, f.SkewRise = f.MeanSquare-h.outline.square, f.Skew-h.outline.skew
@@ -86,8 +97,9 @@ func (d *probe) tighten(f *Fit, k, first int) {
 			least, at = left, b
 		}
 	}
-	if free := int32(max(0, least) * 1000 / f.host.flat[k]); free < f.Tightest || f.Span.Empty() {
-		f.Tightest, f.Kind = free, resource.Kind(k)
+	least = max(0, least)
+	if free := int32(least * 1000 / f.host.flat[k]); free < f.Tightest || f.Span.Empty() {
+		f.Tightest, f.Kind, f.Free, f.Limit = free, resource.Kind(k), least, f.host.flat[k]
 		f.Span = timeline.Span{Start: d.layout.span(max(blockStart(at), d.layout.first)).Start, End: d.layout.span(blockStart(at+1) - 1).End}
 	}
 }

@@ -25,10 +25,14 @@ type weighed struct {
 	Short            *proto.Shortfall
 }
 
+func weighedOf(f Fit) weighed {
+	return weighed{f.Tightest, f.Kind, f.Span, f.MeanSquare, f.Rise, f.Skew, f.SkewRise, f.Short()}
+}
+
 func weighAll(l *Ledger, e proto.Envelope) map[string]weighed {
 	out := map[string]weighed{}
 	l.Weigh(e, func(host string, f Fit) bool {
-		out[host] = weighed{f.Tightest, f.Kind, f.Span, f.MeanSquare, f.Rise, f.Skew, f.SkewRise, f.Short()}
+		out[host] = weighedOf(f)
 		return true
 	})
 	return out
@@ -70,6 +74,13 @@ func (w *twin) weigh(t *rapid.T, l *Ledger) {
 		with := append(w.on(host), probe)
 		if least := w.tightest(host, with); f.Short == nil && (float64(f.Tightest) > max(0, least)*1000 || f.Tightest < 0) {
 			t.Fatalf("%s keeps %d thousandths free, in truth %g", host, f.Tightest, least*1000)
+		}
+		alone, ok := l.WeighOn(host, probe.Envelope)
+		if diff := cmp.Diff(f, weighedOf(alone)); diff != "" || !ok {
+			t.Fatalf("%s alone: %v\n%s", host, ok, diff)
+		}
+		if alone.Limit > 0 && (int64(alone.Tightest) != alone.Free*1000/alone.Limit || alone.Limit != w.whole(host, int(alone.Kind))) {
+			t.Fatalf("%s keeps %d of %d free, which is not %d thousandths", host, alone.Free, alone.Limit, alone.Tightest)
 		}
 		square, skew := w.balance(host, w.on(host), with[len(with)-1:])
 		was, wasSkew := w.balance(host, w.on(host), nil)

@@ -71,16 +71,25 @@ func CheckYield(was, next proto.Reservation, to proto.Class) error {
 // CheckYields returns why the reservations may not give way to the change in the way that yields says; nil where they may. Each has
 // to be of a lower class than everybody who claims more on its host. Whether all of it fits together is for Fits to say.
 func (l *Ledger) CheckYields(c Change, yields []proto.Reservation) error {
+	type claim struct {
+		lowest proto.Reservation
+		ok     bool
+	}
+	claims := map[string]claim{} // by host: many may yield on one
 	for _, y := range yields {
 		was, ok := l.get(y.ID)
 		if !ok {
 			return fmt.Errorf("reservation %s: %w", y.ID, ErrUnknownReservation)
 		}
-		to, ok := l.claimant(c, was.Host)
-		if !ok {
+		to, looked := claims[was.Host]
+		if !looked {
+			to.lowest, to.ok = l.claimant(c, was.Host)
+			claims[was.Host] = to
+		}
+		if !to.ok {
 			return fmt.Errorf("reservation %s: %w: nobody claims more on %s", y.ID, ErrYield, was.Host)
 		}
-		if err := CheckYield(was.whole(), y, to.Class); err != nil {
+		if err := CheckYield(was.whole(), y, to.lowest.Class); err != nil {
 			return err
 		}
 	}
@@ -99,6 +108,9 @@ func (l *Ledger) claimant(c Change, host string) (lowest proto.Reservation, ok b
 		claims(r)
 	}
 	for _, r := range c.Revise {
+		if r.Host != host {
+			continue
+		}
 		if old, there := l.get(r.ID); !there || old.Forced || rises(old.whole().Envelope, r.Envelope) {
 			claims(r)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -49,14 +48,8 @@ func (p *planning) lie(host string) lie {
 	if !p.back() {
 		envelope = p.fullSpeed(p.begin())
 	}
-	var out lie
-	p.View.Ledger().Weigh(envelope, func(name string, fit ledger.Fit) bool {
-		if name == host {
-			out = lieOf(fit)
-		}
-		return name < host
-	})
-	return out
+	fit, _ := p.View.Ledger().WeighOn(host, envelope)
+	return lieOf(fit)
 }
 
 // chosen plans the move to the host that suits the instance best.

@@ -40,13 +40,8 @@ func (p *planning) room(c candidate) string {
 	if c.lie.span.Empty() {
 		return "nothing of it has a limit"
 	}
-	text := fmt.Sprintf("%s %% of its %s stay free at its fullest time, %s", parts(c.lie.room, 10), c.lie.kind, p.when(c.lie.span))
-	for _, s := range p.View.Ledger().Steps(c.name) {
-		if limit := s.Limit[c.lie.kind]; s.Contains(c.lie.span.Start) && limit < resource.Unlimited {
-			return text + fmt.Sprintf(": %s of %s", resource.Format(c.lie.kind, limit/1000*c.lie.room+limit%1000*c.lie.room/1000), resource.Format(c.lie.kind, limit))
-		}
-	}
-	return text
+	return fmt.Sprintf("%s %% of its %s stay free at its fullest time, %s: %s of %s", parts(c.lie.room, 10), c.lie.kind, p.when(c.lie.span),
+		resource.Format(c.lie.kind, c.lie.free), resource.Format(c.lie.kind, c.lie.of))
 }
 
 // when prints a span of the grid, in UTC, with the day where that is not today's.

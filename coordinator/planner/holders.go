@@ -21,7 +21,11 @@ func heldBy(l *ledger.Ledger, s *proto.Shortfall) string {
 	held := map[string]int64{}
 	for _, r := range l.On(s.Host) {
 		if n := r.Envelope.Expected().MaxOver(s.Span)[s.Resource]; n > 0 {
-			held[r.Instance] += n
+			who := r.Instance
+			if who == "" { // a hold, or what a transfer takes
+				who = "reservation " + r.ID
+			}
+			held[who] += n
 		}
 	}
 	if len(held) == 0 {

@@ -47,4 +47,8 @@ func TestARefusalSaysWhoHoldsWhatIsShort(t *testing.T) {
 	if got, want := heldBy(l, short), "; it is held by the host's own system (812m), web-1 (700m), cache-1 (600m), 2 more"; got != want {
 		t.Errorf("%q where %q was expected", got, want)
 	}
+	hold("plan/night/0/target", "", 900, 0, 2*time.Hour)
+	if got, want := heldBy(l, short), "; it is held by reservation plan/night/0/target (900m), the host's own system (812m), web-1 (700m), 3 more"; got != want {
+		t.Errorf("%q where %q was expected", got, want)
+	}
 }

@@ -30,7 +30,8 @@ type turn struct {
 
 // Queue returns the moves of stored plans that may begin now, those whose turn it is first: of the higher class, then with the earlier deadline,
 // then those that were asked for first. One that has to wait, because as many moves as the policy allows touch its hosts or its
-// segment, keeps its place there: nothing that comes after it takes that. Only moves that transfer count, not those on probation.
+// segment, keeps its places on its hosts: nothing that comes after it takes those. It keeps none of the segment or the fleet: all that wait for one host would
+// keep everybody else waiting, and whose turn it is is the first to get one anyway. Only moves that transfer count, not those on probation.
 func Queue(plans []proto.StoredPlan, v *state.View, now timeline.Time) []Ready {
 	policy := v.Fleet().Policy
 	room := places{fleet: policy.MovesFleet, host: policy.MovesHost, link: cmp.Or(policy.MovesLink, policy.MovesFleet), taken: map[string]int{}}
@@ -47,9 +48,11 @@ func Queue(plans []proto.StoredPlan, v *state.View, now timeline.Time) []Ready {
 			continue
 		}
 		moving[t.Instance] = true // a second move of it, in another plan, comes later
-		if room.has(v, t.Source, t.Target) {
-			out = append(out, t.Ready)
+		if !room.has(v, t.Source, t.Target) {
+			room.keep(t.Source, t.Target)
+			continue
 		}
+		out = append(out, t.Ready)
 		room.take(v, t.Source, t.Target)
 	}
 	return out
@@ -118,7 +121,7 @@ type places struct {
 
 // keys returns what a move takes a place of, with how many there are.
 func (r places) keys(v *state.View, source, target string) map[string]int {
-	out := map[string]int{"host " + source: r.host, "host " + target: r.host}
+	out := map[string]int{onHost(source): r.host, onHost(target): r.host}
 	for _, name := range []string{source, target} {
 		if h, ok := v.Host(name); ok {
 			out["segment "+h.Facts.Segment] = r.link
@@ -142,3 +145,11 @@ func (r *places) take(v *state.View, source, target string) {
 		r.taken[key]++
 	}
 }
+
+// keep takes a place on the hosts of a move that waits.
+func (r *places) keep(source, target string) {
+	r.taken[onHost(source)]++
+	r.taken[onHost(target)]++
+}
+
+func onHost(name string) string { return "host " + name }

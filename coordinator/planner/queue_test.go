@@ -247,3 +247,18 @@ func TestWhatIsFreedIsNotTakenByWhoComesLater(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestThoseThatWaitForOneHostKeepNobodyElseWaiting has more moves wait for a host than may go on in the fleet, or over its segment.
+func TestThoseThatWaitForOneHostKeepNobodyElseWaiting(t *testing.T) {
+	for _, link := range []int{0, 2} {
+		policy := proto.DefaultPolicy()
+		policy.MovesHost, policy.MovesFleet, policy.MovesLink = 1, 3, link
+		w := crowd(t, 8, policy)
+		drain := stored("drain", begin, to(proto.Critical, 0, 1), to(proto.Standard, 0, 3), to(proto.BestEffort, 0, 5))
+		other := stored("other", begin+1, to(proto.BestEffort, 2, 4), to(proto.BestEffort, 6, 5))
+		want := []Ready{{"drain", 0}, {"other", 0}} // the other one would take the place on h5 of one that waits
+		if diff := cmp.Diff(want, Queue([]proto.StoredPlan{drain, other}, w.state.View(), begin)); diff != "" {
+			t.Errorf("with %d over a segment: %s", link, diff)
+		}
+	}
+}

@@ -38,6 +38,7 @@ const (
 // lie is how the instance would lie on a host, by what the ledger weighed.
 type lie struct {
 	room       int64         // thousandths of the limit of kind that stay free in span
+	free, of   int64         // the same in amounts
 	kind       resource.Kind // the scarcest
 	span       timeline.Span // its fullest time; empty where the host has no limits
 	use, added int64         // mean of the squared use, with the instance, and what that adds to it; millionths
@@ -45,7 +46,7 @@ type lie struct {
 }
 
 func lieOf(f ledger.Fit) lie {
-	return lie{room: int64(f.Tightest), kind: f.Kind, span: f.Span, use: f.MeanSquare, added: f.Rise, mix: f.Skew, mixed: f.SkewRise}
+	return lie{room: int64(f.Tightest), free: f.Free, of: f.Limit, kind: f.Kind, span: f.Span, use: f.MeanSquare, added: f.Rise, mix: f.Skew, mixed: f.SkewRise}
 }
 
 // points returns what the host's room, peaks and mix are worth.
@@ -69,13 +70,8 @@ func (l lie) score() int64 {
 // as long as it lasts, the tail for two hours, which is what the ledger counts in blocks.
 func (p *planning) staying() lie {
 	host := p.instance.Owner
-	var out lie
-	p.View.Ledger().Weigh(nil, func(name string, fit ledger.Fit) bool {
-		if name == host {
-			out = lieOf(fit)
-		}
-		return name < host
-	})
+	fit, _ := p.View.Ledger().WeighOn(host, nil)
+	out := lieOf(fit)
 	held, _ := p.View.Reservation(p.instance.Reservation)
 	mine := held.Envelope.Expected()
 	var with, without, all float64

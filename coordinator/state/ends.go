@@ -80,10 +80,12 @@ func (x *tx) release(ids []string) proto.Result {
 // held returns which of the reservations are there: those that hold for a time lapse by themselves.
 func (x *tx) held(ids []string) []string {
 	var there []string
+	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
-		if _, ok := x.ledger.Reservation(id); ok && !slices.Contains(there, id) {
+		if _, ok := x.ledger.Reservation(id); ok && !seen[id] {
 			there = append(there, id)
 		}
+		seen[id] = true
 	}
 	return there
 }

@@ -110,6 +110,9 @@ func (x *tx) hostSet(b *proto.HostSet) proto.Result {
 	if len(b.Reduced) > proto.MaxList {
 		return invalid("%s would have %d reductions of its capacity: use at most %d", b.Host, len(b.Reduced), proto.MaxList)
 	}
+	if h.Drain != nil && !b.Cordoned {
+		return refused("host %s is being emptied, its drain is %s: nothing is placed there before that is taken back", b.Host, drainWord(h.Drain.State))
+	}
 	h.Cordoned, h.Override, h.Reduced, h.Revision = b.Cordoned, b.Override, b.Reduced, h.Revision+1
 	next := x.ledger.Clone()
 	if err := next.SetHost(capacity(h, x.fleet.Policy)); err != nil {

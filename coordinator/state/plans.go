@@ -177,6 +177,10 @@ func (x *tx) planHolds(p proto.StoredPlan, before []string, hold []proto.Reserva
 			named[id] = true
 		}
 	}
+	was := map[string]bool{}
+	for _, id := range before {
+		was[id] = true
+	}
 	stated := map[string]bool{}
 	for _, r := range hold {
 		if !named[r.ID] || stated[r.ID] {
@@ -191,7 +195,7 @@ func (x *tx) planHolds(p proto.StoredPlan, before []string, hold []proto.Reserva
 		switch {
 		case !there:
 			c.Hold = append(c.Hold, r)
-		case slices.Contains(before, r.ID) && old.Host == r.Host:
+		case was[r.ID] && old.Host == r.Host:
 			r.Revision, r.CreatedAt = old.Revision, old.CreatedAt
 			c.Revise = append(c.Revise, r)
 		default:
@@ -200,7 +204,7 @@ func (x *tx) planHolds(p proto.StoredPlan, before []string, hold []proto.Reserva
 	}
 	for _, m := range p.Moves {
 		for _, id := range m.Holds {
-			if _, there := x.ledger.Reservation(id); !stated[id] && (!there || !slices.Contains(before, id)) {
+			if _, there := x.ledger.Reservation(id); !stated[id] && (!there || !was[id]) {
 				return c, stale("reservation %s of plan %s is not held any more: hold it again", id, p.ID)
 			}
 		}

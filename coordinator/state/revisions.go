@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -46,20 +47,39 @@ func (x *tx) typeRevise(b *proto.TypeRevise) proto.Result {
 // inTheWay says which reservations of instances of a type would hold more than it would allow, with those in next as they are there.
 func (x *tx) inTheWay(t proto.InstanceType, next map[string]proto.Reservation) []string {
 	var way []string
-	for r := range x.ledger.Reservations() {
-		i, ok := x.instances.get(r.Instance)
-		if !ok || r.Forced || x.typeOn(i, r) != t.Name {
-			continue
+	for _, id := range x.reservationsOfType(t.Name) {
+		r, revised := next[id]
+		if !revised {
+			r, _ = x.ledger.Reservation(id)
 		}
-		if n, revised := next[r.ID]; revised {
-			r = n
-		}
-		if s, k, over := r.Envelope.Above(t.Max); over {
+		if s, k, over := r.Envelope.Above(t.Max); over && !r.Forced {
 			way = append(way, fmt.Sprintf("instance %s holds %s of %s on %s in %s, and %s would be allowed", r.Instance,
 				resource.Format(k, s.Firm[k]), k, r.Host, s.Span, resource.Format(k, t.Max[k])))
 		}
 	}
 	return way
+}
+
+// reservationsOfType returns the identifiers, sorted, of what instances of a type have reserved. It goes by the instances: most are of another type, and to
+// read what they hold takes longer than everything else.
+func (x *tx) reservationsOfType(name string) []string {
+	var out []string
+	add := func(id, typeName string) {
+		if typeName == name && id != "" {
+			out = append(out, id)
+		}
+	}
+	for i := range x.instances.all() {
+		m, moving := x.migrations.get(i.Migration)
+		if !moving {
+			add(i.Reservation, i.Spec.Type)
+			continue
+		}
+		add(m.SourceReservation, m.FromType)
+		add(m.TargetReservation, m.ToType)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // appRevise puts what is known of an application, as the next revision of that.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -48,6 +49,26 @@ func TestBothSidesOfAMoveAreInTheWayOfTheirTypes(t *testing.T) {
 		t.Fatal(r.Message)
 	}
 	w.want(proto.ResultRefused, &proto.TypeRevise{Type: small(30), Revise: []proto.Revision{{ID: "i@a", Envelope: open(30)}}}) // it moves: its envelope is not replan's
+}
+
+// TestWhoIsInTheWayIsFoundWithoutReadingWhatOthersHold holds that a type is revised in a time that does not depend on what everybody has reserved.
+func TestWhoIsInTheWayIsFoundWithoutReadingWhatOthersHold(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("i", "a", 40)
+	x := &tx{View: w.s.View()}
+	before := testing.AllocsPerRun(10, func() { x.inTheWay(small(30), nil) })
+	for n := range 50 {
+		w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{
+			{ID: fmt.Sprint("h", n), Host: "b", Purpose: proto.PurposeHold, Class: proto.Standard, Envelope: open(1), Until: w.now + 1_000_000},
+		}})
+	}
+	x = &tx{View: w.s.View()}
+	if way := x.inTheWay(small(30), nil); len(way) != 1 {
+		t.Fatal(way)
+	}
+	if after := testing.AllocsPerRun(10, func() { x.inTheWay(small(30), nil) }); after > before+5 {
+		t.Errorf("%v allocations beside 50 holds, %v without them", after, before)
+	}
 }
 
 // TestRevisionsAreCountedOnlyWhereEverybodyCounts holds that the older commands leave what they put as programs that know only them do, until a younger one

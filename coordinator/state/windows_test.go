@@ -118,6 +118,8 @@ func TestADrainedHostIsCordonedUntilItIsTakenBack(t *testing.T) {
 	w.want(proto.ResultStale, begin)
 	w.must(drain(proto.DrainGoesOn, proto.DrainPaused))
 	w.must(drain(proto.DrainPaused, proto.DrainGoesOn))
+	w.want(proto.ResultRefused, &proto.HostSet{Host: "a"}) // uncordoned
+	w.must(&proto.HostSet{Host: "a", Cordoned: true, Override: resource.Uniform(90)})
 	h, _ := w.s.View().Host("a")
 	if *h.Drain != (proto.Drain{State: proto.DrainGoesOn, Deadline: begin.Deadline, Probation: 1000, By: "tester", Since: start}) || !h.Cordoned {
 		t.Fatalf("%+v", h.Drain)
