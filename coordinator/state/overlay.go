@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -40,6 +41,13 @@ func (v *View) With(w proto.WhatIf) (*View, error) {
 		c.hosts.put(name, h)
 	}
 	return c, nil
+}
+
+// Over returns v with another ledger in the place of its own: a clone of that, with changes that are tried out. Nothing else is copied.
+func (v *View) Over(l *ledger.Ledger) *View {
+	c := *v
+	c.ledger = l
+	return &c
 }
 
 // Added returns the name of the nth host, from 1, that With adds. No host of a fleet can have it.
