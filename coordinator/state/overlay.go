@@ -68,3 +68,17 @@ func (v *View) addLike(like proto.Host, n int) error {
 	own.ID, own.Host = proto.SystemReservation(h.Facts.Name), h.Facts.Name
 	return v.ledger.Hold(own)
 }
+
+// Letting returns the state as it is without reservations, of which some may be gone: what they keep room for is planned into that. For it holds what holds for With.
+func (v *View) Letting(reservations ...string) (*View, error) {
+	c := v.clone()
+	for _, id := range reservations {
+		if _, held := c.ledger.Reservation(id); !held {
+			continue
+		}
+		if err := c.ledger.Release(id); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
