@@ -36,6 +36,7 @@ type Empty struct{}
 type ErrorDetail struct {
 	Shortfall  *proto.Shortfall   `json:"shortfall,omitempty"`  // where the first step is short
 	Considered []proto.Considered `json:"considered,omitempty"` // targets that a plan weighed
+	Blocked    *proto.Blocked     `json:"blocked,omitempty"`    // what a host can't be emptied for, and what would change that
 	Role       proto.Role         `json:"role,omitempty"`       // that is missing
 	Problems   []string           `json:"problems,omitempty"`   // each thing that is wrong with what was sent
 }

@@ -17,6 +17,8 @@ func answers() map[string]string {
 		"glidepath host list":   "listHosts",
 		"glidepath host show":   "getHost",
 		"glidepath host cordon": "cordonHost", "glidepath host uncordon": "uncordonHost", "glidepath host set": "setAllocatable", "glidepath host forget": "forgetHost",
+		"glidepath host drain": "drainHost", "glidepath host drain show": "getDrain", "glidepath host drain pause": "pauseDrain", "glidepath host drain resume": "resumeDrain",
+		"glidepath host undrain":   "undrainHost",
 		"glidepath host retention": "getRetention", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
 		"glidepath forecast scorecard": "getScores",
