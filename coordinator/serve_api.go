@@ -14,7 +14,7 @@ import (
 func (c *Coordinator) api() *api.Server {
 	return api.New(api.Config{
 		Version: c.version, Credentials: c.creds, Pin: c.ca.Pin(),
-		View: c.tables.View, Changed: c.tables.Changed, Propose: c.Propose,
+		View: c.tables.View, OwnView: c.tables.Own, Changed: c.tables.Changed, Propose: c.Propose,
 		Forecast: c.Forecast, CallAgent: c.CallAgent, Presence: c.Presence, DataBytes: c.dataBytes,
 		ImportHistory: c.ImportHistory, ExportHistory: c.ExportHistory, Above: c.Above, Forget: c.homes.Forget, Scores: c.Scores, AllScores: c.AllScores,
 		MigrationProgress: func(ctx context.Context, id string) any {

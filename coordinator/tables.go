@@ -94,6 +94,13 @@ func (t *tables) View() *state.View {
 	return t.view
 }
 
+// Own is as View, and what it returns is the caller's alone.
+func (t *tables) Own() *state.View {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.View()
+}
+
 // at returns the tables, and the index of the last entry in them; 0 when none was applied since this coordinator started.
 func (t *tables) at() (*state.View, uint64) {
 	t.mu.Lock()

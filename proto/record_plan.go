@@ -98,16 +98,30 @@ type Move struct {
 	Fence      uint64         `msgpack:"fe" json:"fence"` // of the instance when the plan was made
 	Start      timeline.Time  `msgpack:"st" json:"start"`
 	Figures    Figures        `msgpack:"fg" json:"figures"`
-	Rate       int64          `msgpack:"rt,omitempty" json:"rate_bps,omitzero"`    // bits per second for the transfer; 0 is unlimited
-	After      []int          `msgpack:"af,omitempty" json:"after,omitempty"`      // places of the moves that must have left their hosts before it begins
-	Parked     bool           `msgpack:"pk,omitempty" json:"parked,omitzero"`      // the instance goes on from the target in a later move
-	Holds      []string       `msgpack:"h,omitempty" json:"holds,omitempty"`       // reservations that keep its room until it begins, sorted: see PlanHold
-	Migration  string         `msgpack:"m,omitempty" json:"migration,omitzero"`    // that carries it out; "": it has not begun
-	Outcome    Outcome        `msgpack:"oc,omitempty" json:"outcome,omitzero"`     // of that migration, once it has ended
-	Reasons    []string       `msgpack:"re,omitempty" json:"reasons,omitempty"`    // in the order of their weight
-	Considered []Considered   `msgpack:"co,omitempty" json:"considered,omitempty"` // the best other targets
-	Ruled      []RuledOut     `msgpack:"ru,omitempty" json:"ruled_out,omitempty"`  // targets beside those, by reason
-	Starts     []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`     // other starts, in their order
+	Rate       int64          `msgpack:"rt,omitempty" json:"rate_bps,omitzero"`     // bits per second for the transfer; 0 is unlimited
+	After      []int          `msgpack:"af,omitempty" json:"after,omitempty"`       // places of the moves that must have left their hosts before it begins
+	Parked     bool           `msgpack:"pk,omitempty" json:"parked,omitzero"`       // the instance goes on from the target in a later move
+	Holds      []string       `msgpack:"h,omitempty" json:"holds,omitempty"`        // reservations that keep its room until it begins, sorted: see PlanHold
+	Migration  string         `msgpack:"m,omitempty" json:"migration,omitzero"`     // that carries it out; "": it has not begun
+	Outcome    Outcome        `msgpack:"oc,omitempty" json:"outcome,omitzero"`      // of that migration, once it has ended
+	Reasons    []string       `msgpack:"re,omitempty" json:"reasons,omitempty"`     // in the order of their weight
+	Considered []Considered   `msgpack:"co,omitempty" json:"considered,omitempty"`  // the best other targets
+	Ruled      []RuledOut     `msgpack:"ru,omitempty" json:"ruled_out,omitempty"`   // targets beside those, by reason
+	Starts     []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`      // other starts, in their order
+	Chosen     bool           `msgpack:"ch,omitempty" json:"chosen,omitzero"`       // the target was not named: where it takes the instance no more, another one may be looked for
+	Probation  int64          `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // how long the source's data and slot are kept; 0: as the policy says
+}
+
+// Kept returns what is kept of the plan of a move: all but its phases and its allocation, which are planned anew when it begins.
+func (p StoredPlan) Kept(move int) Plan {
+	m := p.Moves[move]
+	return Plan{
+		Instance: m.Instance, Source: m.Source, Target: m.Target, FromType: m.FromType, ToType: m.ToType, Fence: m.Fence, MadeAt: p.MadeAt, Start: m.Start,
+		Phases: []PlanPhase{}, Profile: []PlanStep{}, Envelope: Envelope{},
+		Duration: m.Figures.Duration.Median, Downtime: m.Figures.Downtime.Median, Bytes: m.Figures.Bytes.Median, Rate: m.Rate,
+		Reasons: append([]string{}, m.Reasons...), Warnings: p.Says, Considered: m.Considered, Figures: &m.Figures, Ruled: m.Ruled, Starts: m.Starts,
+		Probation: m.Probation, Stored: p.ID,
+	}
 }
 
 // PlanHold returns the identifier of a reservation that keeps room for a move of a stored plan. What is to be told apart, like the ends of a transfer, comes last.

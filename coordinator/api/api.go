@@ -35,6 +35,8 @@ type Config struct {
 	// View returns the state as it is now; Changed a channel that is closed at the next change after the call.
 	View    func() *state.View
 	Changed func() <-chan struct{}
+	// OwnView is as View, and what it returns is nobody else's: what would be without some of it can be tried out on it.
+	OwnView func() *state.View
 	// Propose commits a command, wherever the leader is, and returns once it is applied here.
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
 

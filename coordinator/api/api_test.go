@@ -106,6 +106,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"GET /v1/reservations": "viewer", "GET /v1/types": "viewer", "GET /v1/applications": "viewer", "GET /v1/events": "viewer", "GET /v1/calendars": "viewer", "GET /v1/calendars/{name}": "viewer",
 		"GET /v1/instances": "viewer", "GET /v1/instances/{name}": "viewer", "GET /v1/instances/{name}/schedule": "viewer",
 		"GET /v1/instances/{name}/forecast": "viewer", "GET /v1/instances/{name}/history": "viewer", "GET /v1/instances/{name}/scorecard": "viewer", "GET /v1/scorecards": "viewer", "POST /v1/plans": "viewer",
+		"GET /v1/plans": "viewer", "GET /v1/plans/{id}": "viewer", "POST /v1/plans/{id}/begin": "operator", "POST /v1/plans/{id}/cancel": "operator",
 		"GET /v1/migrations": "viewer", "GET /v1/migrations/{id}": "viewer", "GET /v1/migrations/{id}/watch": "viewer",
 
 		"PUT /v1/types/{name}": "operator", "DELETE /v1/types/{name}": "operator", "PUT /v1/applications/{name}": "operator",
@@ -115,6 +116,9 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"POST /v1/migrations/{id}/return": "operator", "POST /v1/migrations/{id}/complete": "operator",
 		"POST /v1/pause": "operator", "POST /v1/resume": "operator", "POST /v1/hosts/{name}/pause": "operator", "POST /v1/hosts/{name}/resume": "operator",
 		"POST /v1/instances/{name}/pause": "operator", "POST /v1/instances/{name}/resume": "operator",
+
+		"GET /v1/hosts/{name}/drain": "viewer", "POST /v1/hosts/{name}/drain": "operator", "POST /v1/hosts/{name}/undrain": "operator",
+		"POST /v1/hosts/{name}/drain/pause": "operator", "POST /v1/hosts/{name}/drain/resume": "operator",
 
 		"GET /v1/hosts/{name}/retention": "viewer", "GET /v1/hosts/{name}/forget": "viewer", "POST /v1/hosts/{name}/cordon": "operator",
 		"POST /v1/hosts/{name}/uncordon": "operator", "POST /v1/hosts/{name}/allocatable": "operator",
@@ -245,7 +249,9 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		"plan for any day":     {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", At: timeline.Of(time.Now().Add(9999 * time.Hour))}, nil, v1.CodeInvalid, 400, "further ahead than demand is forecast"},
 		"plan in no window":    {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Windows: []proto.MoveWindow{{From: 1441}}}, nil, v1.CodeInvalid, 400, "window 1 is from minute 1441"},
 		"plan too late":        {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-c", Before: timeline.Of(time.Now().Add(10 * time.Second))}, nil, v1.CodeRefused, 422, "the move is over at"},
-		"move that waits":      {"POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Best: true}, nil, v1.CodeInvalid, 400, "a migration begins at once"},
+		"move to be stored":    {"POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Store: true}, nil, v1.CodeInvalid, 400, "leave out store"},
+		"move of the past":     {"POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", At: 1}, nil, v1.CodeInvalid, 400, "is past"},
+		"unknown plan":         {"POST /v1/plans/x/begin", nil, nil, v1.CodeNotFound, 404, "glidepath plan list"},
 		"plan to where it is":  {"POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-a"}, nil, v1.CodeRefused, 422, "name another target"},
 		"unknown migration":    {"POST /v1/migrations/x/abort", nil, nil, v1.CodeNotFound, 404, "glidepath migration list"},
 		"token of no role":     {"POST /v1/tokens", v1.TokenRequest{Role: "root"}, nil, v1.CodeInvalid, 400, "none of viewer"},

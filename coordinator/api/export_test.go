@@ -26,7 +26,7 @@ func (s *Server) Operations() []openapi.Operation {
 		name, _, _ = strings.Cut(name[strings.LastIndex(name, "/")+len("/api."):], ".") // a closure is called after the function that made it
 		op := openapi.Operation{
 			ID: name, Pattern: r.pattern, Summary: r.summary, Role: string(r.role), Where: "routes.go",
-			Takes: r.takes, Optional: r.optional, Gives: r.gives, GivesMedia: r.produces, Keyed: !strings.HasPrefix(r.pattern, http.MethodGet+" "),
+			Takes: r.takes, Optional: r.optional, Gives: r.gives, Or: r.or, GivesMedia: r.produces, Keyed: !strings.HasPrefix(r.pattern, http.MethodGet+" "),
 		}
 		switch {
 		case r.media != "":

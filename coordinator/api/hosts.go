@@ -59,7 +59,14 @@ func cordonHost(c *call) (any, error) {
 	return c.decide(0, func(s *proto.HostSet) { s.Cordoned = true })
 }
 
+// uncordonHost lets a host take instances again. While it is emptied that would bring back what leaves.
 func uncordonHost(c *call) (any, error) {
+	if h, err := c.host(); err == nil && drainOf(h).State != proto.DrainNone {
+		return nil, &v1.Error{
+			Code: v1.CodeRefused, Message: fmt.Sprintf("host %s is cordoned for its drain, which is %s", h.Facts.Name, h.Drain.State),
+			Remedy: "take that back: glidepath host undrain " + h.Facts.Name,
+		}
+	}
 	return c.decide(0, func(s *proto.HostSet) { s.Cordoned = false })
 }
 

@@ -80,27 +80,24 @@ func (c *call) silent(target string) map[string]timeline.Time {
 	return out
 }
 
-// makePlan answers how the migration that is asked for would go by the fleet as it is now.
-func makePlan(c *call) (any, error) {
-	var in v1.PlanRequest
-	if err := c.read(&in); err != nil {
-		return nil, err
-	}
-	result, err := c.planned(in, "")
-	return result.Plan, err
-}
-
-// startMigration plans by the fleet as it is now and starts by that plan: capacity is checked again when it is committed.
+// startMigration plans by the fleet as it is now and starts by that plan: capacity is checked again when it is committed. One that is to begin at a time, or at the
+// best one, is stored instead, with its room held until then.
 func startMigration(c *call) (any, error) {
 	if m, ok := c.view.Migration(c.key); ok {
 		return m, nil // the request is a repeated one
 	}
+	if p, ok := c.view.Plan(c.key); ok {
+		return p, nil // so it is
+	}
 	var in v1.PlanRequest
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
+	if in.Store {
+		return nil, invalid("a migration is carried out: leave out store, or ask for a plan")
+	}
 	if in.At != 0 || in.Best {
-		return nil, invalid("a migration begins at once: leave out at and best, and ask for it when it is to begin; a plan says when that is")
+		return c.schedule(in)
 	}
 	result, err := c.planned(in, "")
 	if err != nil {

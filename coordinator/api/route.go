@@ -45,6 +45,7 @@ type route struct {
 	takes    reflect.Type // the JSON of the request's body; nil for none
 	optional bool         // the body may be left out
 	gives    reflect.Type // the JSON of the reply, or of one line of it
+	or       reflect.Type // what it may be instead; nil: nothing else
 	produces []string     // media types of the reply; application/json by default
 }
 
@@ -65,6 +66,8 @@ type call struct {
 	key  string // ULID: identifier of what the request creates
 	id   string // of the request; that of a repeated one is the same
 	note string // what the change means, for the audit
+
+	changed bool // something was asked to be changed by what else only shows
 }
 
 // ServeHTTP answers a request; also one that no route is for.
@@ -132,7 +135,7 @@ func (s *Server) handler(rt route) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, rt.limit)
 		c := &call{Server: s, ctx: ctx, r: r, view: s.cfg.View(), now: timeline.Of(time.Now())}
 		reply, err := c.run(rt)
-		if rt.changes || refusal(err) {
+		if rt.changes || c.changed || refusal(err) {
 			s.audit(c, rt, err)
 		}
 		if err != nil {

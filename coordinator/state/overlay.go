@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -42,6 +43,13 @@ func (v *View) With(w proto.WhatIf) (*View, error) {
 	return c, nil
 }
 
+// Over returns v with another ledger in the place of its own: a clone of that, with changes that are tried out. Nothing else is copied.
+func (v *View) Over(l *ledger.Ledger) *View {
+	c := *v
+	c.ledger = l
+	return &c
+}
+
 // Added returns the name of the nth host, from 1, that With adds. No host of a fleet can have it.
 func Added(like string, n int) string { return fmt.Sprintf("%s+%d", like, n) }
 
@@ -59,4 +67,18 @@ func (v *View) addLike(like proto.Host, n int) error {
 	}
 	own.ID, own.Host = proto.SystemReservation(h.Facts.Name), h.Facts.Name
 	return v.ledger.Hold(own)
+}
+
+// Letting returns the state as it is without reservations, of which some may be gone: what they keep room for is planned into that. For it holds what holds for With.
+func (v *View) Letting(reservations ...string) (*View, error) {
+	c := v.clone()
+	for _, id := range reservations {
+		if _, held := c.ledger.Reservation(id); !held {
+			continue
+		}
+		if err := c.ledger.Release(id); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }

@@ -29,6 +29,7 @@ type Operation struct {
 	TakesMedia string       // "" for no body
 	Optional   bool         // the body may be left out
 	Gives      reflect.Type // the reply, or one line of it
+	Or         reflect.Type // what that may be instead; nil: nothing else
 	GivesMedia []string
 	Keyed      bool // it takes the header that makes a repeated request be carried out once
 }
@@ -172,7 +173,7 @@ func (w *writer) operation(op Operation, path string) Schema {
 	out := Schema{
 		"operationId": op.ID, "summary": op.Summary, "description": "Takes the role " + op.Role + ".", "tags": []string{tag(path)}, "x-role": op.Role,
 		"responses": Schema{
-			"200":     Schema{"description": "Done.", "content": w.content(op.Gives, op.GivesMedia)},
+			"200":     Schema{"description": "Done.", "content": w.content(op.GivesMedia, op.Gives, op.Or)},
 			"default": Schema{"$ref": "#/components/responses/Error"},
 		},
 	}
@@ -180,7 +181,7 @@ func (w *writer) operation(op Operation, path string) Schema {
 		out["parameters"] = params
 	}
 	if op.Takes != nil || op.TakesMedia != "" {
-		out["requestBody"] = Schema{"required": !op.Optional, "content": w.content(op.Takes, []string{op.TakesMedia})}
+		out["requestBody"] = Schema{"required": !op.Optional, "content": w.content([]string{op.TakesMedia}, op.Takes)}
 	}
 	return out
 }
@@ -191,17 +192,33 @@ func tag(path string) string {
 	return strings.TrimSuffix(parts[min(1, len(parts)-1)], ".json")
 }
 
-func (w *writer) content(t reflect.Type, media []string) Schema {
+// content returns what a body is: of the one type, or of one of several.
+func (w *writer) content(media []string, types ...reflect.Type) Schema {
 	if len(media) == 0 {
 		media = []string{"application/json"}
 	}
 	out := Schema{}
 	for _, m := range media {
 		schema := Schema{"type": "string"}
-		if t != nil && m != "text/csv" { // the same in a table, beside the JSON
-			schema = w.of(t)
+		if m != "text/csv" { // the same in a table, beside the JSON
+			if of := w.each(types); len(of) == 1 {
+				schema = of[0]
+			} else if len(of) > 1 {
+				schema = Schema{"oneOf": of}
+			}
 		}
 		out[m] = Schema{"schema": schema}
+	}
+	return out
+}
+
+// each returns the schemas of those types that there are.
+func (w *writer) each(types []reflect.Type) []Schema {
+	var out []Schema
+	for _, t := range types {
+		if t != nil {
+			out = append(out, w.of(t))
+		}
 	}
 	return out
 }

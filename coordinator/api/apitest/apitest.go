@@ -117,7 +117,7 @@ func (f *Fleet) configure() {
 	}
 	f.Config = api.Config{
 		Version: "1.2.3", Credentials: creds, Pin: f.CA.Pin(),
-		View: f.View, Changed: f.Changed, Propose: f.Propose,
+		View: f.View, OwnView: f.View, Changed: f.Changed, Propose: f.Propose,
 		Forecast: func(_ context.Context, r proto.ForecastRequest) (proto.ForecastReply, error) {
 			return proto.ForecastReply{}, wire.Errorf(wire.NotFound, "too little history of %s", r.Instance)
 		},

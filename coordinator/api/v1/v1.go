@@ -36,6 +36,7 @@ type Empty struct{}
 type ErrorDetail struct {
 	Shortfall  *proto.Shortfall   `json:"shortfall,omitempty"`  // where the first step is short
 	Considered []proto.Considered `json:"considered,omitempty"` // targets that a plan weighed
+	Blocked    *proto.Blocked     `json:"blocked,omitempty"`    // what a host can't be emptied for, and what would change that
 	Role       proto.Role         `json:"role,omitempty"`       // that is missing
 	Problems   []string           `json:"problems,omitempty"`   // each thing that is wrong with what was sent
 }
@@ -270,6 +271,7 @@ type PlanRequest struct {
 	Windows   []proto.MoveWindow `json:"windows,omitempty"`          // when it may go on, beside those of the policy
 	LeastGain *int64             `json:"least_gain_milli,omitempty"` // of best: by how many thousandths of its cost a later start has to be cheaper than one at once; 50 by default
 	Probation int64              `json:"probation_ms,omitempty"`     // 0: as the policy says
+	Store     bool               `json:"store,omitempty"`            // keep the plan, so that it can be begun later; it holds nothing. For an operator
 }
 
 // ReturnRequest takes a migration back that is on probation: its instance moves to where it came from, with what was written since.

@@ -227,6 +227,18 @@ func completeMigration(a *app) cobra.CompletionFunc {
 	return firstOnly(names(a, path("migrations"), "id"))
 }
 
+// completePlans completes by the plans that are stored.
+func completePlans(a *app) cobra.CompletionFunc { return names(a, path("plans"), "id") }
+
+// either completes by what both have.
+func either(one, other cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		first, directive := one(cmd, args, word)
+		second, _ := other(cmd, args, word)
+		return append(first, second...), directive
+	}
+}
+
 func completeHost(a *app) cobra.CompletionFunc { return names(a, path("hosts"), "facts", "name") }
 
 func completeType(a *app) cobra.CompletionFunc { return names(a, path("types"), "name") }

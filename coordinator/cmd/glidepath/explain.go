@@ -44,15 +44,20 @@ func explainMigrationCommand(a *app) *cobra.Command {
 func explainPlanCommand(a *app) *cobra.Command {
 	var not string
 	cmd := &cobra.Command{
-		Use: "explain INSTANCE", Short: "Say why a migration would go where it would; nothing is changed", Args: exactly("instance"), Long: explainLong,
+		Use: "explain INSTANCE|PLAN", Short: "Say why a migration would go where it would; nothing is changed", Args: exactly("instance or the stored plan"),
+		Long: explainLong + "\n\nOf a stored plan it is what was so when that was made, kept with it; with --json, what glidepath plan show prints.",
 		Example: "  glidepath plan explain cache-1\n  glidepath plan explain cache-1 --type m.large --why-not host-c\n" +
-			"  glidepath plan explain cache-1 --at best --before 06:00",
+			"  glidepath plan explain cache-1 --at best --before 06:00\n  glidepath plan explain 01JD8Z4QK3 --why-not host-c",
 	}
 	request := planFlags(cmd, a)
+	cmd.ValidArgsFunction = firstOnly(either(completeInstances(a), completePlans(a)))
 	whyNot(cmd, a, &not)
 	var when whenFlags
 	when.define(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if told, err := a.explainStored(cmd, args[0], not); told || err != nil {
+			return err
+		}
 		request.Instance = args[0]
 		if err := when.set(request, time.Now()); err != nil {
 			return err
@@ -102,6 +107,10 @@ func (a *app) explain(p proto.Plan) error {
 	a.say("\nWhen: %s", whenBegun(p))
 	if err := a.printStarts(p); err != nil {
 		return err
+	}
+	if len(p.Profile) == 0 {
+		a.say("\nHow much, on %s: as is planned anew when it begins", p.Target)
+		return nil
 	}
 	a.say("\nHow much, on %s:", p.Target)
 	return a.printShapes(p.Profile)

@@ -113,7 +113,7 @@ func hostCommand(a *app) *cobra.Command {
 	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
 		"Host %s is cordoned: nothing new is placed there")
 	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
-	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, hostSetCommand(a), forgetCommand(a), retentionCommand(a))
+	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, drainCommand(a), undrainCommand(a), hostSetCommand(a), forgetCommand(a), retentionCommand(a))
 }
 
 func hostState(h v1.Host) string {
@@ -121,7 +121,10 @@ func hostState(h v1.Host) string {
 	if now := timeline.Of(time.Now()); h.Agent.Silent(now) {
 		words = append(words, agentWords(h.Agent, now))
 	}
-	if h.Cordoned {
+	switch {
+	case h.Drain != nil:
+		words = append(words, string(h.Drain.State))
+	case h.Cordoned:
 		words = append(words, "cordoned")
 	}
 	if len(h.PausedBy) > 0 {

@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), f.CA.CertPEM(), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "watched": untilWatched, "interrupt": interrupts, "left": left, "away": away,
+			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "plan": newestPlan, "watched": untilWatched, "interrupt": interrupts, "left": left, "away": away,
 			"series": series, "waits": waits,
 		},
 	})
@@ -142,6 +142,13 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func latest(ts *testscript.TestScript, _ bool, args []string) {
 	for m := range ts.Value(fleetKey{}).(*apitest.Fleet).View().Migrations() {
 		ts.Setenv(args[0], m.ID)
+	}
+}
+
+// plan VARIABLE sets it to the identifier of the newest plan that is stored.
+func newestPlan(ts *testscript.TestScript, _ bool, args []string) {
+	for p := range ts.Value(fleetKey{}).(*apitest.Fleet).View().Plans() {
+		ts.Setenv(args[0], p.ID)
 	}
 }
 

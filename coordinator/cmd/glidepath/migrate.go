@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,13 +20,28 @@ func migrateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate INSTANCE", Short: "Move an instance to another host, another type, or both", Args: exactly("instance"),
 		Long: `Move an instance. The capacity that it will need is reserved on the target at every step before anything begins; if a step
-does not fit, the move is refused and nothing has changed. A failure before the target serves clients puts everything back.`,
-		Example: "  glidepath migrate cache-1 --to host-b --type m.large --watch\n  glidepath migrate cache-1 --to host-b --watch --until settle",
+does not fit, the move is refused and nothing has changed. A failure before the target serves clients puts everything back.
+
+With --at it begins by itself: at a time, or at the best one until --before, or as far ahead as demand is forecast. The plan is stored, and its room
+is held, until then; when it begins it is planned again, by what is known and committed by then. One that does not fit any more, or whose instance
+has moved, becomes stale, and says why. See glidepath plan list, show, begin and cancel.`,
+		Example: `  glidepath migrate cache-1 --to host-b --type m.large --watch
+  glidepath migrate cache-1 --to host-b --watch --until settle
+  glidepath migrate cache-1 --to host-b --at 02:00
+  glidepath migrate cache-1 --at best --before 06:00 --window 22:00-05:00`,
 	}
 	request := planFlags(cmd, a)
+	var when whenFlags
+	when.define(cmd)
 	follow.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
+		if err := when.set(request, time.Now()); err != nil {
+			return err
+		}
+		if request.Best || request.At != 0 {
+			return a.schedule(cmd.Context(), request, follow)
+		}
 		return a.begin(cmd.Context(), path("migrations"), request, follow, "glidepath migration list --active --instance "+request.Instance)
 	}
 	return cmd

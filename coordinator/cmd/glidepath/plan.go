@@ -28,25 +28,36 @@ func planCommand(a *app) *cobra.Command {
 		Use: "migrate INSTANCE", Short: "Show how a migration would go; nothing is changed", Args: exactly("instance"),
 		Long: `Show how a migration would go. Nothing is promised and nothing is changed.
 
+With --store the plan is kept. It still promises nothing; glidepath plan begin carries it out, checked again against what is committed by then.
+
 With --at best the planner weighs every start until --before, or as far ahead as demand is forecast: how much would be sent twice, how long it
 would take, how long clients would wait and how many there are then, and what neighbours would feel. It waits only for what gains enough.`,
 		Example: `  glidepath plan migrate cache-1 --to host-b --type m.large
   glidepath plan migrate cache-1 --at best --before 06:00
   glidepath plan migrate cache-1 --at best --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
-  glidepath plan migrate cache-1 --to host-b --at +2h`,
+  glidepath plan migrate cache-1 --to host-b --at +2h
+  glidepath plan migrate cache-1 --to host-b --store`,
 	}
 	request := planFlags(cmd, a)
 	var when whenFlags
 	when.define(cmd)
+	cmd.Flags().BoolVar(&request.Store, "store", false, "keep the plan, so that it can be begun later")
 	cmd.Flags().IntVar(&steps, "steps", 24, "how many steps of the profile to print; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		request.Instance = args[0]
 		if err := when.set(request, time.Now()); err != nil {
 			return err
 		}
-		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error { return a.printPlan(p, steps) })
+		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error {
+			if err := a.printPlan(p, steps); err != nil || p.Stored == "" {
+				return err
+			}
+			a.say("\nStored as plan %s, which holds nothing.\nCarry it out:  glidepath plan begin %s", p.Stored, p.Stored)
+			return nil
+		})
 	}
-	return group("plan", "Plans: how something would go", cmd, explainPlanCommand(a))
+	return group("plan", "Plans: how something would go, and what is to begin later", cmd, explainPlanCommand(a),
+		listPlansCommand(a), showPlanCommand(a), beginPlanCommand(a), cancelPlanCommand(a))
 }
 
 func (a *app) printPlan(p proto.Plan, most int) error {

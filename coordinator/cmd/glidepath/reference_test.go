@@ -26,6 +26,7 @@ import (
 // operation is what the API's document says of one.
 type operation struct {
 	method, path, media, schema string
+	or                          string // the schema of what it may answer instead
 }
 
 // described returns the operations of the API by their names.
@@ -37,7 +38,10 @@ func described(t *testing.T) map[string]operation {
 			Responses map[string]struct {
 				Content map[string]struct {
 					Schema struct {
-						Ref string `json:"$ref"`
+						Ref   string `json:"$ref"`
+						OneOf []struct {
+							Ref string `json:"$ref"`
+						} `json:"oneOf"`
 					} `json:"schema"`
 				} `json:"content"`
 			} `json:"responses"`
@@ -51,14 +55,20 @@ func described(t *testing.T) map[string]operation {
 		for method, op := range methods {
 			for _, media := range []string{"application/x-ndjson", "application/json"} {
 				if c, ok := op.Responses["200"].Content[media]; ok {
-					_, name, _ := strings.Cut(c.Schema.Ref, "#/components/schemas/")
-					out[op.ID] = operation{strings.ToUpper(method), path, media, name}
+					of := operation{method: strings.ToUpper(method), path: path, media: media, schema: named(c.Schema.Ref)}
+					if any := c.Schema.OneOf; len(any) == 2 {
+						of.schema, of.or = named(any[0].Ref), named(any[1].Ref)
+					}
+					out[op.ID] = of
 				}
 			}
 		}
 	}
 	return out
 }
+
+// named returns the name of the schema that is referred to.
+func named(ref string) string { return strings.TrimPrefix(ref, "#/components/schemas/") }
 
 func tree() *cobra.Command { return command(&app{env: func(string) string { return "" }}) }
 
@@ -91,7 +101,11 @@ func TestTheReferenceOfTheCommandIsMadeFromIt(t *testing.T) {
 		if op.media == "application/x-ndjson" {
 			line = "prints, in each line,"
 		}
-		line = fmt.Sprintf("`--json` %s `%s`, the answer of `%s %s`.", line, op.schema, op.method, op.path)
+		what := "`" + op.schema + "`"
+		if op.or != "" {
+			what += " or `" + op.or + "`"
+		}
+		line = fmt.Sprintf("`--json` %s %s, the answer of `%s %s`.", line, what, op.method, op.path)
 		if has {
 			line += fmt.Sprintf(" With `%s`, %s", own.when, link)
 		}
@@ -212,7 +226,8 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},
 		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
 		{"schedule show", "cache-1"}, {"forecast", "cache-1"}, {"forecast scorecard", "cache-1"}, {"history import", "cache-1 -f " + history}, {"history export", "cache-1 --from 2026-01-05T00:00Z"},
-		{"plan migrate", "cache-1 --to host-c"}, {"plan explain", "cache-1"}, {"migration list", ""}, {"migration show", aborted}, {"migration explain", aborted}, {"migration watch", aborted},
+		{"plan migrate", "cache-1 --to host-c --store"}, {"plan explain", "cache-1"}, {"plan list", ""}, {"plan show", "PLAN"}, {"plan begin", "PLAN"}, {"plan cancel", "PLAN"}, {"migration list", ""}, {"migration show", aborted}, {"migration explain", aborted}, {"migration watch", aborted},
+		{"host drain", "host-a --before 2h"}, {"host drain pause", "host-a"}, {"host drain show", "host-a"}, {"host drain resume", "host-a"}, {"host undrain", "host-a"},
 		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
 		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"},
 		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
@@ -226,7 +241,11 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		if c.path == "instance release" {
 			f.Must(&proto.MigrationEnd{Migration: newest, Outcome: proto.OutcomeAborted})
 		}
-		args := strings.Fields(c.path + " " + strings.ReplaceAll(c.args, "NEWEST", newest) + " --json")
+		stored := ""
+		for p := range f.View().Plans() {
+			stored = p.ID
+		}
+		args := strings.Fields(c.path + " " + strings.NewReplacer("NEWEST", newest, "PLAN", stored).Replace(c.args) + " --json")
 		code, out, stderr := glidepath(t, t.Context(), args...)
 		if code != exitFine && c.path != "migration watch" {
 			t.Errorf("%s: exit code %d: %s", args, code, stderr)

@@ -101,6 +101,8 @@ func aboutChange(c v1.Change) string {
 		return fmt.Sprintf("%s on %s, revision %d", c.Reservation.Purpose, c.Reservation.Host, c.Reservation.Revision)
 	case c.Migration != nil:
 		return aboutMigration(*c.Migration)
+	case c.Plan != nil:
+		return aboutPlan(v1.SummaryOf(*c.Plan))
 	case c.Event != nil:
 		return fmt.Sprintf("%s from %s to %s", c.Event.Kind, stamp(c.Event.Span.Start), stamp(c.Event.Span.End))
 	case c.Token != nil:

@@ -1,0 +1,31 @@
+package v1
+
+import (
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// DrainRequest empties a host.
+type DrainRequest struct {
+	Before    timeline.Time `json:"before,omitzero"`       // by then all of it has to have moved, but for probation; left out: whenever
+	Probation int64         `json:"probation_ms,omitzero"` // of its migrations; left out: as the policy says
+	Reason    string        `json:"reason,omitempty"`
+	Anyway    bool          `json:"anyway,omitzero"`  // begin also where some of it finds no other place: the rest moves
+	DryRun    bool          `json:"dry_run,omitzero"` // say how it would go; nothing is changed
+}
+
+// DrainDecision is why a drain is paused, goes on or is taken back.
+type DrainDecision struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// Drain is how far a host is emptied, or how it would be.
+type Drain struct {
+	Host   string            `json:"host"`
+	Now    timeline.Time     `json:"now"`
+	Drain  *proto.Drain      `json:"drain,omitempty"` // left out: it is not drained
+	Plan   *proto.StoredPlan `json:"plan,omitempty"`  // by which it is, or would be; without an identifier none that is stored. Left out until there is one
+	Moving []MigrationStatus `json:"moving"`          // active migrations away from the host
+	Left   []string          `json:"left"`            // instances that the host owns, sorted
+	Slots  []string          `json:"slots"`           // of instances that left it, kept there until their probation ends, sorted
+}

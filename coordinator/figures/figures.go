@@ -1,0 +1,111 @@
+// Package figures asks homes and agents for what is known of instances that may have to move, for plans of many of them.
+package figures
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// Sources answer for instances. They are called concurrently.
+type Sources struct {
+	Forecast  func(context.Context, proto.ForecastRequest) (proto.ForecastReply, error) // wire.NotFound says that there is none
+	DataBytes func(ctx context.Context, instance string) (int64, error)
+}
+
+// asksAtOnce is for how many instances it is asked at the same time.
+const asksAtOnce = 16
+
+// Figures is what is known at one time. Each instance is asked for once, so that a plan sees the same of it all the way.
+type Figures struct {
+	ctx     context.Context // of the plan: the planner, which can't wait, has none
+	from    Sources
+	now     timeline.Time
+	step    time.Duration
+	known   map[string]planner.MovingFigures
+	unsized []string
+	err     error
+}
+
+// At returns figures that are asked for within ctx, over the ledger's grid by its base step, and asks for those of some instances at once.
+func (s Sources) At(ctx context.Context, now timeline.Time, step time.Duration, instances []string) (*Figures, error) {
+	f := &Figures{ctx: ctx, from: s, now: now, step: step, known: map[string]planner.MovingFigures{}}
+	type answer struct {
+		figures planner.MovingFigures
+		sized   bool
+	}
+	answers := make([]answer, len(instances))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(asksAtOnce)
+	for n, name := range instances {
+		group.Go(func() (err error) {
+			a := &answers[n]
+			a.figures, a.sized, err = f.ask(ctx, name)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for n, name := range instances {
+		f.note(name, answers[n].figures, answers[n].sized)
+	}
+	return f, nil
+}
+
+// Of returns what is known of an instance. One that was not asked for at once is asked for now.
+func (f *Figures) Of(instance string) planner.MovingFigures {
+	if known, ok := f.known[instance]; ok {
+		return known
+	}
+	figures, sized, err := f.ask(f.ctx, instance)
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	f.note(instance, figures, sized)
+	return figures
+}
+
+// Err returns why a plan that was made with the figures is none: what is expected of one of the instances could not be asked.
+func (f *Figures) Err() error { return f.err }
+
+// Unsized says of which instances that were asked for it is not known how much data they have; "" of none.
+func (f *Figures) Unsized() string {
+	if len(f.unsized) == 0 {
+		return ""
+	}
+	slices.Sort(f.unsized)
+	return "the size of the data is not known, so copying is not counted, of " + strings.Join(f.unsized, ", ")
+}
+
+func (f *Figures) note(instance string, figures planner.MovingFigures, sized bool) {
+	f.known[instance] = figures
+	if !sized {
+		f.unsized = append(f.unsized, instance)
+	}
+}
+
+// ask returns what is known of an instance, and whether the size of its data is.
+func (f *Figures) ask(ctx context.Context, instance string) (out planner.MovingFigures, sized bool, err error) {
+	out.Forecast, err = f.from.Forecast(ctx, proto.ForecastRequest{
+		Instance: instance, From: planner.Grid(f.now, f.step).Start, Step: f.step.Milliseconds(), Steps: planner.GridSteps,
+	})
+	if wire.CodeOf(err) == wire.NotFound {
+		out.Forecast, err = proto.ForecastReply{}, nil
+	}
+	if err != nil {
+		return out, true, fmt.Errorf("what instance %s is expected to ask for: %w", instance, err)
+	}
+	data, err := f.from.DataBytes(ctx, instance)
+	out.Data = max(data, 0)
+	return out, err == nil, nil
+}

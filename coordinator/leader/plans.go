@@ -1,0 +1,278 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// How often it is looked for moves that are due, and after how long one that could not begin is tried again.
+const (
+	planEvery = time.Second
+	planAgain = 10 * time.Second
+)
+
+// Plans begins the moves of stored plans that are due, in their turn: each as it is planned then, against what is committed by then.
+//
+// What it has tried is all that it keeps. Everything else is in the tables, so that who leads next goes on with it.
+type Plans struct {
+	View func() *state.View
+	Own  func() *state.View // one that nobody else has: what plans hold is planned without
+	// Plan plans a move that begins now, at a rate of so many bits per second at most. An error that is no *planner.Refusal says nothing of the move.
+	Plan    func(context.Context, *state.View, planner.Request, int64) (planner.Result, error)
+	Propose func(ctx context.Context, id string, body proto.Body) (proto.Result, error)
+	NewID   func() string // of a migration
+	Rate    int64         // of a transfer alone, in bits per second
+	Log     *slog.Logger
+
+	tried map[planner.Ready]try
+}
+
+// try is a move that could not begin.
+type try struct {
+	again  timeline.Time // not before
+	unfit  bool          // it did not fit as it was
+	reason string
+}
+
+// Run begins moves until ctx ends.
+func (p *Plans) Run(ctx context.Context) error {
+	p.tried = map[planner.Ready]try{}
+	tick := time.NewTicker(planEvery)
+	defer tick.Stop()
+	for {
+		if err := p.round(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round ends plans that are over and begins the moves whose turn it is.
+func (p *Plans) round(ctx context.Context) error {
+	view, now := p.View(), timeline.Of(time.Now())
+	if !view.Knows(proto.CmdPlanBegin, 1) {
+		return nil
+	}
+	var live []proto.StoredPlan
+	for plan := range view.Plans() {
+		if !plan.Status.Begins() || plan.WhatIf != nil {
+			continue
+		}
+		to, reason := over(plan, view, now)
+		if to == "" {
+			live = append(live, plan)
+			continue
+		}
+		if err := p.end(ctx, view, plan, to, reason); err != nil {
+			return err
+		}
+	}
+	p.forget(live)
+	ready := planner.Queue(live, view, now)
+	if len(ready) == 0 {
+		return nil
+	}
+	rates, err := p.rates(ready, now)
+	if err != nil {
+		return err
+	}
+	for i, r := range ready {
+		if p.tried[r].again > now {
+			continue // it was tried a moment ago
+		}
+		if rates[i] == 0 {
+			p.wait(r, "the links of its hosts have no room for its transfer")
+			continue
+		}
+		if err := p.begin(ctx, r, rates[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over returns what a plan has become, and why, if nothing more of it will begin. Those of drains are planned anew by who drains.
+func over(plan proto.StoredPlan, view *state.View, now timeline.Time) (proto.PlanStatus, string) {
+	if plan.Kind == proto.PlanDrain {
+		return "", ""
+	}
+	ended, reason := 0, ""
+	for n, m := range plan.Moves {
+		switch {
+		case m.Migration == "":
+			if why := planner.Moot(plan, n, view, now); why != "" {
+				return proto.PlanStale, why
+			}
+		case m.Outcome != proto.OutcomeNone:
+			ended++
+			if m.Outcome != proto.OutcomeCompleted {
+				reason = fmt.Sprintf("migration %s of %s was %s", m.Migration, m.Instance, m.Outcome)
+			}
+		}
+	}
+	if ended == len(plan.Moves) && plan.Status == proto.PlanRunning {
+		return proto.PlanDone, reason
+	}
+	return "", ""
+}
+
+// end ends a plan.
+func (p *Plans) end(ctx context.Context, view *state.View, plan proto.StoredPlan, to proto.PlanStatus, reason string) error {
+	reason = reason[:min(len(reason), proto.MaxTextLength)]
+	r, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%s/%d", plan.ID, to, view.Applied()), &proto.PlanChange{ID: plan.ID, From: plan.Status, To: to, Reason: reason})
+	switch {
+	case err != nil:
+		return err
+	case !r.OK():
+		p.Log.Info("a plan could not be ended: it is looked at again", "plan", plan.ID, "as", to, "reason", r.Message)
+	case to == proto.PlanStale:
+		p.Log.Warn("a plan is stale: what it holds is given back", "plan", plan.ID, "reason", reason)
+	default:
+		p.Log.Info("a plan has ended", "plan", plan.ID, "as", to, "reason", reason)
+	}
+	return nil
+}
+
+// forget drops what was tried of plans that are over.
+func (p *Plans) forget(live []proto.StoredPlan) {
+	for r := range p.tried {
+		if !slices.ContainsFunc(live, func(l proto.StoredPlan) bool { return l.ID == r.Plan }) {
+			delete(p.tried, r)
+		}
+	}
+}
+
+// rates returns at how many bits per second moves that begin together may copy, at most: what they hold for that is shared among them anew.
+func (p *Plans) rates(ready []planner.Ready, now timeline.Time) ([]int64, error) {
+	view := p.Own()
+	together := make([]planner.Together, len(ready))
+	var holds []string
+	for i, r := range ready {
+		plan, there := view.Plan(r.Plan)
+		if !there || r.Move >= len(plan.Moves) {
+			continue // it has changed: begin sees
+		}
+		m := plan.Moves[r.Move]
+		holds = append(holds, m.Holds...)
+		instance, _ := view.Instance(m.Instance)
+		together[i] = planner.Together{Source: m.Source, Target: m.Target, Bytes: m.Figures.Bytes.Median, Deadline: plan.Deadline, Class: instance.Spec.Class}
+	}
+	view, err := view.Letting(holds...)
+	if err != nil {
+		return nil, err
+	}
+	return planner.Rates(view, together, p.Rate, now), nil
+}
+
+// begin begins a move as it is planned now. What came of it is found in the tables in the next round, also where it is not known whether that was committed.
+func (p *Plans) begin(ctx context.Context, r planner.Ready, rate int64) error {
+	view := p.Own()
+	plan, there := view.Plan(r.Plan)
+	if !there || !plan.Status.Begins() || r.Move >= len(plan.Moves) || plan.Moves[r.Move].Migration != "" {
+		return nil
+	}
+	m := plan.Moves[r.Move]
+	without, err := view.Letting(m.Holds...)
+	if err != nil {
+		return err
+	}
+	result, err := p.Plan(ctx, without, planner.Again(plan, m), rate)
+	var no *planner.Refusal
+	switch {
+	case errors.As(err, &no):
+		return p.unfit(ctx, view, plan, r, no.Error())
+	case err != nil:
+		p.wait(r, err.Error())
+		return nil
+	}
+	migration := p.NewID()
+	// By the tables that it was decided by, it is proposed once, whoever leads.
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/%d", plan.ID, r.Move, view.Applied()), &proto.PlanBegin{
+		ID: plan.ID, Move: r.Move, Start: proto.MigrationStart{ID: migration, Plan: result.Plan, Reservation: result.Reservation, Extra: result.Extra},
+	})
+	switch {
+	case err != nil:
+		return err
+	case res.OK():
+		delete(p.tried, r)
+		p.Log.Info("a move of a plan has begun", "plan", plan.ID, "move", r.Move, "migration", migration, "instance", m.Instance, "from", m.Source, "to", m.Target)
+		return nil
+	case res.Shortfall != nil || res.Code == proto.ResultInvalid:
+		return p.unfit(ctx, view, plan, r, res.Message)
+	}
+	p.wait(r, res.Message) // others are at it, or the tables have changed
+	return nil
+}
+
+// wait has a move tried again a little later.
+func (p *Plans) wait(r planner.Ready, reason string) {
+	was := p.tried[r]
+	if was.reason != reason {
+		p.Log.Warn("a move of a plan can't begin yet", "plan", r.Plan, "move", r.Move, "reason", reason)
+	}
+	p.tried[r] = try{again: timeline.Of(time.Now().Add(planAgain)), unfit: was.unfit, reason: reason}
+}
+
+// unfit makes a plan stale whose move does not fit any more, once it was planned again: to another host, where none was named.
+func (p *Plans) unfit(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, reason string) error {
+	if plan.Kind == proto.PlanDrain {
+		p.wait(r, reason)
+		return nil
+	}
+	if p.tried[r].unfit {
+		return p.end(ctx, view, plan, proto.PlanStale, reason)
+	}
+	p.wait(r, reason)
+	t := p.tried[r]
+	t.unfit = true
+	p.tried[r] = t
+	if !plan.Moves[r.Move].Chosen {
+		return nil
+	}
+	return p.elsewhere(ctx, view, plan, r)
+}
+
+// elsewhere plans a move to whichever host suits it best now.
+func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready) error {
+	was := plan.Moves[r.Move]
+	without, err := view.Letting(was.Holds...)
+	if err != nil {
+		return err
+	}
+	request := planner.Again(plan, was)
+	request.Target = ""
+	result, err := p.Plan(ctx, without, request, p.Rate)
+	if err != nil {
+		p.Log.Info("a move of a plan finds no other host", "plan", plan.ID, "move", r.Move, "reason", err)
+		return nil // it is tried once more, where it was planned
+	}
+	m := result.Move(true)
+	m.After, m.Parked = was.After, was.Parked
+	hold := result.Holds(plan.ID, r.Move, &m)
+	plan.Moves = slices.Clone(plan.Moves)
+	plan.Moves[r.Move] = m
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/again/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{Plan: plan, From: plan.Revision, Hold: hold})
+	if err != nil {
+		return err
+	}
+	if res.OK() {
+		t := p.tried[r]
+		t.again = 0
+		p.tried[r] = t
+		p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	}
+	return nil
+}
