@@ -51,7 +51,7 @@ func TestTheRevisionsOfAHostAreOneCommandAndAreNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		w.more(proto.Critical, 4)
-		h := w.life(shape(steady))
+		h := w.life(w)
 		bodies := w.recorded(h)
 		for range 10 {
 			h.round(t.Context(), w.view(), timeline.Of(time.Now()))
@@ -186,7 +186,7 @@ func TestErrorsAreForgottenWithTheInstanceAndTheHost(t *testing.T) {
 		if len(h.rings) != 1 || len(h.turns) != 2 || len(h.shares) != 2 {
 			t.Fatalf("%d rings, %d turns, %d shares", len(h.rings), len(h.turns), len(h.shares))
 		}
-		w.must(&proto.HostHome{Host: "host-a", Home: "c2", Standby: "c1"})
+		w.must(&proto.HostHome{Host: "host-a", From: "c1", Home: "c2", Standby: "c1"})
 		h.round(t.Context(), w.view(), timeline.Of(time.Now()))
 		if len(h.rings) != 0 || len(h.turns) != 1 || len(h.shares) != 1 {
 			t.Errorf("%d rings, %d turns, %d shares of a host at home elsewhere", len(h.rings), len(h.turns), len(h.shares))

@@ -107,7 +107,6 @@ func critical(begin timeline.Time, each int, amounts ...int64) Want {
 }
 
 func TestOutgrownIsAsEveryInstantHasIt(t *testing.T) {
-	reached := map[cause]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		begin := timeline.Time(0)
 		amount := rapid.SampledFrom([]int64{100, 102, 103, 110, 200, 390, 400})
@@ -119,11 +118,32 @@ func TestOutgrownIsAsEveryInstantHasIt(t *testing.T) {
 		if got != want {
 			t.Fatalf("cause %d, by every instant %d", got, want)
 		}
-		reached[got]++
 	})
-	for c := fine; c <= urgent; c++ {
-		if reached[c] == 0 {
-			t.Errorf("cause %d was not reached", c)
+}
+
+func TestWhyAReservationIsRevised(t *testing.T) {
+	begin := timeline.Time(1e12).Floor(grid)
+	for name, c := range map[string]struct {
+		before, now []int64
+		steps       int // since it was revised
+		want        cause
+	}{
+		"as forecast":                      {[]int64{200, 200}, []int64{200, 200}, 287, fine},
+		"too much by less than a fifth":    {[]int64{200, 200}, []int64{161, 161}, 12, fine},
+		"too much, just revised":           {[]int64{200, 200}, []int64{160, 160}, 11, fine},
+		"too much":                         {[]int64{200, 200}, []int64{160, 160}, 12, vain},
+		"much later, though":               {[]int64{200, 200}, []int64{20, 200}, 12, fine},
+		"half of the margin":               {[]int64{200, 200}, []int64{200, 205}, 12, fine},
+		"more later":                       {[]int64{200, 200}, []int64{200, 206}, 1, left},
+		"more later, just revised":         {[]int64{200, 200}, []int64{200, 206}, 0, fine},
+		"more now, just revised":           {[]int64{200, 200}, []int64{206, 200}, 0, urgent},
+		"the fine part of it has run out":  {[]int64{200, 200}, []int64{200, 200}, 288, old},
+		"more now, and too much in others": {[]int64{200, 400}, []int64{300, 200}, 288, urgent},
+	} {
+		before, w := critical(begin, 4, c.before...), critical(begin, 4, c.now...)
+		w.Reservation = proto.Reservation{Envelope: before.Envelope, ChangedAt: begin.Add(-time.Duration(c.steps) * grid)}
+		if got := outgrown(&w, begin, grid); got != c.want {
+			t.Errorf("%s: cause %d, want %d", name, got, c.want)
 		}
 	}
 }
