@@ -33,9 +33,11 @@ func (d *Drift) Errors(h History) []StepErrors {
 		for k, s := range h {
 			e.Of[k] = math.NaN()
 			values := d.f.Values[k]
-			if i := at.Sub(s.Start) / d.f.Step; at < s.Start || i >= time.Duration(len(s.Values)) || d.f.Reasons[k].Cold || values[high][step]-values[median][step] < 1 {
+			i := at.Sub(s.Start) / d.f.Step
+			if at < s.Start || i >= time.Duration(len(s.Values)) || d.f.Reasons[k].Cold || values[high][step]-values[median][step] < 1 {
 				continue
-			} else if came := s.Values[i]; !math.IsNaN(came) {
+			}
+			if came := s.Values[i]; !math.IsNaN(came) {
 				e.Of[k] = (came - values[median][step]) * deviationsTo95 / (values[high][step] - values[median][step])
 			}
 		}
