@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -44,6 +45,17 @@ func (c *Coordinator) Presence(ctx context.Context) map[string]proto.Presence {
 	}
 	all.Wait()
 	return together(heard)
+}
+
+// silent returns the hosts whose agents have had no session for a while, and since when.
+func (c *Coordinator) silent(ctx context.Context) map[string]timeline.Time {
+	out, now := map[string]timeline.Time{}, timeline.Of(time.Now())
+	for host, p := range c.Presence(ctx) {
+		if !p.Connected && now.Sub(p.Since) >= v1.AwayAfter {
+			out[host] = p.Since
+		}
+	}
+	return out
 }
 
 // together joins what several coordinators know of agents: a session counts for more than none, and what is newer for more than what is older.

@@ -76,6 +76,7 @@ func getStatus(c *call) (any, error) {
 		}
 	}
 	out.Paused = c.pausedIn()
+	out.Notices = append([]proto.Notice{}, told(c.view, false)...)
 	out.Migrations = []v1.MigrationStatus{}
 	for m := range c.view.ActiveMigrations() {
 		out.Migrations = append(out.Migrations, v1.StatusOf(m))

@@ -79,6 +79,9 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations,
 			summary: "List what is promised", gives: of[v1.List[proto.Reservation]](),
 			query: []param{{"host", "string", "only those on this host"}, {"instance", "string", "only those of this instance"}}},
+		{pattern: "GET /v1/notices", role: viewer, answer: listNotices,
+			summary: "List the promises that can't be kept, or were changed for others", gives: of[v1.List[proto.Notice]](),
+			query: []param{{"host", "string", "only those that name this host"}, {"all", "boolean", "those, too, of what is not so any more"}}},
 
 		{pattern: "GET /v1/types", role: viewer, answer: listTypes,
 			summary: "List the instance types", gives: of[v1.List[proto.InstanceType]]()},

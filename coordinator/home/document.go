@@ -21,7 +21,7 @@ func derive(view *state.View, host proto.Host, now timeline.Time, forecast func(
 	doc := proto.Document{Host: host.Facts.Name, IssuedAt: now, Paused: fleet.Paused || host.Paused}
 	var promised timeline.Profile
 	for _, r := range view.ReservationsOn(host.Facts.Name) {
-		promised = promised.Add(capped(r.Envelope).Clip(span))
+		promised = promised.Add(planner.Promised(r.Envelope).Clip(span))
 		i, ok := view.Instance(r.Instance)
 		if !ok || r.Instance == proto.SystemInstance {
 			continue
@@ -53,7 +53,7 @@ func schedule(view *state.View, host string, i proto.Instance, r proto.Reservati
 	}
 	app, _ := view.Application(spec.Application)
 	sizing := planner.NewSizing(spec.Class, kind, app, view.Fleet().Policy)
-	promised := within(capped(r.Envelope).Clip(span), sizing, kind.Max)
+	promised := within(planner.Promised(r.Envelope).Clip(span), sizing, kind.Max)
 
 	var want timeline.Profile
 	f, known := forecast(i.Name())
@@ -120,19 +120,6 @@ func startUp(m proto.Migration, want timeline.Profile) timeline.Profile {
 		return out.Clip(want.Span())
 	}
 	return nil
-}
-
-// capped returns the most that a reservation's holder may use at each time: firm, mean, and the pool's deviation.
-func capped(e proto.Envelope) timeline.Profile {
-	out := make(timeline.Profile, len(e))
-	for i, s := range e {
-		amount := s.Firm.Add(s.Mean)
-		for k := range amount {
-			amount[k] += (s.Own[k] + s.Common[k]) * planner.Deviations / 100
-		}
-		out[i] = timeline.Step{Span: s.Span, Amount: amount}
-	}
-	return out
 }
 
 // within bounds a profile by floor and type, with no gaps over what it spans. What the type does not limit is not limited.

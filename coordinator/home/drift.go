@@ -49,6 +49,9 @@ func (h *Homes) drifted(ctx context.Context, instance string, m *model, means bo
 	if err != nil {
 		return false // said when the model is trained next
 	}
+	if !means {
+		h.erred(instance, m.step, m.watch.drift.Errors(history))
+	}
 	all := m.watch.drift.See(history)
 	// The window falls by itself, and rises by its floor, which a training moves.
 	all = slices.DeleteFunc(all, func(d forecast.Drifted) bool { return m.stands[d.Resource] != "" && !d.Up })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/forecast/common"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -44,6 +45,7 @@ type Config struct {
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
 	Cards   *Cards                                                // how forecasts fared
 	Copy    func(ctx context.Context, card proto.Scorecard) error // of a scorecard to the standby of its instance's owner
+	Silent  func(ctx context.Context) map[string]timeline.Time    // hosts whose agents have had no session for a while, and since when; 0: not known
 	Meter   Meter
 	Log     *slog.Logger
 }
@@ -58,6 +60,9 @@ type Homes struct {
 	hosts     map[string]*pushed
 	debts     map[string]map[string]int64 // bytes by host and instance, as last reported
 	summaries map[string]proto.ScoreSummary
+	rings     map[string]*common.Ring // errors of forecasts by instance
+	shares    map[string]inCommon     // by host
+	turns     map[string]turn         // by host
 
 	scoring sync.Mutex // held while a scorecard is read or written
 	copies  copies
@@ -84,7 +89,7 @@ const (
 func New(cfg Config) *Homes {
 	return &Homes{
 		cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{},
-		summaries: map[string]proto.ScoreSummary{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
+		summaries: map[string]proto.ScoreSummary{}, rings: map[string]*common.Ring{}, shares: map[string]inCommon{}, turns: map[string]turn{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
 	}
 }
 
@@ -139,6 +144,7 @@ func (h *Homes) Forget(instance string) {
 // round looks at every host that this coordinator is home to.
 func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) {
 	h.forgetScores(view)
+	h.forgetErrors(view)
 	if now.Sub(h.pruned) >= pruneEvery {
 		h.pruned = now
 		if err := h.prune(view, now); err != nil {
@@ -149,6 +155,7 @@ func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) 
 	for _, host := range h.cfg.Online() {
 		online[host] = true
 	}
+	notices := noticesOf(view)
 	for host := range view.Hosts() {
 		if ctx.Err() != nil {
 			return
@@ -174,7 +181,7 @@ func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) 
 		} else {
 			h.leave(host.Facts.Name)
 		}
-		h.replan(ctx, view, host, now, ask)
+		h.replan(ctx, view, host, now, notices[host.Facts.Name], ask)
 		h.stateDebt(ctx, view, host)
 	}
 }
@@ -225,7 +232,14 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 		h.models[instance] = m
 		h.mu.Unlock()
 	}
-	return m.reply(instance, now.Floor(step), planner.GridSteps)
+	reply, err := m.reply(instance, now.Floor(step), planner.GridSteps)
+	if err == nil && h.owned(view, instance) {
+		i, _ := view.Instance(instance)
+		if i.Spec.Class != proto.Critical { // nothing of those is pooled
+			reply.Reasons = append(reply.Reasons, h.common(view, i.Owner, now).Says(i.Owner))
+		}
+	}
+	return reply, err
 }
 
 // train trains a model, and tells how long that took.

@@ -11,11 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/planner"
-	"github.com/glidepath/glidepath/coordinator/planner/plannertest"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -175,6 +172,7 @@ func (w *world) homes(arrived <-chan struct{}) *Homes {
 		Name: "c1", View: w.view, Changed: func() <-chan struct{} { return changed }, Store: w, Call: w.call, Online: w.online,
 		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Meter: &w.meter, Log: slog.New(slog.DiscardHandler),
 		Cards: w.cards, Copy: func(context.Context, proto.Scorecard) error { return nil },
+		Silent: func(context.Context) map[string]timeline.Time { return nil },
 	})
 }
 
@@ -244,7 +242,7 @@ func TestSchedulesRiseBeforeTheCampaignAndReservationsFollowTheForecast(t *testi
 			}
 			i, _ := w.view().Instance("cache-1")
 			r, _ := w.view().Reservation(i.Reservation)
-			if held := capped(r.Envelope).MaxOver(timeline.Span{Start: begin, End: begin.Add(20 * time.Hour)}); held[resource.CPU] > 900 {
+			if held := planner.Promised(r.Envelope).MaxOver(timeline.Span{Start: begin, End: begin.Add(20 * time.Hour)}); held[resource.CPU] > 900 {
 				t.Errorf("%s: %d is still held for the type's maximum", class, held[resource.CPU])
 			}
 			if _, ok := w.view().Reservation(proto.SystemReservation("host-a")); !ok {
@@ -263,7 +261,7 @@ func TestNothingIsHeldForAHostsOwnUseBeforeItsFirstSample(t *testing.T) {
 		w.mute = true
 		w.run(30 * time.Second)
 		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); ok {
-			t.Errorf("%v is held without a sample", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
+			t.Errorf("%v is held without a sample", planner.Promised(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
 		}
 		time.AfterFunc(grid/2, func() {
 			w.mu.Lock()
@@ -271,39 +269,8 @@ func TestNothingIsHeldForAHostsOwnUseBeforeItsFirstSample(t *testing.T) {
 			w.mute = false
 		})
 		w.run(2 * grid)
-		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); !ok || capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever})[resource.Memory] > 128<<20 {
-			t.Errorf("%v is held for 64 MiB", capped(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
-		}
-	})
-}
-
-func TestAReservationThatHasJustBeenRevisedIsLeftAlone(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
-		kind := proto.InstanceType{Max: resource.Uniform(rapid.Int64Range(1, 1<<45).Draw(t, "max"))}
-		sizing := planner.NewSizing(class, kind, proto.Application{}, proto.DefaultPolicy())
-		const begin, most = timeline.Time(0), 1 << 44 // far above a link's bits in a second
-		f := plannertest.Forecast(t, begin, grid, most)
-		allocation, _ := sizing.Allocation(f)
-		envelope := sizing.Envelope(allocation, f)
-		if err := envelope.Valid(class); err != nil {
-			t.Fatal(err)
-		}
-		r := proto.Reservation{Envelope: envelope, ChangedAt: begin}
-		if outgrown(r, allocation, sizing.Envelope(allocation, f), begin, grid) {
-			t.Fatal("it is revised again at once")
-		}
-		for _, s := range capped(envelope) {
-			if !s.Amount.Fits(kind.Max) {
-				t.Fatalf("%v is held of a type of at most %v", s.Amount, kind.Max)
-			}
-		}
-		for n := range allocation {
-			allocation[n].Amount = allocation[n].Amount.Add(resource.Uniform(4 * most))
-		}
-		sizing.Type = resource.Uniform(resource.Unlimited)
-		if !outgrown(r, allocation, sizing.Envelope(allocation, f), begin, grid) {
-			t.Fatal("a larger allocation is no reason to revise")
+		if r, ok := w.view().Reservation(proto.SystemReservation("host-a")); !ok || planner.Promised(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever})[resource.Memory] > 128<<20 {
+			t.Errorf("%v is held for 64 MiB", planner.Promised(r.Envelope).MaxOver(timeline.Span{End: timeline.Forever}))
 		}
 	})
 }

@@ -2,30 +2,80 @@ package home
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/replan"
 	"github.com/glidepath/glidepath/coordinator/state"
-	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
-// A reservation is revised when the forecast leaves it, and when it holds much more than the forecast asks for; the
-// latter is looked at more seldom, so that it settles.
-const (
-	reviseGap   = 20 // percent of the amount that is held in vain before it is given back
-	reviseEvery = 12 // steps of the grid between two revisions that give back
-)
+// turnMost is in how many rounds of a host's turn something is proposed for it: what was refused by mistake is not proposed again and again.
+const turnMost = 8
 
-// replan proposes new envelopes for the host's own use and for the instances on it that do not move.
-func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, now timeline.Time,
+// turn is what a host's turn came to.
+type turn struct {
+	began  timeline.Time
+	rounds int // in which something was proposed; turnMost once there is nothing left
+}
+
+// replan proposes new envelopes for the host's own use and for the instances on it that do not move, and what follows where these do not fit.
+func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, now timeline.Time, notices []proto.Notice,
 	forecast func(instance string) (proto.ForecastReply, error)) {
-	step := time.Duration(view.Fleet().GridStep) * time.Millisecond
-	h.replanSystem(ctx, view, host, now, step, forecast)
-	for _, i := range view.InstancesOn(host.Facts.Name) {
-		if i.Owner != host.Facts.Name || i.Migration != "" || i.State != proto.InstanceRunning {
+	name, step := host.Facts.Name, time.Duration(view.Fleet().GridStep)*time.Millisecond
+	in := replan.Input{
+		Host: name, View: view, Now: now, Notices: notices, Wants: h.wants(view, host, now, forecast),
+		Silent: func() map[string]timeline.Time { return h.cfg.Silent(ctx) },
+	}
+	began := replan.Turn(name, now, step)
+	h.mu.Lock()
+	last := h.turns[name]
+	h.mu.Unlock()
+	if last.began != began {
+		last = turn{began: began}
+	}
+	in.Turn = last.rounds < turnMost
+	goesOn := false
+	for _, p := range replan.Decide(in) {
+		goesOn = goesOn || p.Turn
+		if !h.propose(ctx, p.ID, host, p.Body) && !p.Turn {
+			break // what follows tells of what would have been done
+		}
+	}
+	switch {
+	case !in.Turn:
+		return
+	case goesOn:
+		last.rounds++
+	default:
+		last.rounds = turnMost
+	}
+	h.mu.Lock()
+	h.turns[name] = last
+	h.mu.Unlock()
+}
+
+// wants returns what the reservations on a host should hold by their forecasts, as far as these are there.
+func (h *Homes) wants(view *state.View, host proto.Host, now timeline.Time, forecast func(instance string) (proto.ForecastReply, error)) []replan.Want {
+	name := host.Facts.Name
+	var out []replan.Want
+	want := func(r proto.Reservation, s planner.Sizing, f proto.ForecastReply) {
+		allocation, _ := s.Allocation(f)
+		out = append(out, replan.Want{Reservation: r, Allocation: allocation, Envelope: s.Envelope(allocation, f), Sizing: s, Forecast: f})
+	}
+	own := proto.SystemReservation(name)
+	if f, err := forecast(own); err == nil && f.Observed > 0 { // before the first sample it is a guess
+		r, ok := view.Reservation(own)
+		if !ok {
+			r = proto.Reservation{ID: own, Host: name, Instance: proto.SystemInstance, Class: proto.Standard, Purpose: proto.PurposeSystem}
+		}
+		// It is never more than the host has.
+		want(r, planner.Sizing{Class: proto.Standard, Quantile: 950, Type: host.Facts.Capacity, Common: planner.AssumedShares()}, f)
+	}
+	shares := h.common(view, name, now).Share
+	for _, i := range view.InstancesOn(name) {
+		if i.Owner != name || i.Migration != "" || i.State != proto.InstanceRunning {
 			continue
 		}
 		r, ok := view.Reservation(i.Reservation)
@@ -39,65 +89,14 @@ func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, n
 		t, _ := view.Type(i.Spec.Type)
 		app, _ := view.Application(i.Spec.Application)
 		sizing := planner.NewSizing(i.Spec.Class, t, app, view.Fleet().Policy)
-		allocation, _ := sizing.Allocation(f)
-		envelope := sizing.Envelope(allocation, f)
-		if !outgrown(r, allocation, envelope, now, step) {
-			continue
-		}
-		body := &proto.ReservationChange{Author: proto.AuthorReplan, Revise: []proto.Revision{{
-			ID: r.ID, From: r.Revision, Envelope: envelope, Floor: sizing.Floor,
-		}}}
-		h.propose(ctx, fmt.Sprintf("replan/%s/%d", r.ID, r.Revision), host, body)
+		sizing.Common = shares
+		want(r, sizing, f)
 	}
+	return out
 }
 
-// outgrown reports whether a reservation should be revised for an allocation: it is left somewhere, or holds too much. What a fresh envelope for the
-// allocation would not hold either, since demand is pooled, is no reason.
-func outgrown(r proto.Reservation, allocation timeline.Profile, fresh proto.Envelope, now timeline.Time, step time.Duration) bool {
-	held, best := capped(r.Envelope), capped(fresh)
-	span := allocation.Span()
-	most, much := held.MaxOver(span), resource.Vector{}
-	for _, s := range allocation {
-		if !s.Amount.Min(lowestOver(best, s.Span)).Fits(lowestOver(held, s.Span)) {
-			return true
-		}
-		much = much.Max(s.Amount)
-	}
-	if now.Sub(r.ChangedAt) < reviseEvery*step {
-		return false
-	}
-	for k := range most {
-		if most[k] > 0 && (most[k]-much[k])*100/most[k] >= reviseGap {
-			return true
-		}
-	}
-	return now.Sub(r.ChangedAt) >= planner.GridSteps/2*step // the fine part of the grid has run out
-}
-
-// lowestOver returns the least that a profile holds in a span.
-func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector { return lowest(p.Clip(s)) }
-
-// replanSystem puts the envelope of what the host uses for itself, which is never more than it has.
-func (h *Homes) replanSystem(ctx context.Context, view *state.View, host proto.Host, now timeline.Time, step time.Duration,
-	forecast func(instance string) (proto.ForecastReply, error)) {
-	name := proto.SystemReservation(host.Facts.Name)
-	f, err := forecast(name)
-	if err != nil || f.Observed == 0 {
-		return // not a single sample yet: the forecast is a guess
-	}
-	sizing := planner.Sizing{Class: proto.Standard, Quantile: 950, Type: host.Facts.Capacity}
-	allocation, _ := sizing.Allocation(f)
-	envelope := sizing.Envelope(allocation, f)
-	r, ok := view.Reservation(name)
-	if ok && !outgrown(r, allocation, envelope, now, step) {
-		return
-	}
-	body := &proto.HostSystem{Host: host.Facts.Name, Envelope: envelope}
-	h.propose(ctx, fmt.Sprintf("system/%s/%d", name, r.Revision), host, body)
-}
-
-// propose commits a revision. A refusal is an event that somebody has to know of: the host can't hold what is forecast.
-func (h *Homes) propose(ctx context.Context, id string, host proto.Host, body proto.Body) {
+// propose commits what a home found, and reports whether it was done. A refusal is something that somebody has to know of: the host can't hold what is forecast.
+func (h *Homes) propose(ctx context.Context, id string, host proto.Host, body proto.Body) bool {
 	r, err := h.cfg.Propose(ctx, id, "home "+h.cfg.Name, body)
 	switch {
 	case err != nil:
@@ -105,4 +104,16 @@ func (h *Homes) propose(ctx context.Context, id string, host proto.Host, body pr
 	case !r.OK() && r.Code != proto.ResultStale:
 		h.cfg.Log.Warn("a revision was refused", "host", host.Facts.Name, "reason", r.Message)
 	}
+	return err == nil && r.OK()
+}
+
+// noticesOf returns the notices that are not cleared by the host that they name.
+func noticesOf(view *state.View) map[string][]proto.Notice {
+	out := map[string][]proto.Notice{}
+	for n := range view.Notices() {
+		if n.Host != "" && n.ClearedAt == 0 {
+			out[n.Host] = append(out[n.Host], n)
+		}
+	}
+	return out
 }

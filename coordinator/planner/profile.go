@@ -132,6 +132,9 @@ func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []strin
 			float64(p.sizing.Quantile)/10, marginNum-marginDen))
 		out = append(out, p.Forecast.Reasons...)
 	}
+	if p.sizing.Class != proto.Critical {
+		out = append(out, fmt.Sprintf("%d %% of the deviation is assumed to be in common with the instances there: it is measured once it runs among them", p.sizing.Common[resource.CPU]))
+	}
 	if !p.app.Startup.IsZero() {
 		out = append(out, fmt.Sprintf("application %s takes %s more after a start, fading within about %d s", p.app.Name, p.app.Startup, 3*p.decay()))
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/forecast/common"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -16,7 +17,14 @@ type Sizing struct {
 	Quantile int             // of the forecast that is allocated, in thousandths
 	Type     resource.Vector // maximum of the instance type; Unlimited where there is none
 	Floor    resource.Vector // the least it ever gets
+	Common   Shares          // of the deviation, that instances on a host have in common
 }
+
+// Shares are parts of a deviation by resource, in hundredths.
+type Shares [resource.Kinds]int
+
+// AssumedShares are the parts that instances are assumed to have in common where nothing was measured.
+func AssumedShares() Shares { return common.Nothing().Share }
 
 // Floors below which no instance is squeezed, whatever its type: enough to answer a health check.
 var leastFloor = resource.Vector{
@@ -28,7 +36,7 @@ var leastFloor = resource.Vector{
 func NewSizing(class proto.Class, t proto.InstanceType, app proto.Application, p proto.Policy) Sizing {
 	floor := leastFloor.Max(app.Floor)
 	floor[resource.Memory] = max(floor[resource.Memory], app.MemoryFloor)
-	return Sizing{Class: class, Quantile: p.Quantiles.Of(class), Type: t.Max, Floor: floor.Min(t.Max)}
+	return Sizing{Class: class, Quantile: p.Quantiles.Of(class), Type: t.Max, Floor: floor.Min(t.Max), Common: AssumedShares()}
 }
 
 // Margins over the forecast quantile: a share of it, and at least an absolute amount, for what a window's mean hides.
@@ -37,6 +45,17 @@ const marginNum, marginDen = 105, 100
 var leastMargin = resource.Vector{
 	resource.CPU: 10, resource.Memory: 8 << 20, resource.ReadIOPS: 5, resource.WriteIOPS: 5,
 	resource.ReadBytes: 256 << 10, resource.WriteBytes: 256 << 10, resource.NetTx: 500_000, resource.NetRx: 500_000,
+}
+
+// Enough returns the least that may be held for an allocation: with less than half of the margin left over its forecast, or below the
+// floor, it is too little.
+func (s Sizing) Enough(allocation resource.Vector) resource.Vector {
+	var out resource.Vector
+	for k, n := range allocation {
+		half := max(n/2/marginDen*(marginNum-marginDen), leastMargin[k]/2)
+		out[k] = max(n-half, min(n, s.Floor[k]))
+	}
+	return out
 }
 
 // memoryAhead is for how long ahead memory is held at its highest: it can't be taken back quickly.
@@ -89,12 +108,21 @@ func (s Sizing) Cold(span timeline.Span) proto.ForecastReply {
 	}
 }
 
-// commonShare is the part of the deviation that instances are assumed to have in common, in hundredths, until errors
-// are there to measure it from.
-const commonShare = 30
-
 // Deviations is how many of them above the mean an instance alone is held with, in hundredths: one step in a hundred needs more.
 const Deviations = 233
+
+// Promised returns the most that a reservation's holder may use at each time: firm, mean, and the pool's deviation.
+func Promised(e proto.Envelope) timeline.Profile {
+	out := make(timeline.Profile, len(e))
+	for i, s := range e {
+		amount := s.Firm.Add(s.Mean)
+		for k := range amount {
+			amount[k] += (s.Own[k] + s.Common[k]) * Deviations / 100
+		}
+		out[i] = timeline.Step{Span: s.Span, Amount: amount}
+	}
+	return out
+}
 
 // Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments that are nowhere below
 // it, the last one open. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the
@@ -146,8 +174,9 @@ func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment
 		seg.Mean[k] = min(max(0, middle[k]-seg.Firm[k]), room)
 		// The 95th percentile lies 1.645 deviations above the median of a normal distribution.
 		sigma := min(float64(max(0, high[k]-middle[k]))/1.645, float64(room-seg.Mean[k]))
-		seg.Common[k] = int64(math.Ceil(sigma * commonShare / 100))
-		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-commonShare*commonShare) / 100))
+		shared := float64(s.Common[k])
+		seg.Common[k] = int64(math.Ceil(sigma * shared / 100))
+		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-shared*shared) / 100))
 		// Nobody uses more than the type allows, however wide the band is.
 		most, sum := (s.Type[k]-seg.Firm[k]-seg.Mean[k])*100/Deviations, seg.Own[k]+seg.Common[k]
 		if s.Type[k] < resource.Unlimited && sum > most {

@@ -53,6 +53,7 @@ type Status struct {
 	Paused       Paused            `json:"paused"`
 	Migrations   []MigrationStatus `json:"migrations"`           // active ones
 	Short        []proto.Shortfall `json:"short"`                // hosts that have promised more than they have, first step of each
+	Notices      []proto.Notice    `json:"notices"`              // of what is so, in the order in which they were told first
 	Away         []AwayHost        `json:"away"`                 // hosts whose agents have had no session for a while
 	InDoubt      []Doubt           `json:"in_doubt"`             // instances of which only an operator can tell who may run them
 	Conflicts    []string          `json:"conflicts,omitempty"`  // hosts whose agents report what the tables contradict

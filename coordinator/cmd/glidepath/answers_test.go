@@ -23,6 +23,7 @@ func answers() map[string]string {
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
 		"glidepath forecast scorecard": "getScores",
 		"glidepath reservation list":   "listReservations",
+		"glidepath notice list":        "listNotices",
 		"glidepath type list":          "listTypes",
 		"glidepath type apply":         "putType",
 		"glidepath type remove":        "removeType",

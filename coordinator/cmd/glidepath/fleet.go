@@ -23,7 +23,7 @@ func statusCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("status"), nil, a.printStatus)
 		},
-	}, v1.ChangeFleet, v1.ChangeCoordinator, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation, v1.ChangeMigration, v1.ChangeLeader)
+	}, v1.ChangeFleet, v1.ChangeCoordinator, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation, v1.ChangeMigration, v1.ChangeNotice, v1.ChangeLeader)
 }
 
 func (a *app) printStatus(s v1.Status) error {
@@ -48,9 +48,7 @@ func (a *app) printStatus(s v1.Status) error {
 	}
 	a.say("%s; %s: %d enforced, %d moving, %d with a fault",
 		count(s.Hosts, "host"), count(s.Instances.Total, "instance"), s.Instances.Enforced, s.Instances.Moving, s.Instances.Faulty)
-	for _, short := range s.Short {
-		a.say("SHORT: %s", short.Error())
-	}
+	a.printTold(s)
 	for _, h := range s.Away {
 		a.say("AWAY: nothing is heard of host %s, which owns %s, for %s: glidepath host show %s", h.Host, count(h.Owns, "instance"), age(s.Now.Sub(h.Since)), h.Host)
 	}

@@ -220,7 +220,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 	cache := write("i.yaml", "name: cache-1\ndriver: service\nservice: {unit: redis-server.service, data: [/var/lib/redis]}\nhost: host-a\naddress: 10.77.0.60/24\nhealth: {tcp: 6379}\ntype: m.small\nclass: critical\napplication: redis\n")
 	known := answers()
 	for _, c := range []struct{ path, args string }{
-		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""},
+		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""}, {"notice list", "--all"},
 		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
 		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
 		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},

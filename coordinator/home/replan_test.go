@@ -1,0 +1,195 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// more puts so many more instances on host-a, cache-2 and so on, of which little is expected at first.
+func (w *world) more(class proto.Class, n int) {
+	w.t.Helper()
+	kind, _ := w.view().Type("m.large")
+	sizing := planner.NewSizing(class, kind, proto.Application{}, proto.DefaultPolicy())
+	now := timeline.Of(time.Now())
+	little := timeline.Flat(planner.Grid(now, grid), resource.Vector{resource.CPU: 30, resource.Memory: 32 << 20})
+	f := proto.ForecastReply{Start: now, Step: grid.Milliseconds(), Quantiles: []int{500, 990}, Profiles: []timeline.Profile{little, little}}
+	allocation, _ := sizing.Allocation(f)
+	for i := range n {
+		name := fmt.Sprint("cache-", i+2)
+		w.must(&proto.InstanceApply{Envelope: sizing.Envelope(allocation, f), Floor: sizing.Floor, Spec: proto.InstanceSpec{
+			Name: name, Driver: "service", Service: &proto.ServiceSpec{Unit: name + ".service"}, Host: "host-a", Type: "m.large", Class: class, Mode: proto.Enforce,
+		}})
+		added, _ := w.view().Instance(name)
+		w.must(&proto.InstanceAdopted{Instance: name, Fence: added.Fence})
+	}
+}
+
+// recorded is what was proposed.
+func (w *world) recorded(h *Homes) *[]proto.Body {
+	var out []proto.Body
+	h.cfg.Propose = func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error) {
+		out = append(out, body)
+		return w.propose(ctx, id, actor, body)
+	}
+	return &out
+}
+
+func TestTheRevisionsOfAHostAreOneCommandAndAreNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		w.more(proto.Critical, 4)
+		h := w.life(w)
+		bodies := w.recorded(h)
+		for range 10 {
+			h.round(t.Context(), w.view(), timeline.Of(time.Now()))
+		}
+		revised := 0
+		for _, b := range *bodies {
+			if c, ok := b.(*proto.ReservationChange); ok {
+				revised++
+				if len(c.Revise) != 4 {
+					t.Errorf("%d revisions", len(c.Revise))
+				}
+			}
+		}
+		if revised != 1 {
+			t.Errorf("%d commands revise reservations of one host: %+v", revised, *bodies)
+		}
+	})
+}
+
+func TestWhatIsRefusedByMistakeIsTriedOnlySoOftenInATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		h := w.life(shape(steady))
+		tried := 0
+		h.cfg.Propose = func(_ context.Context, _, _ string, body proto.Body) (proto.Result, error) {
+			if body.Command() == proto.CmdReservationChange {
+				tried++
+			}
+			return proto.Result{}, errors.New("no majority")
+		}
+		time.Sleep(14 * grid) // what is held in vain may be given back
+		for range 3 * turnMost {
+			h.round(t.Context(), w.view(), timeline.Of(time.Now()))
+		}
+		if tried == 0 || tried > turnMost {
+			t.Errorf("tried %d times", tried)
+		}
+	})
+}
+
+func TestAHostThatIsShortIsToldOfUntilItIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Standard)
+		window := proto.CapacityWindow{ID: "repair", Span: timeline.Span{Start: timeline.Of(time.Now().Add(time.Hour)), End: timeline.Of(time.Now().Add(2 * time.Hour))}, Whole: true}
+		w.must(&proto.HostWindow{Host: "host-a", Put: &window, Force: true})
+		w.run(10 * time.Second)
+		n, ok := w.view().Notice(proto.NoticeID(proto.NoticeShort, "host-a"))
+		if !ok || n.ClearedAt != 0 || !strings.Contains(n.Says, "host-a is short of ") || n.Proposes == "" {
+			t.Fatalf("%+v", n)
+		}
+		w.must(&proto.HostWindow{Host: "host-a", Drop: "repair"})
+		w.run(grid + time.Minute)
+		if n, _ := w.view().Notice(n.ID); n.ClearedAt == 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// noisy asks for 100m and what a seed makes of the time, which for instances that have nothing in common is their name.
+type noisy struct{ common bool }
+
+func (n noisy) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
+	start := span.End.Add(-96 * time.Hour).Floor(grid)
+	values := make([]float64, int(span.End.Sub(start)/grid)+1)
+	seed := uint64(1)
+	if !n.common {
+		for _, c := range instance {
+			seed = seed*31 + uint64(c)
+		}
+	}
+	for i := range values {
+		x := seed*0x9e3779b97f4a7c15 + uint64(start.Add(time.Duration(i)*grid))
+		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+		x = (x ^ x>>27) * 0x94d049bb133111eb
+		values[i] = 100 + 40*(float64((x^x>>31)>>11)/(1<<53)-.5)
+	}
+	h[resource.CPU] = forecast.Series{Start: start, Step: grid, Fold: forecast.Max, Values: values}
+	return h, nil
+}
+
+func TestWhatInstancesHaveInCommonIsMeasuredHeldAndSaid(t *testing.T) {
+	for _, common := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, proto.Standard)
+			w.more(proto.Standard, 3)
+			h := w.life(noisy{common})
+			if text := strings.Join(w.forecast(h).Reasons, "; "); !strings.Contains(text, "instances on host-a have in common: 30 % are assumed: errors of 0 instances in 0 steps are too few") {
+				t.Errorf("before anything came: %s", text)
+			}
+			for range 38 {
+				time.Sleep(grid)
+				h.round(t.Context(), w.view(), timeline.Of(time.Now()))
+			}
+			e := h.common(w.view(), "host-a", timeline.Of(time.Now()))
+			if share := e.Share[resource.CPU]; e.Assumes(resource.CPU) || e.Members != 4 || common && share < 55 || !common && share > 40 {
+				t.Errorf("the same noise in all: %v, in common %+v", common, e)
+			}
+			if !e.Assumes(resource.NetTx) || e.Share[resource.NetTx] != 30 {
+				t.Errorf("%+v without a history", e)
+			}
+			text := strings.Join(w.forecast(h).Reasons, "; ")
+			if !strings.Contains(text, fmt.Sprintf("have in common: cpu %d %%", e.Share[resource.CPU])) || !strings.Contains(text, "of the rest 30 % are assumed") {
+				t.Error(text)
+			}
+			host, _ := w.view().Host("host-a")
+			now := timeline.Of(time.Now())
+			for _, want := range h.wants(w.view(), host, now, h.once(t.Context(), w.view(), now)) {
+				s := want.Envelope[0]
+				if want.Reservation.Purpose == proto.PurposeSystem || s.Own[resource.CPU]+s.Common[resource.CPU] < 10 {
+					continue
+				}
+				part := float64(s.Common[resource.CPU]) / math.Hypot(float64(s.Own[resource.CPU]), float64(s.Common[resource.CPU]))
+				if math.Abs(100*part-float64(e.Share[resource.CPU])) > 5 {
+					t.Errorf("%s: %d in common and %d of its own, with %d %%", want.Reservation.Instance, s.Common[resource.CPU], s.Own[resource.CPU], e.Share[resource.CPU])
+				}
+			}
+			if v := state.Check(w.view()); len(v) > 0 {
+				t.Error(v)
+			}
+		})
+	}
+}
+
+func TestErrorsAreForgottenWithTheInstanceAndTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Standard)
+		h := w.life(noisy{})
+		for range 6 {
+			h.round(t.Context(), w.view(), timeline.Of(time.Now()))
+			time.Sleep(grid)
+		}
+		if len(h.rings) != 1 || len(h.turns) != 2 || len(h.shares) != 2 {
+			t.Fatalf("%d rings, %d turns, %d shares", len(h.rings), len(h.turns), len(h.shares))
+		}
+		w.must(&proto.HostHome{Host: "host-a", From: "c1", Home: "c2", Standby: "c1"})
+		h.round(t.Context(), w.view(), timeline.Of(time.Now()))
+		if len(h.rings) != 0 || len(h.turns) != 1 || len(h.shares) != 1 {
+			t.Errorf("%d rings, %d turns, %d shares of a host at home elsewhere", len(h.rings), len(h.turns), len(h.shares))
+		}
+	})
+}
