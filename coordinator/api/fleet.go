@@ -174,22 +174,3 @@ func getHost(c *call) (any, error) {
 	}
 	return out, nil
 }
-
-// listReservations lists reservations, of one host or one instance if the query says so.
-func listReservations(c *call) (any, error) {
-	q := query{c: c}
-	host, instance := q.text("host"), q.text("instance")
-	if _, ok := c.view.Host(host); host != "" && !ok {
-		return nil, missing("host", host, "host list")
-	}
-	if _, ok := c.view.Instance(instance); instance != "" && !ok {
-		return nil, missing("instance", instance, "instance list")
-	}
-	var out []proto.Reservation
-	for r := range c.view.Reservations() {
-		if (host == "" || r.Host == host) && (instance == "" || r.Instance == instance) {
-			out = append(out, r)
-		}
-	}
-	return items(out), nil
-}

@@ -66,9 +66,6 @@ func (s *Server) routes() []route {
 			summary: "Forget a host that holds nothing", gives: of[v1.Empty]()},
 		{pattern: "POST /v1/hosts/{name}/forget-dead", role: admin, changes: true, answer: forgetDeadHost,
 			summary: "Forget a host that died for good, with the instances that it owned", takes: of[v1.ForgetDead](), gives: of[v1.Empty]()},
-		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations,
-			summary: "List what is promised", gives: of[v1.List[proto.Reservation]](),
-			query: []param{{"host", "string", "only those on this host"}, {"instance", "string", "only those of this instance"}}},
 
 		{pattern: "GET /v1/types", role: viewer, answer: listTypes,
 			summary: "List the instance types", gives: of[v1.List[proto.InstanceType]]()},
@@ -169,6 +166,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/bundle", role: admin, changes: true, time: historyTime, answer: getBundle,
 			summary: "Make a support bundle, without secrets", produces: []string{"application/gzip"}},
 	}
+	out = append(out, capacityRoutes()...)
 	if s.cfg.Metrics != nil {
 		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics,
 			summary: "Show this coordinator's metrics, for Prometheus", produces: []string{"text/plain"}})

@@ -38,6 +38,7 @@ type ErrorDetail struct {
 	Considered []proto.Considered `json:"considered,omitempty"` // targets that a plan weighed
 	Role       proto.Role         `json:"role,omitempty"`       // that is missing
 	Problems   []string           `json:"problems,omitempty"`   // each thing that is wrong with what was sent
+	Step       *StepFault         `json:"step,omitempty"`       // of an envelope, that can't be taken
 }
 
 // Status is how the fleet is.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -191,45 +190,6 @@ func (a *app) printHost(h v1.HostDetail) error {
 			break
 		}
 		t.row(stamp(s.Start), stamp(s.End), amount(s.Needed, resource.CPU), amount(s.Limit, resource.CPU), amount(s.Needed, resource.Memory), amount(s.Limit, resource.Memory))
-	}
-	return t.flush()
-}
-
-func reservationCommand(a *app) *cobra.Command {
-	var host, instance string
-	list := &cobra.Command{
-		Use: "list", Short: "List what is promised", Args: none,
-		Example: "  glidepath reservation list --host host-a\n  glidepath reservation list --instance cache-1 --watch",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := url.Values{}
-			if host != "" {
-				q.Set("host", host)
-			}
-			if instance != "" {
-				q.Set("instance", instance)
-			}
-			return show(cmd.Context(), a, "GET", path("reservations")+"?"+q.Encode(), nil, a.printReservations)
-		},
-	}
-	list.Flags().StringVar(&host, "host", "", "only those on this `host`")
-	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
-	completeFlags(list, map[string]cobra.CompletionFunc{"host": completeHost(a), "instance": completeInstances(a)})
-	return group("reservation", "Reservations in the ledger", watchable(a, list, v1.ChangeReservation))
-}
-
-// printReservations prints, for each, the most that it holds over its envelope.
-func (a *app) printReservations(l v1.List[proto.Reservation]) error {
-	slices.SortFunc(l.Items, func(x, y proto.Reservation) int {
-		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.ID, y.ID))
-	})
-	t := newTable(a.stdout, "HOST", "RESERVATION", "PURPOSE", "CLASS", "CPU", "MEMORY", "SEGMENTS", "UNTIL")
-	for _, r := range l.Items {
-		most := r.Envelope.Expected().MaxOver(timeline.Span{End: timeline.Forever})
-		purpose := string(r.Purpose)
-		if r.Forced {
-			purpose += " (as found)"
-		}
-		t.row(r.Host, r.ID, purpose, r.Class, amount(most, resource.CPU), amount(most, resource.Memory), len(r.Envelope), stamp(r.End()))
 	}
 	return t.flush()
 }

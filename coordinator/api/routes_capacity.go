@@ -1,0 +1,26 @@
+package api
+
+import (
+	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// capacityRoutes are those about capacity over time: who holds it, and when.
+func capacityRoutes() []route {
+	const viewer, operator = proto.RoleViewer, proto.RoleOperator
+	return []route{
+		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations,
+			summary: "List what is promised", gives: of[v1.List[proto.Reservation]](),
+			query: []param{{"host", "string", "only those on this host"}, {"instance", "string", "only those of this instance"}}},
+		{pattern: "GET /v1/reservations/{id}", role: viewer, answer: getReservation,
+			summary: "Show a reservation and its envelope", gives: of[proto.Reservation]()},
+		{pattern: "POST /v1/reservations/verdict", role: viewer, answer: judgeReservations,
+			summary: "Show what would come of a change of reservations, and who would yield for it; nothing is changed", takes: of[v1.VerdictRequest](), gives: of[v1.Verdict]()},
+		{pattern: "POST /v1/reservations", role: operator, changes: true, answer: createReservations,
+			summary: "Hold capacity for a time, all or nothing on any number of hosts", takes: of[v1.ReservationsRequest](), gives: of[v1.ReservationsReply]()},
+		{pattern: "POST /v1/reservations/{id}/extend", role: operator, changes: true, answer: extendReservation,
+			summary: "Let a reservation that an operator holds last longer", takes: of[v1.ExtendRequest](), gives: of[v1.ReservationsReply]()},
+		{pattern: "DELETE /v1/reservations/{id}", role: operator, changes: true, answer: releaseReservation,
+			summary: "Release a reservation that an operator holds", gives: of[v1.Empty]()},
+	}
+}
