@@ -22,5 +22,12 @@ func capacityRoutes() []route {
 			summary: "Let a reservation that an operator holds last longer", takes: of[v1.ExtendRequest](), gives: of[v1.ReservationsReply]()},
 		{pattern: "DELETE /v1/reservations/{id}", role: operator, changes: true, answer: releaseReservation,
 			summary: "Release a reservation that an operator holds", gives: of[v1.Empty]()},
+
+		{pattern: "POST /v1/hosts/{name}/windows/verdict", role: viewer, answer: judgeWindow,
+			summary: "Show what would be short on a host in a window, and what would help; nothing is changed", takes: of[v1.WindowRequest](), gives: of[v1.WindowVerdict]()},
+		{pattern: "POST /v1/hosts/{name}/windows", role: operator, changes: true, answer: putWindow,
+			summary: "Say when some or all of a host is not there", takes: of[v1.WindowRequest](), gives: of[v1.HostDetail]()},
+		{pattern: "DELETE /v1/hosts/{name}/windows/{id}", role: operator, changes: true, answer: dropWindow,
+			summary: "Take a window of a host back", gives: of[v1.HostDetail]()},
 	}
 }
