@@ -23,6 +23,8 @@ func capacityRoutes() []route {
 		{pattern: "DELETE /v1/reservations/{id}", role: operator, changes: true, answer: releaseReservation,
 			summary: "Release a reservation that an operator holds", gives: of[v1.Empty]()},
 
+		{pattern: "GET /v1/hosts/{name}/calendar", role: viewer, answer: getHostCalendar,
+			summary: "Show how full a host is promised over time, and where it is tightest", gives: of[v1.HostCalendar]()},
 		{pattern: "POST /v1/hosts/{name}/windows/verdict", role: viewer, answer: judgeWindow,
 			summary: "Show what would be short on a host in a window, and what would help; nothing is changed", takes: of[v1.WindowRequest](), gives: of[v1.WindowVerdict]()},
 		{pattern: "POST /v1/hosts/{name}/windows", role: operator, changes: true, answer: putWindow,
