@@ -122,7 +122,8 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 
 		"PUT /v1/calendars/{name}": "admin", "DELETE /v1/calendars/{name}": "admin",
 		"GET /v1/reservations/{id}": "viewer", "POST /v1/reservations/verdict": "viewer", "POST /v1/reservations": "operator", "POST /v1/reservations/{id}/extend": "operator",
-		"DELETE /v1/reservations/{id}":  "operator",
+		"DELETE /v1/reservations/{id}": "operator",
+		"GET /v1/policy":               "viewer", "PUT /v1/policy": "admin",
 		"GET /v1/hosts/{name}/calendar": "viewer", "POST /v1/hosts/{name}/windows/verdict": "viewer", "POST /v1/hosts/{name}/windows": "operator", "DELETE /v1/hosts/{name}/windows/{id}": "operator",
 
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",

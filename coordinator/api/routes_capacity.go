@@ -7,7 +7,7 @@ import (
 
 // capacityRoutes are those about capacity over time: who holds it, and when.
 func capacityRoutes() []route {
-	const viewer, operator = proto.RoleViewer, proto.RoleOperator
+	const viewer, operator, admin = proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin
 	return []route{
 		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations,
 			summary: "List what is promised", gives: of[v1.List[proto.Reservation]](),
@@ -31,5 +31,10 @@ func capacityRoutes() []route {
 			summary: "Say when some or all of a host is not there", takes: of[v1.WindowRequest](), gives: of[v1.HostDetail]()},
 		{pattern: "DELETE /v1/hosts/{name}/windows/{id}", role: operator, changes: true, answer: dropWindow,
 			summary: "Take a window of a host back", gives: of[v1.HostDetail]()},
+
+		{pattern: "GET /v1/policy", role: viewer, answer: getPolicy,
+			summary: "Show how the fleet promises capacity and moves instances", gives: of[v1.FleetPolicy]()},
+		{pattern: "PUT /v1/policy", role: admin, changes: true, answer: putPolicy,
+			summary: "Change how the fleet promises capacity and moves instances", takes: of[v1.PolicyRequest](), gives: of[v1.FleetPolicy]()},
 	}
 }

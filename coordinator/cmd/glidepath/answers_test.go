@@ -21,6 +21,7 @@ func answers() map[string]string {
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
 		"glidepath reservation show": "getReservation", "glidepath reservation create": "createReservations", "glidepath reservation extend": "extendReservation", "glidepath reservation release": "releaseReservation",
 		"glidepath host calendar": "getHostCalendar", "glidepath host window list": "getHost", "glidepath host window add": "putWindow", "glidepath host window remove": "dropWindow",
+		"glidepath policy show": "getPolicy", "glidepath policy set": "putPolicy",
 		"glidepath forecast scorecard": "getScores",
 		"glidepath reservation list":   "listReservations",
 		"glidepath type list":          "listTypes",
