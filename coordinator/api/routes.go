@@ -70,7 +70,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/types", role: viewer, answer: listTypes,
 			summary: "List the instance types", gives: of[v1.List[proto.InstanceType]]()},
 		{pattern: "PUT /v1/types/{name}", role: operator, changes: true, answer: putType,
-			summary: "Define or change an instance type", takes: of[proto.InstanceType](), gives: of[proto.InstanceType]()},
+			summary: "Define or change an instance type, and with it the envelopes of its instances", takes: of[proto.InstanceType](), gives: of[v1.TypeReply]()},
 		{pattern: "DELETE /v1/types/{name}", role: operator, changes: true, answer: removeType,
 			summary: "Remove an instance type that nothing uses", gives: of[v1.Empty]()},
 		{pattern: "GET /v1/applications", role: viewer, answer: listApplications,
