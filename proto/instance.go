@@ -8,20 +8,20 @@ import (
 
 // InstanceSpec is an instance as an operator describes it in a file.
 type InstanceSpec struct {
-	Name        string       `msgpack:"n" json:"name" yaml:"name"`                                          // letters, digits and -, at most 63
-	Driver      string       `msgpack:"d" json:"driver" yaml:"driver"`                                      // service
-	Service     *ServiceSpec `msgpack:"sv" json:"service,omitempty" yaml:"service,omitempty"`               // for driver service
-	Host        string       `msgpack:"h" json:"host" yaml:"host"`                                          // where it runs when it is adopted
-	Address     string       `msgpack:"a" json:"address,omitzero" yaml:"address,omitempty"`                 // floating address with prefix length, 10.77.0.60/24
-	Addresses   []string     `msgpack:"as" json:"addresses,omitempty" yaml:"addresses,omitempty"`           // more of them, or all: see Floating
-	Health      HealthSpec   `msgpack:"hc" json:"health,omitzero" yaml:"health,omitempty"`                  // how to tell that it serves
-	Type        string       `msgpack:"t" json:"type" yaml:"type"`                                          // instance type
-	Class       Class        `msgpack:"c" json:"class,omitzero" yaml:"class"`                               // critical, standard or besteffort
-	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"`        // what the software is
-	Mode        Mode         `msgpack:"m" json:"mode,omitzero" yaml:"mode,omitempty"`                       // observe by default
-	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                                 // sorted by key
-	Hooks       Hooks        `msgpack:"hk" json:"hooks,omitzero" yaml:"hooks,omitempty"`                    // what its migrations run on their hosts
-	Placement   *Placement   `msgpack:"pl,omitempty" json:"placement,omitempty" yaml:"placement,omitempty"` // what hosts it is moved to must be like; nil: any
+	Name        string       `msgpack:"n" json:"name" yaml:"name"`                                   // letters, digits and -, at most 63
+	Driver      string       `msgpack:"d" json:"driver" yaml:"driver"`                               // service
+	Service     *ServiceSpec `msgpack:"sv" json:"service,omitempty" yaml:"service,omitempty"`        // for driver service
+	Host        string       `msgpack:"h" json:"host" yaml:"host"`                                   // where it runs when it is adopted
+	Address     string       `msgpack:"a" json:"address,omitzero" yaml:"address,omitempty"`          // floating address with prefix length, 10.77.0.60/24
+	Addresses   []string     `msgpack:"as" json:"addresses,omitempty" yaml:"addresses,omitempty"`    // more of them, or all: see Floating
+	Health      HealthSpec   `msgpack:"hc" json:"health,omitzero" yaml:"health,omitempty"`           // how to tell that it serves
+	Type        string       `msgpack:"t" json:"type" yaml:"type"`                                   // instance type
+	Class       Class        `msgpack:"c" json:"class,omitzero" yaml:"class"`                        // critical, standard or besteffort
+	Application string       `msgpack:"ap" json:"application,omitzero" yaml:"application,omitempty"` // what the software is
+	Mode        Mode         `msgpack:"m" json:"mode,omitzero" yaml:"mode,omitempty"`                // observe by default
+	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
+	Hooks       Hooks        `msgpack:"hk" json:"hooks,omitzero" yaml:"hooks,omitempty"`             // what its migrations run on their hosts
+	Placement   *Placement   `msgpack:"pl,omitempty" json:"placement,omitempty" yaml:"-"`            // what hosts it is moved to must be like; nil: any
 }
 
 // MaxAddresses is how many floating addresses an instance can have.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +102,8 @@ type Server struct {
 
 	feed      feed
 	followers atomic.Int32 // of the feed
+
+	overlaying sync.Mutex // held while a View is cloned
 }
 
 // New returns the API of a coordinator.

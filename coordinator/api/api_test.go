@@ -125,6 +125,11 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"POST /v1/hosts/{name}/forget": "admin", "POST /v1/hosts/{name}/forget-dead": "admin",
 
 		"PUT /v1/calendars/{name}": "admin", "DELETE /v1/calendars/{name}": "admin",
+		"GET /v1/reservations/{id}": "viewer", "POST /v1/reservations/verdict": "viewer", "POST /v1/reservations": "operator", "POST /v1/reservations/{id}/extend": "operator",
+		"DELETE /v1/reservations/{id}": "operator",
+		"GET /v1/policy":               "viewer", "PUT /v1/policy": "admin",
+		"GET /v1/hosts/{name}/calendar": "viewer", "POST /v1/hosts/{name}/windows/verdict": "viewer", "POST /v1/hosts/{name}/windows": "operator", "DELETE /v1/hosts/{name}/windows/{id}": "operator",
+
 		"GET /v1/tokens": "admin", "POST /v1/tokens": "admin", "DELETE /v1/tokens/{id}": "admin",
 
 		"GET /v1/raft": "viewer", "DELETE /v1/raft/{name}": "admin", "POST /v1/raft/leader": "admin",

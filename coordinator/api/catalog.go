@@ -39,10 +39,13 @@ func putType(c *call) (any, error) {
 	if t.Max.IsZero() {
 		return nil, invalid("instance type %s allows nothing: give it max, with null for what it does not limit", t.Name)
 	}
+	if c.view.Knows(proto.CmdTypeRevise, 1) {
+		return c.reviseType(t)
+	}
 	if _, err := c.propose(&proto.TypePut{Type: t}); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return v1.TypeReply{InstanceType: t, Revised: []string{}}, nil
 }
 
 func removeType(c *call) (any, error) {
@@ -73,9 +76,14 @@ func putApplication(c *call) (any, error) {
 			return nil, invalid("application %s: %s is %d: use at most %d", a.Name, x.field, x.have, x.up)
 		}
 	}
-	if _, err := c.propose(&proto.AppPut{Application: a}); err != nil {
+	var body proto.Body = &proto.AppPut{Application: a}
+	if c.view.Knows(proto.CmdAppRevise, 1) {
+		body = &proto.AppRevise{Application: a, From: a.Revision}
+	}
+	if _, err := c.propose(body); err != nil {
 		return nil, err
 	}
+	a, _ = c.view.Application(a.Name)
 	return a, nil
 }
 

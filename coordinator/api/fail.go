@@ -46,6 +46,7 @@ func errorOf(err error) *v1.Error {
 		fault   *proto.Fault
 		leader  *consensus.NotLeaderError
 		full    *consensus.WriteError
+		step    *proto.StepError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -68,6 +69,8 @@ func errorOf(err error) *v1.Error {
 			Code: v1.CodeForbidden, Message: denied.Error(),
 			Remedy: fmt.Sprintf("ask an admin for a token with it: glidepath token create --role %s", denied.Need),
 		}, v1.ErrorDetail{Role: denied.Need})
+	case errors.As(err, &step):
+		return withDetail(&v1.Error{Code: v1.CodeInvalid, Message: err.Error()}, v1.ErrorDetail{Step: &v1.StepFault{Step: step.Step, Span: step.Span, Fault: step.Fault}})
 	case errors.As(err, &long):
 		return &v1.Error{Code: v1.CodeTooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", long.Limit), Remedy: "send it in parts"}
 	case errors.As(err, &line):

@@ -162,35 +162,10 @@ func getHost(c *call) (any, error) {
 			owns = append(owns, i.Name())
 		}
 	}
-	out := v1.HostDetail{Host: hostOf(c.view, h, owns, agentOf(c.cfg.Presence(c.ctx), name), c.now), Reservations: slices.Clone(c.view.ReservationsOn(name)), Steps: []v1.HostStep{}}
+	out := v1.HostDetail{Host: hostOf(c.view, h, owns, agentOf(c.cfg.Presence(c.ctx), name), c.now), Reservations: slices.Clone(c.view.ReservationsOn(name))}
 	if out.Reservations == nil {
 		out.Reservations = []proto.Reservation{}
 	}
-	for _, s := range c.view.Ledger().Steps(name) {
-		if n := len(out.Steps); n > 0 && out.Steps[n-1].Needed == s.Needed && out.Steps[n-1].Limit == s.Limit && out.Steps[n-1].End == s.Start {
-			out.Steps[n-1].End = s.End
-			continue
-		}
-		out.Steps = append(out.Steps, v1.HostStep{Span: s.Span, Needed: s.Needed, Limit: s.Limit})
-	}
+	out.Steps = joinedSteps(c.view.Ledger().Steps(name))
 	return out, nil
-}
-
-// listReservations lists reservations, of one host or one instance if the query says so.
-func listReservations(c *call) (any, error) {
-	q := query{c: c}
-	host, instance := q.text("host"), q.text("instance")
-	if _, ok := c.view.Host(host); host != "" && !ok {
-		return nil, missing("host", host, "host list")
-	}
-	if _, ok := c.view.Instance(instance); instance != "" && !ok {
-		return nil, missing("instance", instance, "instance list")
-	}
-	var out []proto.Reservation
-	for r := range c.view.Reservations() {
-		if (host == "" || r.Host == host) && (instance == "" || r.Instance == instance) {
-			out = append(out, r)
-		}
-	}
-	return items(out), nil
 }

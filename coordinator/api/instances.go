@@ -80,6 +80,11 @@ func applyInstance(c *call) (any, error) {
 	if err := checkSpec(spec); err != nil {
 		return nil, err
 	}
+	if spec.Placement != nil {
+		if err := c.known(proto.InstanceApply{Spec: spec}.Asks(), "the placement of an instance"); err != nil {
+			return nil, err
+		}
+	}
 	kind, ok := c.view.Type(spec.Type)
 	if !ok {
 		return nil, missing("instance type", spec.Type, "type list")

@@ -76,9 +76,6 @@ func (s *Server) routes() []route {
 			summary: "Forget a host that holds nothing", gives: of[v1.Empty]()},
 		{pattern: "POST /v1/hosts/{name}/forget-dead", role: admin, changes: true, answer: forgetDeadHost,
 			summary: "Forget a host that died for good, with the instances that it owned", takes: of[v1.ForgetDead](), gives: of[v1.Empty]()},
-		{pattern: "GET /v1/reservations", role: viewer, answer: listReservations,
-			summary: "List what is promised", gives: of[v1.List[proto.Reservation]](),
-			query: []param{{"host", "string", "only those on this host"}, {"instance", "string", "only those of this instance"}}},
 		{pattern: "GET /v1/notices", role: viewer, answer: listNotices,
 			summary: "List the promises that can't be kept, or were changed for others", gives: of[v1.List[proto.Notice]](),
 			query: []param{{"host", "string", "only those that name this host"}, {"all", "boolean", "those, too, of what is not so any more"}}},
@@ -86,7 +83,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/types", role: viewer, answer: listTypes,
 			summary: "List the instance types", gives: of[v1.List[proto.InstanceType]]()},
 		{pattern: "PUT /v1/types/{name}", role: operator, changes: true, answer: putType,
-			summary: "Define or change an instance type", takes: of[proto.InstanceType](), gives: of[proto.InstanceType]()},
+			summary: "Define or change an instance type, and with it the envelopes of its instances", takes: of[proto.InstanceType](), gives: of[v1.TypeReply]()},
 		{pattern: "DELETE /v1/types/{name}", role: operator, changes: true, answer: removeType,
 			summary: "Remove an instance type that nothing uses", gives: of[v1.Empty]()},
 		{pattern: "GET /v1/applications", role: viewer, answer: listApplications,
@@ -193,6 +190,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/bundle", role: admin, changes: true, time: historyTime, answer: getBundle,
 			summary: "Make a support bundle, without secrets", produces: []string{"application/gzip"}},
 	}
+	out = append(out, capacityRoutes()...)
 	if s.cfg.Metrics != nil {
 		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics,
 			summary: "Show this coordinator's metrics, for Prometheus", produces: []string{"text/plain"}})

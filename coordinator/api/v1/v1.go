@@ -39,6 +39,7 @@ type ErrorDetail struct {
 	Blocked    *proto.Blocked     `json:"blocked,omitempty"`    // what a host can't be emptied for, and what would change that
 	Role       proto.Role         `json:"role,omitempty"`       // that is missing
 	Problems   []string           `json:"problems,omitempty"`   // each thing that is wrong with what was sent
+	Step       *StepFault         `json:"step,omitempty"`       // of an envelope, that can't be taken
 }
 
 // Status is how the fleet is.

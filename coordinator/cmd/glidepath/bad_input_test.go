@@ -68,6 +68,8 @@ func clockOff(f *apitest.Fleet, host, remedy string) {
 // allow.TestWhatIsNotNamedIsDeniedWithTheLineThatAllowsIt, address.TestConfiguredFindsTheAddressWhereverHostsKeepIt.
 func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 	const apply, applyType, applyApp, history = "instance apply -f FILE", "type apply -f FILE", "app apply -f FILE", "history import cache-1 -f FILE"
+	const hold = "reservation create -f FILE"
+	holds := func(steps ...string) string { return "id: x\nhost: host-c\nsteps:\n- " + strings.Join(steps, "\n- ") }
 	const rows = "time,cpu_cores\n2026-01-05T00:00:00Z,0.1\n2026-01-05T00:05:00Z,0.2\n"
 	stranger, err := pki.NewFleet(time.Now())
 	if err != nil {
@@ -114,6 +116,18 @@ func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 		{"a negative capacity", "host set host-a --allocatable cpu=-1", "", exitUsage, []string{"--allocatable cpu=-1", `"-1" is not an amount above 0`}, nil, 0},
 		{"a size that is no number", "event add sale --start now --for 1h --instance cache-1 --size NaN", "", exitUsage, []string{"--size NaN", "not between 0 and 1000"}, nil, 0},
 		{"a negative size", "event add sale --start now --for 1h --instance cache-1 --size -2", "", exitUsage, []string{"--size -2", "not between 0 and 1000"}, nil, 0},
+
+		// Reservations, whose steps are told by line and segment.
+		{"a gap", hold, holds("{to: +1h, firm: {cpu: 1}}", "{from: +2h, to: +3h, firm: {cpu: 1}}"), exitError, []string{"FILE: line 5: reservation x: segment 1", "close the gap, or say that gaps are meant"}, nil, 0},
+		{"steps that overlap", hold, holds("{to: +2h, firm: {cpu: 1}}", "{from: +1h, to: +3h, firm: {cpu: 1}}"), exitError, []string{"FILE: line 5: reservation x: segment 1", "begins before segment 0 ends"}, nil, 0},
+		{"steps out of order", hold, holds("{from: +3h, to: +4h, firm: {cpu: 1}}", "{from: +1h, to: +2h, firm: {cpu: 1}}"), exitError, []string{"FILE: line 5: reservation x: segment 1", "begins before segment 0 ends"}, nil, 0},
+		{"an end before the start", hold, holds("{from: +3h, to: +2h, firm: {cpu: 1}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "is empty"}, nil, 0},
+		{"a step that is over", hold, holds("{from: -3h, to: -2h, firm: {cpu: 1}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "leave it out"}, nil, 0},
+		{"a year too far", hold, holds("{from: 2099-01-01T00:00Z, to: 2099-01-02T00:00Z, firm: {cpu: 1}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "is the year right?"}, nil, 0},
+		{"no amount", hold, holds("{to: +1h, firm: {cpu: NaN}}"), exitError, []string{"FILE: line 4", `cpu "NaN"`, "500m or 1.5"}, nil, 0},
+		{"pooled memory", hold, holds("{to: +1h, mean: {memory: 1GiB}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "it can only be firm"}, nil, 0},
+		{"a hold without an end", hold, holds("{firm: {cpu: 1}}"), exitError, []string{"reservation x has no end", "say until when it is held"}, nil, 0},
+		{"a hold that is larger than its host", hold, holds("{to: +1h, firm: {cpu: 9}}"), exitRefused, []string{"host-c is short of cpu by 5", "glidepath host calendar host-c"}, nil, 0},
 
 		// Histories.
 		{"a history out of order", history, rows + "2026-01-05T00:01:00Z,0.3\n", exitError, []string{"history line 4, column time", "is before the line above it", "sort the lines by time"}, nil, 0},

@@ -16,8 +16,9 @@ import (
 
 // typeFile is an instance type as operators write it. What max does not name is unlimited.
 type typeFile struct {
-	Name string  `yaml:"name"`
-	Max  maximum `yaml:"max"`
+	Name     string  `yaml:"name"`
+	Max      maximum `yaml:"max"`
+	Revision uint64  `yaml:"revision"` // that it replaces; 0: any
 }
 
 // maximum is a resource vector that begins with no limits.
@@ -39,9 +40,9 @@ func typeCommand(a *app) *cobra.Command {
 		Example: "  glidepath type list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("types"), nil, func(l v1.List[proto.InstanceType]) error {
-				t := newTable(a.stdout, "TYPE", "AT MOST")
+				t := newTable(a.stdout, "TYPE", "REVISION", "AT MOST")
 				for _, x := range l.Items {
-					t.row(x.Name, limits(x.Max))
+					t.row(x.Name, x.Revision, limits(x.Max))
 				}
 				return t.flush()
 			})
@@ -49,8 +50,10 @@ func typeCommand(a *app) *cobra.Command {
 	}
 	apply := &cobra.Command{
 		Use: "apply -f FILE", Short: "Define or change instance types", Args: none,
-		Long:    "Define or change instance types. What max does not name has no limit. A type that is in use can grow, not shrink.",
-		Example: "  name: m.small\n  max: {cpu: 250m, memory: 128MiB}",
+		Long: "Define or change instance types. What max does not name has no limit. Where one that is in use shrinks, the envelopes of its instances shrink\n" +
+			"with it. It is refused, and all who are in the way are named, where an instance is expected to take more than it would allow, or moves.\n\n" +
+			"With a revision, as type list shows it, it is refused when somebody else has changed the type meanwhile.",
+		Example: "  name: m.small\n  max: {cpu: 250m, memory: 128MiB}\n\n  name: m.large\n  max: {cpu: 2}\n  revision: 3",
 	}
 	files := fileFlag(apply, "instance types")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -59,9 +62,12 @@ func typeCommand(a *app) *cobra.Command {
 			return err
 		}
 		for _, f := range all {
-			in := proto.InstanceType{Name: f.Name, Max: resource.Vector(f.Max)}
-			err := show(cmd.Context(), a, "PUT", path("types", f.Name), in, func(proto.InstanceType) error {
+			in := proto.InstanceType{Name: f.Name, Max: resource.Vector(f.Max), Revision: f.Revision}
+			err := show(cmd.Context(), a, "PUT", path("types", f.Name), in, func(r v1.TypeReply) error {
 				a.say("Instance type %s: %s", f.Name, limits(in.Max))
+				if len(r.Revised) > 0 {
+					a.say("with the envelopes of %s", strings.Join(r.Revised, ", "))
+				}
 				return nil
 			})
 			if err != nil {
@@ -94,6 +100,7 @@ type appFile struct {
 	Floor        config.Amounts  `yaml:"floor"`         // the least of everything
 	MaxDowntime  config.Duration `yaml:"max_downtime"`  // objective
 	MaxThrottled percent         `yaml:"max_throttled"` // objective, of the time
+	Revision     uint64          `yaml:"revision"`      // that it replaces; 0: any
 }
 
 // bytesAmount is an amount of memory with its unit.
@@ -129,9 +136,9 @@ func appCommand(a *app) *cobra.Command {
 		Example: "  glidepath app list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("applications"), nil, func(l v1.List[proto.Application]) error {
-				t := newTable(a.stdout, "APPLICATION", "CLASS", "START-UP", "DECAY", "MEMORY FLOOR")
+				t := newTable(a.stdout, "APPLICATION", "REVISION", "CLASS", "START-UP", "DECAY", "MEMORY FLOOR")
 				for _, x := range l.Items {
-					t.row(x.Name, x.Class, x.Startup, took(x.Decay*1000), size(x.MemoryFloor))
+					t.row(x.Name, x.Revision, x.Class, x.Startup, took(x.Decay*1000), size(x.MemoryFloor))
 				}
 				return t.flush()
 			})
@@ -150,7 +157,7 @@ func appCommand(a *app) *cobra.Command {
 		for _, f := range all {
 			in := proto.Application{
 				Name: f.Name, Class: f.Class, Startup: f.Startup.Vector(), Decay: int64(f.Decay.Std().Seconds()), MemoryFloor: int64(f.MemoryFloor),
-				Floor: f.Floor.Vector(), Downtime: f.MaxDowntime.Std().Milliseconds(), Throttled: int(f.MaxThrottled),
+				Floor: f.Floor.Vector(), Downtime: f.MaxDowntime.Std().Milliseconds(), Throttled: int(f.MaxThrottled), Revision: f.Revision,
 			}
 			err := show(cmd.Context(), a, "PUT", path("applications", f.Name), in, func(proto.Application) error {
 				a.say("Application %s is known", f.Name)

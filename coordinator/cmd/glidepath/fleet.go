@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -111,7 +110,7 @@ func hostCommand(a *app) *cobra.Command {
 	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
 		"Host %s is cordoned: nothing new is placed there")
 	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
-	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, drainCommand(a), undrainCommand(a), hostSetCommand(a), forgetCommand(a), retentionCommand(a))
+	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, drainCommand(a), undrainCommand(a), hostSetCommand(a), hostCalendarCommand(a), windowCommand(a), forgetCommand(a), retentionCommand(a))
 }
 
 func hostState(h v1.Host) string {
@@ -170,6 +169,12 @@ func (a *app) printHost(h v1.HostDetail) error {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))
 	}
 	a.printSilent(h)
+	if len(h.Windows) > 0 {
+		a.say("")
+		if err := a.printWindows(h); err != nil {
+			return err
+		}
+	}
 	a.say("")
 	t = newTable(a.stdout, "RESOURCE", "HAS", "ALLOCATABLE", "MAY BE PROMISED", "NEEDED NOW", "HEADROOM")
 	left := h.Limit.Sub(h.Needed)
@@ -192,45 +197,6 @@ func (a *app) printHost(h v1.HostDetail) error {
 			break
 		}
 		t.row(stamp(s.Start), stamp(s.End), amount(s.Needed, resource.CPU), amount(s.Limit, resource.CPU), amount(s.Needed, resource.Memory), amount(s.Limit, resource.Memory))
-	}
-	return t.flush()
-}
-
-func reservationCommand(a *app) *cobra.Command {
-	var host, instance string
-	list := &cobra.Command{
-		Use: "list", Short: "List what is promised", Args: none,
-		Example: "  glidepath reservation list --host host-a\n  glidepath reservation list --instance cache-1 --watch",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := url.Values{}
-			if host != "" {
-				q.Set("host", host)
-			}
-			if instance != "" {
-				q.Set("instance", instance)
-			}
-			return show(cmd.Context(), a, "GET", path("reservations")+"?"+q.Encode(), nil, a.printReservations)
-		},
-	}
-	list.Flags().StringVar(&host, "host", "", "only those on this `host`")
-	list.Flags().StringVar(&instance, "instance", "", "only those of this `instance`")
-	completeFlags(list, map[string]cobra.CompletionFunc{"host": completeHost(a), "instance": completeInstances(a)})
-	return group("reservation", "Reservations in the ledger", watchable(a, list, v1.ChangeReservation))
-}
-
-// printReservations prints, for each, the most that it holds over its envelope.
-func (a *app) printReservations(l v1.List[proto.Reservation]) error {
-	slices.SortFunc(l.Items, func(x, y proto.Reservation) int {
-		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.ID, y.ID))
-	})
-	t := newTable(a.stdout, "HOST", "RESERVATION", "PURPOSE", "CLASS", "CPU", "MEMORY", "SEGMENTS", "UNTIL")
-	for _, r := range l.Items {
-		most := r.Envelope.Expected().MaxOver(timeline.Span{End: timeline.Forever})
-		purpose := string(r.Purpose)
-		if r.Forced {
-			purpose += " (as found)"
-		}
-		t.row(r.Host, r.ID, purpose, r.Class, amount(most, resource.CPU), amount(most, resource.Memory), len(r.Envelope), stamp(r.End()))
 	}
 	return t.flush()
 }

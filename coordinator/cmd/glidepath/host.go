@@ -69,7 +69,7 @@ func hostSetCommand(a *app) *cobra.Command {
 		in.Revision = h.Revision
 		if !reset {
 			in.Allocatable = h.Override
-			if err := amounts(&in.Allocatable, allocatable); err != nil {
+			if err := amounts("--allocatable", &in.Allocatable, allocatable); err != nil {
 				return err
 			}
 		}
@@ -78,18 +78,18 @@ func hostSetCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// amounts reads RESOURCE=AMOUNT into a vector.
-func amounts(v *resource.Vector, texts []string) error {
+// amounts reads RESOURCE=AMOUNT, of a flag, into a vector.
+func amounts(flag string, v *resource.Vector, texts []string) error {
 	kinds := resource.All()
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		i := slices.IndexFunc(kinds[:], func(k resource.Kind) bool { return k.String() == name })
 		if !ok || i < 0 {
-			return usagef("--allocatable %s: write RESOURCE=AMOUNT, like cpu=3 or memory=8GiB", text)
+			return usagef("%s %s: write RESOURCE=AMOUNT, like cpu=3 or memory=8GiB", flag, text)
 		}
 		n, err := resource.Parse(kinds[i], value)
 		if err != nil || n <= 0 {
-			return usagef("--allocatable %s: %q is not an amount above 0", text, value)
+			return usagef("%s %s: %q is not an amount above 0", flag, text, value)
 		}
 		v[kinds[i]] = n
 	}

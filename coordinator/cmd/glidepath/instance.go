@@ -17,16 +17,63 @@ import (
 // instanceFile is an instance as operators write it.
 type instanceFile struct {
 	proto.InstanceSpec `yaml:",inline"`
-	Labels             map[string]string `yaml:"labels"` // by which events and lists select it
+	Labels             map[string]string `yaml:"labels"`    // by which events and lists select it
+	Placement          *placementFile    `yaml:"placement"` // what hosts it is moved to must be like
+}
+
+// placementFile is a placement as operators write it.
+type placementFile struct {
+	proto.Placement `yaml:",inline"`
+	Require         map[string]string `yaml:"require"` // labels that the host has
+	Avoid           map[string]string `yaml:"avoid"`   // labels that it has not
 }
 
 func (f instanceFile) spec() proto.InstanceSpec {
 	s := f.InstanceSpec
-	for k, v := range f.Labels {
-		s.Labels = append(s.Labels, proto.Label{Key: k, Value: v})
+	s.Labels = labelsOf(f.Labels)
+	if f.Placement != nil {
+		p := f.Placement.Placement
+		p.Require, p.Avoid = labelsOf(f.Placement.Require), labelsOf(f.Placement.Avoid)
+		s.Placement = &p
 	}
-	slices.SortFunc(s.Labels, func(a, b proto.Label) int { return cmp.Compare(a.Key, b.Key) })
 	return s
+}
+
+// labelsOf returns labels sorted by key.
+func labelsOf(m map[string]string) []proto.Label {
+	var out []proto.Label
+	for k, v := range m {
+		out = append(out, proto.Label{Key: k, Value: v})
+	}
+	slices.SortFunc(out, func(a, b proto.Label) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
+// placementWords says what hosts an instance is moved to must be like.
+func placementWords(p *proto.Placement) string {
+	if p == nil {
+		return "any host"
+	}
+	var out []string
+	for _, l := range p.Require {
+		out = append(out, l.Key+"="+l.Value)
+	}
+	for _, l := range p.Avoid {
+		out = append(out, "not "+l.Key+"="+l.Value)
+	}
+	for _, k := range p.Apart {
+		out = append(out, "apart by "+k)
+	}
+	if p.CPU != "" {
+		out = append(out, "processor "+p.CPU)
+	}
+	if p.Kernel != "" {
+		out = append(out, "kernel "+p.Kernel+" or newer")
+	}
+	for _, n := range p.Needs {
+		out = append(out, "with "+n)
+	}
+	return cmp.Or(strings.Join(out, ", "), "any host")
 }
 
 func instanceCommand(a *app) *cobra.Command {
@@ -97,6 +144,9 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	}
 	t.row("address", strings.Join(s.FloatingAddresses(), " "))
 	t.row("health", health(s.Health))
+	if s.Placement != nil {
+		t.row("placement", placementWords(s.Placement))
+	}
 	for _, p := range proto.HookPoints() {
 		for _, side := range []proto.HookSide{proto.HookSource, proto.HookTarget} {
 			for _, h := range s.Hooks.Run(p, side) {

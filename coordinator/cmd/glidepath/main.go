@@ -152,7 +152,7 @@ API answers.`,
 	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default ~/.config/glidepath/config.yaml)")
 	flags.BoolVar(&a.json, "json", false, "print what the API answers, as JSON")
 	root.AddCommand(
-		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a), noticeCommand(a),
+		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a), noticeCommand(a), policyCommand(a),
 		typeCommand(a), appCommand(a), eventCommand(a), calendarCommand(a),
 		instanceCommand(a), historyCommand(a), forecastCommand(a), backtestCommand(a), scheduleCommand(a),
 		planCommand(a), migrateCommand(a), migrationCommand(a),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,8 +24,13 @@ type picture struct {
 	panels []fanchart.Panel
 }
 
-// writePicture writes a drawing that everybody may read, all or nothing.
+// writePicture writes a drawing of a forecast.
 func writePicture(name string, p picture) error {
+	return writeDrawing(name, func(w io.Writer) error { return fanchart.Write(w, p.title, p.panels) })
+}
+
+// writeDrawing writes a drawing that everybody may read, all or nothing.
+func writeDrawing(name string, draw func(io.Writer) error) error {
 	full, err := filepath.Abs(name)
 	if err != nil {
 		return err
@@ -33,7 +39,7 @@ func writePicture(name string, p picture) error {
 		return fmt.Errorf("write %s: there is no folder %s", name, filepath.Dir(full))
 	}
 	var out bytes.Buffer
-	if err := fanchart.Write(&out, p.title, p.panels); err != nil {
+	if err := draw(&out); err != nil {
 		return err
 	}
 	return durable.WriteFile(durable.OS{}, full, out.Bytes(), 0o644)
