@@ -45,11 +45,11 @@ func (e Envelope) Valid(c Class) error {
 	return nil
 }
 
-func segmentError(i int, s timeline.Span, f timeline.Fault, err error) error {
+func segmentError(i int, s timeline.Span, f timeline.StepFault, err error) error {
 	return &StepError{What: "segment", Step: i, Span: s, Fault: f, Err: err}
 }
 
-func (s *Segment) valid(c Class) (timeline.Fault, error) {
+func (s *Segment) valid(c Class) (timeline.StepFault, error) {
 	for _, part := range [...]struct {
 		name   string
 		amount *resource.Vector

@@ -34,7 +34,7 @@ func TestFaultsOfEnvelopesNameTheirSegment(t *testing.T) {
 		class Class
 		gaps  bool
 		step  int
-		fault timeline.Fault
+		fault timeline.StepFault
 		says  string
 		valid bool // only nobody can ask for it
 	}{

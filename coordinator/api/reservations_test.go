@@ -131,7 +131,7 @@ func TestAReservationThatCantBeMeantNamesItsStep(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps proto.Envelope
 		at    int
-		fault timeline.Fault
+		fault timeline.StepFault
 	}{
 		"a gap":               {proto.Envelope{step(0, time.Hour), step(2*time.Hour, 3*time.Hour)}, 1, timeline.FaultGap},
 		"an overlap":          {proto.Envelope{step(0, time.Hour), step(time.Hour/2, 3*time.Hour)}, 1, timeline.FaultOverlap},

@@ -153,7 +153,7 @@ func (d *drain) greedy() {
 		lane := d.lane()
 		r, err := Make(d.input(i.Name(), d.lanes[lane]))
 		if err == nil {
-			err = d.take(i, r, lane)
+			err = d.take(r, lane)
 		}
 		if err != nil {
 			d.refused[i.Name()] = err
@@ -183,7 +183,7 @@ func (d *drain) input(instance string, start timeline.Time) Input {
 }
 
 // take puts a move into the plan, and what it holds into the ledger that the next ones are planned with.
-func (d *drain) take(i proto.Instance, r Result, lane int) error {
+func (d *drain) take(r Result, lane int) error {
 	hold := append([]proto.Reservation{r.Reservation}, r.Extra...)
 	if err := d.ledger.Hold(hold...); err != nil {
 		return err

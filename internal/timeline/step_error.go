@@ -2,21 +2,21 @@ package timeline
 
 import "fmt"
 
-// Fault is what is wrong with a step of a profile or a segment of an envelope.
-type Fault string
+// StepFault is what is wrong with a step of a profile or a segment of an envelope.
+type StepFault string
 
 // The faults of steps.
 const (
-	FaultEmpty    Fault = "empty"    // it begins and ends at one instant
-	FaultReversed Fault = "reversed" // it ends before it begins
-	FaultOverlap  Fault = "overlap"  // it begins before the one before it ends
-	FaultOrder    Fault = "order"    // it begins before the one before it begins
-	FaultOutside  Fault = "outside"  // its times are not among those that are computed with
-	FaultAmount   Fault = "amount"   // an amount is negative, too large, or no number
-	FaultPooled   Fault = "pooled"   // something is pooled that can only be firm
-	FaultGap      Fault = "gap"      // nothing is said of the time between it and the one before it
-	FaultPast     Fault = "past"     // it is over, or has begun
-	FaultHorizon  Fault = "horizon"  // it is farther ahead than anybody plans
+	FaultEmpty    StepFault = "empty"    // it begins and ends at one instant
+	FaultReversed StepFault = "reversed" // it ends before it begins
+	FaultOverlap  StepFault = "overlap"  // it begins before the one before it ends
+	FaultOrder    StepFault = "order"    // it begins before the one before it begins
+	FaultOutside  StepFault = "outside"  // its times are not among those that are computed with
+	FaultAmount   StepFault = "amount"   // an amount is negative, too large, or no number
+	FaultPooled   StepFault = "pooled"   // something is pooled that can only be firm
+	FaultGap      StepFault = "gap"      // nothing is said of the time between it and the one before it
+	FaultPast     StepFault = "past"     // it is over, or has begun
+	FaultHorizon  StepFault = "horizon"  // it is farther ahead than anybody plans
 )
 
 // StepError says which step of a profile, or segment of an envelope, can't be taken, and why.
@@ -24,7 +24,7 @@ type StepError struct {
 	What  string // "step" or "segment"
 	Step  int    // counted from 0
 	Span  Span
-	Fault Fault
+	Fault StepFault
 	Err   error // what is wrong with it, where the fault alone does not say; it may be nil
 }
 
@@ -48,7 +48,7 @@ func (e *StepError) Error() string {
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Follow returns the fault of a span by itself, or after the one before it; "" where there is none.
-func Follow(before, s Span) Fault {
+func Follow(before, s Span) StepFault {
 	switch {
 	case s.End < s.Start:
 		return FaultReversed

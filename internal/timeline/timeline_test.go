@@ -120,7 +120,7 @@ func TestIntegrateCountsAmountTimesSeconds(t *testing.T) {
 }
 
 func TestValidNamesTheFault(t *testing.T) {
-	for fault, p := range map[Fault]Profile{
+	for fault, p := range map[StepFault]Profile{
 		FaultEmpty:    {{Span{0, 4}, cpu(1)}, {Span{5, 5}, cpu(1)}},
 		FaultReversed: {{Span{0, 4}, cpu(1)}, {Span{5, 3}, cpu(1)}},
 		FaultOverlap:  {{Span{0, 5}, cpu(1)}, {Span{4, 6}, cpu(1)}},

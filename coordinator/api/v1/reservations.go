@@ -81,5 +81,5 @@ type Tightest struct {
 type StepFault struct {
 	Step  int            `json:"step"` // of its segments, counted from 0
 	Span  timeline.Span  `json:"span"`
-	Fault timeline.Fault `json:"fault"`
+	Fault timeline.StepFault `json:"fault"`
 }

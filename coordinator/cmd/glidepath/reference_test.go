@@ -56,8 +56,8 @@ func described(t *testing.T) map[string]operation {
 			for _, media := range []string{"application/x-ndjson", "application/json"} {
 				if c, ok := op.Responses["200"].Content[media]; ok {
 					of := operation{method: strings.ToUpper(method), path: path, media: media, schema: named(c.Schema.Ref)}
-					if any := c.Schema.OneOf; len(any) == 2 {
-						of.schema, of.or = named(any[0].Ref), named(any[1].Ref)
+					if either := c.Schema.OneOf; len(either) == 2 {
+						of.schema, of.or = named(either[0].Ref), named(either[1].Ref)
 					}
 					out[op.ID] = of
 				}
@@ -218,9 +218,12 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 	redis := write("a.yaml", "name: redis\nclass: critical\n")
 	f.Must(&proto.AppPut{Application: proto.Application{Name: "nginx", Class: proto.Standard}}) // nothing is of it
 	cache := write("i.yaml", "name: cache-1\ndriver: service\nservice: {unit: redis-server.service, data: [/var/lib/redis]}\nhost: host-a\naddress: 10.77.0.60/24\nhealth: {tcp: 6379}\ntype: m.small\nclass: critical\napplication: redis\n")
+	hold := write("r.yaml", "id: night\nhost: host-b\nsteps:\n- {to: +4h, firm: {cpu: 100m}}\n")
 	known := answers()
 	for _, c := range []struct{ path, args string }{
 		{"status", ""}, {"host list", ""}, {"host show", "host-a"}, {"reservation list", ""}, {"notice list", "--all"},
+		{"reservation create", "-f " + hold}, {"reservation show", "night"}, {"reservation extend", "night --until +8h"}, {"reservation release", "night"}, {"host calendar", "host-b"},
+		{"host window add", "host-b --whole --from +30h --to +31h --id disks"}, {"host window list", "host-b"}, {"host window remove", "host-b disks"}, {"policy show", ""}, {"policy set", "--probation 10m"},
 		{"type apply", "-f " + kind}, {"type list", ""}, {"app apply", "-f " + redis}, {"app list", ""},
 		{"event add", "campaign --start +1h --for 1h --instance cache-1"}, {"event list", ""}, {"event remove", "sale"},
 		{"calendar add", "sales https://cal.example/a.ics --instance cache-1"}, {"calendar list", ""}, {"calendar show", "sales"}, {"calendar remove", "sales"},
