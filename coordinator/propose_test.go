@@ -44,21 +44,23 @@ func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 		return ""
 	}
 	placed := &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i", Placement: &proto.Placement{Kernel: "6.1"}}}
+	said := proto.Plan{Figures: &proto.Figures{}, Bias: &proto.Bias{Moves: 5}, Considered: []proto.Considered{{Host: "a", Violates: "cordoned"}}}
+	started, returned := &proto.MigrationStart{Plan: said}, &proto.MigrationReturn{Plan: said}
 	apply(&proto.FleetInit{Fleet: "demo", GridStep: 60_000, Policy: proto.DefaultPolicy()})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Commands: proto.KnownCommands()}})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: older}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}} {
 		if said := known(body); !strings.Contains(said, "install the same version") {
 			t.Errorf("%s is proposed: %q", body.Command(), said)
 		}
 	}
-	for _, body := range []proto.Body{&proto.Tick{}, &proto.ReservationChange{}, &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i"}}} {
+	for _, body := range []proto.Body{&proto.Tick{}, &proto.ReservationChange{}, &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i"}}, &proto.MigrationStart{Plan: said.Plain()}, &proto.MigrationReturn{Plan: said.Plain()}} {
 		if said := known(body); said != "" {
 			t.Errorf("%s is not proposed: %s", body.Command(), said)
 		}
 	}
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: proto.KnownCommands()}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}} {
 		if said := known(body); said != "" {
 			t.Errorf("%s is not proposed: %s", body.Command(), said)
 		}

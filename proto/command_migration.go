@@ -11,6 +11,9 @@ type MigrationStart struct {
 	Extra       []Reservation `msgpack:"x"` // for the transfer, on source and target
 }
 
+// Asks returns the command that came with what is in the plan.
+func (m MigrationStart) Asks() CommandType { return m.Plan.asks() }
+
 // MigrationReturn begins the way back of a confirmed migration: a migration in the other direction, into the slot that was
 // kept. Fence is the instance's; it is raised.
 type MigrationReturn struct {
@@ -21,6 +24,9 @@ type MigrationReturn struct {
 	Extra   []Reservation `msgpack:"x"`
 	Reason  string        `msgpack:"r"`
 }
+
+// Asks returns the command that came with what is in the plan.
+func (m MigrationReturn) Asks() CommandType { return m.Plan.asks() }
 
 // MigrationAdvance takes a migration from one phase to the next where no decision on the fence is needed: prepare to
 // copy, warm to settle. It is stale when the migration is not in From.

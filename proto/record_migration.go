@@ -157,6 +157,26 @@ type Plan struct {
 	Bias      *Bias          `msgpack:"bi,omitempty" json:"bias,omitempty"`        // what moves before it came to, by which the prediction was corrected
 }
 
+// Plain returns the plan without what only says why and how sure it is, as coordinators know it that know no stored plans: a plan that they are to keep, too. For how
+// long a probation is to last stays, as it was asked for.
+func (p Plan) Plain() Plan {
+	p.Figures, p.Ruled, p.Starts, p.Bias = nil, nil, nil, nil
+	p.Considered = slices.Clone(p.Considered)
+	for i := range p.Considered {
+		p.Considered[i].Terms, p.Considered[i].Violates = nil, ""
+	}
+	return p
+}
+
+// asks returns the command that came with what is in the plan.
+func (p Plan) asks() CommandType {
+	said := func(c Considered) bool { return len(c.Terms) > 0 || c.Violates != "" }
+	if p.Figures != nil || len(p.Ruled) > 0 || len(p.Starts) > 0 || p.Probation != 0 || p.Stored != "" || p.Bias != nil || slices.ContainsFunc(p.Considered, said) {
+		return CmdPlanPut
+	}
+	return 0
+}
+
 // PlanPhase is when a phase is expected to run.
 type PlanPhase struct {
 	Phase         Phase `msgpack:"p" json:"phase"`

@@ -130,6 +130,28 @@ func TestAPlanGoesToNoHostWhoseAgentIsSilentAndSaysWhatWouldHelpWhereOneWasNamed
 	}
 }
 
+// TestAMigrationIsKeptAsEveryCoordinatorKnowsIt begins one move while a coordinator's program is older, and one when it is not any more.
+func TestAMigrationIsKeptAsEveryCoordinatorKnowsIt(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("cache-1")
+	other := apitest.Spec("cache-2")
+	other.Mode, other.Address, other.Service = proto.Enforce, "10.77.0.61/24", &proto.ServiceSpec{Unit: "redis-2.service", Data: []string{"/var/lib/redis-2"}}
+	ok[v1.InstanceDetail](w, "PUT /v1/instances/cache-2", other)
+	older := slices.DeleteFunc(proto.KnownCommands(), func(k proto.KnownType) bool { return k.Type == proto.CmdPlanPut })
+	w.Must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "older", Commands: older}})
+	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1"})
+	if p := m.Plan; p.Figures != nil || len(p.Considered) == 0 || len(p.Considered[0].Terms) > 0 || p.Duration == 0 {
+		t.Errorf("%+v", p)
+	}
+	if plan := ok[proto.Plan](w, "POST /v1/plans", v1.PlanRequest{Instance: "cache-2"}); plan.Figures == nil || len(plan.Considered[0].Terms) == 0 {
+		t.Errorf("nothing is kept of a plan that is only asked for, and it says %+v", plan)
+	}
+	w.Must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "older", Commands: proto.KnownCommands()}})
+	if m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-2", Target: "host-c"}); m.Plan.Figures == nil || len(m.Plan.Considered[0].Terms) == 0 {
+		t.Errorf("%+v", m.Plan)
+	}
+}
+
 func TestAMigrationIsStartedListedAndAborted(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("cache-1")

@@ -57,6 +57,14 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 	return result, nil
 }
 
+// asKept returns a plan as it may be kept: while a coordinator's program is older, as that would keep it, so that moves go on during an upgrade.
+func (c *call) asKept(p proto.Plan) proto.Plan {
+	if !c.view.Knows(proto.CmdPlanPut, 1) {
+		return p.Plain()
+	}
+	return p
+}
+
 // silent returns the hosts whose agents have had no session for a while, where the planner is to choose one: only then are the other coordinators asked.
 func (c *call) silent(target string) map[string]timeline.Time {
 	if target != "" {
@@ -98,7 +106,7 @@ func startMigration(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.propose(&proto.MigrationStart{ID: c.key, Plan: result.Plan, Reservation: result.Reservation, Extra: result.Extra})
+	_, err = c.propose(&proto.MigrationStart{ID: c.key, Plan: c.asKept(result.Plan), Reservation: result.Reservation, Extra: result.Extra})
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +208,7 @@ func returnMigration(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.propose(&proto.MigrationReturn{ID: c.key, Returns: m.ID, Fence: result.Plan.Fence, Plan: result.Plan, Extra: result.Extra, Reason: in.Reason})
+	_, err = c.propose(&proto.MigrationReturn{ID: c.key, Returns: m.ID, Fence: result.Plan.Fence, Plan: c.asKept(result.Plan), Extra: result.Extra, Reason: in.Reason})
 	if err != nil {
 		return nil, err
 	}
