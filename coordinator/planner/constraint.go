@@ -51,7 +51,7 @@ var constraints = []constraint{
 	}},
 	{name: "leaving", fails: func(n *needs, h *proto.Host) (string, string) {
 		for _, w := range h.Windows {
-			if w.Whole && w.Span.End > n.start && w.Span.Start < n.start.Add(leaveAhead) {
+			if w.Whole && w.Span.End > n.latest() && w.Span.Start < n.start.Add(leaveAhead) {
 				return fmt.Sprintf("it is not there in %s%s", w.Span, because(w.Reason)), "name another host, or take the window back"
 			}
 		}
@@ -127,11 +127,19 @@ var constraints = []constraint{
 		return "", ""
 	}},
 	{name: "moves", free: true, fails: func(n *needs, h *proto.Host) (string, string) {
-		if going := n.moves[h.Facts.Name]; n.start <= n.planning.Now && going >= n.movesHost {
+		if going := n.moves[h.Facts.Name]; n.latest() <= n.planning.Now && going >= n.movesHost {
 			return fmt.Sprintf("%d migrations touch it: the policy allows %d at once", going, n.movesHost), ""
 		}
 		return "", ""
 	}},
+}
+
+// latest returns the last start that there may be: a host that is back by then, or has fewer moves, is one for the start that is best.
+func (n *needs) latest() timeline.Time {
+	if n.planning.Request.Best {
+		return max(n.start, n.planning.horizon())
+	}
+	return n.start
 }
 
 const changePlacement = "name another host, or change the instance's placement"

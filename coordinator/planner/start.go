@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	mostTries  = 64 // starts that are tried against the ledger for one host, cheapest first
+	mostTries  = 64 // starts that are tried against the ledger for one host, cheapest first; then as many of those after what is in the way
 	mostStarts = 8  // starts that a plan keeps
 )
 
@@ -110,22 +111,18 @@ func (p *planning) best(host proto.Host) (Result, error) {
 		return Result{}, p.outside(p.soonest(all))
 	}
 	now := all[0]
-	var chosen *moment
-	var r Result
-	var no error
-	for i := range may[:min(mostTries, len(may))] {
-		tried := p.to(host, may[i].start)
-		if err := p.View.Ledger().Fits(p.change(tried)); err != nil {
-			no = cmp.Or(no, err)
-			continue
-		}
-		chosen, r = &may[i], tried
-		break
+	found := p.first(host, may)
+	if found.moment == nil {
+		return Result{}, found.no
 	}
-	if chosen == nil {
-		return Result{}, no
-	}
+	chosen, r := found.moment, found.result
 	why := fmt.Sprintf("%s costs least of the %d starts that are possible until %s", when(chosen.start, p.Now), len(may), p.horizon())
+	if found.passed > 0 {
+		why += fmt.Sprintf(", but for %d at which it does not fit: %s", found.passed, found.no)
+	}
+	if found.left > 0 {
+		why += fmt.Sprintf("; %d more were not tried, as it does not fit before %s", found.left, found.from)
+	}
 	rival := now.sure == chosen.sure && slices.ContainsFunc(may, func(m moment) bool { return m.start == now.start })
 	switch {
 	case chosen.start == now.start:
@@ -149,6 +146,63 @@ func (p *planning) best(host proto.Host) (Result, error) {
 	}
 	r.Plan.Starts = kept(may, now, *chosen)
 	return r, nil
+}
+
+// found is the first start, of those that are possible, at which a move fits.
+type found struct {
+	moment *moment // nil where it fits at none
+	result Result
+	passed int           // starts before it at which it does not fit
+	no     error         // of the first of them
+	left   int           // starts before it that were not tried, as they are before from
+	from   timeline.Time // it fits at the earliest
+}
+
+// first tries starts against the ledger in their order. Where it fits at none of the first ones, what is in the way is taken to be there until some time, and that is
+// looked for by halves: an instance that has begun to run stays, so that it meets all that comes after its start.
+func (p *planning) first(host proto.Host, may []moment) found {
+	var out found
+	fits := func(m *moment) bool {
+		r := p.to(host, m.start)
+		if err := p.View.Ledger().Fits(p.change(r)); err != nil {
+			out.no = cmp.Or(out.no, err)
+			return false
+		}
+		out.moment, out.result = m, r
+		return true
+	}
+	near := min(mostTries, len(may))
+	for ; out.passed < near; out.passed++ {
+		if fits(&may[out.passed]) {
+			return out
+		}
+	}
+	if near == len(may) {
+		return out
+	}
+	ordered := make([]*moment, len(may))
+	for i := range may {
+		ordered[i] = &may[i]
+	}
+	slices.SortFunc(ordered, func(a, b *moment) int { return cmp.Compare(a.start, b.start) })
+	n := sort.Search(len(ordered), func(i int) bool { return fits(ordered[i]) })
+	if n == len(ordered) {
+		return out
+	}
+	out.from = ordered[n].start
+	earliest := ordered[n]
+	for i := near; i < len(may) && out.passed < 2*mostTries; i++ {
+		switch m := &may[i]; {
+		case m.start < out.from:
+			out.left++
+		case fits(m):
+			return out
+		default:
+			out.passed++
+		}
+	}
+	fits(earliest)
+	return out
 }
 
 // notNow says why a move can't begin now.

@@ -140,6 +140,48 @@ func TestTheBestStartIsThatOfTheSearchOverAll(t *testing.T) {
 	})
 }
 
+// TestAStartIsFoundBehindWhatIsInTheWayForLong has a host that is full for longer than starts are tried one after the other, and starts there that cost less.
+func TestAStartIsFoundBehindWhatIsInTheWayForLong(t *testing.T) {
+	w := newWorld(t)
+	w.respec(func(s *proto.InstanceSpec) { s.Class = proto.Standard }) // most of whose demand is pooled: what is firm of it would fit at once
+	free := begin.Floor(grid).Add(20 * time.Hour)
+	w.must(&proto.HostSet{Host: "host-b", Reduced: timeline.Flat(timeline.Span{Start: begin.Floor(grid), End: free}, resource.Vector{resource.CPU: 1900})})
+	f := busy(slices.Concat(repeat(20*12, 0), repeat(28*12, 40<<20)), repeat(GridSteps, 900)) // to move later costs more
+	got, err := w.timed(Request{Best: true}, f, 2<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := got.Plan.Start; s < free.Add(-time.Hour) || s > free.Add(4*time.Hour) {
+		t.Errorf("it begins at %s, want soon after %s", s, free)
+	}
+	if why := got.Plan.Reasons[0]; !strings.Contains(why, "at which it does not fit: host-b is short of cpu") {
+		t.Errorf("%q", why)
+	}
+}
+
+// TestTheBestStartMayBeWhenAHostIsBack has a host that is not there for an hour, and one that is not there for as long as starts are looked for.
+func TestTheBestStartMayBeWhenAHostIsBack(t *testing.T) {
+	for _, c := range []struct{ end, before time.Duration }{{3 * time.Hour, 0}, {3 * time.Hour, 2 * time.Hour}, {72 * time.Hour, 0}} {
+		w := newWorld(t)
+		away := timeline.Span{Start: begin.Floor(grid).Add(2 * time.Hour), End: begin.Floor(grid).Add(c.end)}
+		w.must(&proto.HostWindow{Host: "host-b", Put: &proto.CapacityWindow{ID: "w", Span: away, Whole: true}})
+		r := Request{Best: true}
+		if c.before != 0 {
+			r.Before = begin.Add(c.before)
+		}
+		got, err := w.timed(r, busy(nil, nil), 60<<20)
+		var no *Refusal
+		switch back := c.end < 48*time.Hour && c.before == 0; {
+		case back && err != nil:
+			t.Errorf("away in %s: %s", away, err)
+		case back && got.Plan.Start.Add(time.Minute) < away.End:
+			t.Errorf("it begins at %s, and the host is away in %s", got.Plan.Start, away)
+		case !back && (!errors.As(err, &no) || no.Considered[0].Violates != "leaving"):
+			t.Errorf("away in %s: %v, %+v", away, err, got.Plan.Start)
+		}
+	}
+}
+
 func TestAMoveGoesAroundWhatIsWrittenInACampaign(t *testing.T) {
 	w := newWorld(t)
 	// Much is written now and for half an hour, and in a campaign from two hours on that lasts three.
