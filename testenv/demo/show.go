@@ -148,7 +148,8 @@ func (d *demo) breakMove(ctx context.Context) error {
 		return err
 	}
 	d.screen.say("Broken: %s.", broken)
-	m, err := d.migrate(ctx, "--to", fleet.HostA)
+	d.screen.say("The campaign is over, so that it may go back to the type that it came from.")
+	m, err := d.migrate(ctx, "--to", fleet.HostA, "--type", "m.small")
 	if err != nil {
 		return err
 	}
