@@ -79,7 +79,7 @@ type Tightest struct {
 
 // StepFault is the step of an envelope that can't be taken.
 type StepFault struct {
-	Step  int            `json:"step"` // of its segments, counted from 0
-	Span  timeline.Span  `json:"span"`
+	Step  int                `json:"step"` // of its segments, counted from 0
+	Span  timeline.Span      `json:"span"`
 	Fault timeline.StepFault `json:"fault"`
 }
