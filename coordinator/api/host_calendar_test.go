@@ -12,6 +12,9 @@ import (
 
 func TestACalendarNamesTheTightestStepAndWhoHoldsIt(t *testing.T) {
 	w := newWorld(t)
+	if c := ok[v1.HostCalendar](w, "GET /v1/hosts/host-b/calendar", nil); len(c.Steps) != 2 || c.Steps[0].End >= timeline.Forever || c.Steps[1].End != timeline.Forever {
+		t.Errorf("of what is held alike for ever: %+v, want the grid and what comes after it", c.Steps)
+	}
 	night := v1.ReservationRequest{ID: "night", Host: "host-b", Envelope: proto.Envelope{
 		{Span: timeline.Span{End: later(4 * time.Hour)}, Firm: resource.Vector{resource.CPU: 100}},
 		{Span: timeline.Span{Start: later(4 * time.Hour), End: later(5 * time.Hour)}, Firm: resource.Vector{resource.CPU: 500}},
