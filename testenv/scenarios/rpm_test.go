@@ -100,6 +100,7 @@ func (tr *trial) agentByRPM() {
 	deb, _ := tr.one(debs(), "glidepath-agent_", ".deb")
 	must(tr.T, host.InstallDebs(tr.ctx, deb))
 	run("sha256sum --check /var/tmp/configuration")
+	run("systemctl enable --now glidepath-agent.service") // to dpkg, which has had it before, what rpm disabled is an operator's decision
 	runs(version)
 	tr.kernelFollowsTheDocument(tr.source)
 	if owner := tr.serves(serveWithin); owner != tr.source {
