@@ -138,7 +138,7 @@ func (c *call) drained(host string) (v1.Drain, error) {
 		out.Plan = planOfDrain(c.view, host, *h.Drain)
 	}
 	for m := range c.view.ActiveMigrations() {
-		if m.Source == host {
+		if m.Source == host || out.Plan != nil && out.Plan.ID != "" && m.Plan.Stored == out.Plan.ID {
 			out.Moving = append(out.Moving, v1.StatusOf(m))
 		}
 	}

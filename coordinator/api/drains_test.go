@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -102,6 +104,9 @@ func TestADrainThatCanNotBeDoneSaysWhatIsInTheWay(t *testing.T) {
 	if err := json.Unmarshal(e.Detail, &detail); err != nil || detail.Blocked == nil || strings.Join(detail.Blocked.Instances, " ") != "a-1" || !strings.Contains(e.Message, "instance a-1 finds no other place") {
 		t.Errorf("%s %s %v", e.Message, e.Detail, err)
 	}
+	if !strings.Contains(e.Remedy, "1 more like host-a") || len(detail.Blocked.Unblock) != 1 || detail.Blocked.Unblock[0].What != proto.UnblockHost || detail.Blocked.Proof != proto.BlockedSmallest {
+		t.Errorf("what would change that is %q, %+v", e.Remedy, detail.Blocked)
+	}
 	if d := ok[v1.Drain](w, drainA, v1.DrainRequest{DryRun: true}); d.Plan == nil || d.Plan.Status != proto.PlanBlocked || d.Plan.Blocked == nil || len(d.Plan.Moves) != 0 {
 		t.Errorf("%+v", d.Plan)
 	}
@@ -135,16 +140,27 @@ func TestADrainIsOfAHostThatIsThereAndATimeThatIsToCome(t *testing.T) {
 
 func TestADrainShowsItsPlanAndWhatIsOnItsWay(t *testing.T) {
 	w := newWorld(t)
+	w.apply("b-1", "host-b", proto.Enforce)
 	w.apply("a-1", "host-a", proto.Enforce)
 	w.apply("a-2", "host-a", proto.Enforce)
 	d := ok[v1.Drain](w, drainA, nil)
+	room, err := planner.Make(planner.Input{Request: planner.Request{Instance: "b-1", Target: "host-c"}, View: w.View(), Now: timeline.Of(time.Now()), Costs: planner.DefaultCosts()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	plan := *d.Plan
 	plan.ID = "of-the-leader"
+	plan.Moves = append(plan.Moves, room.Move(false))
 	w.Must(&proto.PlanPut{Plan: plan})
 	m := ok[proto.Migration](w, "POST /v1/migrations", v1.PlanRequest{Instance: "a-1", Target: "host-c"})
 	d = ok[v1.Drain](w, "GET /v1/hosts/host-a/drain", nil)
 	if d.Plan == nil || d.Plan.ID != "of-the-leader" || len(d.Moving) != 1 || d.Moving[0].ID != m.ID || strings.Join(d.Left, " ") != "a-1 a-2" || len(d.Slots) != 0 {
 		t.Errorf("%+v", d)
+	}
+	w.Must(&proto.PlanBegin{ID: plan.ID, Move: len(plan.Moves) - 1, Start: proto.MigrationStart{ID: "makes-room", Plan: room.Plan, Reservation: room.Reservation, Extra: room.Extra}})
+	d = ok[v1.Drain](w, "GET /v1/hosts/host-a/drain", nil)
+	if len(d.Moving) != 2 || !slices.ContainsFunc(d.Moving, func(m v1.MigrationStatus) bool { return m.ID == "makes-room" }) {
+		t.Errorf("what makes room on another host is not shown: %+v", d.Moving)
 	}
 	w.confirmed(m)
 	d = ok[v1.Drain](w, "GET /v1/hosts/host-a/drain", nil)

@@ -189,15 +189,15 @@ func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
 	for i := range fresh.Moves {
 		fresh.Moves[i].Probation = e.drain.Probation
 	}
-	id, from := d.NewID(), uint64(0)
+	id, from, old := d.NewID(), uint64(0), []proto.Move(nil)
 	if e.live != nil {
-		moves, ok := merged(e.live.Moves, fresh.Moves)
-		if !ok {
-			return d.change(ctx, *e.live, proto.PlanStale, reason) // another one takes its place
-		}
-		fresh.Moves, id, from = moves, e.live.ID, e.live.Revision
+		id, from, old = e.live.ID, e.live.Revision, e.live.Moves
 	}
-	fresh.ID, fresh.Status = id, proto.PlanQueued
+	moves, ok := merged(old, fresh.Moves)
+	if !ok {
+		return d.change(ctx, *e.live, proto.PlanStale, reason) // another one takes its place
+	}
+	fresh.Moves, fresh.ID, fresh.Status = moves, id, proto.PlanQueued
 	switch {
 	case !slices.ContainsFunc(fresh.Moves, func(m proto.Move) bool { return m.Outcome == proto.OutcomeNone }) && fresh.Blocked != nil:
 		fresh.Status = proto.PlanBlocked

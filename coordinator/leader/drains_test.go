@@ -368,7 +368,7 @@ func TestADrainWhoseRoomIsSoldIsBlockedForWhatStaysAndGoesOnByItself(t *testing.
 			t.Fatalf("%+v is in the way, %q is there", p.Blocked, w.owned())
 		}
 		notice, _ := w.view().Notice(proto.NoticeID(proto.NoticeBlocked, "host-a"))
-		if h, _ := w.view().Host("host-a"); !strings.Contains(h.Drain.Reason, p.Blocked.Instances[0]) || notice.Plan != p.ID || notice.ClearedAt != 0 {
+		if h, _ := w.view().Host("host-a"); !strings.Contains(h.Drain.Reason, p.Blocked.Instances[0]) || notice.Plan != p.ID || notice.ClearedAt != 0 || !strings.Contains(notice.Proposes, "1 more like host-") {
 			t.Errorf("%+v, %+v", h.Drain, notice)
 		}
 		w.lead(2 * time.Hour)
@@ -455,6 +455,9 @@ func TestMovesThatHaveBegunStayAtTheirPlaces(t *testing.T) {
 		if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" || ok != (c.want != nil) {
 			t.Errorf("%s: %v %s", name, ok, diff)
 		}
+	}
+	if got, ok := merged(nil, make([]proto.Move, proto.MaxMoves+1)); !ok || len(got) != proto.MaxMoves {
+		t.Errorf("a first plan has %d moves: more than are kept in one", len(got))
 	}
 }
 

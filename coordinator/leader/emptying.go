@@ -89,19 +89,28 @@ func (e emptying) failures() map[string]failing {
 	return out
 }
 
-// givenUp returns an instance on the host whose moves have failed too often, and says so; "" while there is none.
+// givenUp returns an instance that stays on the host, or is to make room on another one, and whose moves have failed too often, and says so; "" while there is none.
 func (e emptying) givenUp() (instance, why string) {
 	if e.live == nil {
 		return "", ""
 	}
 	failed := e.failures()
+	tell := func(name, from string) (string, string) {
+		f := failed[name]
+		why := fmt.Sprintf("%d moves of instance %s away from %s did not succeed, the last one, %s, was %s", f.times, name, from, f.last.ID, f.last.Outcome)
+		if f.last.Reason != "" {
+			why += ": " + f.last.Reason
+		}
+		return name, why
+	}
 	for _, i := range e.here() {
-		if f := failed[i.Name()]; f.times >= drainFailures && e.stays(i) {
-			why = fmt.Sprintf("%d moves of instance %s away from the host did not succeed, the last one, %s, was %s", f.times, i.Name(), f.last.ID, f.last.Outcome)
-			if f.last.Reason != "" {
-				why += ": " + f.last.Reason
-			}
-			return i.Name(), why
+		if failed[i.Name()].times >= drainFailures && e.stays(i) {
+			return tell(i.Name(), "the host")
+		}
+	}
+	for _, m := range e.live.Moves {
+		if !begun(m) && m.Source != e.host.Facts.Name && failed[m.Instance].times >= drainFailures {
+			return tell(m.Instance, m.Source+", where it is to make room,")
 		}
 	}
 	return "", ""

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -127,7 +128,7 @@ var constraints = []constraint{
 		return "", ""
 	}},
 	{name: "moves", free: true, fails: func(n *needs, h *proto.Host) (string, string) {
-		if going := n.moves[h.Facts.Name]; n.latest() <= n.planning.Now && going >= n.movesHost {
+		if going := n.moves[h.Facts.Name]; n.latest() <= n.planning.Now && going >= n.movesHost && !n.planning.queued {
 			return fmt.Sprintf("%d migrations touch it: the policy allows %d at once", going, n.movesHost), ""
 		}
 		return "", ""
@@ -196,11 +197,13 @@ func (n *needs) violation(h *proto.Host) violated {
 }
 
 // apart returns which instance on a host, or on its way there, the instance must be kept apart from: by its own word or by the other's.
-func (p *planning) apart(host string) violated {
+func (p *planning) apart(host string) violated { return p.apartIn(p.View, host) }
+
+func (p *planning) apartIn(v *state.View, host string) violated {
 	if p.back() { // its slot was kept
 		return violated{}
 	}
-	for _, other := range p.View.InstancesOn(host) {
+	for _, other := range v.InstancesOn(host) {
 		if other.Name() == p.instance.Name() {
 			continue
 		}

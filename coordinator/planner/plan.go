@@ -94,6 +94,8 @@ type planning struct {
 	warnings []string
 	recent   recent  // of the instance, where the planner chooses
 	shapes   []shape // that were computed
+	queued   bool    // whoever plans counts the moves of each host
+	anew     bool    // the instance may go back to where it left
 
 	likely, high line // what the instance writes while it is copied, in bytes per second
 	clients      line // see there

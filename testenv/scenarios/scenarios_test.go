@@ -60,6 +60,7 @@ func TestFurtherScenarios(t *testing.T) {
 		{"a PostgreSQL moves and loses nothing", databaseMoves},
 		{"nginx moves with both of its addresses", webMoves},
 		{"a Redis moves", moves},
+		{"a host is emptied by one command, and what is in the way is named", drained},
 		{"the coordinator's package makes a fleet on a host", packaged},
 		{"the coordinators are upgraded and put back while it moves", coordinatorsUpgraded},
 		{"hosts die, come back, and are given up", hostsDie},

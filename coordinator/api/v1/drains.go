@@ -25,7 +25,7 @@ type Drain struct {
 	Now    timeline.Time     `json:"now"`
 	Drain  *proto.Drain      `json:"drain,omitempty"` // left out: it is not drained
 	Plan   *proto.StoredPlan `json:"plan,omitempty"`  // by which it is, or would be; without an identifier none that is stored. Left out until there is one
-	Moving []MigrationStatus `json:"moving"`          // active migrations away from the host
+	Moving []MigrationStatus `json:"moving"`          // active migrations away from the host, and those of other hosts' instances that make room for them
 	Left   []string          `json:"left"`            // instances that the host owns, sorted
 	Slots  []string          `json:"slots"`           // of instances that left it, kept there until their probation ends, sorted
 }

@@ -12,7 +12,8 @@ import (
 
 const drainLong = `Move everything away from a host, one after the other as the fleet's policy allows, each to the host that suits it best. From then on nothing
 new is placed there, until host undrain. It is planned as a whole first: with all that moves hold at every step of time there is room for it, or
-nothing begins, and what finds no other place is named, with the resource that is short, and what would change that.
+nothing begins, and what finds no other place is named, with the resource that is short, and what would change that. Where the other
+hosts are full, instances of theirs are moved, too, if that makes room; one that is parked on the way moves twice, and the plan says so.
 
 It goes on by itself, also when another coordinator leads. An instance counts as gone when its target serves; that the host keeps its slot until
 probation ends holds nothing up, and the host is drained when the last of those is over. What has to be planned otherwise on the way is. Where

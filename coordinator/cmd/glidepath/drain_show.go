@@ -72,10 +72,10 @@ func (a *app) printMoves(p proto.StoredPlan, moving []v1.MigrationStatus) error 
 		return nil
 	}
 	a.say("")
-	t := newTable(a.stdout, "MOVE", "INSTANCE", "TO", "TYPE", "BEGINS", "TAKES", "DOWNTIME", "DATA", "AFTER", "STATE")
+	t := newTable(a.stdout, "MOVE", "INSTANCE", "FROM", "TO", "TYPE", "BEGINS", "TAKES", "DOWNTIME", "DATA", "AFTER", "STATE")
 	for n, m := range p.Moves {
 		f := m.Figures
-		t.row(n+1, m.Instance, m.Target, m.ToType, stamp(m.Start), took(f.Duration.Median)+" to "+took(f.Duration.High),
+		t.row(n+1, m.Instance, m.Source, m.Target, m.ToType, stamp(m.Start), took(f.Duration.Median)+" to "+took(f.Duration.High),
 			took(f.Downtime.Median)+" to "+took(f.Downtime.High), size(f.Bytes.Median), afterMoves(m), moveState(m, moving))
 	}
 	return t.flush()
@@ -114,11 +114,19 @@ func moveState(m proto.Move, moving []v1.MigrationStatus) string {
 // printBlocked says what is in the way, and what would change that.
 func (a *app) printBlocked(b proto.Blocked) {
 	a.list("In the way", []string{b.Words()})
-	var helps []string
+	a.list("What would change that", helps(b))
+}
+
+// helps returns what would change that something is in the way.
+func helps(b proto.Blocked) []string {
+	var out []string
 	for _, u := range b.Unblock {
-		helps = append(helps, fmt.Sprintf("%s: %s", u.What, u.Says))
+		out = append(out, fmt.Sprintf("%s: %s", u.What, u.Says))
 	}
-	a.list("What would change that", helps)
+	if out == nil {
+		out = []string{"nothing that was tried: a smaller type, more time, another host"}
+	}
+	return out
 }
 
 // watchDrain says what happens with a drain until the host is drained, the drain taken back, or nothing more of it goes on by itself.
@@ -197,6 +205,9 @@ func (w *drainWatch) see(d v1.Drain) error {
 	}
 	if d.Plan == nil {
 		return nil
+	}
+	if b := d.Plan.Blocked; b != nil {
+		w.tell(at, "what would change that", strings.Join(helps(*b), "; or "))
 	}
 	for _, m := range d.Plan.Moves {
 		w.tell(at, m.Instance+" to "+m.Target, moveState(m, d.Moving))

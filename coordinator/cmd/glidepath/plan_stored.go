@@ -244,6 +244,9 @@ func (a *app) printStored(p proto.StoredPlan) error {
 		return err
 	}
 	a.list("Says", p.Says)
+	if p.Blocked != nil {
+		a.printBlocked(*p.Blocked)
+	}
 	switch {
 	case p.Status.Ended() || s.WhatIf:
 	case !p.Status.Begins():

@@ -1,0 +1,139 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+// mostTypes bounds how many smaller types are tried for an instance that stays.
+const mostTypes = 8
+
+// blocked returns what is in the way of those that find no place; nil where all do.
+func (d *drain) blocked(found search) *proto.Blocked {
+	names := d.staying()
+	if len(names) == 0 {
+		return nil
+	}
+	b := &proto.Blocked{Instances: names, Proof: proto.BlockedNotFound}
+	switch {
+	case found.least >= len(names):
+		b.Proof = proto.BlockedSmallest
+	case found.ended:
+		b.Proof = proto.BlockedMinimal
+	}
+	var short *proto.Shortfall
+	for _, name := range names {
+		if s := closest(d.stays[name]); s != nil && (short == nil || missingShare(s) < missingShare(short)) {
+			short = s
+		}
+	}
+	if short != nil {
+		b.Host, b.Span, b.Resource, b.Missing = short.Host, short.Span, short.Resource, short.Missing
+	}
+	b.Unblock = slices.Concat(d.bySmaller(names, b.Resource), d.byTime(names), d.byHosts(names, b.Host))
+	return b
+}
+
+// all places instances one after the other, and reports whether each found a place.
+func (d *drain) all(names []string) bool {
+	for _, name := range names {
+		if d.place(name, "") != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// bySmaller returns the smaller types that their forecast allows as which the instances would find a place: the largest of them for each.
+func (d *drain) bySmaller(names []string, kind resource.Kind) []proto.Unblock {
+	c := d.fork()
+	c.types = map[string]string{}
+	maps.Copy(c.types, d.types)
+	var says []string
+	for _, name := range names {
+		i, _ := d.View.Instance(name)
+		now, ok := d.View.Type(i.Spec.Type)
+		if !ok {
+			return nil
+		}
+		var smaller []proto.InstanceType
+		for t := range d.View.Types() {
+			if t.Max != now.Max && t.Max.Fits(now.Max) {
+				smaller = append(smaller, t)
+			}
+		}
+		slices.SortStableFunc(smaller, func(a, b proto.InstanceType) int { return cmp.Compare(b.Max[kind], a.Max[kind]) })
+		found := slices.ContainsFunc(smaller[:min(mostTypes, len(smaller))], func(t proto.InstanceType) bool {
+			c.types[name] = t.Name
+			p, err := c.planning(name, i.Owner, d.Now)
+			return err == nil && (p.Forecast.Cold || p.cut.IsZero()) && c.place(name, "") == nil
+		})
+		if !found {
+			return nil
+		}
+		says = append(says, fmt.Sprintf("%s as %s", name, c.types[name]))
+		if f := d.Of(name).Forecast; f.Cold || len(f.Profiles) == 0 {
+			says[len(says)-1] += ", of whose demand nothing is known yet"
+		}
+	}
+	return []proto.Unblock{{What: proto.UnblockType, Says: strings.Join(says, "; ")}}
+}
+
+// byTime returns the deadline by which the instances would find a place.
+func (d *drain) byTime(names []string) []proto.Unblock {
+	if d.Deadline == 0 {
+		return nil
+	}
+	c := d.fork()
+	c.Deadline, c.bare = 0, map[string]emptied{}
+	if !c.all(names) {
+		return nil
+	}
+	var last timeline.Time
+	for _, t := range c.trips {
+		last = max(last, t.left)
+	}
+	last = last.Ceil(d.grid)
+	return []proto.Unblock{{What: proto.UnblockTime, At: last, Says: fmt.Sprintf("time until %s", last)}}
+}
+
+// byHosts returns how many hosts more, like the one that is emptied or like the one that comes closest, would take the instances.
+func (d *drain) byHosts(names []string, near string) []proto.Unblock {
+	for _, like := range slices.Compact([]string{d.Host, near}) {
+		for n := 1; n < 2*len(names) && n <= 8; n *= 2 {
+			c, err := d.with(proto.WhatIf{Add: n, Like: like})
+			if err != nil {
+				break
+			}
+			if c.all(names) {
+				return []proto.Unblock{{What: proto.UnblockHost, Says: fmt.Sprintf("%d more like %s", n, like)}}
+			}
+		}
+	}
+	return nil
+}
+
+// with returns a drain that goes on from what is planned so far, in another fleet.
+func (d *drain) with(w proto.WhatIf) (*drain, error) {
+	v, err := d.view.With(w)
+	if err != nil {
+		return nil, err
+	}
+	c := d.fork()
+	c.setView(v)
+	return c, nil
+}
+
+// setView goes on in another fleet, in which what is planned so far is held already.
+func (d *drain) setView(v *state.View) {
+	d.View, d.base, d.ledger, d.bare = v, v.Ledger(), v.Ledger().Clone(), map[string]emptied{}
+	d.view = v.Over(d.ledger)
+}
