@@ -260,7 +260,7 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 		return nil // it is tried once more, where it was planned
 	}
 	m := result.Move(true)
-	m.After, m.Parked = was.After, was.Parked
+	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	hold := result.Holds(plan.ID, r.Move, &m)
 	plan.Moves = slices.Clone(plan.Moves)
 	plan.Moves[r.Move] = m
@@ -268,11 +268,13 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	if err != nil {
 		return err
 	}
-	if res.OK() {
-		t := p.tried[r]
-		t.again = 0
-		p.tried[r] = t
-		p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	if !res.OK() {
+		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move, "host", m.Target, "reason", res.Message)
+		return nil
 	}
+	t := p.tried[r]
+	t.again = 0
+	p.tried[r] = t
+	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
 	return nil
 }
