@@ -129,32 +129,37 @@ func (w *drained) giveBack(host string) {
 	w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{"sold-" + host}})
 }
 
-// lead leads for a while, as a leader that knows nothing but the tables.
-func (w *drained) lead(d time.Duration) {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	var loops sync.WaitGroup
-	const data = 60 << 20
-	drains := &Drains{
-		View: w.view, Log: slog.New(slog.DiscardHandler), NewID: w.id,
-		Propose: func(_ context.Context, body proto.Body) (proto.Result, error) { return w.do(body), nil },
-		Plan: func(_ context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
-			in.View, in.Costs = w.view(), planner.DefaultCosts()
-			in.Of = func(string) planner.MovingFigures { return planner.MovingFigures{Data: data} }
-			plan, blocked, err := planner.Drain(in)
-			return plan.Stored(in, blocked), err
-		},
-	}
-	plans := &Plans{
+const dataOfEach = 60 << 20 // bytes
+
+// plans is what begins the moves of plans.
+func (w *drained) plans() *Plans {
+	return &Plans{
 		View: w.view, Own: w.view, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler), NewID: w.id,
 		Propose: func(_ context.Context, _ string, body proto.Body) (proto.Result, error) { return w.do(body), nil },
 		Plan: func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
 			costs := planner.DefaultCosts()
 			costs.Rate = min(costs.Rate, rate)
-			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: data, Costs: costs})
+			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: costs})
 		},
 	}
-	for _, run := range []func(context.Context) error{drains.Run, plans.Run} {
+}
+
+// lead leads for a while, as a leader that knows nothing but the tables.
+func (w *drained) lead(d time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var loops sync.WaitGroup
+	drains := &Drains{
+		View: w.view, Log: slog.New(slog.DiscardHandler), NewID: w.id,
+		Propose: func(_ context.Context, body proto.Body) (proto.Result, error) { return w.do(body), nil },
+		Plan: func(_ context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
+			in.View, in.Costs = w.view(), planner.DefaultCosts()
+			in.Of = func(string) planner.MovingFigures { return planner.MovingFigures{Data: dataOfEach} }
+			plan, blocked, err := planner.Drain(in)
+			return plan.Stored(in, blocked), err
+		},
+	}
+	for _, run := range []func(context.Context) error{drains.Run, w.plans().Run} {
 		loops.Go(func() {
 			if err := run(ctx); err != nil {
 				w.t.Error(err)
@@ -278,6 +283,28 @@ func TestAPausedDrainBeginsNothingAndLosesNothing(t *testing.T) {
 		w.lead(probation)
 		w.want(proto.DrainDone, 3, proto.PlanDone)
 	})
+}
+
+func TestNothingBeginsOfADrainThatIsPausedOrTakenBackWhileOthersArePlanned(t *testing.T) {
+	for _, to := range []proto.DrainState{proto.DrainPaused, proto.DrainNone} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newDrained(t, "i", "j")
+			w.hangs = map[string]bool{"i": true, "j": true}
+			w.drain(proto.DrainGoesOn, 0)
+			w.lead(10 * time.Second)
+			w.want(proto.DrainGoesOn, 1, proto.PlanRunning)
+			w.hangs = nil
+			w.walk() // the first one has moved: it is the turn of the other
+			w.drain(to, 0)
+			// Who drains is at another host for as long, and does not see it.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := w.plans().Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.want(to, 1, proto.PlanRunning)
+		})
+	}
 }
 
 func TestADrainThatIsTakenBackBeginsNothingMore(t *testing.T) {
