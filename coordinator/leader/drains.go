@@ -71,6 +71,7 @@ func (d *Drains) round(ctx context.Context) error {
 			live[p.Host] = append(live[p.Host], p)
 		}
 	}
+	told, gone := toldOf(view)
 	for h := range view.Hosts() {
 		name := h.Facts.Name
 		plans := live[name]
@@ -78,7 +79,7 @@ func (d *Drains) round(ctx context.Context) error {
 		if h.Drain == nil {
 			delete(d.again, name)
 		}
-		if h.Drain == nil && plans == nil {
+		if h.Drain == nil && plans == nil && !told[name] {
 			continue
 		}
 		e := emptying{host: h, view: view, now: now}
@@ -96,7 +97,27 @@ func (d *Drains) round(ctx context.Context) error {
 			}
 		}
 	}
+	if len(gone) > 0 {
+		return d.do(ctx, "", &proto.NoticePut{Clear: gone})
+	}
 	return nil
+}
+
+// toldOf returns the hosts of which it is told that they can't be emptied, and the notices of hosts that are not of the fleet any more: who told
+// those looks at no such host.
+func toldOf(view *state.View) (blocked map[string]bool, gone []string) {
+	blocked = map[string]bool{}
+	for n := range view.Notices() {
+		if n.Host == "" || n.ClearedAt != 0 {
+			continue
+		}
+		if _, there := view.Host(n.Host); !there {
+			gone = append(gone, n.ID)
+		} else if n.Kind == proto.NoticeBlocked {
+			blocked[n.Host] = true
+		}
+	}
+	return blocked, gone
 }
 
 // look takes the drain of one host a step further.

@@ -448,6 +448,53 @@ func TestWhatComesBackToAHostThatIsEmptiedLeavesAgain(t *testing.T) {
 	})
 }
 
+func TestWhatIsToldOfAHostEndsWithItsDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		w.sell("host-b", hostHas*9/10)
+		w.sell("host-c", hostHas*9/10)
+		w.drain(proto.DrainGoesOn, 0)
+		w.lead(time.Minute)
+		w.want(proto.DrainBlocked, 0, proto.PlanBlocked)
+		told := func() bool {
+			n, ok := w.view().Notice(proto.NoticeID(proto.NoticeBlocked, "host-a"))
+			return ok && n.ClearedAt == 0
+		}
+		if !told() {
+			t.Fatal("nobody is told what is in the way")
+		}
+		// Who led ended the plan, and went before it looked again: the drain was taken back meanwhile.
+		w.must(&proto.PlanChange{ID: w.plan().ID, From: proto.PlanBlocked, To: proto.PlanCancelled})
+		w.drain(proto.DrainNone, 0)
+		w.lead(10 * time.Second)
+		if told() {
+			t.Error("it is told that a host can't be emptied that is not")
+		}
+	})
+}
+
+func TestWhatIsToldOfAHostEndsWithTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t)
+		var ids []string
+		for _, kind := range []proto.NoticeKind{proto.NoticeShort, proto.NoticeBlocked} {
+			ids = append(ids, proto.NoticeID(kind, "host-b"), proto.NoticeID(kind, "host-c"))
+			for _, host := range []string{"host-b", "host-c"} {
+				w.must(&proto.NoticePut{Put: []proto.Notice{{ID: proto.NoticeID(kind, host), Kind: kind, Host: host, Says: "it is short"}}})
+			}
+		}
+		w.must(&proto.HostForget{Host: "host-c"})
+		w.lead(10 * time.Second)
+		for _, id := range ids {
+			n, _ := w.view().Notice(id)
+			stays := n.Host == "host-b" && n.Kind == proto.NoticeShort // host-b is of the fleet, and nobody empties it
+			if (n.ClearedAt == 0) != stays {
+				t.Errorf("%s: cleared at %s", id, n.ClearedAt)
+			}
+		}
+	})
+}
+
 func TestAnEmptyHostIsDrainedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrained(t)
