@@ -234,7 +234,9 @@ func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
 		}
 		if !r.OK() {
 			d.Log.Info("the plan of a drain could not be stored: it is made again", "host", name, "plan", id, "reason", r.Message)
-			delete(d.again, name)
+			if r.Code == proto.ResultStale {
+				delete(d.again, name) // something was decided meanwhile: what else stands in the way does so for a while
+			}
 			return nil
 		}
 		d.Log.Info("a drain is planned", "host", name, "plan", id, "moves", len(fresh.Moves), "blocked", fresh.Blocked != nil, "because", reason)

@@ -448,6 +448,26 @@ func TestWhatComesBackToAHostThatIsEmptiedLeavesAgain(t *testing.T) {
 	})
 }
 
+func TestAPlanThatIsNotTakenIsNotMadeAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		for n := range proto.MaxPlans {
+			w.must(&proto.PlanPut{Plan: proto.StoredPlan{ID: fmt.Sprint("p", n), Kind: proto.PlanMigrate, Status: proto.PlanScheduled}})
+		}
+		w.drain(proto.DrainGoesOn, 0)
+		before := w.view().Applied()
+		w.lead(time.Minute)
+		if n := w.view().Applied() - before; n == 0 || n > 3 {
+			t.Errorf("%d commands in a minute for a plan that is refused", n)
+		}
+		w.must(&proto.PlanChange{ID: "p0", From: proto.PlanScheduled, To: proto.PlanCancelled})
+		w.lead(time.Minute)
+		if got := w.moves(); len(got) != 1 {
+			t.Errorf("%q once there is room for a plan", got)
+		}
+	})
+}
+
 func TestWhatIsToldOfAHostEndsWithItsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrained(t, "i")
