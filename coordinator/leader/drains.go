@@ -129,8 +129,8 @@ func (d *Drains) look(ctx context.Context, e emptying, plans []proto.StoredPlan)
 			if err := d.end(ctx, p, "the drain that it was for was taken back"); err != nil {
 				return err
 			}
-		case e.live != nil: // two leaders have made one each
-			if err := d.end(ctx, p, "another plan is there for the drain"); err != nil {
+		case e.live != nil: // two leaders have made one each. Nobody has cancelled it: what has failed counts still
+			if err := d.change(ctx, p, proto.PlanStale, "another plan is there for the drain"); err != nil {
 				return err
 			}
 		default:

@@ -448,6 +448,24 @@ func TestWhatComesBackToAHostThatIsEmptiedLeavesAgain(t *testing.T) {
 	})
 }
 
+func TestAMoveThatFailsIsGivenUpAlsoWhereTwoLeadersHavePlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		w.hangs = map[string]bool{"i": true}
+		w.drain(proto.DrainGoesOn, 0)
+		w.lead(5 * time.Second)
+		w.want(proto.DrainGoesOn, 1, proto.PlanRunning)
+		other := w.plan()
+		other.ID, other.Status = "zz", proto.PlanQueued
+		w.must(&proto.PlanPut{Plan: other})
+		w.hangs, w.fails["i"] = nil, true
+		w.lead(time.Hour)
+		if got := w.moves(); len(got) != drainFailures || w.state() != proto.DrainBlocked {
+			t.Errorf("the drain is %s after %q", w.state(), got)
+		}
+	})
+}
+
 func TestAPlanThatIsNotTakenIsNotMadeAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrained(t, "i")
