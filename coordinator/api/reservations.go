@@ -181,7 +181,7 @@ func (c *call) reserve(squeeze bool, build func() (proto.ReservationChange, erro
 		var yields []proto.Yield
 		if squeeze {
 			y, err := c.squeeze(c.change(change))
-			if err != nil {
+			if err != nil && !errors.Is(err, ledger.ErrConflict) { // what is held already may be what a repeated request asked for: whoever remembers it says so
 				return nil, c.noRoom(err, change)
 			}
 			if yields = y.Yield; len(yields) > 0 {

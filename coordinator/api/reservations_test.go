@@ -122,6 +122,26 @@ func TestWhoYieldsIsSaidBeforeAndDoneOnlyWhenAsked(t *testing.T) {
 	}
 }
 
+func TestWhoYieldedIsAskedOnceHoweverOftenARequestIsSent(t *testing.T) {
+	w := newWorld(t)
+	low := hold("low", proto.BestEffort, 500)
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(low))
+	for _, id := range []string{"high", ""} { // of its own name, and of none
+		ask, key := v1.ReservationsRequest{Reservations: []v1.ReservationRequest{hold(id, proto.Standard, 200)}, Squeeze: true}, ulid.Make().String()
+		first := ok[v1.ReservationsReply](w, "POST /v1/reservations", ask, v1.HeaderKey, key)
+		before := w.View()
+		again := ok[v1.ReservationsReply](w, "POST /v1/reservations", ask, v1.HeaderKey, key)
+		if len(first.Yields) != 1 || len(again.Reservations) != 1 || first.Reservations[0].ID != again.Reservations[0].ID {
+			t.Errorf("%+v\n%+v", first, again)
+		}
+		if rows := state.Difference(before, w.View()); len(rows) > 0 {
+			t.Errorf("a request that was sent again changed %v", rows)
+		}
+	}
+	// What somebody else holds is not.
+	w.fails(v1.CodeConflict, 409, "POST /v1/reservations", v1.ReservationsRequest{Reservations: []v1.ReservationRequest{hold("high", proto.Standard, 1)}, Squeeze: true})
+}
+
 func TestAReservationThatCantBeMeantNamesItsStep(t *testing.T) {
 	w := newWorld(t)
 	step := func(from, to time.Duration) proto.Segment {
