@@ -60,6 +60,9 @@ func (c *call) asked(in v1.ReservationRequest, n int) (proto.Reservation, error)
 	if err := proto.ValidID("reservation", r.ID); err != nil {
 		return r, invalid("%s", err)
 	}
+	if strings.Contains(in.ID, "@") || proto.IsPlanHold(in.ID) { // whoever makes those would find theirs taken
+		return r, invalid("reservation %s: identifiers with @ are those of instances and hosts, and those that begin with plan/ of what plans hold: give it another one, or none", r.ID)
+	}
 	what := "reservation " + r.ID
 	if in.ID == "" {
 		what = fmt.Sprintf("reservation %d, on %s", n+1, in.Host)

@@ -64,6 +64,15 @@ func TestTheReservationOfAnInstanceIsNoOperators(t *testing.T) {
 	w.fails(v1.CodeRefused, 422, "POST /v1/reservations/verdict", v1.VerdictRequest{Release: []string{"cache-1@host-a"}})
 }
 
+func TestNobodyTakesTheIdentifiersOfInstancesHostsAndPlans(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{proto.SystemReservation("host-c"), state.InstanceReservation("cache-1", "host-c"), proto.PlanHold("p", 0, "target")} {
+		w.fails(v1.CodeInvalid, 400, "POST /v1/reservations", held(hold(id, proto.Standard, 1)))
+		w.fails(v1.CodeInvalid, 400, "POST /v1/reservations/verdict", v1.VerdictRequest{Reservations: []v1.ReservationRequest{hold(id, proto.Standard, 1)}})
+	}
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(hold("m-1/host-c/1", proto.Standard, 1)))
+}
+
 func TestReservationsAreHeldAllOrNothing(t *testing.T) {
 	w := newWorld(t)
 	far := hold("", proto.Standard, 700)
