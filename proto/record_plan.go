@@ -132,7 +132,12 @@ func PlanHold(plan string, move int, what string) string {
 // HoldsOf reports whether the reservation with the identifier keeps room for a move of the plan.
 func HoldsOf(plan, reservation string) bool { return strings.HasPrefix(reservation, planHolds(plan)) }
 
-func planHolds(plan string) string { return "plan/" + plan + "/" }
+// IsPlanHold reports whether the identifier is one of those that keep room for plans.
+func IsPlanHold(reservation string) bool { return strings.HasPrefix(reservation, holdsOfPlans) }
+
+const holdsOfPlans = "plan/"
+
+func planHolds(plan string) string { return holdsOfPlans + plan + "/" }
 
 // Figures is what a move is predicted to take, each as likely as not to be less, and as what it stays below in 19 of 20 cases.
 type Figures struct {

@@ -60,6 +60,9 @@ func (c *call) asked(in v1.ReservationRequest, n int) (proto.Reservation, error)
 	if err := proto.ValidID("reservation", r.ID); err != nil {
 		return r, invalid("%s", err)
 	}
+	if strings.Contains(in.ID, "@") || proto.IsPlanHold(in.ID) { // whoever makes those would find theirs taken
+		return r, invalid("reservation %s: identifiers with @ are those of instances and hosts, and those that begin with plan/ of what plans hold: give it another one, or none", r.ID)
+	}
 	what := "reservation " + r.ID
 	if in.ID == "" {
 		what = fmt.Sprintf("reservation %d, on %s", n+1, in.Host)
@@ -181,7 +184,7 @@ func (c *call) reserve(squeeze bool, build func() (proto.ReservationChange, erro
 		var yields []proto.Yield
 		if squeeze {
 			y, err := c.squeeze(c.change(change))
-			if err != nil {
+			if err != nil && !errors.Is(err, ledger.ErrConflict) { // what is held already may be what a repeated request asked for: whoever remembers it says so
 				return nil, c.noRoom(err, change)
 			}
 			if yields = y.Yield; len(yields) > 0 {

@@ -64,6 +64,15 @@ func TestTheReservationOfAnInstanceIsNoOperators(t *testing.T) {
 	w.fails(v1.CodeRefused, 422, "POST /v1/reservations/verdict", v1.VerdictRequest{Release: []string{"cache-1@host-a"}})
 }
 
+func TestNobodyTakesTheIdentifiersOfInstancesHostsAndPlans(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{proto.SystemReservation("host-c"), state.InstanceReservation("cache-1", "host-c"), proto.PlanHold("p", 0, "target")} {
+		w.fails(v1.CodeInvalid, 400, "POST /v1/reservations", held(hold(id, proto.Standard, 1)))
+		w.fails(v1.CodeInvalid, 400, "POST /v1/reservations/verdict", v1.VerdictRequest{Reservations: []v1.ReservationRequest{hold(id, proto.Standard, 1)}})
+	}
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(hold("m-1/host-c/1", proto.Standard, 1)))
+}
+
 func TestReservationsAreHeldAllOrNothing(t *testing.T) {
 	w := newWorld(t)
 	far := hold("", proto.Standard, 700)
@@ -120,6 +129,26 @@ func TestWhoYieldsIsSaidBeforeAndDoneOnlyWhenAsked(t *testing.T) {
 	if !v.Fits || len(v.Says) < 3 {
 		t.Fatalf("%+v", v)
 	}
+}
+
+func TestWhoYieldedIsAskedOnceHoweverOftenARequestIsSent(t *testing.T) {
+	w := newWorld(t)
+	low := hold("low", proto.BestEffort, 500)
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(low))
+	for _, id := range []string{"high", ""} { // of its own name, and of none
+		ask, key := v1.ReservationsRequest{Reservations: []v1.ReservationRequest{hold(id, proto.Standard, 200)}, Squeeze: true}, ulid.Make().String()
+		first := ok[v1.ReservationsReply](w, "POST /v1/reservations", ask, v1.HeaderKey, key)
+		before := w.View()
+		again := ok[v1.ReservationsReply](w, "POST /v1/reservations", ask, v1.HeaderKey, key)
+		if len(first.Yields) != 1 || len(again.Reservations) != 1 || first.Reservations[0].ID != again.Reservations[0].ID {
+			t.Errorf("%+v\n%+v", first, again)
+		}
+		if rows := state.Difference(before, w.View()); len(rows) > 0 {
+			t.Errorf("a request that was sent again changed %v", rows)
+		}
+	}
+	// What somebody else holds is not.
+	w.fails(v1.CodeConflict, 409, "POST /v1/reservations", v1.ReservationsRequest{Reservations: []v1.ReservationRequest{hold("high", proto.Standard, 1)}, Squeeze: true})
 }
 
 func TestAReservationThatCantBeMeantNamesItsStep(t *testing.T) {

@@ -71,6 +71,7 @@ func (d *Drains) round(ctx context.Context) error {
 			live[p.Host] = append(live[p.Host], p)
 		}
 	}
+	told, gone := toldOf(view)
 	for h := range view.Hosts() {
 		name := h.Facts.Name
 		plans := live[name]
@@ -78,7 +79,7 @@ func (d *Drains) round(ctx context.Context) error {
 		if h.Drain == nil {
 			delete(d.again, name)
 		}
-		if h.Drain == nil && plans == nil {
+		if h.Drain == nil && plans == nil && !told[name] {
 			continue
 		}
 		e := emptying{host: h, view: view, now: now}
@@ -96,7 +97,27 @@ func (d *Drains) round(ctx context.Context) error {
 			}
 		}
 	}
+	if len(gone) > 0 {
+		return d.do(ctx, "", &proto.NoticePut{Clear: gone})
+	}
 	return nil
+}
+
+// toldOf returns the hosts of which it is told that they can't be emptied, and the notices of hosts that are not of the fleet any more: who told
+// those looks at no such host.
+func toldOf(view *state.View) (blocked map[string]bool, gone []string) {
+	blocked = map[string]bool{}
+	for n := range view.Notices() {
+		if n.Host == "" || n.ClearedAt != 0 {
+			continue
+		}
+		if _, there := view.Host(n.Host); !there {
+			gone = append(gone, n.ID)
+		} else if n.Kind == proto.NoticeBlocked {
+			blocked[n.Host] = true
+		}
+	}
+	return blocked, gone
 }
 
 // look takes the drain of one host a step further.
@@ -108,8 +129,8 @@ func (d *Drains) look(ctx context.Context, e emptying, plans []proto.StoredPlan)
 			if err := d.end(ctx, p, "the drain that it was for was taken back"); err != nil {
 				return err
 			}
-		case e.live != nil: // two leaders have made one each
-			if err := d.end(ctx, p, "another plan is there for the drain"); err != nil {
+		case e.live != nil: // two leaders have made one each. Nobody has cancelled it: what has failed counts still
+			if err := d.change(ctx, p, proto.PlanStale, "another plan is there for the drain"); err != nil {
 				return err
 			}
 		default:
@@ -213,7 +234,9 @@ func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
 		}
 		if !r.OK() {
 			d.Log.Info("the plan of a drain could not be stored: it is made again", "host", name, "plan", id, "reason", r.Message)
-			delete(d.again, name)
+			if r.Code == proto.ResultStale {
+				delete(d.again, name) // something was decided meanwhile: what else stands in the way does so for a while
+			}
 			return nil
 		}
 		d.Log.Info("a drain is planned", "host", name, "plan", id, "moves", len(fresh.Moves), "blocked", fresh.Blocked != nil, "because", reason)

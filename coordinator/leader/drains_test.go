@@ -129,32 +129,37 @@ func (w *drained) giveBack(host string) {
 	w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{"sold-" + host}})
 }
 
-// lead leads for a while, as a leader that knows nothing but the tables.
-func (w *drained) lead(d time.Duration) {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	var loops sync.WaitGroup
-	const data = 60 << 20
-	drains := &Drains{
-		View: w.view, Log: slog.New(slog.DiscardHandler), NewID: w.id,
-		Propose: func(_ context.Context, body proto.Body) (proto.Result, error) { return w.do(body), nil },
-		Plan: func(_ context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
-			in.View, in.Costs = w.view(), planner.DefaultCosts()
-			in.Of = func(string) planner.MovingFigures { return planner.MovingFigures{Data: data} }
-			plan, blocked, err := planner.Drain(in)
-			return plan.Stored(in, blocked), err
-		},
-	}
-	plans := &Plans{
+const dataOfEach = 60 << 20 // bytes
+
+// plans is what begins the moves of plans.
+func (w *drained) plans() *Plans {
+	return &Plans{
 		View: w.view, Own: w.view, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler), NewID: w.id,
 		Propose: func(_ context.Context, _ string, body proto.Body) (proto.Result, error) { return w.do(body), nil },
 		Plan: func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
 			costs := planner.DefaultCosts()
 			costs.Rate = min(costs.Rate, rate)
-			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: data, Costs: costs})
+			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: costs})
 		},
 	}
-	for _, run := range []func(context.Context) error{drains.Run, plans.Run} {
+}
+
+// lead leads for a while, as a leader that knows nothing but the tables.
+func (w *drained) lead(d time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var loops sync.WaitGroup
+	drains := &Drains{
+		View: w.view, Log: slog.New(slog.DiscardHandler), NewID: w.id,
+		Propose: func(_ context.Context, body proto.Body) (proto.Result, error) { return w.do(body), nil },
+		Plan: func(_ context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
+			in.View, in.Costs = w.view(), planner.DefaultCosts()
+			in.Of = func(string) planner.MovingFigures { return planner.MovingFigures{Data: dataOfEach} }
+			plan, blocked, err := planner.Drain(in)
+			return plan.Stored(in, blocked), err
+		},
+	}
+	for _, run := range []func(context.Context) error{drains.Run, w.plans().Run} {
 		loops.Go(func() {
 			if err := run(ctx); err != nil {
 				w.t.Error(err)
@@ -278,6 +283,28 @@ func TestAPausedDrainBeginsNothingAndLosesNothing(t *testing.T) {
 		w.lead(probation)
 		w.want(proto.DrainDone, 3, proto.PlanDone)
 	})
+}
+
+func TestNothingBeginsOfADrainThatIsPausedOrTakenBackWhileOthersArePlanned(t *testing.T) {
+	for _, to := range []proto.DrainState{proto.DrainPaused, proto.DrainNone} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newDrained(t, "i", "j")
+			w.hangs = map[string]bool{"i": true, "j": true}
+			w.drain(proto.DrainGoesOn, 0)
+			w.lead(10 * time.Second)
+			w.want(proto.DrainGoesOn, 1, proto.PlanRunning)
+			w.hangs = nil
+			w.walk() // the first one has moved: it is the turn of the other
+			w.drain(to, 0)
+			// Who drains is at another host for as long, and does not see it.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := w.plans().Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.want(to, 1, proto.PlanRunning)
+		})
+	}
 }
 
 func TestADrainThatIsTakenBackBeginsNothingMore(t *testing.T) {
@@ -418,6 +445,91 @@ func TestWhatComesBackToAHostThatIsEmptiedLeavesAgain(t *testing.T) {
 		}
 		w.lead(15 * time.Minute)
 		w.want(proto.DrainDone, 4, proto.PlanDone)
+	})
+}
+
+func TestAMoveThatFailsIsGivenUpAlsoWhereTwoLeadersHavePlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		w.hangs = map[string]bool{"i": true}
+		w.drain(proto.DrainGoesOn, 0)
+		w.lead(5 * time.Second)
+		w.want(proto.DrainGoesOn, 1, proto.PlanRunning)
+		other := w.plan()
+		other.ID, other.Status = "zz", proto.PlanQueued
+		w.must(&proto.PlanPut{Plan: other})
+		w.hangs, w.fails["i"] = nil, true
+		w.lead(time.Hour)
+		if got := w.moves(); len(got) != drainFailures || w.state() != proto.DrainBlocked {
+			t.Errorf("the drain is %s after %q", w.state(), got)
+		}
+	})
+}
+
+func TestAPlanThatIsNotTakenIsNotMadeAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		for n := range proto.MaxPlans {
+			w.must(&proto.PlanPut{Plan: proto.StoredPlan{ID: fmt.Sprint("p", n), Kind: proto.PlanMigrate, Status: proto.PlanScheduled}})
+		}
+		w.drain(proto.DrainGoesOn, 0)
+		before := w.view().Applied()
+		w.lead(time.Minute)
+		if n := w.view().Applied() - before; n == 0 || n > 3 {
+			t.Errorf("%d commands in a minute for a plan that is refused", n)
+		}
+		w.must(&proto.PlanChange{ID: "p0", From: proto.PlanScheduled, To: proto.PlanCancelled})
+		w.lead(time.Minute)
+		if got := w.moves(); len(got) != 1 {
+			t.Errorf("%q once there is room for a plan", got)
+		}
+	})
+}
+
+func TestWhatIsToldOfAHostEndsWithItsDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t, "i")
+		w.sell("host-b", hostHas*9/10)
+		w.sell("host-c", hostHas*9/10)
+		w.drain(proto.DrainGoesOn, 0)
+		w.lead(time.Minute)
+		w.want(proto.DrainBlocked, 0, proto.PlanBlocked)
+		told := func() bool {
+			n, ok := w.view().Notice(proto.NoticeID(proto.NoticeBlocked, "host-a"))
+			return ok && n.ClearedAt == 0
+		}
+		if !told() {
+			t.Fatal("nobody is told what is in the way")
+		}
+		// Who led ended the plan, and went before it looked again: the drain was taken back meanwhile.
+		w.must(&proto.PlanChange{ID: w.plan().ID, From: proto.PlanBlocked, To: proto.PlanCancelled})
+		w.drain(proto.DrainNone, 0)
+		w.lead(10 * time.Second)
+		if told() {
+			t.Error("it is told that a host can't be emptied that is not")
+		}
+	})
+}
+
+func TestWhatIsToldOfAHostEndsWithTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrained(t)
+		var ids []string
+		for _, kind := range []proto.NoticeKind{proto.NoticeShort, proto.NoticeBlocked} {
+			ids = append(ids, proto.NoticeID(kind, "host-b"), proto.NoticeID(kind, "host-c"))
+			for _, host := range []string{"host-b", "host-c"} {
+				w.must(&proto.NoticePut{Put: []proto.Notice{{ID: proto.NoticeID(kind, host), Kind: kind, Host: host, Says: "it is short"}}})
+			}
+		}
+		w.must(&proto.HostForget{Host: "host-c"})
+		w.lead(10 * time.Second)
+		for _, id := range ids {
+			n, _ := w.view().Notice(id)
+			stays := n.Host == "host-b" && n.Kind == proto.NoticeShort // host-b is of the fleet, and nobody empties it
+			if (n.ClearedAt == 0) != stays {
+				t.Errorf("%s: cleared at %s", id, n.ClearedAt)
+			}
+		}
 	})
 }
 

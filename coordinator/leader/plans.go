@@ -68,7 +68,7 @@ func (p *Plans) round(ctx context.Context) error {
 	}
 	var live []proto.StoredPlan
 	for plan := range view.Plans() {
-		if !plan.Status.Begins() || plan.WhatIf != nil {
+		if !plan.Status.Begins() || plan.WhatIf != nil || !drains(plan, view) {
 			continue
 		}
 		to, reason := over(plan, view, now)
@@ -102,6 +102,16 @@ func (p *Plans) round(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// drains reports whether a plan is of no drain, or of one that goes on. Whoever drains pauses the plan of one that is paused, and ends that of one that was taken
+// back, when its turn comes: nothing begins until then either.
+func drains(plan proto.StoredPlan, view *state.View) bool {
+	if plan.Kind != proto.PlanDrain {
+		return true
+	}
+	h, _ := view.Host(plan.Host)
+	return h.Drain != nil && plan.MadeAt >= h.Drain.Since && (h.Drain.State == proto.DrainGoesOn || h.Drain.State == proto.DrainBlocked)
 }
 
 // over returns what a plan has become, and why, if nothing more of it will begin. Those of drains are planned anew by who drains.
@@ -192,6 +202,8 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, rate int64) error {
 	result, err := p.Plan(ctx, without, planner.Again(plan, m), rate)
 	var no *planner.Refusal
 	switch {
+	case !drains(plan, p.View()): // that took a while
+		return nil
 	case errors.As(err, &no):
 		return p.unfit(ctx, view, plan, r, no.Error())
 	case err != nil:
@@ -260,7 +272,7 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 		return nil // it is tried once more, where it was planned
 	}
 	m := result.Move(true)
-	m.After, m.Parked = was.After, was.Parked
+	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	hold := result.Holds(plan.ID, r.Move, &m)
 	plan.Moves = slices.Clone(plan.Moves)
 	plan.Moves[r.Move] = m
@@ -268,11 +280,13 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	if err != nil {
 		return err
 	}
-	if res.OK() {
-		t := p.tried[r]
-		t.again = 0
-		p.tried[r] = t
-		p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	if !res.OK() {
+		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move, "host", m.Target, "reason", res.Message)
+		return nil
 	}
+	t := p.tried[r]
+	t.again = 0
+	p.tried[r] = t
+	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
 	return nil
 }

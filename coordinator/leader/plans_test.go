@@ -276,6 +276,42 @@ func TestAPlanFindsAnotherHostWhereNoneWasNamed(t *testing.T) {
 	})
 }
 
+func TestAPlanThatHoldsItsRoomFindsAnotherHostWhereNoneWasNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newPlanned(t)
+		w.sell("host-c", room-takes/2)
+		w.store("p", proto.PlanScheduled, planner.Request{Instance: "i", At: after(time.Hour)})
+		w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{"sold-host-c"}})
+		w.must(&proto.HostRegister{Incarnation: 1, Facts: hostOf("host-b", takes/2)})
+		w.lead(time.Hour + 5*time.Second)
+		if got := w.migrations(); len(got) != 1 || !strings.HasSuffix(got[0], " i to host-c") || w.holds("p") != 0 {
+			t.Fatalf("%q, %d holds, %+v", got, w.holds("p"), w.stored("p"))
+		}
+	})
+}
+
+func TestWhatAPlanHoldsGoesWithItFromHostToHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newPlanned(t)
+		w.store("p", proto.PlanScheduled, planner.Request{Instance: "i", At: after(time.Hour)})
+		for _, target := range []string{"host-c", "host-b", "host-c"} {
+			r, err := w.plan(w.s.View(), planner.Request{Instance: "i", Target: target, At: after(time.Hour)}, planner.DefaultCosts().Rate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := w.stored("p")
+			m := r.Move(true)
+			m.Holds = p.Moves[0].Holds
+			hold := r.Holds("p", 0, &m)
+			p.Moves = []proto.Move{m}
+			w.must(&proto.PlanPut{Plan: p, From: p.Revision, Hold: hold})
+			if n := w.holds("p"); n != 3 {
+				t.Fatalf("%d holds on the way to %s", n, target)
+			}
+		}
+	})
+}
+
 func TestAPlanIsStaleWhoseInstanceIsNotWhatItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for says, change := range map[string]func(*planned){

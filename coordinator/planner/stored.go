@@ -23,17 +23,22 @@ func (r Result) Move(chosen bool) proto.Move {
 	return m
 }
 
-// Holds returns what keeps the room of a move of a stored plan until it begins: as much as its migration will hold, and no longer. It names them in the move.
+// Holds returns what keeps the room of a move of a stored plan until it begins: as much as its migration will hold, and no longer. It names them in the move, in the
+// place of what that holds so far: by other names, since no reservation goes from one host to another.
 func (r Result) Holds(plan string, move int, m *proto.Move) []proto.Reservation {
 	out := append([]proto.Reservation{r.Reservation}, r.Extra...)
 	what := []string{"target", "send", "receive"}
-	m.Holds = nil
+	var names []string
 	for i := range out {
 		h := &out[i]
 		h.ID, h.Purpose, h.Instance, h.Migration = proto.PlanHold(plan, move, what[i]), proto.PurposeHold, "", ""
-		m.Holds = append(m.Holds, h.ID)
+		if slices.Contains(m.Holds, h.ID) {
+			h.ID = proto.PlanHold(plan, move, what[i]+"-again")
+		}
+		names = append(names, h.ID)
 	}
-	slices.Sort(m.Holds)
+	slices.Sort(names)
+	m.Holds = names
 	return out
 }
 

@@ -241,7 +241,7 @@ func TestWhereNobodyYieldsAMoveIsSuggestedAndTakenBackWhenItIsOver(t *testing.T)
 		t.Fatalf("%s", kinds(got))
 	}
 	plan := got[0].(*proto.PlanPut).Plan
-	if m := plan.Moves[0]; plan.Status != proto.PlanSuggested || m.Instance != "web" || m.Source != "host-a" || m.Target != "host-b" {
+	if m := plan.Moves[0]; plan.Status != proto.PlanSuggested || m.Instance != "web" || m.Source != "host-a" || m.Target != "host-b" || !m.Chosen {
 		t.Errorf("%+v", plan)
 	}
 	refused, proposed := w.told()[proto.NoticeID(proto.NoticeRefused, "shop")], w.told()[proto.NoticeID(proto.NoticeProposed, "host-a")]
@@ -261,6 +261,28 @@ func TestWhereNobodyYieldsAMoveIsSuggestedAndTakenBackWhenItIsOver(t *testing.T)
 	got = w.settle("host-a")
 	if p, _ := w.s.View().Plan(plan.ID); p.Status != proto.PlanStale || len(w.told()) != 0 || w.cpu("shop") < 1400 {
 		t.Errorf("%s: plan %+v, told %+v, %d for shop", kinds(got), p, w.told(), w.cpu("shop"))
+	}
+}
+
+func TestAMoveThatIsCarriedOutIsNotProposedAnyMore(t *testing.T) {
+	w := newWorld(t, "host-a", "host-b")
+	w.run("shop", "host-a", proto.Critical, 800)
+	w.run("web", "host-a", proto.Standard, 900)
+	w.demand["shop"] = 1400
+	plan := w.settle("host-a")[0].(*proto.PlanPut).Plan
+	w.must(&proto.PlanChange{ID: plan.ID, From: proto.PlanSuggested, To: proto.PlanQueued})
+	for range 2 {
+		w.now = w.now.Add(grid)
+		w.settle("host-a")
+	}
+	if n, there := w.told()[proto.NoticeID(proto.NoticeProposed, "host-a")]; there {
+		t.Errorf("%+v", n)
+	}
+	if n := w.told()[proto.NoticeID(proto.NoticeRefused, "shop")]; n.Plan != plan.ID {
+		t.Errorf("%+v", n)
+	}
+	if p, _ := w.s.View().Plan(plan.ID); p.Status != proto.PlanQueued {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -116,7 +116,7 @@ func (d *deciding) suggest(refused []candidate, remedy ledger.Remedy) (*proto.St
 func stored(host string, p proto.Plan, now timeline.Time, why string) *proto.StoredPlan {
 	m := proto.Move{
 		Instance: p.Instance, Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Fence: p.Fence, Start: p.Start,
-		Rate: p.Rate, Reasons: p.Reasons, Considered: p.Considered, Ruled: p.Ruled, Starts: p.Starts,
+		Rate: p.Rate, Reasons: p.Reasons, Considered: p.Considered, Ruled: p.Ruled, Starts: p.Starts, Chosen: true,
 	}
 	if p.Figures != nil {
 		m.Figures = *p.Figures

@@ -33,13 +33,17 @@ func (d *deciding) tell(refused []candidate) {
 	why, plan := "", proto.StoredPlan{}
 	if len(refused) > 0 || short && len(remedy.Move) > 0 {
 		plan, why = d.move(refused, remedy)
-		if plan.ID != "" {
+		switch {
+		case plan.Status == proto.PlanSuggested:
 			m := plan.Moves[0]
 			told = append(told, proto.Notice{
 				ID: proto.NoticeID(proto.NoticeProposed, d.Host), Kind: proto.NoticeProposed, Host: d.Host, Instance: m.Instance, Plan: plan.ID,
 				Says: fmt.Sprintf("a move of %s from %s to %s is suggested: %s", m.Instance, d.Host, m.Target, plan.Reason), Proposes: "carry out plan " + plan.ID,
 			})
 			why = fmt.Sprintf("move %s to %s, as plan %s has it", m.Instance, m.Target, plan.ID)
+		case plan.ID != "": // somebody carries it out
+			m := plan.Moves[0]
+			why = fmt.Sprintf("wait for plan %s, which is %s, to move %s to %s", plan.ID, plan.Status, m.Instance, m.Target)
 		}
 	} else {
 		d.withdraw()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -60,6 +61,9 @@ func drainCommand(a *app) *cobra.Command {
 		}
 		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", path("hosts", args[0], "drain"), in)
 		if err != nil {
+			if cmd.Context().Err() != nil && !in.DryRun {
+				fmt.Fprintf(a.stderr, "It is not known whether the drain has begun. See:  glidepath host drain show %s\n", args[0])
+			}
 			return err
 		}
 		if follow {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/glidepath/glidepath/coordinator/state"
 )
 
 func TestAnInterruptEndsWhatReadsStandardInput(t *testing.T) {
@@ -25,6 +27,27 @@ func TestAnInterruptEndsWhatReadsStandardInput(t *testing.T) {
 		time.AfterFunc(time.Millisecond, interrupt)
 		if code, _, stderr := glidepath(t, ctx, strings.Fields(args)...); code != exitInterrupted || stderr != "glidepath: interrupted\n" {
 			t.Errorf("%s: exit code %d, %q", args, code, stderr)
+		}
+	}
+}
+
+func TestAnInterruptWhileADrainIsAskedForSaysThatItMayHaveBegun(t *testing.T) {
+	for _, dry := range []bool{false, true} {
+		f := reach(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		f.Config.OwnView = func() *state.View { // it is planned, and takes a while
+			interrupt()
+			<-ctx.Done()
+			return f.View()
+		}
+		pointAt(t, f)
+		args := []string{"host", "drain", "host-a"}
+		if dry {
+			args = append(args, "--dry-run")
+		}
+		code, _, stderr := glidepath(t, ctx, args...)
+		if code != exitInterrupted || strings.Contains(stderr, "It is not known whether the drain has begun. See:  glidepath host drain show host-a\n") == dry {
+			t.Errorf("%q: exit code %d, %q", args, code, stderr)
 		}
 	}
 }

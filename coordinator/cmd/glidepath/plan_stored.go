@@ -275,9 +275,12 @@ func windowsOf(windows []proto.MoveWindow) []string {
 	return out
 }
 
+// suggestedPlan is what the identifiers of plans begin with that nobody asked for: those of the others are ULIDs.
+const suggestedPlan = "replan-"
+
 // explainStored explains a stored plan, if what was named is one.
 func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err error) {
-	if _, err := ulid.ParseStrict(id); err != nil {
+	if _, err := ulid.ParseStrict(id); err != nil && !strings.HasPrefix(id, suggestedPlan) {
 		return false, nil
 	}
 	raw, p, err := askBoth[proto.StoredPlan](cmd.Context(), a, "GET", path("plans", id), nil)

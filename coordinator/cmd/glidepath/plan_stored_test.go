@@ -69,3 +69,16 @@ func TestAPlanGoesOnWhenNobodyFollowsItAnyMore(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+func TestAPlanThatWasSuggestedIsExplainedByItsIdentifier(t *testing.T) {
+	f := reach(t)
+	pointAt(t, f)
+	const id = "replan-mifx2l1c-host-a"
+	f.Must(&proto.PlanPut{Plan: proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: proto.PlanSuggested, Reason: "it would make room", Moves: []proto.Move{{
+		Instance: "cache-1", Source: "host-a", Target: "host-c", FromType: "m.small", ToType: "m.small", Fence: 1, Reasons: []string{"host-c has the best score"},
+	}}}})
+	code, out, stderr := glidepath(t, t.Context(), "plan", "explain", id)
+	if code != 0 || !strings.Contains(out, "kind migrate: suggested") || !strings.Contains(out, "host-c has the best score") {
+		t.Errorf("%d, %s, %s", code, out, stderr)
+	}
+}
