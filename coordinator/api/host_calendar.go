@@ -7,6 +7,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -71,11 +72,11 @@ func holders(list []proto.Reservation, t v1.Tightest) []v1.Holder {
 	return out[:min(len(out), mostHolders)]
 }
 
-// joinedSteps returns the steps of a host, equal neighbours as one.
+// joinedSteps returns the steps of a host, equal neighbours as one, but for the last one, which has no end: how far the grid goes is to be seen.
 func joinedSteps(steps []ledger.Step) []v1.HostStep {
 	out := []v1.HostStep{}
 	for _, s := range steps {
-		if n := len(out); n > 0 && out[n-1].Needed == s.Needed && out[n-1].Limit == s.Limit && out[n-1].End == s.Start {
+		if n := len(out); n > 0 && out[n-1].Needed == s.Needed && out[n-1].Limit == s.Limit && out[n-1].End == s.Start && s.End < timeline.Forever {
 			out[n-1].End = s.End
 			continue
 		}
