@@ -83,6 +83,9 @@ func hostSetCommand(a *app) *cobra.Command {
 
 // amounts reads RESOURCE=AMOUNT, of a flag, into a vector.
 func amounts(flag string, v *resource.Vector, texts []string) error {
+	if err := onlyOnce(flag, texts); err != nil {
+		return err
+	}
 	kinds := resource.All()
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
