@@ -1,10 +1,12 @@
 package api
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -39,6 +41,9 @@ func putType(c *call) (any, error) {
 	if t.Max.IsZero() {
 		return nil, invalid("instance type %s allows nothing: give it max, with null for what it does not limit", t.Name)
 	}
+	if _, there := c.view.Type(t.Name); !there && t.Revision != 0 {
+		return nil, notThereAnyMore("instance type", t.Name, t.Revision, "type list")
+	}
 	if c.view.Knows(proto.CmdTypeRevise, 1) {
 		return c.reviseType(t)
 	}
@@ -46,6 +51,14 @@ func putType(c *call) (any, error) {
 		return nil, err
 	}
 	return v1.TypeReply{InstanceType: t, Revised: []string{}}, nil
+}
+
+// notThereAnyMore refuses to change what is not there in a revision that was read.
+func notThereAnyMore(what, name string, revision uint64, list string) error {
+	return &v1.Error{
+		Code: v1.CodeConflict, Message: fmt.Sprintf("there is no %s %q whose revision %d could be replaced", what, name, revision),
+		Remedy: "leave out revision to define it anew, or see glidepath " + list,
+	}
 }
 
 func removeType(c *call) (any, error) {
@@ -75,6 +88,19 @@ func putApplication(c *call) (any, error) {
 		case x.have > x.up:
 			return nil, invalid("application %s: %s is %d: use at most %d", a.Name, x.field, x.have, x.up)
 		}
+	}
+	for what, v := range map[string]resource.Vector{"floor": a.Floor, "startup": a.Startup} {
+		for k, n := range v {
+			if n >= resource.Unlimited {
+				return nil, invalid("application %s: its %s of %s is unlimited, which no host has: name an amount, or leave it out", a.Name, what, resource.Kind(k))
+			}
+		}
+	}
+	if a.MemoryFloor >= resource.Unlimited {
+		return nil, invalid("application %s: its memory_floor is unlimited, which no host has: name an amount, or leave it out", a.Name)
+	}
+	if _, there := c.view.Application(a.Name); !there && a.Revision != 0 {
+		return nil, notThereAnyMore("application", a.Name, a.Revision, "app list")
 	}
 	var body proto.Body = &proto.AppPut{Application: a}
 	if c.view.Knows(proto.CmdAppRevise, 1) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/figures"
@@ -12,6 +13,9 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
+
+// mostProbation is for how long the slots and data of what leaves a host can be asked to be kept there.
+const mostProbation = 30 * 24 * time.Hour
 
 // drainHost begins to empty a host, or says how that would go. Where not everything on the host finds another place it is begun only if that was asked for: what is in the
 // way is told, with what would change that.
@@ -28,6 +32,12 @@ func drainHost(c *call) (any, error) {
 	}
 	if in.Before != 0 && in.Before <= c.now {
 		return nil, invalid("host %s would be empty by %s, and it is %s: name a time later than now, or none", h.Facts.Name, in.Before, c.now)
+	}
+	switch most := int64(mostProbation / time.Millisecond); {
+	case in.Before >= timeline.Forever:
+		return nil, invalid("host %s would be empty by no time that there is: name an earlier one, or none", h.Facts.Name)
+	case in.Probation < 0 || in.Probation > most:
+		return nil, invalid("host %s would be emptied with a probation of %d ms: use up to %d, which is 30 days, or 0 for that of the policy", h.Facts.Name, in.Probation, most)
 	}
 	d := drainOf(h)
 	goesOn := d.State != proto.DrainNone && d.State != proto.DrainDone

@@ -168,3 +168,21 @@ func TestADrainShowsItsPlanAndWhatIsOnItsWay(t *testing.T) {
 		t.Errorf("left %q, slots of %q", d.Left, d.Slots)
 	}
 }
+
+func TestWhatADrainCanNotBeAskedForIsRefusedWhenItIsTried(t *testing.T) {
+	w := newWorld(t)
+	w.apply("a-1", "host-a", proto.Enforce)
+	for says, in := range map[string]v1.DrainRequest{
+		"a probation of 2592000001 ms: use up to 2592000000": {Probation: 2_592_000_001},
+		"a probation of -1 ms":                               {Probation: -1},
+		"name an earlier one, or none":                       {Before: timeline.Forever},
+		"name a time later than now":                         {Before: -1},
+	} {
+		for _, dry := range []bool{true, false} {
+			in.DryRun = dry
+			if e := w.fails(v1.CodeInvalid, 400, drainA, in); !strings.Contains(e.Message, says) {
+				t.Errorf("%+v: %q, not %q", in, e.Message, says)
+			}
+		}
+	}
+}

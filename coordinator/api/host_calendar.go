@@ -72,7 +72,7 @@ func holders(list []proto.Reservation, t v1.Tightest) []v1.Holder {
 	return out[:min(len(out), mostHolders)]
 }
 
-// joinedSteps returns the steps of a host, equal neighbours as one. What comes after the grid stays a step of its own.
+// joinedSteps returns the steps of a host, equal neighbours as one, but for the last one, which has no end: how far the grid goes is to be seen.
 func joinedSteps(steps []ledger.Step) []v1.HostStep {
 	out := []v1.HostStep{}
 	for _, s := range steps {

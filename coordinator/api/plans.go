@@ -138,7 +138,7 @@ func beginPlan(c *call) (any, error) {
 	case p.Status.Ended():
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is %s, and does not begin any more", p.ID, p.Status), Remedy: "plan again: glidepath plan migrate"}
 	case p.Kind == proto.PlanDrain:
-		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which begins it", p.ID, p.Host), Remedy: "see glidepath host show " + p.Host}
+		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which begins it", p.ID, p.Host), Remedy: "see glidepath host drain show " + p.Host}
 	case p.Status == proto.PlanScheduled && in.Now:
 		p.Moves, p.Status = slices.Clone(p.Moves), proto.PlanQueued
 		for i, m := range p.Moves {
@@ -219,7 +219,7 @@ func cancelPlan(c *call) (any, error) {
 	case p.Status == proto.PlanCancelled:
 		return p, nil
 	case p.Kind == proto.PlanDrain && !p.Status.Ended():
-		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which makes another one", p.ID, p.Host), Remedy: "end that: see glidepath host --help"}
+		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which makes another one", p.ID, p.Host), Remedy: "end that: glidepath host undrain " + p.Host}
 	case begun >= 0 && !waits:
 		return nil, &v1.Error{
 			Code: v1.CodeRefused, Message: fmt.Sprintf("all of plan %s has begun: there is nothing left to cancel", p.ID),

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +27,29 @@ func (w *world) held(plan string) (ids []string) {
 		}
 	}
 	return ids
+}
+
+func TestWhatAPlanHoldsIsChangedWithThePlanAlone(t *testing.T) {
+	w := newWorld(t, func(f *apitest.Fleet) { f.Config.Forecast = demand })
+	w.adopt("cache-1")
+	p := ok[proto.StoredPlan](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c", At: inHours(4)})
+	id, before := p.Moves[0].Holds[0], w.held(p.ID)
+	at := "/v1/reservations/" + url.PathEscape(id)
+	for request, body := range map[string]any{
+		"DELETE " + at: nil, "POST " + at + "/extend": v1.ExtendRequest{Until: inHours(30)}, "POST /v1/reservations/verdict": v1.VerdictRequest{Release: []string{id}},
+		"POST /v1/reservations": held(hold(proto.PlanHold(p.ID, 1, "target"), proto.Standard, 100)),
+	} {
+		if e := w.fails(v1.CodeRefused, 422, request, body); !strings.Contains(e.Remedy, "glidepath plan cancel "+p.ID) {
+			t.Errorf("%s: %v", request, e)
+		}
+	}
+	if held := w.held(p.ID); !slices.Equal(held, before) {
+		t.Errorf("held %q, and %q before", held, before)
+	}
+	ok[proto.StoredPlan](w, "POST /v1/plans/"+p.ID+"/cancel", nil)
+	if held := w.held(p.ID); held != nil {
+		t.Errorf("held %q", held)
+	}
 }
 
 func TestAMoveThatIsToBeginLaterIsStoredAndItsRoomHeld(t *testing.T) {
@@ -135,6 +159,12 @@ func TestWhatIsOfAnotherFleetOrHasBegunIsNeitherBegunNorCancelled(t *testing.T) 
 		t.Error(e.Message)
 	}
 	ok[proto.StoredPlan](w, "POST /v1/plans/what/cancel", nil)
+	w.Must(&proto.PlanPut{Plan: proto.StoredPlan{ID: "d", Kind: proto.PlanDrain, Host: "host-a", Status: proto.PlanQueued, Moves: []proto.Move{move}}})
+	for verb, remedy := range map[string]string{"begin": "glidepath host drain show host-a", "cancel": "glidepath host undrain host-a"} {
+		if e := w.fails(v1.CodeRefused, 422, "POST /v1/plans/d/"+verb, nil); !strings.Contains(e.Remedy, remedy) {
+			t.Errorf("%s: %+v", verb, e)
+		}
+	}
 	w.Must(&proto.PlanPut{Plan: proto.StoredPlan{ID: "p", Kind: proto.PlanMigrate, Status: proto.PlanQueued, Moves: []proto.Move{move}}})
 	w.Must(&proto.PlanBegin{ID: "p", Start: proto.MigrationStart{
 		ID: "m", Plan: proto.Plan{Instance: "cache-1", Source: "host-a", Target: "host-c", FromType: "m.small", ToType: "m.small", Fence: i.Fence},

@@ -43,6 +43,19 @@ func (c *call) reservation(id string) (proto.Reservation, error) {
 	return r, nil
 }
 
+// ofAPlan refuses to change by itself what holds room for a stored plan, which counts on it.
+func (c *call) ofAPlan(id string) error {
+	for p := range c.view.Plans() {
+		if proto.HoldsOf(p.ID, id) {
+			return &v1.Error{
+				Code: v1.CodeRefused, Message: fmt.Sprintf("reservation %s holds room for plan %s, and goes with it", id, p.ID),
+				Remedy: "if the plan is not wanted any more: glidepath plan cancel " + p.ID,
+			}
+		}
+	}
+	return nil
+}
+
 // mostReservations is how many reservations one request may change.
 const mostReservations = 64
 
@@ -135,6 +148,9 @@ func (c *call) extended(id string, until timeline.Time) (proto.Revision, error) 
 	if err != nil {
 		return proto.Revision{}, err
 	}
+	if err := c.ofAPlan(id); err != nil {
+		return proto.Revision{}, err
+	}
 	switch {
 	case r.Purpose != proto.PurposeHold:
 		return proto.Revision{}, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("reservation %s is not an operator's: it lives with its %s", id, r.Purpose), Remedy: "see glidepath reservation list"}
@@ -224,6 +240,11 @@ func (c *call) noRoom(err error, change proto.ReservationChange) error {
 	case errors.As(err, &short):
 	case errors.As(err, &refusal) && refusal.Result.Shortfall != nil:
 		short = refusal.Result.Shortfall
+	case refusal != nil && refusal.Result.Code == proto.ResultConflict && len(change.Hold) > 0:
+		return &v1.Error{
+			Code: v1.CodeConflict, Message: refusal.Result.Message,
+			Remedy: "choose another identifier, or none; one that is not needed any more ends with glidepath reservation release",
+		}
 	default:
 		return err
 	}
@@ -288,6 +309,9 @@ func (c *call) held(ids []string, yields []proto.Yield) v1.ReservationsReply {
 
 func releaseReservation(c *call) (any, error) {
 	id := c.r.PathValue("id")
+	if err := c.ofAPlan(id); err != nil {
+		return nil, err
+	}
 	_, err := c.propose(&proto.ReservationChange{Author: proto.AuthorOperator, Release: []string{id}})
 	return v1.Empty{}, err
 }
@@ -315,6 +339,9 @@ func judgeReservations(c *call) (any, error) {
 	for _, id := range in.Release {
 		r, err := c.reservation(id)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.ofAPlan(id); err != nil {
 			return nil, err
 		}
 		if r.Purpose != proto.PurposeHold {

@@ -40,9 +40,21 @@ func TestAReservationIsHeldShownExtendedAndReleased(t *testing.T) {
 	if r := ok[proto.Reservation](w, "GET "+at, nil); r.Envelope[0].Start > timeline.Of(time.Now()) || r.Envelope[0].Firm[resource.CPU] != 300 {
 		t.Fatalf("%+v", r)
 	}
-	if e := w.fails(v1.CodeConflict, 409, "POST /v1/reservations", held(hold("nightly", proto.Standard, 200))); !strings.Contains(e.Message, "nightly") {
-		t.Error(e)
+	for _, squeeze := range []bool{false, true} {
+		in := held(hold("nightly", proto.Standard, 200))
+		in.Squeeze = squeeze
+		if e := w.fails(v1.CodeConflict, 409, "POST /v1/reservations", in); !strings.Contains(e.Message, "nightly") || !strings.Contains(e.Remedy, "choose another identifier") {
+			t.Error(e)
+		}
 	}
+	squeezed, key := held(hold("often", proto.Standard, 100)), ulid.Make().String()
+	squeezed.Squeeze = true
+	for range 2 { // the answer to the first one got lost
+		if got := ok[v1.ReservationsReply](w, "POST /v1/reservations", squeezed, v1.HeaderKey, key); len(got.Reservations) != 1 {
+			t.Errorf("%+v", got)
+		}
+	}
+	ok[v1.Empty](w, "DELETE /v1/reservations/often", nil)
 	got = ok[v1.ReservationsReply](w, "POST "+at+"/extend", v1.ExtendRequest{Until: end.Add(time.Hour)})
 	if len(got.Reservations) != 1 || got.Reservations[0].End() != end.Add(time.Hour) {
 		t.Fatalf("%+v", got)

@@ -61,8 +61,8 @@ var (
 func explain(err error, v any) error {
 	var te *yaml.TypeError
 	if !errors.As(err, &te) {
-		what := strings.TrimPrefix(err.Error(), "yaml: ")
-		if strings.HasPrefix(what, "line ") {
+		what, parser := strings.CutPrefix(err.Error(), "yaml: ")
+		if parser && strings.HasPrefix(what, "line ") {
 			return fmt.Errorf("%s: this is not YAML; look there and on the line above for a bracket, quote or colon that is missing, and for tabs", what)
 		}
 		return errors.New(what) // of a value that says itself what it should be, or of what can't be read

@@ -58,6 +58,9 @@ func TestWhatIsWrongIsNamedWithLineAndRemedy(t *testing.T) {
 		"reserve: {cpu: .nan}":         `line 1: cpu ".nan" has the unknown unit "nan"`,
 		"reserve: {cpu: NaN}":          `line 1: cpu "NaN" has the unknown unit "NaN": use m, no unit, for example 500m or 1.5`,
 		"reserve: {memory: -1MiB}":     `line 1: memory "-1MiB" is negative`,
+		"reserve: {cpu: 1, cpu: 2}":    "line 1: cpu is there twice",
+		"reserve: {cpu: [1]}":          "line 1: cpu is no single amount",
+		"reserve: {cpu: {a: b}}":       "line 1: cpu is no single amount",
 		"listen: a\n---\nlisten: b":    "more than one document",
 		"zzzzzz: 1\nqqqqqq: 2":         `line 1: unknown field "zzzzzz"; line 2: unknown field "qqqqqq"`,
 		strings.Repeat("#", MaxSize+1): "larger than",
@@ -65,7 +68,22 @@ func TestWhatIsWrongIsNamedWithLineAndRemedy(t *testing.T) {
 		err := Decode(strings.NewReader(text), "f.yaml", &sample{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v; want %q", text, err, want)
+			continue
 		}
+		if no := "this is not YAML"; strings.Contains(err.Error(), no) != strings.Contains(want, no) {
+			t.Errorf("%.40q: %v: is that YAML?", text, err)
+		}
+	}
+}
+
+// The anchor is called like an amount: what it stands for is what counts, not its name.
+func TestAnAliasStandsForWhatHasTheAnchor(t *testing.T) {
+	var got sample
+	if err := Decode(strings.NewReader("listen: &2 500m\nreserve: {cpu: *2}\n"), "f.yaml", &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := (sample{Listen: "500m", Reserve: Amounts{resource.CPU: 500}}); !cmp.Equal(want, got) {
+		t.Fatal(cmp.Diff(want, got))
 	}
 }
 

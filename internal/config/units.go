@@ -55,12 +55,20 @@ func (a *Amounts) UnmarshalYAML(n *yaml.Node) error {
 	for _, k := range resource.All() {
 		names = append(names, k.String())
 	}
+	var named [resource.Kinds]bool
 entries:
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
+		key, value := behind(n.Content[i]), behind(n.Content[i+1])
 		for _, k := range resource.All() {
 			if k.String() != key.Value {
 				continue
+			}
+			if named[k] {
+				return fmt.Errorf("line %d: %s is there twice: keep one", key.Line, k)
+			}
+			named[k] = true
+			if value.Kind != yaml.ScalarNode {
+				return fmt.Errorf("line %d: %s is no single amount: write one like {cpu: 500m, memory: 256MiB}", value.Line, k)
 			}
 			amount, err := resource.Parse(k, value.Value)
 			if err != nil {
@@ -76,6 +84,14 @@ entries:
 		return fmt.Errorf("line %d: unknown resource %q: did you mean %q?", key.Line, key.Value, near)
 	}
 	return nil
+}
+
+// behind returns what a node stands for: of an alias, what has the anchor. Where values are read by hand, nobody else follows it.
+func behind(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
 }
 
 // MarshalYAML writes the amounts that are not 0.

@@ -56,7 +56,11 @@ func path(parts ...string) string {
 	var b strings.Builder
 	b.WriteString(v1.Prefix)
 	for _, p := range parts {
-		b.WriteString("/" + url.PathEscape(p))
+		p = url.PathEscape(p)
+		if p == "." || p == ".." { // which would be a way through the path
+			p = strings.ReplaceAll(p, ".", "%2E")
+		}
+		b.WriteString("/" + p)
 	}
 	return b.String()
 }
@@ -188,6 +192,13 @@ func completeFlags(cmd *cobra.Command, by map[string]cobra.CompletionFunc) {
 		if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
 			panic(err) // the flag was defined before
 		}
+	}
+}
+
+// completeWords completes by some words, or none: what a shell would do by itself is to offer files.
+func completeWords(words ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

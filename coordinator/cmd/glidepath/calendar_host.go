@@ -82,17 +82,7 @@ func leftWords(t v1.Tightest) string {
 const calendarNotes = 64
 
 func (a *app) printHostCalendar(c v1.HostCalendar, wanted []resource.Kind) error {
-	drawn := strips(c, wanted)
-	span := heatstrip.Span(drawn)
-	width := plotWidth
-	if w := terminalWidth(a.stdout); w > 0 {
-		width = min(max(w-calendarNotes, narrowPlot), widestPlot)
-	}
-	a.say("Host %s from %s to %s, and later", c.Host, stamp(span.Start), stamp(span.End))
-	for _, line := range heatstrip.Text(drawn, width, a.coloured()) {
-		a.say("%s", line)
-	}
-	a.say("%s", heatstrip.Legend)
+	a.drawHostCalendar(c.Host, strips(c, wanted))
 	if t := c.Tightest; t != nil {
 		a.say("\nTightest: %s from %s to %s, %s", t.Resource, stamp(t.Span.Start), stamp(t.Span.End), leftWords(*t))
 		var held []string
@@ -110,4 +100,21 @@ func (a *app) printHostCalendar(c v1.HostCalendar, wanted []resource.Kind) error
 		a.say("window %s from %s to %s: %s is not there", w.ID, stamp(w.Span.Start), stamp(w.Span.End), missingIn(w))
 	}
 	return nil
+}
+
+func (a *app) drawHostCalendar(host string, drawn []heatstrip.Strip) {
+	if len(drawn) == 0 {
+		a.say("Host %s has nothing of what is asked for, or no limit of it: there is nothing to fill", host)
+		return
+	}
+	span := heatstrip.Span(drawn)
+	width := plotWidth
+	if w := terminalWidth(a.stdout); w > 0 {
+		width = min(max(w-calendarNotes, narrowPlot), widestPlot)
+	}
+	a.say("Host %s from %s to %s, and later", host, stamp(span.Start), stamp(span.End))
+	for _, line := range heatstrip.Text(drawn, width, a.coloured()) {
+		a.say("%s", line)
+	}
+	a.say("%s", heatstrip.Legend)
 }

@@ -21,6 +21,22 @@ type typeFile struct {
 	Revision uint64  `yaml:"revision"` // that it replaces; 0: any
 }
 
+// valid returns what is wrong with the type, which is the document of its file with that index, by itself.
+func (f typeFile) valid(i int) error {
+	if err := proto.ValidName("instance type", f.Name); err != nil {
+		return fmt.Errorf("document %d: %w", i+1, err)
+	}
+	if f.Max == (maximum{}) {
+		return fmt.Errorf("instance type %s allows nothing: say what it does, like max: {cpu: 2, memory: 1GiB}; max: {} limits nothing", f.Name)
+	}
+	for _, k := range []resource.Kind{resource.CPU, resource.Memory} {
+		if f.Max[k] == 0 {
+			return fmt.Errorf("instance type %s allows no %s, without which nothing runs: name an amount, or leave it out for no limit", f.Name, k)
+		}
+	}
+	return nil
+}
+
 // maximum is a resource vector that begins with no limits.
 type maximum resource.Vector
 
@@ -60,6 +76,11 @@ func typeCommand(a *app) *cobra.Command {
 		all, err := readFiles[typeFile](cmd.Context(), *files)
 		if err != nil {
 			return err
+		}
+		for i, f := range all { // before anything is sent
+			if err := f.valid(i); err != nil {
+				return err
+			}
 		}
 		for _, f := range all {
 			in := proto.InstanceType{Name: f.Name, Max: resource.Vector(f.Max), Revision: f.Revision}
@@ -153,6 +174,11 @@ func appCommand(a *app) *cobra.Command {
 		all, err := readFiles[appFile](cmd.Context(), *files)
 		if err != nil {
 			return err
+		}
+		for i, f := range all { // before anything is sent
+			if err := proto.ValidName("application", f.Name); err != nil {
+				return fmt.Errorf("document %d: %w", i+1, err)
+			}
 		}
 		for _, f := range all {
 			in := proto.Application{

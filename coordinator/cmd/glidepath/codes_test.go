@@ -127,7 +127,7 @@ func TestNamesAreCompletedFromTheFleet(t *testing.T) {
 		"migration show ": id, "migration watch ": id, "migration abort ": id, "migration return ": id,
 		"token revoke ": token, "token create --role ": "operator", "event remove ": "sale", "calendar show ": "sales", "calendar remove ": "sales", "calendar add x y --instance ": "cache-1",
 		"reservation list --host ": "host-a", "reservation list --instance ": "cache-1", "migration list --instance ": "cache-1",
-		"event add campaign --instance ": "cache-1", "forecast cache-1 --resource ": "net_tx", "forecast scorecard --resource ": "net_tx", "forecast s": "scorecard\tShow how forecasts fared against what came, beside simpler ones", "stream ": "migration",
+		"event add campaign --instance ": "cache-1", "forecast cache-1 --resource ": "net_tx", "forecast scorecard --resource ": "net_tx", "migrate cache-1 --at ": "best", "forecast s": "scorecard\tShow how forecasts fared against what came, beside simpler ones", "stream ": "migration",
 	} {
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)
 		code, out, stderr := glidepath(t, t.Context(), args...)
@@ -138,6 +138,18 @@ func TestNamesAreCompletedFromTheFleet(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		if code, out, _ := glidepath(t, t.Context(), "completion", shell); code != exitFine || !strings.Contains(out, "glidepath") {
 			t.Errorf("%s: %d", shell, code)
+		}
+	}
+	for _, line := range []string{"migrate cache-1 --before ", "host drain host-a --reason ", "host window add host-a --amount ", "policy set --ratio ", "plan list --address "} {
+		args := append([]string{"__complete"}, strings.Split(line, " ")...)
+		if _, out, _ := glidepath(t, t.Context(), args...); !strings.HasPrefix(out, ":4\n") { // no names, and no files
+			t.Errorf("%q: %q", line, out)
+		}
+	}
+	for _, line := range []string{"reservation create --file ", "host calendar host-a --svg ", "status --config "} {
+		args := append([]string{"__complete"}, strings.Split(line, " ")...)
+		if _, out, _ := glidepath(t, t.Context(), args...); !strings.HasPrefix(out, ":0\n") { // files
+			t.Errorf("%q: %q", line, out)
 		}
 	}
 	if _, out, _ := glidepath(t, t.Context(), "__complete", "instance", "show", "cache-1", ""); strings.Contains(out, "cache-1") {

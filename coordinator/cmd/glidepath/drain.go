@@ -52,14 +52,17 @@ func drainCommand(a *app) *cobra.Command {
 			}
 			in.Before = timeline.Of(at)
 		}
-		if probation < 0 || probation%time.Millisecond != 0 {
-			return usagef("--probation %s: use a length of time, like 30m", probation)
+		var err error
+		if in.Probation, err = probationOf(probation, cmd.Flags().Changed("probation")); err != nil {
+			return err
 		}
-		in.Probation = probation.Milliseconds()
 		if follow && in.DryRun {
 			return usagef("with --dry-run there is nothing to watch")
 		}
 		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", path("hosts", args[0], "drain"), in)
+		if err != nil && !in.DryRun {
+			return a.unsure(cmd.Context(), err, "host "+args[0]+" is being emptied", "glidepath host drain show "+args[0])
+		}
 		if err != nil {
 			if cmd.Context().Err() != nil && !in.DryRun {
 				fmt.Fprintf(a.stderr, "It is not known whether the drain has begun. See:  glidepath host drain show %s\n", args[0])
@@ -122,7 +125,7 @@ func turnCommand(a *app, verb string, at []string, short, long, says string) *co
 					return nil
 				})
 				if err != nil {
-					return err
+					return a.unsure(cmd.Context(), err, "that was done for host "+name, "glidepath host drain show "+name)
 				}
 			}
 			return nil

@@ -20,8 +20,11 @@ import (
 // some makes it an error of usage to name none.
 func some(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
+		switch {
+		case len(args) == 0:
 			return usagef("name the %s", what)
+		case slices.Contains(args, ""):
+			return usagef("a %s that is named is empty: is a variable of your shell not set?", what)
 		}
 		return nil
 	}
@@ -80,6 +83,9 @@ func hostSetCommand(a *app) *cobra.Command {
 
 // amounts reads RESOURCE=AMOUNT, of a flag, into a vector.
 func amounts(flag string, v *resource.Vector, texts []string) error {
+	if err := onlyOnce(flag, texts); err != nil {
+		return err
+	}
 	kinds := resource.All()
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/glidepath/glidepath/coordinator/api/client"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -47,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitFine
 	}
@@ -58,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case code == exitInterrupted:
 		fmt.Fprintln(stderr, "glidepath: interrupted")
 	case code == exitUsage:
-		fmt.Fprintf(stderr, "glidepath: %v\nSee: glidepath --help\n", err)
+		fmt.Fprintf(stderr, "glidepath: %v\nSee: %s --help\n", err, ran.CommandPath())
 	default:
 		fmt.Fprintf(stderr, "glidepath: %v\n", explain(err))
 	}
@@ -86,7 +88,7 @@ func (e *endedError) Error() string { return e.text }
 func ended(m v1.MigrationStatus) error {
 	e := &endedError{text: fmt.Sprintf("migration %s was %s", m.ID, m.Outcome), code: exitAborted}
 	if m.Reason != "" {
-		e.text += ": " + m.Reason
+		e.text += ": " + oneLine(m.Reason)
 	}
 	switch m.Outcome {
 	case proto.OutcomeCompleted:
@@ -143,8 +145,9 @@ API answers.`,
   glidepath plan migrate cache-1 --to host-b --type m.large
   glidepath migrate cache-1 --to host-b --type m.large --watch`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
-		Args: known,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:              known,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return noEmptyFlag(cmd) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	flags := root.PersistentFlags()
@@ -159,7 +162,24 @@ API answers.`,
 		pauseCommand(a), resumeCommand(a),
 		operatorCommand(a), tokenCommand(a), versionCommand(a), manCommand(root),
 	)
+	noFiles(root)
 	return root
+}
+
+// noFiles keeps shells from offering files where a flag takes none, which is what they do by themselves.
+func noFiles(cmd *cobra.Command) {
+	quiet := func(f *pflag.Flag) {
+		takes, _ := pflag.UnquoteUsage(f)
+		_, has := cmd.GetFlagCompletionFunc(f.Name)
+		if !has && f.NoOptDefVal == "" && takes != "file" && takes != "folder" {
+			completeFlags(cmd, map[string]cobra.CompletionFunc{f.Name: completeWords()})
+		}
+	}
+	cmd.Flags().VisitAll(quiet)
+	cmd.PersistentFlags().VisitAll(quiet)
+	for _, sub := range cmd.Commands() {
+		noFiles(sub)
+	}
 }
 
 // group returns a command that only holds others.
@@ -195,12 +215,30 @@ func none(_ *cobra.Command, args []string) error {
 
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		switch {
+		switch at := slices.Index(args, ""); {
 		case len(args) < len(names):
 			return usagef("name the %s", names[len(args)])
 		case len(args) > len(names):
 			return usagef("%q is one argument too many", args[len(names)])
+		case at >= 0:
+			return usagef("the %s that is named is empty: is a variable of your shell not set?", names[at])
 		}
 		return nil
 	}
+}
+
+// noEmptyFlag refuses a flag that is given and says nothing, as it does with a variable that a shell does not know: what it was to choose would be
+// taken for not chosen, and a whole fleet be meant in the place of a host.
+func noEmptyFlag(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		list, several := f.Value.(pflag.SliceValue)
+		empty := f.Value.String() == ""
+		if several {
+			empty = !slices.ContainsFunc(list.GetSlice(), func(s string) bool { return s != "" })
+		}
+		if empty && f.Name != "reason" && err == nil {
+			err = usagef("--%s is empty: give it a value, or leave it out; is a variable of your shell not set?", f.Name)
+		}
+	})
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -128,6 +129,9 @@ func atMost(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > 1 {
 			return usagef("%q is one argument too many: name one %s", args[1], name)
+		}
+		if slices.Contains(args, "") {
+			return usagef("the %s that is named is empty: is a variable of your shell not set?", name)
 		}
 		return nil
 	}

@@ -77,10 +77,11 @@ func cancelPlanCommand(a *app) *cobra.Command {
 		Long:    "Has nothing more of a stored plan begin, and gives back what it holds. What has begun goes on: see glidepath migration abort.",
 		Example: "  glidepath plan cancel 01JD8Z4QK3\n  glidepath plan cancel 01JD8Z4QK3 --reason 'not this week'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd.Context(), a, "POST", path("plans", args[0], "cancel"), in, func(p proto.StoredPlan) error {
+			err := show(cmd.Context(), a, "POST", path("plans", args[0], "cancel"), in, func(p proto.StoredPlan) error {
 				a.say("Plan %s is cancelled: nothing more of it begins", p.ID)
 				return nil
 			})
+			return a.unsure(cmd.Context(), err, "the plan is cancelled", "glidepath plan show "+args[0])
 		},
 	}
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, for the record")
@@ -122,10 +123,11 @@ func (a *app) carryOut(ctx context.Context, at string, request any, follow follo
 	return a.followPlan(ctx, p, follow.until)
 }
 
-// followPlan follows the one move of a plan: until it begins, and then its migration.
+// followPlan follows the one move of a plan: until it begins, and then its migration. Of several it says how they are followed: the plan goes on all the same.
 func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) error {
 	if len(p.Moves) != 1 {
-		return usagef("plan %s has %d moves: follow it with glidepath plan show %s --watch", p.ID, len(p.Moves), p.ID)
+		fmt.Fprintf(a.stderr, "Several moves are not followed one by one. See:  glidepath plan show %s --watch\n", p.ID)
+		return nil
 	}
 	progress := a.progress()
 	defer progress.clear()
@@ -138,7 +140,7 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 		case p.Status.Ended():
 			text := fmt.Sprintf("plan %s is %s", p.ID, p.Status)
 			if p.Reason != "" {
-				text += ": " + p.Reason
+				text += ": " + oneLine(p.Reason)
 			}
 			return &endedError{text: text, code: exitAborted}
 		}

@@ -82,3 +82,15 @@ func TestAPlanThatWasSuggestedIsExplainedByItsIdentifier(t *testing.T) {
 		t.Errorf("%d, %s, %s", code, out, stderr)
 	}
 }
+
+func TestAPlanOfSeveralMovesIsCarriedOutAlsoWhereItCanNotBeFollowed(t *testing.T) {
+	f := reach(t)
+	move := proto.Move{Instance: "cache-1", Source: "host-a", Target: "host-c", FromType: "m.small", ToType: "m.small"}
+	other := move
+	other.Instance = "cache-2"
+	f.Must(&proto.PlanPut{Plan: proto.StoredPlan{ID: "p", Kind: proto.PlanRebalance, Status: proto.PlanSuggested, Moves: []proto.Move{move, other}}})
+	code, _, stderr := glidepath(t, t.Context(), "plan", "begin", "p", "--watch")
+	if p, _ := f.View().Plan("p"); code != exitFine || p.Status != proto.PlanQueued || !strings.Contains(stderr, "glidepath plan show p --watch") {
+		t.Errorf("%d, %q: it is %s", code, stderr, p.Status)
+	}
+}

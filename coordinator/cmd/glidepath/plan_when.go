@@ -20,16 +20,19 @@ type whenFlags struct {
 	window, forbid []string
 	gain           float64
 	probation      time.Duration
+	given          func(flag string) bool // reports whether one was written; nil: none was
 }
 
 func (f *whenFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	f.given = flags.Changed
 	flags.StringVar(&f.at, "at", "now", "`time` at which it begins, like +2h or 2026-11-22T18:00Z; best: the planner chooses")
 	flags.StringVar(&f.before, "before", "", "`time` by which the target has to have taken over, like 06:00 in UTC, 2h or 2026-11-22T18:00Z")
 	flags.StringArrayVar(&f.window, "window", nil, "`window` in which it may go on: 22:00-05:00 in UTC every day, or START/END once; may be repeated")
 	flags.StringArrayVar(&f.forbid, "forbid", nil, "`window` in which it may not; may be repeated")
 	flags.Float64Var(&f.gain, "least-gain", 5, "of --at best: by how many percent of its cost a later start has to be cheaper than one at once")
 	flags.DurationVar(&f.probation, "probation", 0, "how long the source's data and slot are kept; as the policy says by default")
+	completeFlags(cmd, map[string]cobra.CompletionFunc{"at": completeWords("best", "now")})
 }
 
 // set puts into a request what the flags say.
@@ -70,12 +73,28 @@ func (f *whenFlags) set(r *v1.PlanRequest, now time.Time) error {
 	milli := int64(math.Round(f.gain * 10))
 	if r.Best {
 		r.LeastGain = &milli
+	} else if f.given != nil && f.given("least-gain") {
+		return usagef("--least-gain is for --at best: nothing else is weighed")
 	}
-	if f.probation < 0 || f.probation%time.Millisecond != 0 {
-		return usagef("--probation %s: use a length of time, like 30m", f.probation)
+	var err error
+	r.Probation, err = probationOf(f.probation, f.given != nil && f.given("probation"))
+	return err
+}
+
+// mostProbation is how long probation can be.
+const mostProbation = 30 * 24 * time.Hour
+
+// probationOf returns in milliseconds how long probation is to be, 0 where nobody has said so.
+func probationOf(d time.Duration, given bool) (int64, error) {
+	switch {
+	case d < 0 || d%time.Millisecond != 0:
+		return 0, usagef("--probation %s: use a length of time, like 30m", d)
+	case d > mostProbation:
+		return 0, usagef("--probation %s: use up to %s, which is 30 days", d, mostProbation)
+	case given && d == 0:
+		return 0, usagef("--probation 0s: a move is on probation for some time; leave it out for as long as the policy says, or name a time like 1m")
 	}
-	r.Probation = f.probation.Milliseconds()
-	return nil
+	return d.Milliseconds(), nil
 }
 
 // ahead reads a time that is to come: as parseTime does, or 06:00 for the next one in UTC, or 2h from now.
@@ -91,7 +110,19 @@ func ahead(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil {
 		return now.Add(d), nil
 	}
-	return parseTime(text, now)
+	if _, err := parseTime(text, now); err != nil {
+		return time.Time{}, fmt.Errorf("%w; or 06:00 for the next one in UTC", err)
+	}
+	return coming(text, now)
+}
+
+// coming is parseTime where a time of 0, which stands for none in what is asked of the coordinators, would be taken for one that was left out.
+func coming(text string, now time.Time) (time.Time, error) {
+	at, err := parseTime(text, now)
+	if err == nil && timeline.Of(at) <= 0 {
+		err = fmt.Errorf("%q is before 1970: is the year right?", text)
+	}
+	return at, err
 }
 
 // parseMinute reads a time of day as the minutes since it began.
@@ -119,16 +150,19 @@ func parseWindow(text string, now time.Time) (w proto.MoveWindow, err error) {
 	if !once {
 		return w, fmt.Errorf("%q is no window: write one like 22:00-05:00, or 2026-11-22T18:00Z/2026-11-23T06:00Z", text)
 	}
-	start, err := parseTime(first, now)
+	start, err := coming(first, now)
 	if err != nil {
 		return w, err
 	}
-	end, err := parseTime(second, now)
+	end, err := coming(second, now)
 	if err != nil {
 		return w, err
 	}
-	if !end.After(start) {
+	switch {
+	case !end.After(start):
 		return w, fmt.Errorf("%q ends no later than it begins", text)
+	case !end.After(now):
+		return w, fmt.Errorf("%q is over: name one that ends later than now", text)
 	}
 	return proto.MoveWindow{Span: timeline.Span{Start: timeline.Of(start), End: timeline.Of(end)}}, nil
 }

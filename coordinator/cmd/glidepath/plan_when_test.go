@@ -45,13 +45,21 @@ func TestTimesAheadAreReadAsPeopleWriteThem(t *testing.T) {
 		}
 	}
 	for want, f := range map[string]whenFlags{
-		"--at: \"soon\" is no time":     {at: "soon"},
-		"--before: \"25:00\" is no":     {at: "now", before: "25:00"},
-		"--window: \"22:00\" is no win": {at: "now", window: []string{"22:00"}},
-		"--window: \"22:00-5\" is no":   {at: "now", window: []string{"22:00-5"}},
-		"--forbid: \"+3h/+1h\" ends":    {at: "now", forbid: []string{"+3h/+1h"}},
-		"--least-gain 101":              {at: "best", gain: 101},
-		"--probation -1s":               {at: "now", probation: -time.Second},
+		"--at: \"soon\" is no time":       {at: "soon"},
+		"--before: \"25:00\" is no":       {at: "now", before: "25:00"},
+		"--window: \"22:00\" is no win":   {at: "now", window: []string{"22:00"}},
+		"--window: \"22:00-5\" is no":     {at: "now", window: []string{"22:00-5"}},
+		"--forbid: \"+3h/+1h\" ends":      {at: "now", forbid: []string{"+3h/+1h"}},
+		"--least-gain 101":                {at: "best", gain: 101},
+		"--probation -1s":                 {at: "now", probation: -time.Second},
+		"--probation 0s: a move is on":    {at: "now", given: func(flag string) bool { return flag == "probation" }},
+		"--least-gain is for --at best":   {at: "+2h", gain: 20, given: func(flag string) bool { return flag == "least-gain" }},
+		"--probation 721h0m0s: use up to": {at: "now", probation: 721 * time.Hour},
+		"for the next one in UTC":         {at: "tomorrow"},
+		"2020-01-02T00:00Z\" is over":     {at: "now", window: []string{"2020-01-01T00:00Z/2020-01-02T00:00Z"}},
+		// A time of 0 stands for none: it would begin at once, and go on for ever.
+		"--at: \"1970-01-01T00:00Z\" is before 1970":     {at: "1970-01-01T00:00Z"},
+		"--before: \"1970-01-01T00:00Z\" is before 1970": {at: "now", before: "1970-01-01T00:00Z"},
 	} {
 		if err := f.set(&v1.PlanRequest{}, now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", f, err, want)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -72,18 +74,27 @@ allocatable may be promised: above 1 more than there is. A quantile of the forec
 		if err := f.set(&proto.Policy{}, cmd.Flags().Changed, time.Now()); err != nil { // before anything is asked
 			return err
 		}
-		now, err := ask[v1.FleetPolicy](cmd.Context(), a, "GET", path("policy"), nil)
-		if err != nil {
-			return err
+		for try := 1; ; try++ {
+			now, err := ask[v1.FleetPolicy](cmd.Context(), a, "GET", path("policy"), nil)
+			if err != nil {
+				return err
+			}
+			in := v1.PolicyRequest{Policy: now.Policy, Revision: now.Revision}
+			if err := f.set(&in.Policy, cmd.Flags().Changed, time.Now()); err != nil {
+				return err
+			}
+			err = show(cmd.Context(), a, "PUT", path("policy"), in, a.printPolicy)
+			var told *v1.Error
+			if !errors.As(err, &told) || told.Code != v1.CodeConflict || try == policyTries {
+				return a.unsure(cmd.Context(), err, "the policy is changed", "glidepath policy show")
+			} // somebody else has changed it since it was read: what is not named here stays as it is by now
 		}
-		in := v1.PolicyRequest{Policy: now.Policy, Revision: now.Revision}
-		if err := f.set(&in.Policy, cmd.Flags().Changed, time.Now()); err != nil {
-			return err
-		}
-		return show(cmd.Context(), a, "PUT", path("policy"), in, a.printPolicy)
 	}
 	return cmd
 }
+
+// policyTries is how often it is tried to change a policy that others are changing.
+const policyTries = 5
 
 // policyNames are the flags that change something.
 var policyNames = []string{
@@ -99,6 +110,9 @@ func (f *policyFlags) set(p *proto.Policy, changed func(string) bool, now time.T
 		}
 		p.Z = int64(math.Round(f.z * 1000))
 	}
+	if err := onlyOnce("--ratio", f.ratio); err != nil {
+		return err
+	}
 	for _, text := range f.ratio {
 		name, milli, err := assigned("--ratio", text, "cpu=1.5", 10)
 		if err != nil {
@@ -110,6 +124,9 @@ func (f *policyFlags) set(p *proto.Policy, changed func(string) bool, now time.T
 			return usagef("--ratio %s: there is no resource %q: use cpu, memory, read_iops, write_iops, read_bytes, write_bytes, net_tx or net_rx", text, name)
 		}
 		p.Ratio[kinds[i]] = milli
+	}
+	if err := onlyOnce("--quantile", f.quantile); err != nil {
+		return err
 	}
 	for _, text := range f.quantile {
 		name, milli, err := assigned("--quantile", text, "critical=0.99", .999)
@@ -123,8 +140,8 @@ func (f *policyFlags) set(p *proto.Policy, changed func(string) bool, now time.T
 		*of = int(milli)
 	}
 	if changed("probation") {
-		if f.probation < 0 {
-			return usagef("--probation %s is negative", f.probation)
+		if f.probation < 0 || f.probation%time.Millisecond != 0 || f.probation > mostProbation {
+			return usagef("--probation %s: use 0s or a length of time, like 10m, up to %s, which is 30 days", f.probation, mostProbation)
 		}
 		p.Probation = f.probation.Milliseconds()
 	}
@@ -147,6 +164,19 @@ func (f *policyFlags) set(p *proto.Policy, changed func(string) bool, now time.T
 	return f.setWindows(p, changed, now)
 }
 
+// onlyOnce refuses NAME=VALUE of a flag where one is named twice: which one is meant is not to be guessed.
+func onlyOnce(flag string, texts []string) error {
+	seen := map[string]string{}
+	for _, text := range texts {
+		name, _, _ := strings.Cut(text, "=")
+		if before, twice := seen[name]; twice {
+			return usagef("%s says both %s and %s: leave one out", flag, before, text)
+		}
+		seen[name] = text
+	}
+	return nil
+}
+
 // assigned reads NAME=NUMBER, in thousandths.
 func assigned(flag, text, example string, most float64) (name string, milli int64, err error) {
 	name, value, ok := strings.Cut(text, "=")
@@ -165,8 +195,13 @@ func (f *policyFlags) setRebalance(p *proto.Policy, changed func(string) bool) e
 	if p.Rebalance != nil {
 		b = *p.Rebalance
 	}
-	if f.every < 0 || f.day < 0 || !(f.gain >= 0 && f.gain <= 100) {
-		return usagef("rebalancing every %s, %d moves a day, for %v %%: none of them can be negative, nor the last above 100", f.every, f.day, f.gain)
+	switch {
+	case f.every < 0 || f.every%time.Millisecond != 0:
+		return usagef("--rebalance-every %s: use a length of time, like 6h, or 0s for only when somebody asks", f.every)
+	case f.day < 0:
+		return usagef("--rebalance-moves-per-day %d: use 0 or more", f.day)
+	case !(f.gain >= 0 && f.gain <= 100):
+		return usagef("--rebalance-least-gain %v: use 0 to 100", f.gain)
 	}
 	some := false
 	for flag, set := range map[string]func(){
@@ -223,11 +258,16 @@ func (a *app) printPolicy(p v1.FleetPolicy) error {
 	a.say("Policy %d, by %s at %s", p.Revision, p.By, stamp(p.At))
 	t := newTable(a.stdout)
 	t.row("z", milli(p.Z))
-	var ratios []string
-	for _, k := range resource.All() {
-		ratios = append(ratios, k.String()+" "+milli(p.Ratio[k]))
+	for _, of := range []struct { // in lines that a terminal of 80 columns has room for
+		name     string
+		from, to resource.Kind
+	}{{"ratio", resource.CPU, resource.Memory}, {"ratio of disk", resource.ReadIOPS, resource.WriteBytes}, {"ratio of net", resource.NetTx, resource.NetRx}} {
+		var ratios []string
+		for k := of.from; k <= of.to; k++ {
+			ratios = append(ratios, k.String()+" "+milli(p.Ratio[k]))
+		}
+		t.row(of.name, strings.Join(ratios, ", "))
 	}
-	t.row("ratio", strings.Join(ratios, ", "))
 	t.row("quantiles", fmt.Sprintf("critical %s, standard %s, besteffort %s", quantile(p.Quantiles.Critical), quantile(p.Quantiles.Standard), quantile(p.Quantiles.BestEffort)))
 	t.row("probation", took(p.Probation))
 	segment := "as many as in the fleet"
@@ -240,7 +280,11 @@ func (a *app) printPolicy(p v1.FleetPolicy) error {
 		if w.Forbid {
 			word = "no moves"
 		}
-		t.row(word, windowWords(w))
+		text := windowWords(w)
+		if !w.Span.Empty() && w.Span.End <= timeline.Of(time.Now()) {
+			text += ", which is over"
+		}
+		t.row(word, text)
 	}
 	if b := p.Rebalance; b != nil {
 		every := "when somebody asks"

@@ -227,7 +227,8 @@ there is none: the lowest class yields first, and in it what does the least harm
 		if how.dry {
 			return how.judge(cmd.Context(), a, v1.VerdictRequest{Reservations: list})
 		}
-		return show(cmd.Context(), a, "POST", path("reservations"), v1.ReservationsRequest{Reservations: list, Squeeze: how.squeeze}, a.printHeld)
+		err = show(cmd.Context(), a, "POST", path("reservations"), v1.ReservationsRequest{Reservations: list, Squeeze: how.squeeze}, a.printHeld)
+		return a.unsure(cmd.Context(), err, "that is held", "glidepath reservation list --host "+list[0].Host)
 	}
 	return cmd
 }
@@ -247,14 +248,15 @@ func extendReservationCommand(a *app) *cobra.Command {
 		if until == "" {
 			return usagef("say until when it is held: --until 2026-12-03T06:00Z, or --until +6h")
 		}
-		end, err := parseTime(until, time.Now())
+		end, err := coming(until, time.Now())
 		if err != nil {
 			return usagef("--until: %w", err)
 		}
 		if how.dry {
 			return how.judge(cmd.Context(), a, v1.VerdictRequest{Extend: []v1.Extension{{ID: args[0], Until: timeline.Of(end)}}})
 		}
-		return show(cmd.Context(), a, "POST", path("reservations", args[0], "extend"), v1.ExtendRequest{Until: timeline.Of(end), Squeeze: how.squeeze}, a.printHeld)
+		err = show(cmd.Context(), a, "POST", path("reservations", args[0], "extend"), v1.ExtendRequest{Until: timeline.Of(end), Squeeze: how.squeeze}, a.printHeld)
+		return a.unsure(cmd.Context(), err, "it lasts longer", "glidepath reservation show "+args[0])
 	}
 	return cmd
 }
@@ -271,10 +273,11 @@ func releaseReservationCommand(a *app) *cobra.Command {
 		if dry {
 			return (&changes{}).judge(cmd.Context(), a, v1.VerdictRequest{Release: args})
 		}
-		return show(cmd.Context(), a, "DELETE", path("reservations", args[0]), nil, func(v1.Empty) error {
+		err := show(cmd.Context(), a, "DELETE", path("reservations", args[0]), nil, func(v1.Empty) error {
 			a.say("Reservation %s is released", args[0])
 			return nil
 		})
+		return a.unsure(cmd.Context(), err, "it is released", "glidepath reservation show "+args[0])
 	}
 	return cmd
 }

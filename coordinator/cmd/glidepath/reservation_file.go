@@ -53,7 +53,7 @@ func (t *fileTime) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.ScalarNode {
 		return fmt.Errorf("line %d: want a time, like 2026-11-22T18:00Z, now or +2h", n.Line)
 	}
-	if _, err := parseTime(t.text, time.Unix(0, 0)); err != nil {
+	if _, err := coming(t.text, time.Now()); err != nil {
 		return fmt.Errorf("line %d: %w", n.Line, err)
 	}
 	return nil

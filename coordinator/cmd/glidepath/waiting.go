@@ -49,6 +49,14 @@ func (a *app) goesOn(what, see string) error {
 	return &endedError{text: "interrupted", code: exitInterrupted, told: true}
 }
 
+// unsure returns the error of a request that changes something. Who interrupts it is told what shows whether it was carried out.
+func (a *app) unsure(ctx context.Context, err error, what, see string) error {
+	if err != nil && ctx.Err() != nil {
+		return a.goesOn("It is not known whether "+what, see)
+	}
+	return err
+}
+
 // waitAdopted returns when an instance is not being adopted any more, or adoption was refused.
 func (a *app) waitAdopted(ctx context.Context, name, host string, timeout time.Duration) error {
 	w := waiting{"the agent on " + host, "take over instance " + name, "glidepath instance show " + name}

@@ -110,3 +110,51 @@ func TestATerminalShowsWhatIsWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoInterruptsAChangeIsToldWhatShowsWhetherItWasDone(t *testing.T) {
+	hold := filepath.Join(t.TempDir(), "r.yaml")
+	if err := os.WriteFile(hold, []byte("id: night\nhost: host-b\nsteps:\n- {to: +4h, firm: {cpu: 100m}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, see := range map[string]string{
+		"host drain host-b":                         "glidepath host drain show host-b",
+		"reservation create -f " + hold:             "glidepath reservation list --host host-b",
+		"host window add host-b --whole --from +1h": "glidepath host window list host-b",
+		"policy set --z 2":                          "glidepath policy show",
+	} {
+		f := reach(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		propose := f.Config.Propose
+		f.Config.Propose = func(asked context.Context, id, actor string, body proto.Body) (proto.Result, error) {
+			r, err := propose(asked, id, actor, body)
+			interrupt()
+			<-asked.Done() // the answer gets nowhere
+			return r, err
+		}
+		pointAt(t, f)
+		code, _, stderr := glidepath(t, ctx, strings.Fields(args)...)
+		interrupt()
+		if code != exitInterrupted || !strings.Contains(stderr, "It is not known whether ") || !strings.Contains(stderr, "See:  "+see+"\n") {
+			t.Errorf("%s: %d, %q", args, code, stderr)
+		}
+	}
+}
+
+func TestWhoChangesThePolicyWhileOthersDoLeavesTheirsAsItIs(t *testing.T) {
+	f := reach(t)
+	propose, first := f.Config.Propose, true
+	f.Config.Propose = func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error) {
+		if _, puts := body.(*proto.PolicyPut); puts && first {
+			first = false
+			other := f.View().Fleet().Policy
+			other.MovesFleet = 5
+			f.Must(&proto.PolicyPut{Policy: other})
+		}
+		return propose(ctx, id, actor, body)
+	}
+	pointAt(t, f)
+	code, _, stderr := glidepath(t, t.Context(), "policy", "set", "--z", "1.5")
+	if p := f.View().Fleet().Policy; code != exitFine || p.Z != 1500 || p.MovesFleet != 5 {
+		t.Errorf("%d, %q: z %d, %d moves in the fleet", code, stderr, p.Z, p.MovesFleet)
+	}
+}

@@ -20,16 +20,36 @@ func windowCommand(a *app) *cobra.Command {
 		},
 	}
 	remove := &cobra.Command{
-		Use: "remove HOST WINDOW", Short: "Take a window of a host back", Args: exactly("host", "window"), ValidArgsFunction: firstOnly(completeHost(a)),
+		Use: "remove HOST WINDOW", Short: "Take a window of a host back", Args: exactly("host", "window"), ValidArgsFunction: completeWindow(a),
 		Example: "  glidepath host window remove host-a disks",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return show(cmd.Context(), a, "DELETE", path("hosts", args[0], "windows", args[1]), nil, func(v1.HostDetail) error {
+			err := show(cmd.Context(), a, "DELETE", path("hosts", args[0], "windows", args[1]), nil, func(v1.HostDetail) error {
 				a.say("Window %s of %s is taken back", args[1], args[0])
 				return nil
 			})
+			return a.unsure(cmd.Context(), err, "the window is taken back", "glidepath host window list "+args[0])
 		},
 	}
 	return group("window", "Windows: when some or all of a host is not there", list, addWindowCommand(a), remove)
+}
+
+// completeWindow completes a host, and then a window of it.
+func completeWindow(a *app) cobra.CompletionFunc {
+	host := firstOnly(completeHost(a))
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) != 1 {
+			return host(cmd, args, word)
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+		defer cancel()
+		var out []string
+		if h, err := ask[v1.HostDetail](ctx, a, "GET", path("hosts", args[0]), nil); err == nil {
+			for _, w := range h.Windows {
+				out = append(out, w.ID)
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // windowFlags are those of host window add.
@@ -73,7 +93,8 @@ says that beforehand. --force states what is a fact: the host is short then, whi
 		if f.dry {
 			return a.judgeWindow(cmd.Context(), args[0], in)
 		}
-		return show(cmd.Context(), a, "POST", path("hosts", args[0], "windows"), in, a.printWindows)
+		err = show(cmd.Context(), a, "POST", path("hosts", args[0], "windows"), in, a.printWindows)
+		return a.unsure(cmd.Context(), err, "the window is there", "glidepath host window list "+args[0])
 	}
 	return cmd
 }
@@ -91,7 +112,7 @@ func (f *windowFlags) request(now time.Time, begins bool) (v1.WindowRequest, err
 		if t.text == "" || t.text == "now" && t.flag == "--from" {
 			continue // by the coordinator's clock
 		}
-		at, err := parseTime(t.text, now)
+		at, err := coming(t.text, now)
 		if err != nil {
 			return out, usagef("%s: %w", t.flag, err)
 		}
