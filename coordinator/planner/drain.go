@@ -65,6 +65,9 @@ func (p DrainPlan) Stored(in DrainInput, blocked *proto.Blocked) proto.StoredPla
 // Drain plans how every instance leaves a host. Where not all of them can, it answers what is in the way, and the moves of the others. The error is a *Refusal
 // where the question can't be answered. Nothing is promised: each move is checked again when it begins.
 func Drain(in DrainInput) (DrainPlan, *proto.Blocked, error) {
+	if in.WhatIf != nil {
+		return drainImagined(in)
+	}
 	d, err := newDrain(in)
 	if err != nil {
 		return DrainPlan{}, nil, err
@@ -86,13 +89,6 @@ type drain struct {
 }
 
 func newDrain(in DrainInput) (*drain, error) {
-	if in.WhatIf != nil {
-		v, err := in.View.With(*in.WhatIf)
-		if err != nil {
-			return nil, &Refusal{Reason: err.Error(), Invalid: true}
-		}
-		in.View = v
-	}
 	fleet := in.View.Fleet()
 	if fleet.ID == "" {
 		return nil, ErrNoFleet
@@ -108,7 +104,7 @@ func newDrain(in DrainInput) (*drain, error) {
 		windows: slices.Concat(fleet.Policy.Windows, in.Windows),
 	}
 	d.view = in.View.Over(d.ledger)
-	d.plan = DrainPlan{Left: in.Now, Late: in.Now, Empty: in.Now, WhatIf: in.WhatIf}
+	d.plan = DrainPlan{Left: in.Now, Late: in.Now, Empty: in.Now}
 	d.lanes = make([]timeline.Time, max(1, min(fleet.Policy.MovesHost, fleet.Policy.MovesFleet)))
 	for i := range d.lanes {
 		d.lanes[i] = in.Now

@@ -106,6 +106,11 @@ func validPlan(p proto.StoredPlan) proto.Result {
 	if r := validWindows(p.Windows); !r.OK() {
 		return r
 	}
+	if p.WhatIf != nil {
+		if err := p.WhatIf.Valid(); err != nil {
+			return invalid("plan %s: %s", p.ID, err)
+		}
+	}
 	if len(p.Moves) > proto.MaxMoves {
 		return refused("plan %s has %d moves: at most %d are kept in one; plan for fewer instances at once", p.ID, len(p.Moves), proto.MaxMoves)
 	}

@@ -115,6 +115,9 @@ func TestPlansThatCanNotBeAreRefused(t *testing.T) {
 		"what-if scheduled": {proto.ResultInvalid, func(b *proto.PlanPut) {
 			b.Plan.WhatIf, b.Plan.Moves[0].Holds, b.Hold = &proto.WhatIf{Without: []string{"c"}}, nil, nil
 		}},
+		"what-if of nothing": {proto.ResultInvalid, func(b *proto.PlanPut) {
+			b.Plan.WhatIf, b.Plan.Status, b.Plan.Moves[0].Holds, b.Hold = &proto.WhatIf{Add: 1}, proto.PlanKept, nil, nil
+		}},
 		"replaces nothing": {proto.ResultNotFound, func(b *proto.PlanPut) { b.From = 1 }},
 		"after itself":     {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].After = []int{0} }},
 		"hold of nothing":  {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].Holds = nil }},
