@@ -133,7 +133,10 @@ func PlanHold(plan string, move int, what string) string {
 // HoldsOf reports whether the reservation with the identifier keeps room for a move of the plan.
 func HoldsOf(plan, reservation string) bool { return strings.HasPrefix(reservation, planHolds(plan)) }
 
-func planHolds(plan string) string { return "plan/" + plan + "/" }
+func planHolds(plan string) string { return PlanHolds + plan + "/" }
+
+// PlanHolds begins the identifiers of what stored plans hold. Nothing that an operator holds is called so.
+const PlanHolds = "plan/"
 
 // Figures is what a move is predicted to take, each as likely as not to be less, and as what it stays below in 19 of 20 cases.
 type Figures struct {

@@ -60,6 +60,9 @@ func (c *call) asked(in v1.ReservationRequest, n int) (proto.Reservation, error)
 	if err := proto.ValidID("reservation", r.ID); err != nil {
 		return r, invalid("%s", err)
 	}
+	if strings.HasPrefix(r.ID, proto.PlanHolds) {
+		return r, invalid("reservation %s: what stored plans hold is called %s…: give this one another identifier", r.ID, proto.PlanHolds)
+	}
 	what := "reservation " + r.ID
 	if in.ID == "" {
 		what = fmt.Sprintf("reservation %d, on %s", n+1, in.Host)

@@ -128,6 +128,7 @@ func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 		{"pooled memory", hold, holds("{to: +1h, mean: {memory: 1GiB}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "it can only be firm"}, nil, 0},
 		{"a hold without an end", hold, holds("{firm: {cpu: 1}}"), exitError, []string{"reservation x has no end", "say until when it is held"}, nil, 0},
 		{"a hold that is larger than its host", hold, holds("{to: +1h, firm: {cpu: 9}}"), exitRefused, []string{"host-c is short of cpu by 5", "glidepath host calendar host-c"}, nil, 0},
+		{"a hold that is called like those of plans", hold, "id: plan/x\nhost: host-c\nsteps: [{to: +1h, firm: {cpu: 1}}]", exitError, []string{"FILE: reservation plan/x: what stored plans hold is called plan/…", "another identifier"}, nil, 0},
 
 		// Histories.
 		{"a history out of order", history, rows + "2026-01-05T00:01:00Z,0.3\n", exitError, []string{"history line 4, column time", "is before the line above it", "sort the lines by time"}, nil, 0},
