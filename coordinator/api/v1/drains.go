@@ -16,6 +16,14 @@ type DrainRequest struct {
 	WhatIf    *proto.WhatIf `json:"what_if,omitempty"` // of a dry run: of another fleet than the one that is
 }
 
+// DrainStatus is a drain in short.
+type DrainStatus struct {
+	Host   string      `json:"host"`
+	Drain  proto.Drain `json:"drain"`
+	Left   int         `json:"left"`   // instances that the host owns
+	Moving int         `json:"moving"` // active migrations away from it
+}
+
 // DrainDecision is why a drain is paused, goes on or is taken back.
 type DrainDecision struct {
 	Reason string `json:"reason,omitempty"`

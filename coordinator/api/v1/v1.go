@@ -54,6 +54,8 @@ type Status struct {
 	Paused       Paused            `json:"paused"`
 	Migrations   []MigrationStatus `json:"migrations"`           // active ones
 	Short        []proto.Shortfall `json:"short"`                // hosts that have promised more than they have, first step of each
+	Plans        []PlanSummary     `json:"plans"`                // stored ones that go on or are suggested, but for those of drains, and those that became stale within a day
+	Drains       []DrainStatus     `json:"drains"`               // of hosts that are being emptied
 	Notices      []proto.Notice    `json:"notices"`              // of what is so, in the order in which they were told first
 	Away         []AwayHost        `json:"away"`                 // hosts whose agents have had no session for a while
 	InDoubt      []Doubt           `json:"in_doubt"`             // instances of which only an operator can tell who may run them
