@@ -29,6 +29,7 @@ type StoredPlan struct {
 	ChangedAt timeline.Time `msgpack:"ca" json:"changed_at"`                          //
 	EndedAt   timeline.Time `msgpack:"ea,omitempty" json:"ended_at,omitzero"`         //
 	Revision  uint64        `msgpack:"rv" json:"revision"`                            // rises with every change
+	Size      int           `msgpack:"sz,omitempty" json:"size_bytes,omitzero"`       // of what stored it: see MaxPlansSize
 }
 
 // PlanKind says what a stored plan is for.
@@ -230,10 +231,11 @@ type WhatIf struct {
 
 // Bounds of stored plans.
 const (
-	MaxMoves      = 500 // of one plan
-	MaxPlans      = 512 // that have not ended
-	MaxPlansEnded = 256 // that are kept: the oldest go first
-	MaxWindows    = 64  // of a plan, of the policy, of a host's capacity
+	MaxMoves      = 500      // of one plan
+	MaxPlans      = 512      // that have not ended
+	MaxPlansEnded = 256      // that are kept: the oldest go first
+	MaxPlansSize  = 32 << 20 // bytes of all plans, by the commands that stored them: of those of which nothing follows the oldest go first
+	MaxWindows    = 64       // of a plan, of the policy, of a host's capacity
 )
 
 // Valid returns an error unless w is a time.

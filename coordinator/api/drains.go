@@ -39,6 +39,14 @@ func drainHost(c *call) (any, error) {
 	case in.Probation < 0 || in.Probation > most:
 		return nil, invalid("host %s would be emptied with a probation of %d ms: use up to %d, which is 30 days, or 0 for that of the policy", h.Facts.Name, in.Probation, most)
 	}
+	if in.WhatIf != nil {
+		if err := c.asksFor(in.WhatIf); err != nil {
+			return nil, err
+		}
+	}
+	if (in.WhatIf != nil || in.Store) && !in.DryRun {
+		return nil, invalid("host %s is emptied in the fleet as it is, by a plan that is stored by itself: leave out what_if and store, or ask with dry_run", h.Facts.Name)
+	}
 	d := drainOf(h)
 	goesOn := d.State != proto.DrainNone && d.State != proto.DrainDone
 	if goesOn && !in.DryRun {
@@ -49,6 +57,9 @@ func drainHost(c *call) (any, error) {
 			Code: v1.CodeConflict, Message: fmt.Sprintf("host %s is being emptied already, by %s: its drain is %s", h.Facts.Name, by(d.Deadline), d.State),
 			Remedy: "to change that take it back first, nothing is lost by it: glidepath host undrain " + h.Facts.Name,
 		}
+	}
+	if in.Store {
+		return c.keptDrain(h.Facts.Name, in)
 	}
 	plan, err := c.drainPlan(h.Facts.Name, in)
 	if err != nil {
@@ -74,6 +85,27 @@ func drainHost(c *call) (any, error) {
 	if out.Plan == nil { // the leader stores its own in a moment
 		out.Plan = &plan
 	}
+	return out, err
+}
+
+// keptDrain says how a drain would go, and keeps that.
+func (c *call) keptDrain(host string, in v1.DrainRequest) (any, error) {
+	if err := c.knows(proto.CmdPlanPut); err != nil {
+		return nil, err
+	}
+	if _, there := c.view.Plan(c.key); !there { // else the request is a repeated one
+		plan, err := c.drainPlan(host, in)
+		if err != nil {
+			return nil, err
+		}
+		plan.ID, plan.Status = c.key, proto.PlanKept
+		if _, err := c.propose(&proto.PlanPut{Plan: plan}); err != nil {
+			return nil, err
+		}
+	}
+	out, err := c.drained(host)
+	plan, _ := c.view.Plan(c.key)
+	out.Plan = &plan
 	return out, err
 }
 
@@ -111,12 +143,20 @@ func (c *call) drainPlan(host string, in v1.DrainRequest) (proto.StoredPlan, err
 	for _, i := range view.InstancesOn(host) {
 		names = append(names, i.Name())
 	}
+	if in.WhatIf != nil {
+		for _, out := range in.WhatIf.Without {
+			for _, i := range view.InstancesOn(out) {
+				names = append(names, i.Name())
+			}
+		}
+	}
 	known, err := figures.Sources{Forecast: c.cfg.Forecast, DataBytes: c.cfg.DataBytes}.At(c.ctx, c.now, c.gridStep(), names)
 	if err != nil {
 		return proto.StoredPlan{}, err
 	}
 	ask := planner.DrainInput{
 		Host: host, View: view, Now: c.now, Deadline: in.Before, Probation: in.Probation, Of: known.Of, Costs: c.cfg.Costs, Silent: c.silent(""),
+		WhatIf: in.WhatIf,
 	}
 	plan, blocked, err := planner.Drain(ask)
 	if err := errors.Join(err, known.Err()); err != nil {

@@ -76,6 +76,7 @@ func getStatus(c *call) (any, error) {
 		}
 	}
 	out.Paused = c.pausedIn()
+	out.Plans, out.Drains = c.plansIn(), c.drainsIn(owns)
 	out.Notices = append([]proto.Notice{}, told(c.view, false)...)
 	out.Migrations = []v1.MigrationStatus{}
 	for m := range c.view.ActiveMigrations() {

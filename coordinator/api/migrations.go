@@ -20,7 +20,14 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 	if !ok {
 		return planner.Result{}, missing("instance", in.Instance, "instance list")
 	}
-	if _, ok := c.view.Host(in.Target); in.Target != "" && !ok {
+	view := c.view
+	if in.WhatIf != nil {
+		if err := c.asksFor(in.WhatIf); err != nil {
+			return planner.Result{}, err
+		}
+		view = c.cfg.OwnView()
+	}
+	if _, ok := c.view.Host(in.Target); in.Target != "" && !ok && in.WhatIf == nil {
 		return planner.Result{}, missing("host", in.Target, "host list")
 	}
 	if _, ok := c.view.Type(in.Type); in.Type != "" && !ok {
@@ -44,9 +51,9 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 	result, err := planner.Make(planner.Input{
 		Request: planner.Request{
 			Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns, At: in.At, Best: in.Best, Before: in.Before, Windows: in.Windows,
-			LeastGain: gain, Probation: in.Probation,
+			LeastGain: gain, Probation: in.Probation, WhatIf: in.WhatIf,
 		},
-		View: c.view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
+		View: view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
 	})
 	if err != nil {
 		return planner.Result{}, err
@@ -95,6 +102,9 @@ func startMigration(c *call) (any, error) {
 	}
 	if in.Store {
 		return nil, invalid("a migration is carried out: leave out store, or ask for a plan")
+	}
+	if in.WhatIf != nil {
+		return nil, invalid("a migration is carried out in the fleet as it is: leave out what_if, or ask for a plan")
 	}
 	if in.At != 0 || in.Best {
 		return c.schedule(in)

@@ -63,6 +63,7 @@ func (c *call) schedule(in v1.PlanRequest) (any, error) {
 func stored(id string, status proto.PlanStatus, in v1.PlanRequest, r planner.Result) proto.StoredPlan {
 	p := proto.StoredPlan{
 		ID: id, Kind: proto.PlanMigrate, Status: status, Moves: []proto.Move{r.Move(in.Target == "")}, Deadline: in.Before, Windows: in.Windows, Says: r.Plan.Warnings,
+		WhatIf: in.WhatIf,
 	}
 	if in.LeastGain != nil {
 		p.LeastGain = *in.LeastGain
@@ -132,11 +133,15 @@ func beginPlan(c *call) (any, error) {
 	switch {
 	case p.WhatIf != nil:
 		return nil, &v1.Error{
-			Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of a fleet that is not there: it can't be carried out", p.ID),
-			Remedy: "plan again for the fleet as it is: glidepath plan migrate",
+			Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of a fleet that is not there, %s: it can't be carried out", p.ID, p.WhatIf.Words()),
+			Remedy: "plan again for the fleet as it is: " + asked(p),
 		}
 	case p.Status.Ended():
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is %s, and does not begin any more", p.ID, p.Status), Remedy: "plan again: glidepath plan migrate"}
+	case p.Kind == proto.PlanDrain && p.Status == proto.PlanKept:
+		return nil, &v1.Error{
+			Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s says how host %s could be emptied: the drain itself is planned anew when it begins", p.ID, p.Host), Remedy: asked(p),
+		}
 	case p.Kind == proto.PlanDrain:
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which begins it", p.ID, p.Host), Remedy: "see glidepath host drain show " + p.Host}
 	case p.Status == proto.PlanScheduled && in.Now:
@@ -155,6 +160,17 @@ func beginPlan(c *call) (any, error) {
 		return c.changeTo(p, proto.PlanQueued, "")
 	}
 	return c.holding(p, in.Now)
+}
+
+// asked returns the command by which what a plan is of is asked for again.
+func asked(p proto.StoredPlan) string {
+	switch {
+	case p.Kind == proto.PlanDrain:
+		return "glidepath host drain " + p.Host
+	case len(p.Moves) == 1:
+		return "glidepath plan migrate " + p.Moves[0].Instance
+	}
+	return "glidepath plan --help"
 }
 
 // holding has a plan carried out that was only kept: it is planned again, against what is committed now, and holds its room from now on.
@@ -218,6 +234,11 @@ func cancelPlan(c *call) (any, error) {
 	switch {
 	case p.Status == proto.PlanCancelled:
 		return p, nil
+	case p.Kind == proto.PlanDrain && p.Status == proto.PlanKept: // one that is cancelled is read as an operator's word on the drain itself
+		return nil, &v1.Error{
+			Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s only says how host %s could be emptied: there is nothing to cancel", p.ID, p.Host),
+			Remedy: "leave it: it makes room by itself where too many are kept",
+		}
 	case p.Kind == proto.PlanDrain && !p.Status.Ended():
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("plan %s is of the drain of %s, which makes another one", p.ID, p.Host), Remedy: "end that: glidepath host undrain " + p.Host}
 	case begun >= 0 && !waits:

@@ -38,6 +38,12 @@ const leaveAhead = 48 * time.Hour
 // constraints in the order in which they are checked: the first that fails is the one that is told. What an operator decided comes before what is
 // found out.
 var constraints = []constraint{
+	{name: "left out", fails: func(_ *needs, h *proto.Host) (string, string) {
+		if state.LeftOut(*h) {
+			return "it is left out: it is asked what would be without it", "name another host, or leave this one in"
+		}
+		return "", ""
+	}},
 	{name: "drained", fails: func(_ *needs, h *proto.Host) (string, string) {
 		if d := h.Drain; d != nil && d.State != proto.DrainNone {
 			return fmt.Sprintf("it is being emptied: its drain is %s", d.State), "take the drain back first, or name another host"

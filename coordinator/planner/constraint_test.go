@@ -37,6 +37,13 @@ func TestEachConstraintRulesAHostOutInItsWords(t *testing.T) {
 		change            func(*proto.Host)
 		free, back        bool // it holds only where the planner chooses; on the way back, too
 	}{
+		{name: "left out", why: "what would be without it", remedy: "leave this one in", change: func(h *proto.Host) {
+			v, err := w.state.View().With(proto.WhatIf{Without: []string{"host-b"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			*h, _ = v.Host("host-b")
+		}},
 		{name: "drained", why: "being emptied", remedy: "take the drain back", change: func(h *proto.Host) { h.Drain = &proto.Drain{State: proto.DrainPaused} }},
 		{name: "cordoned", why: "is cordoned", remedy: "glidepath host uncordon host-b", change: func(h *proto.Host) { h.Cordoned = true }},
 		{name: "leaving", why: "is not there in [2027-01-16T08:00:00.000Z, 2027-01-16T09:00:00.000Z): new disks", remedy: "take the window back", change: func(h *proto.Host) {

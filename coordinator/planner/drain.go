@@ -64,6 +64,9 @@ func (p DrainPlan) Stored(in DrainInput, blocked *proto.Blocked) proto.StoredPla
 // Drain plans how every instance leaves a host. Where not all of them can, it answers what is in the way, and the moves of the others. The error is a *Refusal
 // where the question can't be answered. Nothing is promised: each move is checked again when it begins.
 func Drain(in DrainInput) (DrainPlan, *proto.Blocked, error) {
+	if in.WhatIf != nil {
+		return drainImagined(in)
+	}
 	d, found, err := drained(in)
 	if err != nil {
 		return DrainPlan{}, nil, err
@@ -117,13 +120,6 @@ type trip struct {
 }
 
 func newDrain(in DrainInput) (*drain, error) {
-	if in.WhatIf != nil {
-		v, err := in.View.With(*in.WhatIf)
-		if err != nil {
-			return nil, &Refusal{Reason: err.Error(), Invalid: true}
-		}
-		in.View = v
-	}
 	fleet := in.View.Fleet()
 	if fleet.ID == "" {
 		return nil, ErrNoFleet

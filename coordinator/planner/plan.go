@@ -28,6 +28,8 @@ type Request struct {
 	LeastGain int64              // of Best: by how many thousandths of its cost a later start has to be cheaper than one at once
 	Probation int64              // milliseconds; 0: as the policy says
 
+	WhatIf *proto.WhatIf // of another fleet than that of View, which then is the caller's own; nil: of that
+
 	Returns string // the migration that is undone: Target is its source, Type what it came from, and the capacity is what was kept there
 }
 
@@ -103,11 +105,18 @@ type planning struct {
 }
 
 func prepare(in Input) (*planning, error) {
+	var warnings []string
+	if w := in.Request.WhatIf; w != nil {
+		if err := in.imagine(); err != nil {
+			return nil, err
+		}
+		warnings = []string{assumed(*w, "stays")}
+	}
 	fleet := in.View.Fleet()
 	if fleet.ID == "" {
 		return nil, ErrNoFleet
 	}
-	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond}
+	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, warnings: warnings}
 	if err := in.Request.timed(in.Now, p.grid); err != nil {
 		return nil, err
 	}

@@ -47,8 +47,9 @@ func Check(v *View) []Violation {
 
 // checkPlans holds that nothing is left of plans that have ended, that what is only asked for promises nothing, and that the tables stay small.
 func checkPlans(v *View, add report) {
-	live, idle := 0, 0
+	live, idle, size := 0, 0, 0
 	for p := range v.Plans() {
+		size += p.Size
 		if mayGo(p) {
 			idle++
 		} else {
@@ -70,8 +71,8 @@ func checkPlans(v *View, add report) {
 			}
 		}
 	}
-	if live > proto.MaxPlans || idle > proto.MaxPlansEnded || v.notices.len() > proto.MaxNotices {
-		add("NothingLeaks", "there are %d plans, %d of which nothing follows, and %d notices", live+idle, idle, v.notices.len())
+	if live > proto.MaxPlans || idle > proto.MaxPlansEnded || size > proto.MaxPlansSize || v.notices.len() > proto.MaxNotices {
+		add("NothingLeaks", "there are %d plans of %d bytes, %d of which nothing follows, and %d notices", live+idle, size, idle, v.notices.len())
 	}
 }
 

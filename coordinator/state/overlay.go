@@ -9,8 +9,16 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// With returns the state of a fleet that is not there: with hosts more like one of v, each with that one's own use, and with nothing to be had of others from now
-// on. What is reserved there stays, so that the ledger says what is short without them. It is for asking, is applied nowhere, and is no more than a clone of
+// leftOut is the identifier of the window of a host that With leaves out. No window of a fleet can have it.
+const leftOut = "left out"
+
+// LeftOut reports whether a host is there only for what it has to leave it: With was asked what would be without it.
+func LeftOut(h proto.Host) bool {
+	return slices.ContainsFunc(h.Windows, func(w proto.CapacityWindow) bool { return w.ID == leftOut })
+}
+
+// With returns the state of a fleet that is not there: with hosts more like one of v, each with that one's own use and nothing else, and with others left out:
+// nothing may be placed on them. What is on those stays, with its room, until it is moved. It is for asking, is applied nowhere, and is no more than a clone of
 // v: nobody else may clone v, or its ledger, at the same time.
 func (v *View) With(w proto.WhatIf) (*View, error) {
 	if w.Add < 0 || w.Add > proto.MaxList {
@@ -22,10 +30,14 @@ func (v *View) With(w proto.WhatIf) (*View, error) {
 		if !ok {
 			return nil, fmt.Errorf("there is no host %q that others could be like: see them with glidepath host list", w.Like)
 		}
-		for n := range w.Add {
-			if err := c.addLike(like, n+1); err != nil {
+		for n, added := 1, 0; added < w.Add; n++ {
+			if c.hosts.has(Added(w.Like, n)) {
+				continue // v is a fleet that is not there itself
+			}
+			if err := c.addLike(like, n); err != nil {
 				return nil, err
 			}
+			added++
 		}
 	}
 	for _, name := range w.Without {
@@ -34,10 +46,7 @@ func (v *View) With(w proto.WhatIf) (*View, error) {
 			return nil, fmt.Errorf("there is no host %q to be without: see them with glidepath host list", name)
 		}
 		h.Cordoned = true
-		h.Windows = append(slices.Clone(h.Windows), proto.CapacityWindow{ID: "what-if", Span: timeline.Span{Start: min(v.now, v.ledger.Start()), End: timeline.Forever}, Whole: true, Reason: "it is asked what would be without it"})
-		if err := c.ledger.SetHost(capacity(h, c.fleet.Policy)); err != nil {
-			return nil, err
-		}
+		h.Windows = append(slices.Clone(h.Windows), proto.CapacityWindow{ID: leftOut, Span: timeline.Span{Start: min(v.now, v.ledger.Start()), End: timeline.Forever}, Whole: true, Reason: "it is asked what would be without it"})
 		c.hosts.put(name, h)
 	}
 	return c, nil
@@ -57,7 +66,8 @@ func (v *View) addLike(like proto.Host, n int) error {
 	own, used := v.ledger.Reservation(proto.SystemReservation(like.Facts.Name))
 	h := like
 	h.Facts.Name = Added(like.Facts.Name, n)
-	h.Cordoned, h.Paused, h.Debt, h.Drain, h.Windows, h.Reduced, h.Conflicts = false, false, 0, nil, nil, nil, nil
+	h.Cordoned, h.Paused, h.Debt, h.Drain, h.Windows, h.Reduced, h.Conflicts, h.Incarnation = false, false, 0, nil, nil, nil, nil, v.fleet.Incarnation
+	h.Facts.Missing = slices.DeleteFunc(slices.Clone(h.Facts.Missing), func(m proto.Missing) bool { return m.What == proto.LacksClock }) // which passes
 	v.hosts.put(h.Facts.Name, h)
 	if err := v.ledger.SetHost(capacity(h, v.fleet.Policy)); err != nil {
 		return err

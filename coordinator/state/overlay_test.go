@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 	"pgregory.net/rapid"
 )
@@ -13,6 +14,7 @@ func TestAFleetThatIsNotThereIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("i", "a", 40)
 	w.must(&proto.HostSet{Host: "a", Cordoned: true})
+	w.must(&proto.HostWindow{Host: "a", Put: &proto.CapacityWindow{ID: "disks", Span: timeline.Span{Start: w.now, End: w.now + 1000}, Whole: true}, Force: true})
 	v := w.s.View()
 	got, err := v.With(proto.WhatIf{Add: 2, Like: "a", Without: []string{"b"}})
 	if err != nil {
@@ -22,12 +24,29 @@ func TestAFleetThatIsNotThereIsAskedFor(t *testing.T) {
 		return got.Ledger().Fits(ledger.Change{Hold: []proto.Reservation{w.keep("x", host, n)}}) == nil
 	}
 	for _, host := range []string{"a+1", "a+2"} {
-		if h, ok := got.Host(host); !ok || h.Cordoned || !fits(host, 95) || fits(host, 96) { // as on a, 5 are the system's
+		if h, ok := got.Host(host); !ok || h.Cordoned || len(h.Windows) != 0 || LeftOut(h) || !fits(host, 95) || fits(host, 96) { // as on a, 5 are the system's
 			t.Errorf("%s: %+v", host, h)
 		}
+		if has := got.InstancesOn(host); len(has) != 0 {
+			t.Errorf("%s has %+v", host, has)
+		}
 	}
-	if b, _ := got.Host("b"); !b.Cordoned || fits("b", 1) || !fits("c", 95) {
-		t.Errorf("%+v", b)
+	b, _ := got.Host("b")
+	if c, _ := got.Host("c"); !b.Cordoned || !LeftOut(b) || c.Cordoned || LeftOut(c) || !fits("c", 95) {
+		t.Errorf("%+v, %+v", b, c)
+	}
+	if was, _ := v.Host("b"); was.Cordoned || LeftOut(was) {
+		t.Errorf("%+v", was)
+	}
+	if proto.ValidID("window", leftOut) == nil {
+		t.Error("a window of a fleet can be called as that of a host that is left out")
+	}
+	more, err := got.With(proto.WhatIf{Add: 1, Like: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := more.Host("a+3"); !ok {
+		t.Error("a host more in a fleet that has two more already takes the place of one of them")
 	}
 	if proto.ValidName("host", Added("a", 1)) == nil {
 		t.Error("a host of the fleet can have the name of one that is added")

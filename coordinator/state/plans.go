@@ -23,6 +23,7 @@ func (x *tx) planPut(b *proto.PlanPut) proto.Result {
 	if r := validPlan(p); !r.OK() {
 		return r
 	}
+	p.Size = x.size
 	old, known := x.plans.get(p.ID)
 	if r := x.mayPut(p, old, known, b.From); !r.OK() {
 		return r
@@ -58,22 +59,33 @@ func (x *tx) planPut(b *proto.PlanPut) proto.Result {
 	return done()
 }
 
-// putPlan puts a plan as its next revision, and drops the oldest of those of which nothing follows where there are too many.
+// putPlan puts a plan as its next revision, and drops the oldest of those of which nothing follows where there are too many, or all together are too large.
 func (x *tx) putPlan(p proto.StoredPlan) {
 	p.Revision++
 	p.ChangedAt = x.now
 	put(x, x.plans, p.ID, p)
 	var idle []proto.StoredPlan
-	for p := range x.plans.all() {
-		if mayGo(p) {
-			idle = append(idle, p)
+	size, most := 0, proto.MaxPlansEnded
+	for other := range x.plans.all() {
+		size += other.Size
+		switch {
+		case !mayGo(other):
+		case other.ID == p.ID: // it is the newest, and stays
+			most--
+		default:
+			idle = append(idle, other)
 		}
 	}
-	if n := len(idle) - proto.MaxPlansEnded; n > 0 {
-		slices.SortStableFunc(idle, func(a, b proto.StoredPlan) int { return cmp.Compare(a.ChangedAt, b.ChangedAt) })
-		for _, old := range idle[:n] {
-			drop(x, x.plans, old.ID)
+	if len(idle) <= most && size <= proto.MaxPlansSize {
+		return
+	}
+	slices.SortStableFunc(idle, func(a, b proto.StoredPlan) int { return cmp.Compare(a.ChangedAt, b.ChangedAt) })
+	for i, old := range idle {
+		if len(idle)-i <= most && size <= proto.MaxPlansSize {
+			return
 		}
+		size -= old.Size
+		drop(x, x.plans, old.ID)
 	}
 }
 
@@ -93,6 +105,11 @@ func validPlan(p proto.StoredPlan) proto.Result {
 	}
 	if r := validWindows(p.Windows); !r.OK() {
 		return r
+	}
+	if p.WhatIf != nil {
+		if err := p.WhatIf.Valid(); err != nil {
+			return invalid("plan %s: %s", p.ID, err)
+		}
 	}
 	if len(p.Moves) > proto.MaxMoves {
 		return refused("plan %s has %d moves: at most %d are kept in one; plan for fewer instances at once", p.ID, len(p.Moves), proto.MaxMoves)
@@ -153,16 +170,20 @@ func (x *tx) mayPut(p, old proto.StoredPlan, known bool, from uint64) proto.Resu
 	return x.roomFor(p)
 }
 
-// roomFor refuses a plan that goes on where too many do.
+// roomFor refuses a plan that goes on where too many do, and any that is too large beside those.
 func (x *tx) roomFor(p proto.StoredPlan) proto.Result {
-	live := 0
+	live, size := 0, 0
 	for other := range x.plans.all() {
 		if other.ID != p.ID && !mayGo(other) {
 			live++
+			size += other.Size
 		}
 	}
-	if live >= proto.MaxPlans && !mayGo(p) {
+	switch {
+	case live >= proto.MaxPlans && !mayGo(p):
 		return refused("%d plans go on: no more are taken; cancel one, or wait for its end", live)
+	case size+p.Size > proto.MaxPlansSize && !p.Status.Ended():
+		return refused("plan %s has %d bytes, and the %d that go on have %d: together they may have %d; cancel one, or wait for its end", p.ID, p.Size, live, size, proto.MaxPlansSize)
 	}
 	return done()
 }

@@ -112,17 +112,22 @@ func TestPlansThatCanNotBeAreRefused(t *testing.T) {
 		"ended":              {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Status, b.Plan.Moves[0].Holds, b.Hold = proto.PlanDone, nil, nil }},
 		"kept holds":         {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Status = proto.PlanKept }},
 		"what-if holds":      {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.WhatIf = &proto.WhatIf{Add: 1, Like: "a"} }},
-		"what-if scheduled":  {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.WhatIf, b.Plan.Moves[0].Holds, b.Hold = &proto.WhatIf{}, nil, nil }},
-		"replaces nothing":   {proto.ResultNotFound, func(b *proto.PlanPut) { b.From = 1 }},
-		"after itself":       {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].After = []int{0} }},
-		"hold of nothing":    {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].Holds = nil }},
-		"hold that stays":    {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold[0].Until = 0 }},
-		"hold of instance":   {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold[0].Purpose = proto.PurposeInstance }},
-		"hold twice":         {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold = append(b.Hold, b.Hold[0]) }},
-		"hold too large":     {proto.ResultRefused, func(b *proto.PlanPut) { b.Hold[0].Envelope = open(96) }},
-		"window":             {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Windows = []proto.MoveWindow{{From: 1500}} }},
-		"nameless move":      {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].Target = "" }},
-		"too many moves":     {proto.ResultRefused, func(b *proto.PlanPut) { b.Plan.Moves = make([]proto.Move, proto.MaxMoves+1) }},
+		"what-if scheduled": {proto.ResultInvalid, func(b *proto.PlanPut) {
+			b.Plan.WhatIf, b.Plan.Moves[0].Holds, b.Hold = &proto.WhatIf{Without: []string{"c"}}, nil, nil
+		}},
+		"what-if of nothing": {proto.ResultInvalid, func(b *proto.PlanPut) {
+			b.Plan.WhatIf, b.Plan.Status, b.Plan.Moves[0].Holds, b.Hold = &proto.WhatIf{Add: 1}, proto.PlanKept, nil, nil
+		}},
+		"replaces nothing": {proto.ResultNotFound, func(b *proto.PlanPut) { b.From = 1 }},
+		"after itself":     {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].After = []int{0} }},
+		"hold of nothing":  {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].Holds = nil }},
+		"hold that stays":  {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold[0].Until = 0 }},
+		"hold of instance": {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold[0].Purpose = proto.PurposeInstance }},
+		"hold twice":       {proto.ResultInvalid, func(b *proto.PlanPut) { b.Hold = append(b.Hold, b.Hold[0]) }},
+		"hold too large":   {proto.ResultRefused, func(b *proto.PlanPut) { b.Hold[0].Envelope = open(96) }},
+		"window":           {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Windows = []proto.MoveWindow{{From: 1500}} }},
+		"nameless move":    {proto.ResultInvalid, func(b *proto.PlanPut) { b.Plan.Moves[0].Target = "" }},
+		"too many moves":   {proto.ResultRefused, func(b *proto.PlanPut) { b.Plan.Moves = make([]proto.Move, proto.MaxMoves+1) }},
 	} {
 		b := &proto.PlanPut{
 			Plan: proto.StoredPlan{ID: "p", Kind: proto.PlanMigrate, Status: proto.PlanScheduled, Moves: []proto.Move{w.move("i", "b", hold)}},
@@ -182,6 +187,59 @@ func TestThePlansThatAreKeptAreBounded(t *testing.T) {
 	w.must(&proto.PlanChange{ID: "q0", From: proto.PlanQueued, To: proto.PlanCancelled})
 	if r := put("more", proto.PlanQueued); !r.OK() {
 		t.Error(r.Message)
+	}
+}
+
+func TestTheBytesOfAllPlansAreBounded(t *testing.T) {
+	w := newWorld(t)
+	says := []string{strings.Repeat("x", proto.MaxCommand-1000)}
+	put := func(id string, s proto.PlanStatus, from uint64) proto.Result {
+		w.now += 1000
+		r, _ := w.s.Apply(w.command(&proto.PlanPut{Plan: proto.StoredPlan{ID: id, Kind: proto.PlanMigrate, Status: s, Says: says}, From: from}))
+		return r
+	}
+	there := func() (n, size int) {
+		for p := range w.s.View().Plans() {
+			n++
+			size += p.Size
+		}
+		return n, size
+	}
+	const most = proto.MaxPlansSize / proto.MaxCommand
+	for n := range most + 8 { // of what only is kept the oldest go
+		if r := put(fmt.Sprintf("k%d", n), proto.PlanKept, 0); !r.OK() {
+			t.Fatal(r.Message)
+		}
+	}
+	if n, size := there(); n != most || size > proto.MaxPlansSize {
+		t.Errorf("%d plans with %d bytes", n, size)
+	}
+	if _, there := w.s.View().Plan("k7"); there {
+		t.Error("one of the oldest is there")
+	}
+	for n := range most { // what goes on takes their place
+		if r := put(fmt.Sprintf("q%d", n), proto.PlanQueued, 0); !r.OK() {
+			t.Fatal(r.Message)
+		}
+	}
+	if n, size := there(); n != most || size > proto.MaxPlansSize {
+		t.Errorf("%d plans with %d bytes", n, size)
+	}
+	w.must(&proto.Tick{}) // the tables are checked
+	for _, s := range []proto.PlanStatus{proto.PlanQueued, proto.PlanKept} {
+		if r := put("more", s, 0); r.Code != proto.ResultRefused || !strings.Contains(r.Message, "together they may have 33554432; cancel one") {
+			t.Errorf("%s: %+v", s, r)
+		}
+	}
+	if r := put("q0", proto.PlanQueued, 1); !r.OK() { // it takes its own place
+		t.Error(r.Message)
+	}
+	w.must(&proto.PlanChange{ID: "q1", From: proto.PlanQueued, To: proto.PlanCancelled})
+	if r := put("more", proto.PlanQueued, 0); !r.OK() {
+		t.Error(r.Message)
+	}
+	if n, size := there(); n != most || size > proto.MaxPlansSize {
+		t.Errorf("%d plans with %d bytes", n, size)
 	}
 }
 

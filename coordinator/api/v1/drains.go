@@ -10,8 +10,18 @@ type DrainRequest struct {
 	Before    timeline.Time `json:"before,omitzero"`       // by then all of it has to have moved, but for probation; left out: whenever
 	Probation int64         `json:"probation_ms,omitzero"` // of its migrations; left out: as the policy says
 	Reason    string        `json:"reason,omitempty"`
-	Anyway    bool          `json:"anyway,omitzero"`  // begin also where some of it finds no other place: the rest moves
-	DryRun    bool          `json:"dry_run,omitzero"` // say how it would go; nothing is changed
+	Anyway    bool          `json:"anyway,omitzero"`   // begin also where some of it finds no other place: the rest moves
+	DryRun    bool          `json:"dry_run,omitzero"`  // say how it would go; nothing is changed
+	Store     bool          `json:"store,omitzero"`    // of a dry run: keep the plan that it comes to. A drain that begins is planned anew
+	WhatIf    *proto.WhatIf `json:"what_if,omitempty"` // of a dry run: of another fleet than the one that is
+}
+
+// DrainStatus is a drain in short.
+type DrainStatus struct {
+	Host   string      `json:"host"`
+	Drain  proto.Drain `json:"drain"`
+	Left   int         `json:"left"`   // instances that the host owns
+	Moving int         `json:"moving"` // active migrations away from it
 }
 
 // DrainDecision is why a drain is paused, goes on or is taken back.

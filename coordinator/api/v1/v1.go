@@ -54,6 +54,8 @@ type Status struct {
 	Paused       Paused            `json:"paused"`
 	Migrations   []MigrationStatus `json:"migrations"`           // active ones
 	Short        []proto.Shortfall `json:"short"`                // hosts that have promised more than they have, first step of each
+	Plans        []PlanSummary     `json:"plans"`                // stored ones that go on or are suggested, but for those of drains, and those that became stale within a day
+	Drains       []DrainStatus     `json:"drains"`               // of hosts that are being emptied
 	Notices      []proto.Notice    `json:"notices"`              // of what is so, in the order in which they were told first
 	Away         []AwayHost        `json:"away"`                 // hosts whose agents have had no session for a while
 	InDoubt      []Doubt           `json:"in_doubt"`             // instances of which only an operator can tell who may run them
@@ -274,6 +276,7 @@ type PlanRequest struct {
 	LeastGain *int64             `json:"least_gain_milli,omitempty"` // of best: by how many thousandths of its cost a later start has to be cheaper than one at once; 50 by default
 	Probation int64              `json:"probation_ms,omitempty"`     // 0: as the policy says
 	Store     bool               `json:"store,omitempty"`            // keep the plan, so that it can be begun later; it holds nothing. For an operator
+	WhatIf    *proto.WhatIf      `json:"what_if,omitempty"`          // plan for another fleet than the one that is. Such a plan never begins
 }
 
 // ReturnRequest takes a migration back that is on probation: its instance moves to where it came from, with what was written since.

@@ -128,6 +128,20 @@ func TestBadInputIsToldWithObjectFaultAndRemedy(t *testing.T) {
 		{"pooled memory", hold, holds("{to: +1h, mean: {memory: 1GiB}}"), exitError, []string{"FILE: line 4: reservation x: segment 0", "it can only be firm"}, nil, 0},
 		{"a hold without an end", hold, holds("{firm: {cpu: 1}}"), exitError, []string{"reservation x has no end", "say until when it is held"}, nil, 0},
 		{"a hold that is larger than its host", hold, holds("{to: +1h, firm: {cpu: 9}}"), exitRefused, []string{"host-c is short of cpu by 5", "glidepath host calendar host-c"}, nil, 0},
+		{"a hold that is called like those of plans", hold, "id: plan/x\nhost: host-c\nsteps: [{to: +1h, firm: {cpu: 1}}]", exitError, []string{"FILE: reservation plan/x: what stored plans hold is called plan/…", "another identifier"}, nil, 0},
+
+		// Fleets that are not there.
+		{"fewer than no hosts more", "plan migrate cache-1 --add -2 --like host-a", "", exitUsage, []string{"--add -2", "use 1 to 1024"}, nil, 0},
+		{"more hosts than there can be", "host drain host-a --dry-run --add 99999 --like host-a", "", exitUsage, []string{"--add 99999", "use 1 to 1024"}, nil, 0},
+		{"hosts more like none", "plan migrate cache-1 --add 2", "", exitUsage, []string{"--add 2", "say with --like which host"}, nil, 0},
+		{"hosts more, and not how many", "plan explain cache-1 --like host-a", "", exitUsage, []string{"--like host-a", "say with --add how many"}, nil, 0},
+		{"hosts more like one that is not there", "plan migrate cache-1 --add 2 --like host-z", "", exitNotFound, []string{`no host "host-z"`, "glidepath host list"}, nil, 0},
+		{"without a host that is not there", "host drain host-a --dry-run --without host-c --without host-z", "", exitNotFound, []string{`no host "host-z"`, "glidepath host list"}, nil, 0},
+		{"without any other host", "plan migrate cache-1 --without host-b,host-c", "", exitError, []string{"without host-b, host-c there is no host but host-a", "--add 1 --like host-a"}, nil, 0},
+		{"without the host where it is", "plan migrate cache-1 --without host-a", "", exitError, []string{"instance cache-1 is on host-a, which is left out", "glidepath host drain host-a --dry-run"}, nil, 0},
+		{"without the host that is emptied", "host drain host-a --dry-run --without host-a", "", exitError, []string{"host-a is the one to be emptied", "leave out other hosts"}, nil, 0},
+		{"a target that is left out", "plan migrate cache-1 --to host-c --without host-c", "", exitRefused, []string{"can't move to host-c: it is left out", "leave this one in"}, nil, 0},
+		{"a drain in a fleet that is not there", "host drain host-a --without host-c", "", exitUsage, []string{"--without", "give --dry-run, too"}, nil, 0},
 
 		// Histories.
 		{"a history out of order", history, rows + "2026-01-05T00:01:00Z,0.3\n", exitError, []string{"history line 4, column time", "is before the line above it", "sort the lines by time"}, nil, 0},

@@ -20,17 +20,23 @@ It goes on by itself, also when another coordinator leads. An instance counts as
 probation ends holds nothing up, and the host is drained when the last of those is over. What has to be planned otherwise on the way is. Where
 that can't be, the drain is blocked: the rest moves, and it is tried again. After three moves of one instance that failed it waits for you.
 
---before is when the last one has to have moved. Should that be missed after all, it goes on as fast as it can, and says so.`
+--before is when the last one has to have moved. Should that be missed after all, it goes on as fast as it can, and says so.
+
+With --dry-run it can be asked how it would be in another fleet: with --add hosts more --like one that is there, or --without some. Hosts that are added
+are called host-a+1 and so on, and have no instance; what is on hosts that are left out has to go elsewhere, too, and finds its place first. With
+--store the answer is kept as a plan that never begins.`
 
 func drainCommand(a *app) *cobra.Command {
 	var in v1.DrainRequest
 	var before string
 	var probation time.Duration
 	var follow bool
+	var what whatIfFlags
 	cmd := &cobra.Command{
 		Use: "drain HOST", Short: "Move everything away from a host", Args: exactly("host"), ValidArgsFunction: firstOnly(completeHost(a)),
 		Long: drainLong,
 		Example: `  glidepath host drain host-a --before 2h --dry-run
+  glidepath host drain host-a --dry-run --add 2 --like host-b --without host-c
   glidepath host drain host-a --before 06:00 --reason 'new disks' --watch
   glidepath host drain pause host-a
   glidepath host drain resume host-a
@@ -41,6 +47,8 @@ func drainCommand(a *app) *cobra.Command {
 	flags.DurationVar(&probation, "probation", 0, "how long the slot and data of each instance are kept here after it has moved; as the policy says by default")
 	flags.StringVar(&in.Reason, "reason", "", "why, for the record")
 	flags.BoolVar(&in.DryRun, "dry-run", false, "say how it would go, or what is in the way; nothing is changed")
+	flags.BoolVar(&in.Store, "store", false, "of --dry-run: keep the plan, to be looked at later")
+	what.define(cmd, a)
 	flags.BoolVar(&in.Anyway, "anyway", false, "begin also where some of it finds no other place: the rest moves")
 	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained; Ctrl-C leaves it going on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -55,6 +63,12 @@ func drainCommand(a *app) *cobra.Command {
 		var err error
 		if in.Probation, err = probationOf(probation, cmd.Flags().Changed("probation")); err != nil {
 			return err
+		}
+		if in.WhatIf, err = what.asked(cmd); err != nil {
+			return err
+		}
+		if (in.WhatIf != nil || in.Store) && !in.DryRun {
+			return usagef("--add, --like, --without and --store are for asking: give --dry-run, too")
 		}
 		if follow && in.DryRun {
 			return usagef("with --dry-run there is nothing to watch")
@@ -78,7 +92,11 @@ func drainCommand(a *app) *cobra.Command {
 			err = a.printDrain(d, in.DryRun)
 		}
 		if err == nil && in.DryRun && d.Plan != nil && d.Plan.Blocked != nil {
-			return &endedError{text: "the host can't be emptied as it is", code: exitRefused, told: true}
+			text := "the host can't be emptied as it is"
+			if in.WhatIf != nil {
+				text = "the host can't be emptied in that fleet"
+			}
+			return &endedError{text: text, code: exitRefused, told: true}
 		}
 		return err
 	}

@@ -16,6 +16,9 @@ import (
 
 // printDrain prints how far a host is emptied, or with dry how it would be.
 func (a *app) printDrain(d v1.Drain, dry bool) error {
+	if dry && d.Plan != nil {
+		a.sayWhatIf(d.Plan.WhatIf)
+	}
 	switch {
 	case dry && len(d.Left) == 0:
 		a.say("Nothing would move: host %s owns no instance", d.Host)
@@ -34,6 +37,9 @@ func (a *app) printDrain(d v1.Drain, dry bool) error {
 		if p.Blocked != nil {
 			a.printBlocked(*p.Blocked)
 		}
+	}
+	if dry && d.Plan != nil && d.Plan.ID != "" {
+		a.say("\nStored as plan %s.\nSee it:  glidepath plan show %s", d.Plan.ID, d.Plan.ID)
 	}
 	if d.Drain != nil && !dry {
 		a.say("\nTo leave: %s; slots that are kept until probation is over: %s", namesOf(d.Left), namesOf(d.Slots))

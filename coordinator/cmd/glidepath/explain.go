@@ -47,13 +47,15 @@ func explainPlanCommand(a *app) *cobra.Command {
 		Use: "explain INSTANCE|PLAN", Short: "Say why a migration would go where it would; nothing is changed", Args: exactly("instance or the stored plan"),
 		Long: explainLong + "\n\nOf a stored plan it is what was so when that was made, kept with it; with --json, what glidepath plan show prints.",
 		Example: "  glidepath plan explain cache-1\n  glidepath plan explain cache-1 --type m.large --why-not host-c\n" +
-			"  glidepath plan explain cache-1 --at best --before 06:00\n  glidepath plan explain 01JD8Z4QK3 --why-not host-c",
+			"  glidepath plan explain cache-1 --at best --before 06:00\n  glidepath plan explain cache-1 --without host-c\n  glidepath plan explain 01JD8Z4QK3 --why-not host-c",
 	}
 	request := planFlags(cmd, a)
 	cmd.ValidArgsFunction = firstOnly(either(completeInstances(a), completePlans(a)))
 	whyNot(cmd, a, &not)
 	var when whenFlags
 	when.define(cmd)
+	var what whatIfFlags
+	what.define(cmd, a)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if told, err := a.explainStored(cmd, args[0], not); told || err != nil {
 			return err
@@ -62,7 +64,12 @@ func explainPlanCommand(a *app) *cobra.Command {
 		if err := when.set(request, time.Now()); err != nil {
 			return err
 		}
+		var err error
+		if request.WhatIf, err = what.asked(cmd); err != nil {
+			return err
+		}
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error {
+			a.sayWhatIf(request.WhatIf)
 			if not == "" {
 				return a.explain(p)
 			}

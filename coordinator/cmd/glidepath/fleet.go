@@ -18,11 +18,13 @@ import (
 func statusCommand(a *app) *cobra.Command {
 	return watchable(a, &cobra.Command{
 		Use: "status", Short: "Show how the fleet is", Args: none,
+		Long: "Show how the fleet is: its coordinators, what is wrong or in doubt, and what goes on. Drains, stored plans and migrations are shown where there are any; of " +
+			"plans those that ask for somebody come first: blocked, stale within a day, paused, then those that are due, running and waiting.",
 		Example: "  glidepath status\n  glidepath status --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("status"), nil, a.printStatus)
 		},
-	}, v1.ChangeFleet, v1.ChangeCoordinator, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation, v1.ChangeMigration, v1.ChangeNotice, v1.ChangeLeader)
+	}, v1.ChangeFleet, v1.ChangeCoordinator, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation, v1.ChangeMigration, v1.ChangePlan, v1.ChangeNotice, v1.ChangeLeader)
 }
 
 func (a *app) printStatus(s v1.Status) error {
@@ -62,6 +64,12 @@ func (a *app) printStatus(s v1.Status) error {
 	}
 	if len(s.Unreported) > 0 {
 		a.say("NOT REPORTED to this incarnation, and not operated: %s", strings.Join(s.Unreported, ", "))
+	}
+	if err := a.printDrainsIn(s); err != nil {
+		return err
+	}
+	if err := a.printPlansIn(s); err != nil {
+		return err
 	}
 	if len(s.Migrations) == 0 {
 		return nil

@@ -31,16 +31,22 @@ func planCommand(a *app) *cobra.Command {
 With --store the plan is kept. It still promises nothing; glidepath plan begin carries it out, checked again against what is committed by then.
 
 With --at best the planner weighs every start until --before, or as far ahead as demand is forecast: how much would be sent twice, how long it
-would take, how long clients would wait and how many there are then, and what neighbours would feel. It waits only for what gains enough.`,
+would take, how long clients would wait and how many there are then, and what neighbours would feel. It waits only for what gains enough.
+
+With --add and --like, or --without, it is asked how it would be in another fleet: with more hosts like one that is there, or without some. Hosts that
+are added are called host-a+1 and so on, and have no instance; what is on hosts that are left out stays there. Such a plan can be stored, and never begins.`,
 		Example: `  glidepath plan migrate cache-1 --to host-b --type m.large
   glidepath plan migrate cache-1 --at best --before 06:00
   glidepath plan migrate cache-1 --at best --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
   glidepath plan migrate cache-1 --to host-b --at +2h
-  glidepath plan migrate cache-1 --to host-b --store`,
+  glidepath plan migrate cache-1 --to host-b --store
+  glidepath plan migrate cache-1 --add 2 --like host-a --without host-c`,
 	}
 	request := planFlags(cmd, a)
 	var when whenFlags
 	when.define(cmd)
+	var what whatIfFlags
+	what.define(cmd, a)
 	cmd.Flags().BoolVar(&request.Store, "store", false, "keep the plan, so that it can be begun later")
 	cmd.Flags().IntVar(&steps, "steps", 24, "how many steps of the profile to print; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -48,9 +54,18 @@ would take, how long clients would wait and how many there are then, and what ne
 		if err := when.set(request, time.Now()); err != nil {
 			return err
 		}
+		var err error
+		if request.WhatIf, err = what.asked(cmd); err != nil {
+			return err
+		}
 		return show(cmd.Context(), a, "POST", path("plans"), request, func(p proto.Plan) error {
+			a.sayWhatIf(request.WhatIf)
 			if err := a.printPlan(p, steps); err != nil || p.Stored == "" {
 				return err
+			}
+			if request.WhatIf != nil {
+				a.say("\nStored as plan %s, which never begins.\nSee it:  glidepath plan show %s", p.Stored, p.Stored)
+				return nil
 			}
 			a.say("\nStored as plan %s, which holds nothing.\nCarry it out:  glidepath plan begin %s", p.Stored, p.Stored)
 			return nil

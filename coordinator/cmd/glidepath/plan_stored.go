@@ -222,8 +222,8 @@ func (a *app) printStored(p proto.StoredPlan) error {
 	if len(p.Windows) > 0 {
 		a.say("it may go on %s", strings.Join(windowsOf(p.Windows), ", "))
 	}
-	if s.WhatIf {
-		a.say("it is of a fleet that is not there, and never begins")
+	if p.WhatIf != nil {
+		a.say("it is of a fleet that is not there, %s, and never begins", p.WhatIf.Words())
 	}
 	a.say("")
 	t := newTable(a.stdout, "MOVE", "INSTANCE", "FROM", "TO", "TYPE", "START", "TAKES", "DOWNTIME", "AFTER", "HELD", "MIGRATION")
@@ -251,6 +251,8 @@ func (a *app) printStored(p proto.StoredPlan) error {
 	}
 	switch {
 	case p.Status.Ended() || s.WhatIf:
+	case p.Kind == proto.PlanDrain && p.Status == proto.PlanKept:
+		a.say("\nEmpty the host, by a plan made anew:  glidepath host drain %s", p.Host)
 	case !p.Status.Begins():
 		a.say("\nCarry it out:  glidepath plan begin %s\nCancel it:     glidepath plan cancel %s", p.ID, p.ID)
 	case s.Begun < s.Moves:
@@ -293,7 +295,7 @@ func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err 
 	case err != nil:
 		return false, err
 	}
-	for _, flag := range []string{"to", "type", "at", "before", "window", "forbid", "least-gain", "probation"} {
+	for _, flag := range []string{"to", "type", "at", "before", "window", "forbid", "least-gain", "probation", "add", "like", "without"} {
 		if cmd.Flags().Changed(flag) {
 			return true, usagef("%s is a stored plan, and is explained as it was made: leave out --%s, or name the instance", id, flag)
 		}

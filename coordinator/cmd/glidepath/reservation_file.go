@@ -106,6 +106,9 @@ func readReservations(ctx context.Context, names []string, now time.Time) ([]v1.
 func (f reservationFile) request(now time.Time) (v1.ReservationRequest, error) {
 	out := v1.ReservationRequest{ID: f.ID, Host: f.Host, Class: f.Class, Floor: f.Floor.Vector(), Until: f.Until.at(now), Gaps: f.Gaps}
 	what := "reservation " + cmp.Or(f.ID, "on "+f.Host)
+	if proto.IsPlanHold(f.ID) {
+		return out, fmt.Errorf("%s: what stored plans hold is called plan/…: give this one another identifier", what)
+	}
 	if f.Host == "" {
 		return out, fmt.Errorf("%s: say on which host it is held", what)
 	}
