@@ -22,6 +22,9 @@ func putPolicy(c *call) (any, error) {
 	if err := planner.ValidWindows(in.Windows); err != nil {
 		return nil, invalid("the policy: %s", err)
 	}
+	if err := rebalances(in.Rebalance); err != nil {
+		return nil, err
+	}
 	if !c.view.Knows(proto.CmdPolicyPut, 2) {
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: "this policy is not known to every coordinator", Remedy: "install the same version on all of them: glidepath operator raft list"}
 	}

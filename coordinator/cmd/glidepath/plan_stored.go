@@ -274,7 +274,7 @@ func windowsOf(windows []proto.MoveWindow) []string {
 
 // explainStored explains a stored plan, if what was named is one.
 func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err error) {
-	if _, err := ulid.ParseStrict(id); err != nil {
+	if _, err := ulid.ParseStrict(id); err != nil && !proto.OfRebalance(id) {
 		return false, nil
 	}
 	raw, p, err := askBoth[proto.StoredPlan](cmd.Context(), a, "GET", path("plans", id), nil)
