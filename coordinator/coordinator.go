@@ -273,6 +273,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Forget: func(ctx context.Context, body *proto.MigrationPrune) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "plans", Run: c.plans().Run},
 		{Name: "drains", Run: c.drains().Run},
+		{Name: "rebalance", Run: c.rebalance().Run},
 		{Name: "doubts", Run: (&leader.Doubts{View: c.tables.View, Log: c.log.With("component", "leader")}).Run},
 	}
 }

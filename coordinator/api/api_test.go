@@ -105,7 +105,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"GET /v1/status": "viewer", "GET /v1/openapi.json": "viewer", "GET /v1/stream": "viewer", "GET /metrics": "viewer", "GET /v1/hosts": "viewer", "GET /v1/hosts/{name}": "viewer",
 		"GET /v1/reservations": "viewer", "GET /v1/notices": "viewer", "GET /v1/types": "viewer", "GET /v1/applications": "viewer", "GET /v1/events": "viewer", "GET /v1/calendars": "viewer", "GET /v1/calendars/{name}": "viewer",
 		"GET /v1/instances": "viewer", "GET /v1/instances/{name}": "viewer", "GET /v1/instances/{name}/schedule": "viewer",
-		"GET /v1/instances/{name}/forecast": "viewer", "GET /v1/instances/{name}/history": "viewer", "GET /v1/instances/{name}/scorecard": "viewer", "GET /v1/scorecards": "viewer", "POST /v1/plans": "viewer",
+		"GET /v1/instances/{name}/forecast": "viewer", "GET /v1/instances/{name}/history": "viewer", "GET /v1/instances/{name}/scorecard": "viewer", "GET /v1/scorecards": "viewer", "POST /v1/plans": "viewer", "POST /v1/rebalance": "viewer",
 		"GET /v1/plans": "viewer", "GET /v1/plans/{id}": "viewer", "POST /v1/plans/{id}/begin": "operator", "POST /v1/plans/{id}/cancel": "operator",
 		"GET /v1/migrations": "viewer", "GET /v1/migrations/{id}": "viewer", "GET /v1/migrations/{id}/watch": "viewer",
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -14,9 +13,6 @@ func getPolicy(c *call) (any, error) {
 	return v1.FleetPolicy{Policy: f.Policy, Revision: f.Revision, By: f.ChangedBy, At: f.ChangedAt}, nil
 }
 
-// leastRebalance is the least time between two looks for moves that balance the fleet.
-const leastRebalance = time.Minute
-
 // putPolicy puts a policy. One under which a host that could keep its promises no longer can is refused.
 func putPolicy(c *call) (any, error) {
 	var in v1.PolicyRequest
@@ -26,8 +22,8 @@ func putPolicy(c *call) (any, error) {
 	if err := planner.ValidWindows(in.Windows); err != nil {
 		return nil, invalid("the policy: %s", err)
 	}
-	if b := in.Rebalance; b != nil && b.Every > 0 && b.Every < leastRebalance.Milliseconds() {
-		return nil, invalid("the policy: rebalancing every %d ms: use a minute or more, or 0 for only when somebody asks", b.Every)
+	if err := rebalances(in.Rebalance); err != nil {
+		return nil, err
 	}
 	if !c.view.Knows(proto.CmdPolicyPut, 2) {
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: "this policy is not known to every coordinator", Remedy: "install the same version on all of them: glidepath operator raft list"}

@@ -191,6 +191,7 @@ func (s *Server) routes() []route {
 			summary: "Make a support bundle, without secrets", produces: []string{"application/gzip"}},
 	}
 	out = append(out, capacityRoutes()...)
+	out = append(out, rebalanceRoutes()...)
 	if s.cfg.Metrics != nil {
 		out = append(out, route{pattern: "GET /metrics", role: viewer, answer: getMetrics,
 			summary: "Show this coordinator's metrics, for Prometheus", produces: []string{"text/plain"}})

@@ -75,6 +75,18 @@ func (f *Figures) Of(instance string) planner.MovingFigures {
 	return figures
 }
 
+// Ask is as Of for a plan that can do without an instance: where what is expected of it can't be asked, it says why, and Err does not.
+func (f *Figures) Ask(instance string) (planner.MovingFigures, error) {
+	if known, ok := f.known[instance]; ok {
+		return known, nil
+	}
+	figures, sized, err := f.ask(f.ctx, instance)
+	if err == nil {
+		f.note(instance, figures, sized)
+	}
+	return figures, err
+}
+
 // Err returns why a plan that was made with the figures is none: what is expected of one of the instances could not be asked.
 func (f *Figures) Err() error { return f.err }
 

@@ -102,7 +102,7 @@ func (d *deciding) suggest(refused []candidate, remedy ledger.Remedy) (*proto.St
 		}
 		r, err := planner.Make(in)
 		if err == nil {
-			return stored(d.Host, r.Plan, d.Now, why), ""
+			return stored(d.Host, r, d.Now, why), ""
 		}
 		var no *planner.Refusal
 		if reason == "" && errors.As(err, &no) {
@@ -112,18 +112,12 @@ func (d *deciding) suggest(refused []candidate, remedy ledger.Remedy) (*proto.St
 	return nil, cmp.Or(reason, "no host was found for those that would have to move")
 }
 
-// stored returns the plan as it is kept.
-func stored(host string, p proto.Plan, now timeline.Time, why string) *proto.StoredPlan {
-	m := proto.Move{
-		Instance: p.Instance, Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Fence: p.Fence, Start: p.Start,
-		Rate: p.Rate, Reasons: p.Reasons, Considered: p.Considered, Ruled: p.Ruled, Starts: p.Starts, Chosen: true,
-	}
-	if p.Figures != nil {
-		m.Figures = *p.Figures
-	}
+// stored returns the plan as it is kept. Nobody named the target: where that is full by the time it begins, another one may be found.
+func stored(host string, r planner.Result, now timeline.Time, why string) *proto.StoredPlan {
+	m := r.Move(true)
 	return &proto.StoredPlan{
 		ID: suggestedID(host, now), Kind: proto.PlanMigrate, Status: proto.PlanSuggested, Reason: why, Moves: []proto.Move{m},
-		Says: []string{fmt.Sprintf("move %s to %s: %s", p.Instance, p.Target, why)},
+		Says: []string{fmt.Sprintf("move %s to %s: %s", m.Instance, m.Target, why)},
 	}
 }
 

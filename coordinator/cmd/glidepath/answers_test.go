@@ -51,6 +51,7 @@ func answers() map[string]string {
 		"glidepath history import":     "importHistory",
 		"glidepath history export":     "exportHistory",
 		"glidepath plan migrate":       "makePlan",
+		"glidepath rebalance":          "rebalance",
 		"glidepath plan explain":       "makePlan",
 		"glidepath plan list":          "listPlans",
 		"glidepath plan show":          "getPlan",

@@ -158,7 +158,7 @@ API answers.`,
 		statusCommand(a), streamCommand(a), hostCommand(a), reservationCommand(a), noticeCommand(a), policyCommand(a),
 		typeCommand(a), appCommand(a), eventCommand(a), calendarCommand(a),
 		instanceCommand(a), historyCommand(a), forecastCommand(a), backtestCommand(a), scheduleCommand(a),
-		planCommand(a), migrateCommand(a), migrationCommand(a),
+		planCommand(a), migrateCommand(a), migrationCommand(a), rebalanceCommand(a),
 		pauseCommand(a), resumeCommand(a),
 		operatorCommand(a), tokenCommand(a), versionCommand(a), manCommand(root),
 	)

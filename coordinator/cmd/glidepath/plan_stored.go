@@ -284,7 +284,7 @@ const suggestedPlan = "replan-"
 
 // explainStored explains a stored plan, if what was named is one.
 func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err error) {
-	if _, err := ulid.ParseStrict(id); err != nil && !strings.HasPrefix(id, suggestedPlan) {
+	if _, err := ulid.ParseStrict(id); err != nil && !strings.HasPrefix(id, suggestedPlan) && !proto.OfRebalance(id) {
 		return false, nil
 	}
 	raw, p, err := askBoth[proto.StoredPlan](cmd.Context(), a, "GET", path("plans", id), nil)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -46,11 +48,16 @@ func setPolicyCommand(a *app) *cobra.Command {
 		Long: `Changes what is named of the policy, and leaves the rest as it is. It is refused where a host could not keep what it has promised any more.
 
 Pooled demand is held with so many standard deviations (--z): fewer promise more of a host, and are wrong more often. A ratio is how much of what is
-allocatable may be promised: above 1 more than there is. A quantile of the forecast is what is reserved for an instance of a class.`,
+allocatable may be promised: above 1 more than there is. A quantile of the forecast is what is reserved for an instance of a class.
+
+With --rebalance-every the fleet is looked at for moves that balance it, and these are kept as suggestions; none is carried out but by your word.
+With --rebalance-execute, too, the leader carries them out, so many in 24 hours at most, until --rebalance-execute=false.`,
 		Example: `  glidepath policy set --z 1.64 --quantile standard=0.9
   glidepath policy set --ratio cpu=1.5 --ratio net_tx=0.8
   glidepath policy set --moves-per-host 3 --moves-in-fleet 32 --probation 30m
-  glidepath policy set --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z`,
+  glidepath policy set --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
+  glidepath policy set --rebalance-every 6h --rebalance-least-gain 10
+  glidepath policy set --rebalance-every 6h --rebalance-execute --rebalance-moves-per-day 4`,
 	}
 	flags := cmd.Flags()
 	flags.Float64Var(&f.z, "z", 0, "standard deviations that pooled demand is held with, 0 to 10")
@@ -63,7 +70,7 @@ allocatable may be promised: above 1 more than there is. A quantile of the forec
 	flags.StringArrayVar(&f.window, "window", nil, "`window` in which planned moves begin: 22:00-05:00 in UTC every day, or START/END once; may be repeated, and replaces those that are there")
 	flags.StringArrayVar(&f.forbid, "forbid", nil, "`window` in which they don't; may be repeated, and replaces those that are there")
 	flags.BoolVar(&f.noWindows, "no-windows", false, "they begin at any time")
-	flags.DurationVar(&f.every, "rebalance-every", 0, "how often the fleet is looked at for moves that balance it; 0: only when somebody asks")
+	flags.DurationVar(&f.every, "rebalance-every", 0, "how often the fleet is looked at for moves that balance it, by the clock in UTC; 0: only when somebody asks")
 	flags.BoolVar(&f.execute, "rebalance-execute", false, "carry out what is suggested")
 	flags.IntVar(&f.day, "rebalance-moves-per-day", 0, "moves that are carried out so in 24 hours at most")
 	flags.Float64Var(&f.gain, "rebalance-least-gain", 0, "percent of the score that such a move has to win by")
@@ -295,7 +302,7 @@ func (a *app) printPolicy(p v1.FleetPolicy) error {
 		if b.Execute {
 			does = fmt.Sprintf("carries out %d moves a day at most", b.MovesDay)
 		}
-		t.row("rebalance", fmt.Sprintf("%s, %s that win by %s %%", every, does, strconv.FormatFloat(float64(b.LeastGain)/10, 'f', -1, 64)))
+		t.row("rebalance", fmt.Sprintf("%s, %s that win by %s %%", every, does, strconv.FormatFloat(float64(cmp.Or(b.LeastGain, planner.MarginOfBalance))/10, 'f', -1, 64)))
 	}
 	return t.flush()
 }

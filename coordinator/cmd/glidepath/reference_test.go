@@ -230,7 +230,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"instance list", ""}, {"instance show", "cache-1"}, {"instance apply", "-f " + cache}, {"instance observe", "cache-1"}, {"instance enforce", "cache-1"},
 		{"schedule show", "cache-1"}, {"forecast", "cache-1"}, {"forecast scorecard", "cache-1"}, {"history import", "cache-1 -f " + history}, {"history export", "cache-1 --from 2026-01-05T00:00Z"},
 		{"plan migrate", "cache-1 --to host-c --store"}, {"plan explain", "cache-1"}, {"plan list", ""}, {"plan show", "PLAN"}, {"plan begin", "PLAN"}, {"plan cancel", "PLAN"}, {"migration list", ""}, {"migration show", aborted}, {"migration explain", aborted}, {"migration watch", aborted},
-		{"host drain", "host-a --before 2h"}, {"host drain pause", "host-a"}, {"host drain show", "host-a"}, {"host drain resume", "host-a"}, {"host undrain", "host-a"},
+		{"host drain", "host-a --before 2h"}, {"host drain pause", "host-a"}, {"host drain show", "host-a"}, {"host drain resume", "host-a"}, {"host undrain", "host-a"}, {"rebalance", "--moves 1"},
 		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
 		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"},
 		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
