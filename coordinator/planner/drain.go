@@ -23,6 +23,7 @@ type DrainInput struct {
 	Deadline  timeline.Time                       // when every instance has to have left, all but probation; 0: whenever
 	Windows   []proto.MoveWindow                  // when it may move instances, beside those of the policy
 	Probation int64                               // milliseconds; 0: as the policy says
+	Squeeze   bool                                // where a move has no room else, lower classes yield
 	WhatIf    *proto.WhatIf                       // of another fleet than that of View; nil: of that
 	Of        func(instance string) MovingFigures // of any instance of the fleet: the same answer whenever it is asked
 	Costs     Costs
@@ -58,7 +59,7 @@ type DrainStays struct {
 func (p DrainPlan) Stored(in DrainInput, blocked *proto.Blocked) proto.StoredPlan {
 	return proto.StoredPlan{
 		Kind: proto.PlanDrain, Host: in.Host, Deadline: in.Deadline, Windows: in.Windows,
-		Moves: p.Moves, Says: p.Says, Blocked: blocked, WhatIf: p.WhatIf,
+		Moves: p.Moves, Says: p.Says, Blocked: blocked, WhatIf: p.WhatIf, Squeeze: in.Squeeze,
 	}
 }
 
@@ -177,22 +178,24 @@ func (d *drain) lane() int {
 func (d *drain) input(instance string, start timeline.Time) Input {
 	of := d.Of(instance)
 	return Input{
-		Request: Request{Instance: instance, At: start, Before: d.Deadline, Windows: d.windows, Probation: d.Probation},
+		Request: Request{Instance: instance, At: start, Before: d.Deadline, Windows: d.windows, Probation: d.Probation, Squeeze: d.Squeeze},
 		View:    d.view, Now: d.Now, Forecast: of.Forecast, Data: of.Data, Costs: d.Costs, Silent: d.Silent,
 	}
 }
 
 // take puts a move into the plan, and what it holds into the ledger that the next ones are planned with.
 func (d *drain) take(r Result, lane int) error {
-	hold := append([]proto.Reservation{r.Reservation}, r.Extra...)
-	if err := d.ledger.Hold(hold...); err != nil {
+	c := r.Change()
+	if err := d.ledger.Apply(c); err != nil {
 		return err
 	}
-	d.plan.Change.Hold = append(d.plan.Change.Hold, hold...)
+	d.plan.Change.Hold = append(d.plan.Change.Hold, c.Hold...)
+	d.plan.Change.Revise = revisedBy(d.plan.Change.Revise, c.Revise)
 	p := r.Plan
 	d.plan.Moves = append(d.plan.Moves, proto.Move{
 		Instance: p.Instance, Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Fence: p.Fence, Start: p.Start,
 		Figures: *p.Figures, Rate: p.Rate, Reasons: p.Reasons, Considered: p.Considered[:min(4, len(p.Considered))], Ruled: p.Ruled,
+		Yields: p.Yields,
 	})
 	left := p.Phases[3].End
 	d.lanes[lane] = left
