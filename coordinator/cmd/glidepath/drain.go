@@ -18,7 +18,9 @@ It goes on by itself, also when another coordinator leads. An instance counts as
 probation ends holds nothing up, and the host is drained when the last of those is over. What has to be planned otherwise on the way is. Where
 that can't be, the drain is blocked: the rest moves, and it is tried again. After three moves of one instance that failed it waits for you.
 
---before is when the last one has to have moved. Should that be missed after all, it goes on as fast as it can, and says so.`
+--before is when the last one has to have moved. Should that be missed after all, it goes on as fast as it can, and says so.
+
+With --squeeze what finds no room makes reservations of lower classes yield when it moves; --dry-run says who would.`
 
 func drainCommand(a *app) *cobra.Command {
 	var in v1.DrainRequest
@@ -30,6 +32,7 @@ func drainCommand(a *app) *cobra.Command {
 		Long: drainLong,
 		Example: `  glidepath host drain host-a --before 2h --dry-run
   glidepath host drain host-a --before 06:00 --reason 'new disks' --watch
+  glidepath host drain host-a --squeeze --dry-run
   glidepath host drain pause host-a
   glidepath host drain resume host-a
   glidepath host undrain host-a`,
@@ -39,6 +42,7 @@ func drainCommand(a *app) *cobra.Command {
 	flags.DurationVar(&probation, "probation", 0, "how long the slot and data of each instance are kept here after it has moved; as the policy says by default")
 	flags.StringVar(&in.Reason, "reason", "", "why, for the record")
 	flags.BoolVar(&in.DryRun, "dry-run", false, "say how it would go, or what is in the way; nothing is changed")
+	flags.BoolVar(&in.Squeeze, "squeeze", false, "where a move has no room, let reservations of lower classes yield, down to their floors")
 	flags.BoolVar(&in.Anyway, "anyway", false, "begin also where some of it finds no other place: the rest moves")
 	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained; Ctrl-C leaves it going on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
