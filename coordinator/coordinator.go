@@ -271,6 +271,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "migrations", Run: c.migrations.Run},
 		{Name: "calendars", Run: c.feeds.Run},
 		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Forget: func(ctx context.Context, body *proto.MigrationPrune) error { return c.do(ctx, "leader", body) }}).Run},
+		{Name: "notices", Run: (&leader.Notices{View: c.tables.View, Clear: func(ctx context.Context, body *proto.NoticePut) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "plans", Run: c.plans().Run},
 		{Name: "drains", Run: c.drains().Run},
 		{Name: "rebalance", Run: c.rebalance().Run},

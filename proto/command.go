@@ -74,6 +74,7 @@ const (
 	CmdAcceptLoss        CommandType = 91
 	CmdMigrationPrune    CommandType = 92
 	CmdProbationEnd      CommandType = 93
+	CmdMigrationAdmit    CommandType = 94
 
 	CmdPlanPut    CommandType = 100
 	CmdPlanChange CommandType = 101

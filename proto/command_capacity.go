@@ -19,7 +19,16 @@ type HostDrain struct {
 	To        DrainState    `msgpack:"to,omitempty"`
 	Deadline  timeline.Time `msgpack:"d,omitempty"`  // read when a drain begins
 	Probation int64         `msgpack:"pb,omitempty"` // milliseconds; read when a drain begins; 0: as the policy says
+	Squeeze   bool          `msgpack:"sq,omitempty"` // read when a drain begins
 	Reason    string        `msgpack:"r,omitempty"`
+}
+
+// Asks returns the command that came with what is in it.
+func (d HostDrain) Asks() CommandType {
+	if d.Squeeze {
+		return CmdMigrationAdmit
+	}
+	return 0
 }
 
 // TypeRevise defines an instance type or changes its limits, and with them the envelopes of its instances, all or nothing. It is

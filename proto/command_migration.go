@@ -14,6 +14,12 @@ type MigrationStart struct {
 // Asks returns the command that came with what is in the plan.
 func (m MigrationStart) Asks() CommandType { return m.Plan.asks() }
 
+// MigrationAdmit begins a migration by its plan, as MigrationStart does, for which others yield in the same change.
+type MigrationAdmit struct {
+	Start MigrationStart `msgpack:"s"`
+	Yield []Yield        `msgpack:"y"`
+}
+
 // MigrationReturn begins the way back of a confirmed migration: a migration in the other direction, into the slot that was
 // kept. Fence is the instance's; it is raised.
 type MigrationReturn struct {

@@ -6,6 +6,16 @@ type PlanPut struct {
 	Plan StoredPlan    `msgpack:"p"`
 	From uint64        `msgpack:"fr,omitempty"` // revision that it replaces; 0: there is none
 	Hold []Reservation `msgpack:"h,omitempty"`  // new ones, of purpose hold, with an end, for moves that name them
+
+	Yield []Yield `msgpack:"y,omitempty"` // for those
+}
+
+// Asks returns the command that came with what is in it.
+func (p PlanPut) Asks() CommandType {
+	if p.Plan.Squeeze || len(p.Yield) > 0 {
+		return CmdMigrationAdmit
+	}
+	return 0
 }
 
 // PlanChange changes the status of a stored plan. Where it ends, what its moves hold is released.
@@ -24,3 +34,6 @@ type PlanBegin struct {
 	Start MigrationStart `msgpack:"s"`
 	Yield []Yield        `msgpack:"y,omitempty"`
 }
+
+// Asks returns the command that came with what is in the plan.
+func (p PlanBegin) Asks() CommandType { return p.Start.Plan.asks() }

@@ -23,6 +23,8 @@ func newPlanningBody(t CommandType) Body {
 		return &PlanChange{}
 	case CmdPlanBegin:
 		return &PlanBegin{}
+	case CmdMigrationAdmit:
+		return &MigrationAdmit{}
 	}
 	return nil
 }
@@ -48,6 +50,8 @@ func (t CommandType) planningString() string {
 		return "plan-change"
 	case CmdPlanBegin:
 		return "plan-begin"
+	case CmdMigrationAdmit:
+		return "migration-admit"
 	}
 	return fmt.Sprintf("command(%d)", uint8(t))
 }
@@ -78,3 +82,6 @@ func (PlanChange) Command() CommandType { return CmdPlanChange }
 
 // Command returns CmdPlanBegin.
 func (PlanBegin) Command() CommandType { return CmdPlanBegin }
+
+// Command returns CmdMigrationAdmit.
+func (MigrationAdmit) Command() CommandType { return CmdMigrationAdmit }

@@ -25,6 +25,9 @@ func (v DocumentVersion) Newer(w DocumentVersion) bool {
 // promises memory lets the promise end that much later than the need for it.
 const MemoryGiveBack = 30 * time.Second
 
+// MemoryYields is from when on memory that others yield now may be planned for: they give it back first, and have to learn of that before.
+const MemoryYields = MemoryGiveBack + 15*time.Second
+
 // Document is everything one host's agent needs to allocate without asking: the schedules of all its instances.
 type Document struct {
 	Host      string             `msgpack:"h" json:"host"`

@@ -154,6 +154,7 @@ type Plan struct {
 	Starts    []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`      // other starts, in their order
 	Probation int64          `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // how long the source's data and slot are kept; 0: as the policy says
 	Stored    string         `msgpack:"sp,omitempty" json:"stored_plan,omitzero"`  // that it is a move of
+	Yields    []Yield        `msgpack:"yi,omitempty" json:"yields,omitempty"`      // who yields for it; of one that is kept without what each is left with: see Yield.Told
 	Bias      *Bias          `msgpack:"bi,omitempty" json:"bias,omitempty"`        // what moves before it came to, by which the prediction was corrected
 }
 
@@ -170,6 +171,9 @@ func (p Plan) Plain() Plan {
 
 // asks returns the command that came with what is in the plan.
 func (p Plan) asks() CommandType {
+	if len(p.Yields) > 0 {
+		return CmdMigrationAdmit
+	}
 	said := func(c Considered) bool { return len(c.Terms) > 0 || c.Violates != "" }
 	if p.Figures != nil || len(p.Ruled) > 0 || len(p.Starts) > 0 || p.Probation != 0 || p.Stored != "" || p.Bias != nil || slices.ContainsFunc(p.Considered, said) {
 		return CmdPlanPut

@@ -33,6 +33,7 @@ const (
 	NoticeSqueezed  NoticeKind = "squeezed"         // a reservation has yielded to one of a higher class
 	NoticeRefused   NoticeKind = "revision-refused" // an instance needs more than its host has left
 	NoticeProposed  NoticeKind = "move-proposed"    // moving an instance would help
+	NoticeLost      NoticeKind = "lost"             // a reservation is held no more, as its host died for good
 	NoticeBlocked   NoticeKind = "drain-blocked"    // a drain can't be done in time
 	NoticeRebalance NoticeKind = "rebalance"        // the fleet would be better balanced
 )

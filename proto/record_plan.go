@@ -20,6 +20,7 @@ type StoredPlan struct {
 	Host      string        `msgpack:"h,omitempty" json:"host,omitzero"`              // that a drain empties
 	Deadline  timeline.Time `msgpack:"d,omitempty" json:"deadline,omitzero"`          // all has to have moved by then; 0: none
 	Windows   []MoveWindow  `msgpack:"w,omitempty" json:"windows,omitempty"`          // when it may move, beside those of the policy
+	Squeeze   bool          `msgpack:"sq,omitempty" json:"squeeze,omitzero"`          // where a move has no room else, lower classes yield
 	LeastGain int64         `msgpack:"lg,omitempty" json:"least_gain_milli,omitzero"` // over a start at once, in thousandths of its cost: a later start that saves less is not waited for
 	Blocked   *Blocked      `msgpack:"b,omitempty" json:"blocked,omitempty"`          // what it can't be done for
 	Says      []string      `msgpack:"sa,omitempty" json:"says,omitempty"`            // in words, most telling first
@@ -111,6 +112,7 @@ type Move struct {
 	Starts     []StartWeighed `msgpack:"sw,omitempty" json:"starts,omitempty"`      // other starts, in their order
 	Chosen     bool           `msgpack:"ch,omitempty" json:"chosen,omitzero"`       // the target was not named: where it takes the instance no more, another one may be looked for
 	Probation  int64          `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // how long the source's data and slot are kept; 0: as the policy says
+	Yields     []Yield        `msgpack:"yi,omitempty" json:"yields,omitempty"`      // who yields for it, without what each is left with: see Yield.Told
 }
 
 // Kept returns what is kept of the plan of a move: all but its phases and its allocation, which are planned anew when it begins.
@@ -121,7 +123,7 @@ func (p StoredPlan) Kept(move int) Plan {
 		Phases: []PlanPhase{}, Profile: []PlanStep{}, Envelope: Envelope{},
 		Duration: m.Figures.Duration.Median, Downtime: m.Figures.Downtime.Median, Bytes: m.Figures.Bytes.Median, Rate: m.Rate,
 		Reasons: append([]string{}, m.Reasons...), Warnings: p.Says, Considered: m.Considered, Figures: &m.Figures, Ruled: m.Ruled, Starts: m.Starts,
-		Probation: m.Probation, Stored: p.ID,
+		Probation: m.Probation, Stored: p.ID, Yields: m.Yields,
 	}
 }
 

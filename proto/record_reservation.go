@@ -35,10 +35,16 @@ type Squeeze struct {
 // Yield takes some of a reservation's envelope for another one of a higher class. Its floor stays.
 type Yield struct {
 	ID       string   `msgpack:"id" json:"id"`
-	From     uint64   `msgpack:"fr" json:"from"` // revision that it replaces
-	Envelope Envelope `msgpack:"e" json:"envelope"`
+	From     uint64   `msgpack:"fr" json:"from"`         // revision that it replaces
+	Envelope Envelope `msgpack:"e" json:"envelope"`      // what it is left with
 	For      string   `msgpack:"f" json:"for"`           // the reservation that is given room, of the same change
 	Why      string   `msgpack:"w" json:"why,omitempty"` // what it loses and when, in words
+}
+
+// Told returns the yield as it is kept with what it was for: what it is left with is in the reservation, and changes.
+func (y Yield) Told() Yield {
+	y.Envelope = Envelope{}
+	return y
 }
 
 // Purpose says why a reservation is there, and so what ends it.

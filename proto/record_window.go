@@ -21,6 +21,7 @@ type Drain struct {
 	State     DrainState    `msgpack:"s" json:"state"`
 	Deadline  timeline.Time `msgpack:"d,omitempty" json:"deadline,omitzero"`      // 0: none
 	Probation int64         `msgpack:"pb,omitempty" json:"probation_ms,omitzero"` // of the migrations that it takes; 0: as the policy says
+	Squeeze   bool          `msgpack:"sq,omitempty" json:"squeeze,omitzero"`      // where a move has no room else, lower classes yield
 	Reason    string        `msgpack:"r,omitempty" json:"reason,omitzero"`        // why it has this state, in words
 	By        string        `msgpack:"by,omitempty" json:"by,omitzero"`           // who began it
 	Since     timeline.Time `msgpack:"at" json:"since"`                           // when it began

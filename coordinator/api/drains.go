@@ -50,7 +50,7 @@ func drainHost(c *call) (any, error) {
 	d := drainOf(h)
 	goesOn := d.State != proto.DrainNone && d.State != proto.DrainDone
 	if goesOn && !in.DryRun {
-		if d.Deadline == in.Before && d.Probation == in.Probation {
+		if d.Deadline == in.Before && d.Probation == in.Probation && d.Squeeze == in.Squeeze {
 			return c.drained(h.Facts.Name) // a request that is repeated
 		}
 		return nil, &v1.Error{
@@ -73,11 +73,16 @@ func drainHost(c *call) (any, error) {
 	if err := c.knows(proto.CmdHostDrain); err != nil {
 		return nil, err
 	}
+	if in.Squeeze {
+		if err := c.knows(proto.CmdMigrationAdmit); err != nil {
+			return nil, err
+		}
+	}
 	if plan.Blocked != nil && !in.Anyway {
 		return nil, blockedError(h.Facts.Name, *plan.Blocked)
 	}
 	if _, err := c.propose(&proto.HostDrain{
-		Host: h.Facts.Name, From: d.State, To: proto.DrainGoesOn, Deadline: in.Before, Probation: in.Probation, Reason: in.Reason,
+		Host: h.Facts.Name, From: d.State, To: proto.DrainGoesOn, Deadline: in.Before, Probation: in.Probation, Squeeze: in.Squeeze, Reason: in.Reason,
 	}); err != nil {
 		return nil, err
 	}
@@ -155,7 +160,7 @@ func (c *call) drainPlan(host string, in v1.DrainRequest) (proto.StoredPlan, err
 		return proto.StoredPlan{}, err
 	}
 	ask := planner.DrainInput{
-		Host: host, View: view, Now: c.now, Deadline: in.Before, Probation: in.Probation, Of: known.Of, Costs: c.cfg.Costs, Silent: c.silent(""),
+		Host: host, View: view, Now: c.now, Deadline: in.Before, Probation: in.Probation, Squeeze: in.Squeeze, Of: known.Of, Costs: c.cfg.Costs, Silent: c.silent(""),
 		WhatIf: in.WhatIf,
 	}
 	plan, blocked, err := planner.Drain(ask)

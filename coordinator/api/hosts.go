@@ -9,6 +9,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/proto/rpc"
 )
@@ -125,9 +126,68 @@ func forgetDeadHost(c *call) (any, error) {
 		}
 	}
 	c.note = fmt.Sprintf("lost: [%s]; ended: [%s]; %s", strings.Join(in.Lost, " "), strings.Join(c.view.Forgetting(name).Ends, " "), in.Reason)
-	_, err = c.propose(&proto.HostForget{Host: name, Dead: true, Lost: in.Lost, Reason: in.Reason})
-	return v1.Empty{}, err
+	lost := c.lostHolds(name)
+	if _, err = c.propose(&proto.HostForget{Host: name, Dead: true, Lost: in.Lost, Reason: in.Reason}); err != nil {
+		return v1.Empty{}, err
+	}
+	return v1.Empty{}, c.tellLost(lost)
 }
+
+// lostHolds returns what is held on a host for an operator: nothing else says so when it is gone.
+func (c *call) lostHolds(host string) (out []proto.Reservation) {
+	for _, r := range c.view.ReservationsOn(host) {
+		if r.Purpose == proto.PurposeHold && !proto.IsPlanHold(r.ID) && len(out) < mostLost {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// tellLost tells what is held no more, and which hosts have room for it.
+func (c *call) tellLost(lost []proto.Reservation) error {
+	if len(lost) == 0 || !c.view.Knows(proto.CmdNotice, 1) {
+		return nil
+	}
+	var body proto.NoticePut
+	for _, r := range lost {
+		n := proto.Notice{
+			ID: proto.NoticeID(proto.NoticeLost, r.ID), Kind: proto.NoticeLost, Host: r.Host, Reservation: r.ID, Span: timeline.Span{Start: max(r.Envelope.Start(), c.now), End: r.End()},
+			Says:     fmt.Sprintf("reservation %s (%s) is held no more: host %s, which held it until %s, died for good", r.ID, r.Class, r.Host, r.End()),
+			Proposes: "no host has room for it now: wait, ask for less, or let others yield",
+		}
+		var room []string
+		for host, short := range c.view.Ledger().Scan(until(r.Envelope, r.End())) {
+			if h, ok := c.view.Host(host); ok && short == nil && !h.Cordoned && len(room) < mostRoom {
+				room = append(room, host)
+			}
+		}
+		if len(room) > 0 {
+			n.Proposes = "hold it elsewhere: there is room on " + strings.Join(room, ", ")
+		}
+		body.Put = append(body.Put, n)
+	}
+	if _, err := c.proposeAs(c.id+"/lost", &body); err != nil {
+		return fmt.Errorf("the host is forgotten, but what it held could not be told of: %w", err)
+	}
+	return nil
+}
+
+// until returns an envelope that ends at a time at the latest.
+func until(e proto.Envelope, end timeline.Time) proto.Envelope {
+	var out proto.Envelope
+	for _, s := range e {
+		if s.End = min(s.End, end); !s.Empty() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// How many reservations that were lost with a host are told of, and how many hosts with room are named for each.
+const (
+	mostLost = 64
+	mostRoom = 3
+)
 
 // retentionTime is how long a host's agent may take to say what it retains: it measures for a few seconds.
 const retentionTime = 10 * time.Second

@@ -51,7 +51,7 @@ func (c *call) planned(in v1.PlanRequest, returns string) (planner.Result, error
 	result, err := planner.Make(planner.Input{
 		Request: planner.Request{
 			Instance: in.Instance, Target: in.Target, Type: in.Type, Returns: returns, At: in.At, Best: in.Best, Before: in.Before, Windows: in.Windows,
-			LeastGain: gain, Probation: in.Probation, WhatIf: in.WhatIf,
+			LeastGain: gain, Probation: in.Probation, WhatIf: in.WhatIf, Squeeze: in.Squeeze,
 		},
 		View: view, Now: c.now, Forecast: demand, Data: max(data, 0), Costs: c.cfg.Costs, Silent: c.silent(in.Target),
 	})
@@ -113,8 +113,18 @@ func startMigration(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.propose(&proto.MigrationStart{ID: c.key, Plan: c.asKept(result.Plan), Reservation: result.Reservation, Extra: result.Extra})
-	if err != nil {
+	if result.Plan.Start > c.now { // others have memory to give back first
+		return c.scheduled(in, result)
+	}
+	start := proto.MigrationStart{ID: c.key, Plan: c.asKept(result.Plan), Reservation: result.Reservation, Extra: result.Extra}
+	var body proto.Body = &start
+	if yields := result.Yielded.Yield; len(yields) > 0 {
+		if err := c.known(proto.CmdMigrationAdmit, "letting reservations yield to a move"); err != nil {
+			return nil, err
+		}
+		body = &proto.MigrationAdmit{Start: start, Yield: yields}
+	}
+	if _, err := c.propose(body); err != nil {
 		return nil, err
 	}
 	m, _ := c.view.Migration(c.key)

@@ -27,7 +27,7 @@ func makePlan(c *call) (any, error) {
 	if p, ok := c.view.Plan(c.key); ok && len(p.Moves) == 1 {
 		return p.Kept(0), nil // the request is a repeated one
 	}
-	if err := c.knows(proto.CmdPlanBegin); err != nil {
+	if err := c.mayStore(in.Squeeze); err != nil {
 		return nil, err
 	}
 	result, err := c.planned(in, "")
@@ -43,16 +43,21 @@ func makePlan(c *call) (any, error) {
 
 // schedule stores a plan that begins by itself, and holds its room until then.
 func (c *call) schedule(in v1.PlanRequest) (any, error) {
-	if err := c.knows(proto.CmdPlanBegin); err != nil {
-		return nil, err
-	}
 	result, err := c.planned(in, "")
 	if err != nil {
 		return nil, err
 	}
+	return c.scheduled(in, result)
+}
+
+// scheduled stores a plan that was made so that it begins by itself.
+func (c *call) scheduled(in v1.PlanRequest, result planner.Result) (any, error) {
+	if err := c.mayStore(in.Squeeze); err != nil {
+		return nil, err
+	}
 	p := stored(c.key, proto.PlanScheduled, in, result)
 	hold := result.Holds(p.ID, 0, &p.Moves[0])
-	if _, err := c.propose(&proto.PlanPut{Plan: p, Hold: hold}); err != nil {
+	if _, err := c.propose(&proto.PlanPut{Plan: p, Hold: hold, Yield: result.HoldsYield(hold)}); err != nil {
 		return nil, err
 	}
 	p, _ = c.view.Plan(c.key)
@@ -63,12 +68,20 @@ func (c *call) schedule(in v1.PlanRequest) (any, error) {
 func stored(id string, status proto.PlanStatus, in v1.PlanRequest, r planner.Result) proto.StoredPlan {
 	p := proto.StoredPlan{
 		ID: id, Kind: proto.PlanMigrate, Status: status, Moves: []proto.Move{r.Move(in.Target == "")}, Deadline: in.Before, Windows: in.Windows, Says: r.Plan.Warnings,
-		WhatIf: in.WhatIf,
+		WhatIf: in.WhatIf, Squeeze: in.Squeeze,
 	}
 	if in.LeastGain != nil {
 		p.LeastGain = *in.LeastGain
 	}
 	return p
+}
+
+// mayStore refuses to store a plan that some coordinator could not carry out.
+func (c *call) mayStore(squeeze bool) error {
+	if squeeze {
+		return c.knows(proto.CmdMigrationAdmit)
+	}
+	return c.knows(proto.CmdPlanBegin)
 }
 
 // knows refuses what takes a command that some coordinator could not apply.
@@ -182,7 +195,7 @@ func (c *call) holding(p proto.StoredPlan, now bool) (any, error) {
 			Remedy: "plan again: glidepath plan migrate " + m.Instance,
 		}
 	}
-	in := v1.PlanRequest{Instance: m.Instance, Target: m.Target, Type: m.ToType, Before: p.Deadline, Windows: p.Windows, Probation: m.Probation}
+	in := v1.PlanRequest{Instance: m.Instance, Target: m.Target, Type: m.ToType, Before: p.Deadline, Windows: p.Windows, Probation: m.Probation, Squeeze: p.Squeeze}
 	p.Status = proto.PlanQueued
 	if m.Start > c.now && !now {
 		in.At, p.Status = m.Start, proto.PlanScheduled
@@ -196,13 +209,16 @@ func (c *call) holding(p proto.StoredPlan, now bool) (any, error) {
 	next.Reasons = m.Reasons
 	hold := result.Holds(p.ID, 0, &next)
 	p.Moves, p.Says = []proto.Move{next}, result.Plan.Warnings
-	return c.put(p, hold)
+	if result.Plan.Start > c.now {
+		p.Status = proto.PlanScheduled
+	}
+	return c.put(p, hold, result.HoldsYield(hold)...)
 }
 
 // put stores a plan in the place of the one with its identifier, and returns it.
-func (c *call) put(p proto.StoredPlan, hold []proto.Reservation) (any, error) {
+func (c *call) put(p proto.StoredPlan, hold []proto.Reservation, yield ...proto.Yield) (any, error) {
 	p.Reason = ""
-	if _, err := c.propose(&proto.PlanPut{Plan: p, From: p.Revision, Hold: hold}); err != nil {
+	if _, err := c.propose(&proto.PlanPut{Plan: p, From: p.Revision, Hold: hold, Yield: yield}); err != nil {
 		return nil, err
 	}
 	p, _ = c.view.Plan(p.ID)

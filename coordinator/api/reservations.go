@@ -188,6 +188,19 @@ func (c *call) squeeze(change ledger.Change) (ledger.Yielded, error) {
 	return c.view.Squeeze(change, proto.Critical)
 }
 
+// tooSoon reports whether a change claims memory that others yield before they have given it back.
+func (c *call) tooSoon(change ledger.Change, y ledger.Yielded) bool {
+	l := c.view.Ledger()
+	return y.GivesMemory(l) && l.Before(change, c.now.Add(proto.MemoryYields)) != nil
+}
+
+// putOff has the memory of what a change holds begin when others have given it back.
+func (c *call) putOff(change *proto.ReservationChange) {
+	for i := range change.Hold {
+		change.Hold[i].Envelope = ledger.PutOff(change.Hold[i].Envelope, c.now.Add(proto.MemoryYields))
+	}
+}
+
 // reserve commits a change that build returns, with those that yield for it if squeeze says so. What it was made for is looked at anew when something else
 // was decided meanwhile.
 func (c *call) reserve(squeeze bool, build func() (proto.ReservationChange, error)) ([]proto.Yield, error) {
@@ -200,6 +213,10 @@ func (c *call) reserve(squeeze bool, build func() (proto.ReservationChange, erro
 		var yields []proto.Yield
 		if squeeze {
 			y, err := c.squeeze(c.change(change))
+			if err == nil && c.tooSoon(c.change(change), y) {
+				c.putOff(&change)
+				y, err = c.squeeze(c.change(change))
+			}
 			if err != nil && !errors.Is(err, ledger.ErrConflict) { // what is held already may be what a repeated request asked for: whoever remembers it says so
 				return nil, c.noRoom(err, change)
 			}
@@ -384,5 +401,8 @@ func (c *call) judge(change ledger.Change) (v1.Verdict, error) {
 	}
 	out.Squeezed, out.Yields, out.Harm = true, y.Yield, y.Harm
 	out.Says = append(append(out.Says, "it fits if others yield:"), y.Says...)
+	if c.tooSoon(change, y) {
+		out.Says = append(out.Says, fmt.Sprintf("memory is held from %s from now on: by then they have given it back", proto.MemoryYields))
+	}
 	return out, nil
 }

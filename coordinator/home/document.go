@@ -21,8 +21,12 @@ func derive(view *state.View, host proto.Host, now timeline.Time, forecast func(
 	doc := proto.Document{Host: host.Facts.Name, IssuedAt: now, Paused: fleet.Paused || host.Paused}
 	var promised timeline.Profile
 	for _, r := range view.ReservationsOn(host.Facts.Name) {
-		promised = promised.Add(planner.Promised(r.Envelope).Clip(span))
 		i, ok := view.Instance(r.Instance)
+		held := planner.Promised(r.Envelope).Clip(span)
+		if ok && lent(view, host.Facts.Name, i, r) {
+			held = held.Map(func(v resource.Vector) resource.Vector { return resource.Vector{resource.Memory: v[resource.Memory]} })
+		}
+		promised = promised.Add(held)
 		if !ok || r.Instance == proto.SystemInstance {
 			continue
 		}
@@ -80,6 +84,14 @@ func schedule(view *state.View, host string, i proto.Instance, r proto.Reservati
 		s.Safe = s.Safe.Min(sizing.Safe(f)).Max(sizing.Floor)
 	}
 	return s, true
+}
+
+// lent reports whether a reservation is the slot that the source of a migration keeps while its target is on probation. Feedback may hand out what is not used of it, like
+// what is promised to nobody: it is back as soon as the way back begins, or the target is given up, as the document that has the instance on the host again has it no more.
+// Memory is not lent: who has it can't give it back at once.
+func lent(view *state.View, host string, i proto.Instance, r proto.Reservation) bool {
+	m, ok := view.Migration(i.Migration)
+	return ok && r.ID == m.SourceReservation && r.Host == host && i.Owner != host && m.Confirmed() && m.Phase != proto.PhaseUndo
 }
 
 // lastMove returns the migration that moves the instance, or that brought it to the host.

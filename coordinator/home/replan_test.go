@@ -110,6 +110,53 @@ func TestAHostThatIsShortIsToldOfUntilItIsNot(t *testing.T) {
 	})
 }
 
+// TestWhateverAHostLosesIsToldOf takes something away from a host that its promises rely on: who is short, when, of what, and what is proposed are told.
+func TestWhateverAHostLosesIsToldOf(t *testing.T) {
+	in := func(w *world, from, to time.Duration, n resource.Vector) {
+		span := timeline.Span{Start: timeline.Of(time.Now().Add(from)), End: timeline.Of(time.Now().Add(to))}
+		w.must(&proto.HostWindow{Host: "host-a", Force: true, Put: &proto.CapacityWindow{ID: "w", Span: span, Amount: n, Whole: n.IsZero()}})
+	}
+	registers := func(w *world, change func(v *resource.Vector)) {
+		a, _ := w.view().Host("host-a")
+		facts := a.Facts
+		change(&facts.Allocatable)
+		change(&facts.Capacity)
+		w.must(&proto.HostRegister{Incarnation: w.view().Fleet().Incarnation, Facts: facts})
+	}
+	for what, c := range map[string]struct {
+		lose     func(*world)
+		resource resource.Kind
+		from     time.Duration // from which it is short, by a step or two
+		open     bool          // until further notice
+	}{
+		"one of two disks":         {func(w *world) { registers(w, func(v *resource.Vector) { v[resource.WriteIOPS] = 5 }) }, resource.WriteIOPS, 0, true},
+		"memory, when it is back":  {func(w *world) { registers(w, func(v *resource.Vector) { v[resource.Memory] = 20 << 20 }) }, resource.Memory, 0, true},
+		"memory that stays in use": {func(w *world) { w.must(&proto.HostDebt{Host: "host-a", Debt: 1000 << 20}) }, resource.Memory, 0, true},
+		"a host that leaves":       {func(w *world) { in(w, 3*time.Hour, 400*24*time.Hour, resource.Vector{}) }, resource.CPU, 3 * time.Hour, true},
+		"a host that joins later":  {func(w *world) { in(w, 0, 2*time.Hour, resource.Vector{}) }, resource.CPU, 0, false},
+		"a part of it for a time":  {func(w *world) { in(w, time.Hour, 2*time.Hour, resource.Vector{resource.CPU: 1900}) }, resource.CPU, time.Hour, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, proto.Standard)
+				now := timeline.Of(time.Now())
+				c.lose(w)
+				w.run(10 * time.Second)
+				n, ok := w.view().Notice(proto.NoticeID(proto.NoticeShort, "host-a"))
+				if !ok || n.ClearedAt != 0 || n.Host != "host-a" || n.Resource != c.resource || n.Missing <= 0 || !strings.Contains(n.Says, "host-a is short of "+c.resource.String()) {
+					t.Fatalf("%+v", n)
+				}
+				if at := max(n.Span.Start, now).Sub(now); at < c.from-time.Hour || at > c.from || (n.Span.End >= timeline.Forever) != c.open {
+					t.Errorf("it is short in %s, %s from now", n.Span, at)
+				}
+				if !strings.Contains(n.Proposes, "cache-1 (standard)") {
+					t.Errorf("it is proposed: %s", n.Proposes)
+				}
+			})
+		})
+	}
+}
+
 // noisy asks for 100m and what a seed makes of the time, which for instances that have nothing in common is their name.
 type noisy struct{ common bool }
 

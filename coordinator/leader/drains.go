@@ -262,7 +262,7 @@ func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
 
 // planned plans with the drain's deadline, or without where that can't be met any more: late is better than never.
 func (d *Drains) planned(ctx context.Context, e emptying) (proto.StoredPlan, error) {
-	in := planner.DrainInput{Host: e.host.Facts.Name, Now: e.now, Probation: e.drain.Probation}
+	in := planner.DrainInput{Host: e.host.Facts.Name, Now: e.now, Probation: e.drain.Probation, Squeeze: e.drain.Squeeze}
 	if e.drain.Deadline > e.now {
 		in.Deadline = e.drain.Deadline
 	}

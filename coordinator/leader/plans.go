@@ -210,10 +210,14 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, rate int64) error {
 		p.wait(r, err.Error())
 		return nil
 	}
+	if result.Plan.Start > result.Plan.MadeAt {
+		return p.putOff(ctx, view, plan, r, result)
+	}
 	migration := p.NewID()
 	// By the tables that it was decided by, it is proposed once, whoever leads.
 	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/%d", plan.ID, r.Move, view.Applied()), &proto.PlanBegin{
 		ID: plan.ID, Move: r.Move, Start: proto.MigrationStart{ID: migration, Plan: result.Plan, Reservation: result.Reservation, Extra: result.Extra},
+		Yield: result.Yielded.Yield,
 	})
 	switch {
 	case err != nil:
@@ -276,7 +280,9 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	hold := result.Holds(plan.ID, r.Move, &m)
 	plan.Moves = slices.Clone(plan.Moves)
 	plan.Moves[r.Move] = m
-	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/again/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{Plan: plan, From: plan.Revision, Hold: hold})
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/again/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
+		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),
+	})
 	if err != nil {
 		return err
 	}
@@ -288,5 +294,29 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	t.again = 0
 	p.tried[r] = t
 	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	return nil
+}
+
+// putOff has a move begin later, as it is planned now, with its room held until then: those who yield for it have memory to give back first.
+func (p *Plans) putOff(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, result planner.Result) error {
+	was := plan.Moves[r.Move]
+	m := result.Move(was.Chosen)
+	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
+	m.Considered, m.Ruled, m.Starts, m.Reasons = was.Considered, was.Ruled, was.Starts, was.Reasons
+	hold := result.Holds(plan.ID, r.Move, &m)
+	plan.Moves = slices.Clone(plan.Moves)
+	plan.Moves[r.Move] = m
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/later/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
+		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),
+	})
+	switch {
+	case err != nil:
+		return err
+	case !res.OK():
+		p.wait(r, res.Message)
+	default:
+		delete(p.tried, r)
+		p.Log.Info("a move of a plan is put off until others have yielded memory for it", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "start", m.Start)
+	}
 	return nil
 }

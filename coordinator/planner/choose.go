@@ -31,6 +31,11 @@ func (p *planning) named() (Result, error) {
 		}
 	}
 	o := p.option(candidate{name: name, lie: p.lie(name)}, host, p.begin(), p.fastest(p.begin()))
+	if o.no != nil && p.squeezes() {
+		if s, ok := p.squeezed([]option{o}); ok {
+			o = s
+		}
+	}
 	if o.no != nil {
 		c := p.refusedAt(name, o.no)
 		return Result{}, &Refusal{Reason: p.nowhere([]proto.Considered{c}, nil), Considered: []proto.Considered{c}}
@@ -38,7 +43,7 @@ func (p *planning) named() (Result, error) {
 	if since, silent := p.Silent[name]; silent {
 		o.result.Plan.Warnings = append(o.result.Plan.Warnings, fmt.Sprintf("the agent of %s has been silent%s: nothing begins there before it is back", name, sinceThen(since)))
 	}
-	o.result.Plan.Considered = []proto.Considered{{Host: name, Score: o.score, Reason: "fits at every step", Terms: o.terms}}
+	o.result.Plan.Considered = []proto.Considered{{Host: name, Score: o.score, Reason: fitting(o), Terms: o.terms}}
 	return o.result, nil
 }
 
@@ -65,6 +70,12 @@ func (p *planning) chosen() (Result, error) {
 	l := p.list(p.begin())
 	if l.hosts == 0 {
 		return Result{}, refusal("there is no host but %s: another one has to join first", p.instance.Owner)
+	}
+	if len(l.options) == 0 && p.squeezes() {
+		if s, ok := p.squeezed(l.refused); ok {
+			l.refused = slices.DeleteFunc(l.refused, func(o option) bool { return o.name == s.name })
+			l.options = append(l.options, s)
+		}
 	}
 	considered := p.considered(l)
 	ruled := l.ruled.list(considered)

@@ -3,6 +3,7 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type DrainInput struct {
 	Deadline  timeline.Time                       // when every instance has to have left, all but probation; 0: whenever
 	Windows   []proto.MoveWindow                  // when it may move instances, beside those of the policy
 	Probation int64                               // milliseconds; 0: as the policy says
+	Squeeze   bool                                // where a move has no room else, lower classes yield
 	WhatIf    *proto.WhatIf                       // of another fleet than that of View; nil: of that
 	Of        func(instance string) MovingFigures // of any instance of the fleet: the same answer whenever it is asked
 	Costs     Costs
@@ -57,7 +59,7 @@ type DrainStays struct {
 func (p DrainPlan) Stored(in DrainInput, blocked *proto.Blocked) proto.StoredPlan {
 	return proto.StoredPlan{
 		Kind: proto.PlanDrain, Host: in.Host, Deadline: in.Deadline, Windows: in.Windows,
-		Moves: p.Moves, Says: p.Says, Blocked: blocked, WhatIf: p.WhatIf,
+		Moves: p.Moves, Says: p.Says, Blocked: blocked, WhatIf: p.WhatIf, Squeeze: in.Squeeze,
 	}
 }
 
@@ -88,6 +90,10 @@ func drained(in DrainInput) (*drain, search, error) {
 	if len(d.stays) > 0 {
 		d, found = d.swapped(leaving)
 	}
+	if len(d.stays) > 0 && d.Squeeze {
+		d.squeezed(leaving)
+		found = search{} // who could stay instead was not asked with others yielding
+	}
 	return d, found, d.prove()
 }
 
@@ -108,6 +114,7 @@ type drain struct {
 	waits []string
 	bare  map[string]emptied // hosts, once they are asked for
 	stays map[string]error   // why the instances that find no place do not
+	yield bool               // lower classes make room
 }
 
 // trip is a move that is planned.
@@ -116,7 +123,8 @@ type trip struct {
 	left, gone timeline.Time // when its instance has left the source, and when nothing of it is kept there any more
 	source     string        // the reservation that it leaves behind
 	holds      []proto.Reservation
-	released   bool // what it leaves behind is out of the ledger that the next ones are planned with
+	yields     []proto.Reservation // of lower classes, as they are then
+	released   bool                // what it leaves behind is out of the ledger that the next ones are planned with
 }
 
 func newDrain(in DrainInput) (*drain, error) {
@@ -208,6 +216,21 @@ func (d *drain) greedy(order []proto.Instance) {
 	}
 }
 
+// squeezed has lower classes yield to those that find no place else.
+func (d *drain) squeezed(order []proto.Instance) {
+	d.yield = true
+	for _, i := range order {
+		if d.stays[i.Name()] == nil {
+			continue
+		}
+		if err := d.place(i.Name(), ""); err != nil {
+			d.stays[i.Name()] = err
+			continue
+		}
+		delete(d.stays, i.Name())
+	}
+}
+
 // mostOrders bounds how many orders are tried beside the first one.
 const mostOrders = 3
 
@@ -253,23 +276,39 @@ func (d *drain) prove() error {
 func (d *drain) change() ledger.Change {
 	var c ledger.Change
 	ends := map[string]timeline.Time{}
+	yields := map[string]proto.Reservation{} // as the last move leaves them
 	for _, t := range d.trips {
 		ends[t.source] = t.gone
+		for _, r := range t.yields {
+			yields[r.ID] = r
+		}
+	}
+	yielded := func(r proto.Reservation) proto.Reservation {
+		if y, ok := yields[r.ID]; ok {
+			delete(yields, r.ID)
+			return y
+		}
+		return r
 	}
 	for _, t := range d.trips {
 		for _, r := range t.holds {
+			r = yielded(r)
 			if end, leaves := ends[r.ID]; leaves { // it goes on from there
 				r.Envelope = clipped(r.Envelope, end)
 			}
 			c.Hold = append(c.Hold, r)
 		}
 		if r, ok := d.base.Reservation(t.source); ok {
+			r = yielded(r)
 			if r.Envelope = clipped(r.Envelope, t.gone); len(r.Envelope) > 0 {
 				c.Revise = append(c.Revise, r)
 			} else {
 				c.Release = append(c.Release, r.ID)
 			}
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(yields)) {
+		c.Revise = append(c.Revise, yields[id])
 	}
 	return c
 }

@@ -230,7 +230,7 @@ func (d *drain) timely(r Result, err error) (Result, error) {
 func (d *drain) planning(instance, owner string, start timeline.Time) (*planning, error) {
 	of := d.Of(instance)
 	p, err := prepare(Input{
-		Request: Request{Instance: instance, Type: d.types[instance], At: start, Before: d.Deadline, Windows: d.Windows, Probation: d.Probation},
+		Request: Request{Instance: instance, Type: d.types[instance], At: start, Before: d.Deadline, Windows: d.Windows, Probation: d.Probation, Squeeze: d.yield},
 		View:    d.view, Now: d.Now, Forecast: of.Forecast, Data: of.Data, Costs: d.Costs, Silent: d.Silent,
 	})
 	if err != nil {
@@ -274,17 +274,17 @@ func (d *drain) take(r Result, after []int) error {
 			t.Parked, source = true, t.holds[0].ID
 		}
 	}
-	holds := append([]proto.Reservation{r.Reservation}, r.Extra...)
-	if err := d.ledger.Hold(holds...); err != nil {
+	if err := d.ledger.Apply(r.Change()); err != nil {
 		return err
 	}
 	d.trips = append(d.trips, trip{
 		Move: proto.Move{
 			Instance: p.Instance, Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Fence: p.Fence, Start: p.Start,
 			Figures: *p.Figures, Rate: p.Rate, After: after, Reasons: p.Reasons,
-			Considered: p.Considered[:min(keptByDrain, len(p.Considered))], Ruled: p.Ruled,
+			Considered: p.Considered[:min(keptByDrain, len(p.Considered))], Ruled: p.Ruled, Yields: p.Yields,
 		},
-		left: p.Phases[3].End, gone: p.Phases[4].End, source: source, holds: holds,
+		left: p.Phases[3].End, gone: p.Phases[4].End, source: source,
+		holds: append([]proto.Reservation{r.Reservation}, r.Extra...), yields: r.Yielded.Revise,
 	})
 	return nil
 }

@@ -73,7 +73,7 @@ func tidy(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond
 func (p *planning) considered(l *listing) []proto.Considered {
 	var out []proto.Considered
 	for i, o := range l.options[:min(mostKept, len(l.options))] {
-		c := proto.Considered{Host: o.name, Score: o.score, Terms: o.terms, Reason: "fits at every step"}
+		c := proto.Considered{Host: o.name, Score: o.score, Terms: o.terms, Reason: fitting(o)}
 		if i > 0 {
 			c.Reason += "; " + behind(l.options[0], o)
 		}
@@ -98,6 +98,14 @@ func (p *planning) considered(l *listing) []proto.Considered {
 		}
 	}
 	return out
+}
+
+// fitting says how an option has room.
+func fitting(o option) string {
+	if len(o.result.Yielded.Yield) > 0 {
+		return "fits at every step if others yield"
+	}
+	return "fits at every step"
 }
 
 // refusedAt returns a host that the ledger refuses, with who holds what is short there.

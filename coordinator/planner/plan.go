@@ -27,6 +27,7 @@ type Request struct {
 	Windows   []proto.MoveWindow // when it may go on, beside those of the policy
 	LeastGain int64              // of Best: by how many thousandths of its cost a later start has to be cheaper than one at once
 	Probation int64              // milliseconds; 0: as the policy says
+	Squeeze   bool               // where there is no room for it lower classes yield
 
 	WhatIf *proto.WhatIf // of another fleet than that of View, which then is the caller's own; nil: of that
 
@@ -61,6 +62,7 @@ type Result struct {
 	Plan        proto.Plan
 	Reservation proto.Reservation   // on the target, for MigrationStart
 	Extra       []proto.Reservation // of the transfer
+	Yielded     ledger.Yielded      // who yields for it; nobody, unless that was asked for and there is no room else
 }
 
 // probationSlack is for how long beyond a plan's end its reservations hold, should it take longer.

@@ -310,12 +310,7 @@ func (p *planning) possible(host proto.Host, all []moment) []moment {
 	if len(may) == 0 {
 		return no[:min(1, len(no))]
 	}
-	slices.SortStableFunc(may, func(a, b moment) int {
-		if a.sure != b.sure {
-			return map[bool]int{true: -1, false: 1}[a.sure]
-		}
-		return cmp.Compare(a.cost, b.cost)
-	})
+	slices.SortStableFunc(may, cheaper)
 	return may
 }
 

@@ -15,7 +15,7 @@ func (r Result) Move(chosen bool) proto.Move {
 	p := r.Plan
 	m := proto.Move{
 		Instance: p.Instance, Source: p.Source, Target: p.Target, FromType: p.FromType, ToType: p.ToType, Fence: p.Fence, Start: p.Start, Rate: p.Rate,
-		Chosen: chosen, Probation: p.Probation, Reasons: p.Reasons, Considered: p.Considered, Ruled: p.Ruled, Starts: p.Starts,
+		Chosen: chosen, Probation: p.Probation, Reasons: p.Reasons, Considered: p.Considered, Ruled: p.Ruled, Starts: p.Starts, Yields: p.Yields,
 	}
 	if p.Figures != nil {
 		m.Figures = *p.Figures
@@ -26,14 +26,14 @@ func (r Result) Move(chosen bool) proto.Move {
 // Holds returns what keeps the room of a move of a stored plan until it begins: as much as its migration will hold, and no longer. It names them in the move, in the
 // place of what that holds so far: by other names, since no reservation goes from one host to another.
 func (r Result) Holds(plan string, move int, m *proto.Move) []proto.Reservation {
-	out := append([]proto.Reservation{r.Reservation}, r.Extra...)
-	what := []string{"target", "send", "receive"}
+	out := r.asked()
 	var names []string
 	for i := range out {
 		h := &out[i]
-		h.ID, h.Purpose, h.Instance, h.Migration = proto.PlanHold(plan, move, what[i]), proto.PurposeHold, "", ""
+		what := holdNames[i]
+		h.ID, h.Purpose, h.Instance, h.Migration = proto.PlanHold(plan, move, what), proto.PurposeHold, "", ""
 		if slices.Contains(m.Holds, h.ID) {
-			h.ID = proto.PlanHold(plan, move, what[i]+"-again")
+			h.ID = proto.PlanHold(plan, move, what+"-again")
 		}
 		names = append(names, h.ID)
 	}
@@ -42,9 +42,17 @@ func (r Result) Holds(plan string, move int, m *proto.Move) []proto.Reservation 
 	return out
 }
 
+// holdNames tell what is held for a move apart, in the order of asked.
+var holdNames = []string{"target", "send", "receive"}
+
+// asked returns all that is held for a move.
+func (r Result) asked() []proto.Reservation {
+	return append([]proto.Reservation{r.Reservation}, r.Extra...)
+}
+
 // Again returns what a move of a stored plan is asked for as when it is planned again, to begin at once.
 func Again(p proto.StoredPlan, m proto.Move) Request {
-	return Request{Instance: m.Instance, Target: m.Target, Type: m.ToType, Before: p.Deadline, Windows: p.Windows, Probation: m.Probation}
+	return Request{Instance: m.Instance, Target: m.Target, Type: m.ToType, Before: p.Deadline, Windows: p.Windows, Probation: m.Probation, Squeeze: p.Squeeze}
 }
 
 // Moot says why a move of a stored plan that has not begun never will as it is, whatever there is room for; "" if it may.

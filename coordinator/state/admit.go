@@ -10,13 +10,23 @@ import (
 
 // admit changes reservations for which others yield.
 func (x *tx) admit(b *proto.Admit) proto.Result {
-	return x.changeReservations(&b.Change, func(c ledger.Change) ([]proto.Reservation, proto.Result) { return x.yields(c, b.Yield) })
+	return x.changeReservations(&b.Change, func(c ledger.Change) ([]proto.Reservation, proto.Result) {
+		// What replan raises is needed by something that is there, and can't be put off: its agent has the rise wait for what is measured to have been given back.
+		return x.yields(c, b.Yield, yielding{atOnce: b.Change.Author == proto.AuthorReplan})
+	})
+}
+
+// yielding is on what terms reservations yield.
+type yielding struct {
+	by     func(claimant string) proto.Class // whom a reservation of the change is for; nil: for nobody else than it says itself
+	atOnce bool                              // memory, too
 }
 
 // yields returns the reservations that yield for a change, as they are then. Who yields least was found by whoever proposes it; here it is held that each
 // of them may be asked to: for one of a higher class on its host, of no more than it has above its floor.
-func (x *tx) yields(c ledger.Change, list []proto.Yield) ([]proto.Reservation, proto.Result) {
+func (x *tx) yields(c ledger.Change, list []proto.Yield, how yielding) ([]proto.Reservation, proto.Result) {
 	var out []proto.Reservation
+	memory := false
 	for _, y := range list {
 		r, ok := x.ledger.Reservation(y.ID)
 		if !ok {
@@ -37,7 +47,11 @@ func (x *tx) yields(c ledger.Change, list []proto.Yield) ([]proto.Reservation, p
 		case x.moves(r):
 			return nil, refused("reservation %s is of an instance that moves: it does not yield before that has ended", r.ID)
 		}
-		if err := ledger.MayYield(r, to.Class); err != nil {
+		class := to.Class
+		if how.by != nil { // what a transfer takes is critical, and is for somebody who may not be
+			class = how.by(y.For)
+		}
+		if err := ledger.MayYield(r, class); err != nil {
 			return nil, refused("%s", err)
 		}
 		next := r
@@ -45,12 +59,18 @@ func (x *tx) yields(c ledger.Change, list []proto.Yield) ([]proto.Reservation, p
 		if err := ledger.CheckYield(r, next, to.Class); err != nil {
 			return nil, invalid("%s", err)
 		}
+		memory = memory || ledger.GivesMemory(r.Envelope, y.Envelope)
 		r.Envelope = y.Envelope
 		r.Squeezed = &proto.Squeeze{For: y.For, Why: y.Why, At: x.now}
 		out = append(out, r)
 	}
 	if err := x.ledger.CheckYields(c, out); err != nil { // no lower one gets room beside the one that it is asked for
 		return nil, refused("%s", err)
+	}
+	if memory && !how.atOnce {
+		if err := x.ledger.Before(c, x.now.Add(proto.MemoryGiveBack)); err != nil {
+			return nil, refused("memory that others yield is there %s later, and is claimed before: %s: ask again, for a later start", proto.MemoryGiveBack, err)
+		}
 	}
 	return out, done()
 }

@@ -19,10 +19,10 @@ func (w *world) adoptAs(name, host string, c proto.Class, n int64) {
 	w.must(&proto.InstanceAdopted{Instance: name, Fence: f})
 }
 
-// claim is a hold of standard class of n on a for which low yields down to rest.
+// claim is a hold of standard class of n on a for which low yields down to rest, of memory once that has been given back.
 func (w *world) claim(n, rest int64) *proto.Admit {
 	r := w.keep("claim", "a", n)
-	r.Class = proto.Standard
+	r.Class, r.Envelope = proto.Standard, ledger.PutOff(r.Envelope, w.now.Add(proto.MemoryGiveBack))
 	return &proto.Admit{
 		Change: proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{r}},
 		Yield:  []proto.Yield{{ID: "low@a", From: 1, Envelope: open(rest), For: "claim", Why: "gives cpu"}},

@@ -38,7 +38,7 @@ func (x *tx) hostDrain(b *proto.HostDrain) proto.Result {
 		if d.State == proto.DrainNone {
 			d.Cordoned = h.Cordoned
 		}
-		d.Deadline, d.Probation, d.By, d.Since = b.Deadline, b.Probation, x.actor, x.now
+		d.Deadline, d.Probation, d.Squeeze, d.By, d.Since = b.Deadline, b.Probation, b.Squeeze, x.actor, x.now
 		h.Cordoned = true
 	case b.To == proto.DrainDone:
 		if name := x.holding(b.Host); name != "" {

@@ -31,6 +31,11 @@ func (x *tx) migrationStart(b *proto.MigrationStart) proto.Result {
 	return x.begin(b, beginning{counts: proto.Migration.Active})
 }
 
+// migrationAdmit begins a migration for which others yield.
+func (x *tx) migrationAdmit(b *proto.MigrationAdmit) proto.Result {
+	return x.begin(&b.Start, beginning{counts: proto.Migration.Active, yield: b.Yield})
+}
+
 // beginning is how a migration begins, beside its plan.
 type beginning struct {
 	counts  func(proto.Migration) bool // those that go on and count for how many may at once
@@ -78,7 +83,7 @@ func (x *tx) begin(b *proto.MigrationStart, how beginning) proto.Result {
 		return res
 	}
 	c := ledger.Change{Hold: append(extra, target), Release: how.release}
-	yields, res := x.yields(c, how.yield)
+	yields, res := x.yields(c, how.yield, yielding{by: func(string) proto.Class { return i.Spec.Class }})
 	if !res.OK() {
 		return res
 	}

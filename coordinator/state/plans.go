@@ -47,9 +47,14 @@ func (x *tx) planPut(b *proto.PlanPut) proto.Result {
 	if !r.OK() {
 		return r
 	}
-	if r := x.reserve(c); !r.OK() {
+	yields, r := x.yields(c, b.Yield, yielding{by: x.claims(p)})
+	if !r.OK() {
 		return r
 	}
+	if r := x.reserve(c, yields...); !r.OK() {
+		return r
+	}
+	x.tellYields(yields)
 	p.MadeBy, p.MadeAt, p.EndedAt = x.actor, x.now, 0
 	if known {
 		p.MadeBy, p.MadeAt = old.MadeBy, old.MadeAt
@@ -236,6 +241,18 @@ func (x *tx) planHolds(p proto.StoredPlan, before []string, hold []proto.Reserva
 		}
 	}
 	return c, done()
+}
+
+// claims returns of what class the instance is for whose move a reservation of a plan is held; of the lowest one where there is none.
+func (x *tx) claims(p proto.StoredPlan) func(hold string) proto.Class {
+	return func(hold string) proto.Class {
+		for _, m := range p.Moves {
+			if i, ok := x.instances.get(m.Instance); ok && slices.Contains(m.Holds, hold) {
+				return i.Spec.Class
+			}
+		}
+		return proto.BestEffort
+	}
 }
 
 // planChange changes the status of a plan. Where it ends it holds nothing any more.

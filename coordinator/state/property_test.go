@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -271,6 +272,19 @@ func (f *fuzzyWorld) planBody(v *View) proto.Body {
 			e[i].Firm = e[i].Firm.Min(resource.Uniform(amount))
 		}
 		claim := proto.Reservation{ID: fmt.Sprintf("h%d", f.next), Host: low.Host, Purpose: proto.PurposeHold, Class: proto.Critical, Envelope: open(amount), Until: f.now + 100_000}
+		if rapid.Bool().Draw(f.rt, "memory later") {
+			claim.Envelope = ledger.PutOff(claim.Envelope, max(f.now, v.Now()).Add(proto.MemoryGiveBack))
+		}
+		if i, ok := v.Instance(name); ok && rapid.Bool().Draw(f.rt, "to a move") {
+			claim.Until = max(f.now, v.Now()) + 1_000_000
+			return &proto.MigrationAdmit{
+				Start: proto.MigrationStart{
+					ID: fmt.Sprintf("m%d", f.next), Reservation: claim,
+					Plan: proto.Plan{Instance: name, Source: i.Owner, Target: low.Host, FromType: i.Spec.Type, ToType: "large", Fence: i.Fence},
+				},
+				Yield: []proto.Yield{{ID: low.ID, From: low.Revision, Envelope: e, For: claim.ID, Why: "drawn"}},
+			}
+		}
 		return &proto.Admit{
 			Change: proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{claim}},
 			Yield:  []proto.Yield{{ID: low.ID, From: low.Revision, Envelope: e, For: claim.ID, Why: "drawn"}},

@@ -241,6 +241,8 @@ func (x *tx) applyToPlans(body proto.Body) proto.Result {
 		return x.planChange(b)
 	case *proto.PlanBegin:
 		return x.planBegin(b)
+	case *proto.MigrationAdmit:
+		return x.migrationAdmit(b)
 	default:
 		panic(fmt.Sprintf("state: %s has a body but no method", body.Command())) // a test applies every known type
 	}

@@ -10,6 +10,7 @@ type DrainRequest struct {
 	Before    timeline.Time `json:"before,omitzero"`       // by then all of it has to have moved, but for probation; left out: whenever
 	Probation int64         `json:"probation_ms,omitzero"` // of its migrations; left out: as the policy says
 	Reason    string        `json:"reason,omitempty"`
+	Squeeze   bool          `json:"squeeze,omitzero"`  // where a move has no room, reservations of lower classes yield, down to their floors
 	Anyway    bool          `json:"anyway,omitzero"`   // begin also where some of it finds no other place: the rest moves
 	DryRun    bool          `json:"dry_run,omitzero"`  // say how it would go; nothing is changed
 	Store     bool          `json:"store,omitzero"`    // of a dry run: keep the plan that it comes to. A drain that begins is planned anew

@@ -275,6 +275,7 @@ type PlanRequest struct {
 	Windows   []proto.MoveWindow `json:"windows,omitempty"`          // when it may go on, beside those of the policy
 	LeastGain *int64             `json:"least_gain_milli,omitempty"` // of best: by how many thousandths of its cost a later start has to be cheaper than one at once; 50 by default
 	Probation int64              `json:"probation_ms,omitempty"`     // 0: as the policy says
+	Squeeze   bool               `json:"squeeze,omitempty"`          // where it has no room, reservations of lower classes yield, down to their floors
 	Store     bool               `json:"store,omitempty"`            // keep the plan, so that it can be begun later; it holds nothing. For an operator
 	WhatIf    *proto.WhatIf      `json:"what_if,omitempty"`          // plan for another fleet than the one that is. Such a plan never begins
 }

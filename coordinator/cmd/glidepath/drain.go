@@ -24,7 +24,9 @@ that can't be, the drain is blocked: the rest moves, and it is tried again. Afte
 
 With --dry-run it can be asked how it would be in another fleet: with --add hosts more --like one that is there, or --without some. Hosts that are added
 are called host-a+1 and so on, and have no instance; what is on hosts that are left out has to go elsewhere, too, and finds its place first. With
---store the answer is kept as a plan that never begins.`
+--store the answer is kept as a plan that never begins.
+
+With --squeeze what finds no room makes reservations of lower classes yield when it moves; --dry-run says who would.`
 
 func drainCommand(a *app) *cobra.Command {
 	var in v1.DrainRequest
@@ -38,6 +40,7 @@ func drainCommand(a *app) *cobra.Command {
 		Example: `  glidepath host drain host-a --before 2h --dry-run
   glidepath host drain host-a --dry-run --add 2 --like host-b --without host-c
   glidepath host drain host-a --before 06:00 --reason 'new disks' --watch
+  glidepath host drain host-a --squeeze --dry-run
   glidepath host drain pause host-a
   glidepath host drain resume host-a
   glidepath host undrain host-a`,
@@ -49,6 +52,7 @@ func drainCommand(a *app) *cobra.Command {
 	flags.BoolVar(&in.DryRun, "dry-run", false, "say how it would go, or what is in the way; nothing is changed")
 	flags.BoolVar(&in.Store, "store", false, "of --dry-run: keep the plan, to be looked at later")
 	what.define(cmd, a)
+	flags.BoolVar(&in.Squeeze, "squeeze", false, "where a move has no room, let reservations of lower classes yield, down to their floors")
 	flags.BoolVar(&in.Anyway, "anyway", false, "begin also where some of it finds no other place: the rest moves")
 	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained; Ctrl-C leaves it going on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

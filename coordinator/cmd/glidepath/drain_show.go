@@ -33,6 +33,9 @@ func (a *app) printDrain(d v1.Drain, dry bool) error {
 		if err := a.printMoves(*p, d.Moving); err != nil {
 			return err
 		}
+		if err := a.printMoveYields(*p); err != nil {
+			return err
+		}
 		a.list("What it comes to", p.Says)
 		if p.Blocked != nil {
 			a.printBlocked(*p.Blocked)

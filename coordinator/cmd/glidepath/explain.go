@@ -111,6 +111,12 @@ func (a *app) explain(p proto.Plan) error {
 		return err
 	}
 	a.list("Beside these", ruledOut(p.Ruled))
+	if len(p.Yields) > 0 {
+		a.say("\nIt has room because others yield:")
+		if err := a.printYields(p.Yields); err != nil {
+			return err
+		}
+	}
 	a.say("\nWhen: %s", whenBegun(p))
 	if err := a.printStarts(p); err != nil {
 		return err

@@ -24,10 +24,15 @@ does not fit, the move is refused and nothing has changed. A failure before the 
 
 With --at it begins by itself: at a time, or at the best one until --before, or as far ahead as demand is forecast. The plan is stored, and its room
 is held, until then; when it begins it is planned again, by what is known and committed by then. One that does not fit any more, or whose instance
-has moved, becomes stale, and says why. See glidepath plan list, show, begin and cancel.`,
+has moved, becomes stale, and says why. See glidepath plan list, show, begin and cancel.
+
+With --squeeze a move that has no room makes reservations of lower classes yield in the same step: the lowest class first, never below a floor, never a
+critical one. glidepath plan migrate --squeeze says who would. Where memory is yielded that the move needs at once, it begins three quarters of a minute
+later, as a stored plan: by then that has been given back. What has yielded is raised again when there is room.`,
 		Example: `  glidepath migrate cache-1 --to host-b --type m.large --watch
   glidepath migrate cache-1 --to host-b --watch --until settle
   glidepath migrate cache-1 --to host-b --at 02:00
+  glidepath migrate cache-1 --to host-b --squeeze
   glidepath migrate cache-1 --at best --before 06:00 --window 22:00-05:00`,
 	}
 	request := planFlags(cmd, a)
@@ -132,6 +137,10 @@ func (a *app) begin(ctx context.Context, at string, request any, follow follow, 
 		}
 		return err
 	}
+	var p proto.StoredPlan
+	if err := json.Unmarshal(raw, &p); err == nil && len(p.Moves) > 0 { // others have memory to give back first
+		return a.carried(ctx, raw, p, follow)
+	}
 	var m proto.Migration
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return err
@@ -141,6 +150,11 @@ func (a *app) begin(ctx context.Context, at string, request any, follow follow, 
 	}
 	a.say("Migration %s of %s from %s to %s has begun: about %s, with clients waiting for about %s", m.ID, m.Instance, m.Source, m.Target,
 		took(m.Plan.Duration), took(m.Plan.Downtime))
+	if len(m.Plan.Yields) > 0 {
+		if err := a.printYields(m.Plan.Yields); err != nil {
+			return err
+		}
+	}
 	if !follow.watch {
 		a.say("Follow it:  glidepath migration watch %s\nStop it:    glidepath migration abort %s", m.ID, m.ID)
 		return nil

@@ -17,6 +17,7 @@ func planFlags(cmd *cobra.Command, a *app) *v1.PlanRequest {
 	var r v1.PlanRequest
 	cmd.Flags().StringVar(&r.Target, "to", "", "`host` to move to; the planner chooses by default")
 	cmd.Flags().StringVar(&r.Type, "type", "", "instance `type` there; the same by default")
+	cmd.Flags().BoolVar(&r.Squeeze, "squeeze", false, "where there is no room for it, let reservations of lower classes yield, down to their floors")
 	cmd.ValidArgsFunction = completeInstance(a)
 	completeFlags(cmd, map[string]cobra.CompletionFunc{"to": completeHost(a), "type": completeType(a)})
 	return &r
@@ -34,11 +35,15 @@ With --at best the planner weighs every start until --before, or as far ahead as
 would take, how long clients would wait and how many there are then, and what neighbours would feel. It waits only for what gains enough.
 
 With --add and --like, or --without, it is asked how it would be in another fleet: with more hosts like one that is there, or without some. Hosts that
-are added are called host-a+1 and so on, and have no instance; what is on hosts that are left out stays there. Such a plan can be stored, and never begins.`,
+are added are called host-a+1 and so on, and have no instance; what is on hosts that are left out stays there. Such a plan can be stored, and never begins.
+
+With --squeeze a move that fits nowhere is planned where reservations of lower classes would have to yield least, and says who would, by how much and
+when: the lowest class first, never below a floor, never a critical one.`,
 		Example: `  glidepath plan migrate cache-1 --to host-b --type m.large
   glidepath plan migrate cache-1 --at best --before 06:00
   glidepath plan migrate cache-1 --at best --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
   glidepath plan migrate cache-1 --to host-b --at +2h
+  glidepath plan migrate cache-1 --to host-b --squeeze
   glidepath plan migrate cache-1 --to host-b --store
   glidepath plan migrate cache-1 --add 2 --like host-a --without host-c`,
 	}
@@ -89,6 +94,12 @@ func (a *app) printPlan(p proto.Plan, most int) error {
 	}
 	if err := a.printStarts(p); err != nil {
 		return err
+	}
+	if len(p.Yields) > 0 {
+		a.say("\nIt has room only if others yield:")
+		if err := a.printYields(p.Yields); err != nil {
+			return err
+		}
 	}
 	a.say("\nAllocation on %s:\n", p.Target)
 	allocation, middle := make(timeline.Profile, len(p.Profile)), make(timeline.Profile, len(p.Profile))

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -104,7 +105,13 @@ func (a *app) carryOut(ctx context.Context, at string, request any, follow follo
 		return a.goesOn("It is not known whether the plan is to be carried out", see)
 	case err != nil:
 		return err
-	case a.json && !follow.watch:
+	}
+	return a.carried(ctx, raw, p, follow)
+}
+
+// carried says when a plan begins that is to be carried out, and follows it if it is to be watched.
+func (a *app) carried(ctx context.Context, raw json.RawMessage, p proto.StoredPlan, follow follow) error {
+	if a.json && !follow.watch {
 		return a.printJSON(raw)
 	}
 	a.say("Plan %s is %s: %s", p.ID, p.Status, aboutMoves(v1.SummaryOf(p)))
@@ -114,6 +121,9 @@ func (a *app) carryOut(ctx context.Context, at string, request any, follow follo
 			held = "; its room is held until it begins"
 		}
 		a.say("It takes about %s, with clients waiting for about %s%s", took(m[0].Figures.Duration.Median), took(m[0].Figures.Downtime.Median), held)
+	}
+	if err := a.printMoveYields(p); err != nil {
+		return err
 	}
 	a.list("Warnings", p.Says)
 	if !follow.watch {
@@ -245,6 +255,9 @@ func (a *app) printStored(p proto.StoredPlan) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if err := a.printMoveYields(p); err != nil {
+		return err
+	}
 	a.list("Says", p.Says)
 	if p.Blocked != nil {
 		a.printBlocked(*p.Blocked)
@@ -257,6 +270,20 @@ func (a *app) printStored(p proto.StoredPlan) error {
 		a.say("\nCarry it out:  glidepath plan begin %s\nCancel it:     glidepath plan cancel %s", p.ID, p.ID)
 	case s.Begun < s.Moves:
 		a.say("\nCancel it:  glidepath plan cancel %s", p.ID)
+	}
+	return nil
+}
+
+// printMoveYields prints who yields for the moves of a plan.
+func (a *app) printMoveYields(p proto.StoredPlan) error {
+	for _, m := range p.Moves {
+		if len(m.Yields) == 0 {
+			continue
+		}
+		a.say("\nThe move of %s has room because others yield:", m.Instance)
+		if err := a.printYields(m.Yields); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -295,7 +322,7 @@ func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err 
 	case err != nil:
 		return false, err
 	}
-	for _, flag := range []string{"to", "type", "at", "before", "window", "forbid", "least-gain", "probation", "add", "like", "without"} {
+	for _, flag := range []string{"to", "type", "at", "before", "window", "forbid", "least-gain", "probation", "squeeze", "add", "like", "without"} {
 		if cmd.Flags().Changed(flag) {
 			return true, usagef("%s is a stored plan, and is explained as it was made: leave out --%s, or name the instance", id, flag)
 		}
