@@ -189,8 +189,8 @@ func TestABlockedDrainSaysWhoStaysAndWhatWouldHelp(t *testing.T) {
 	}
 	in := w.drain("host-a")
 	in.WhatIf = &proto.WhatIf{Add: 1, Like: "host-a"}
-	if p, b := plannedDrain(t, in); b != nil || len(p.Moves) != 2 || p.WhatIf == nil {
-		t.Errorf("what would help does not: %+v", b)
+	if p, b, err := Drain(in); err != nil || b != nil || len(p.Moves) != 2 || p.WhatIf == nil {
+		t.Errorf("what would help does not: %+v %v", b, err)
 	}
 }
 
