@@ -109,8 +109,8 @@ func (e emptying) givenUp() (instance, why string) {
 		}
 	}
 	for _, m := range e.live.Moves {
-		if !begun(m) && m.Source != e.host.Facts.Name && failed[m.Instance].times >= drainFailures {
-			return tell(m.Instance, m.Source+", where it is to make room,")
+		if i, ok := e.view.Instance(m.Instance); ok && !begun(m) && i.Owner != e.host.Facts.Name && failed[m.Instance].times >= drainFailures {
+			return tell(m.Instance, i.Owner+", where it is to make room,")
 		}
 	}
 	return "", ""
@@ -124,9 +124,13 @@ func (e emptying) unplanned() string {
 		}
 		return ""
 	}
-	planned := map[string]bool{}
+	planned, failed := map[string]bool{}, e.failures()
 	for n, m := range e.live.Moves {
 		if begun(m) {
+			continue
+		}
+		if slices.ContainsFunc(m.After, func(n int) bool { return e.rests(failed[e.live.Moves[n].Instance]) }) {
+			planned[m.Instance] = true
 			continue
 		}
 		if why := e.moot(n); why != "" {
@@ -134,13 +138,11 @@ func (e emptying) unplanned() string {
 		}
 		planned[m.Instance] = true
 	}
-	failed := e.failures()
 	for _, i := range e.here() {
 		if !e.stays(i) || planned[i.Name()] {
 			continue
 		}
-		f := failed[i.Name()]
-		if rests := time.Duration(f.times) * drainRests; e.now < f.last.EndedAt.Add(rests) {
+		if e.rests(failed[i.Name()]) {
 			continue
 		}
 		if b := e.live.Blocked; b != nil && slices.Contains(b.Instances, i.Name()) {
@@ -164,6 +166,11 @@ func (e emptying) unplanned() string {
 		return "all of it finds another place" // the plan was stored, and the drain not yet let go on
 	}
 	return ""
+}
+
+// rests reports whether an instance whose moves have failed is left alone for a while.
+func (e emptying) rests(f failing) bool {
+	return e.now < f.last.EndedAt.Add(time.Duration(f.times)*drainRests)
 }
 
 // moot says why a move that has not begun never will as it is; "" if it may.

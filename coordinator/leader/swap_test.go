@@ -86,6 +86,8 @@ func TestWhatDoesNotMakeRoomIsGivenUpInTheEnd(t *testing.T) {
 		w := newFull(t)
 		w.fails["small"] = true
 		w.drain(proto.DrainGoesOn, 0)
+		w.lead(30 * time.Second)
+		w.want(proto.DrainGoesOn, 1, proto.PlanRunning) // it rests
 		w.lead(20 * time.Minute)
 		w.want(proto.DrainBlocked, 3, proto.PlanBlocked)
 		notice, told := w.view().Notice(proto.NoticeID(proto.NoticeBlocked, "host-a"))

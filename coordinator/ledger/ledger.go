@@ -271,6 +271,21 @@ func (l *Ledger) On(name string) []proto.Reservation {
 	return out
 }
 
+// InstancesOn returns the instances that something is held for on a host, in the order of the reservations. It unpacks no envelope.
+func (l *Ledger) InstancesOn(name string) []string {
+	h, ok := l.host(name)
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, r := range h.held {
+		if r.Instance != "" {
+			out = append(out, r.Instance)
+		}
+	}
+	return out
+}
+
 // Short returns where a host has promised more than it may, because a fact took it: its capacity fell, the system uses
 // more, memory could not be taken back, an observed instance was adopted. It is nil where all is well.
 func (l *Ledger) Short(name string) *proto.Shortfall {

@@ -38,9 +38,10 @@ type option struct {
 // listing is what came of looking at every host.
 type listing struct {
 	hosts   int      // that were looked at
+	keeps   int      // options that are planned for whatever the best one scores, to be kept with the plan
 	fits    int      // of them that have room by the first look
 	tried   int      // of those for which a move was planned to its end
-	options []option // best first: at least the mostKept best, where there are as many
+	options []option // best first: at least as many as are kept, where there are
 	refused []option // that had room by the first look, or were closest to it, and have none
 	ruled   tally
 }
@@ -48,7 +49,10 @@ type listing struct {
 // look asks every host but the source for the constraints, and the ledger at once for the room that a move at full speed takes. Both answers are in the
 // order of names.
 func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
-	out := &listing{ruled: tally{}}
+	out := &listing{keeps: mostKept, ruled: tally{}}
+	if p.queued {
+		out.keeps = keptByDrain
+	}
 	var open []string
 	n := p.needs(start)
 	var host proto.Host // one for all: each is big
@@ -189,7 +193,7 @@ func (l *listing) enough(c candidate) bool {
 	if l.tried >= mostTried {
 		return true
 	}
-	if len(l.options) < mostKept {
+	if len(l.options) < l.keeps {
 		return false
 	}
 	best := &l.options[0]

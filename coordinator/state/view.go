@@ -93,8 +93,8 @@ func (v *View) Instances() iter.Seq[proto.Instance] { return v.instances.all() }
 // owns, those that are to come, and those whose slot it keeps. Compare Owner to tell.
 func (v *View) InstancesOn(host string) []proto.Instance {
 	var out []proto.Instance
-	for _, r := range v.ledger.On(host) {
-		if i, ok := v.instances.get(r.Instance); ok {
+	for _, name := range v.ledger.InstancesOn(host) {
+		if i, ok := v.instances.get(name); ok {
 			out = append(out, i)
 		}
 	}
