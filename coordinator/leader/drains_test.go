@@ -297,7 +297,7 @@ func TestNothingBeginsOfADrainThatIsPausedOrTakenBackWhileOthersArePlanned(t *te
 			w.walk() // the first one has moved: it is the turn of the other
 			w.drain(to, 0)
 			// Who drains is at another host for as long, and does not see it.
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			if err := w.plans().Run(ctx); err != nil {
 				t.Fatal(err)

@@ -271,11 +271,12 @@ func TestWhatIsNotToBeCarriedOutAnyMoreIsNot(t *testing.T) {
 		if p := w.stored(mine[0].ID); p.Status != proto.PlanQueued {
 			t.Errorf("%s: %s", p.Status, p.Reason)
 		}
-		w.balances(time.Until(opens.Std()) - time.Minute)
+		w.carries(time.Minute)
 		if got := w.migrations(); len(got) != 0 {
 			t.Errorf("begun before its time: %q", got)
 		}
-		w.carries(2 * time.Minute)
+		w.balances(time.Until(opens.Std()))
+		w.carries(time.Minute)
 		if got := w.migrations(); len(got) != 1 {
 			t.Errorf("%q", got)
 		}
