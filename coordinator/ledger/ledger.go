@@ -270,13 +270,17 @@ type Step struct {
 func (s Step) Headroom() resource.Vector { return s.Limit.Sub(s.Needed) }
 
 // Steps returns the grid of a host from its first step to the tail; nil for an unknown host.
-func (l *Ledger) Steps(name string) []Step {
+func (l *Ledger) Steps(name string) []Step { return l.StepsIn(name, always) }
+
+// StepsIn returns the steps that a span touches, the first one for a span that is past.
+func (l *Ledger) StepsIn(name string, s timeline.Span) []Step {
 	h, ok := l.host(name)
 	if !ok {
 		return nil
 	}
-	first := l.layout.first
-	out := make([]Step, numSteps-first)
+	first, to := l.layout.over(s)
+	first = max(first, l.layout.first)
+	out := make([]Step, max(1, to-first))
 	for i := range out {
 		out[i].Span = l.layout.span(first + i)
 		for k := range resource.Kinds {

@@ -58,6 +58,14 @@ func weight(b int) int64 {
 	}
 }
 
+// blockWeights are the weights of all blocks.
+var blockWeights = func() (out [numBlocks]int64) {
+	for b := range out {
+		out[b] = weight(b)
+	}
+	return out
+}()
+
 const weights = fineBlocks*fineBlock + (coarseBlocks+1)*coarseBlock*coarseLength // of all blocks together
 
 // outline is a host's steps in blocks. It follows from what is held and the layout's base alone, not from what was done before.
@@ -142,9 +150,13 @@ type balances struct {
 func (u *balances) add(shares *[numBlocks]int32) {
 	u.kinds++
 	for b, n := range shares {
-		u.sum[b] += int64(n)
-		u.squares[b] += int64(n) * int64(n)
+		u.put(b, n)
 	}
+}
+
+func (u *balances) put(b int, n int32) {
+	u.sum[b] += int64(n)
+	u.squares[b] += int64(n) * int64(n)
 }
 
 // mean returns the means over time of the squares, and of the variances between the resources, in millionths.
@@ -152,9 +164,9 @@ func (u *balances) mean() (square, skew int64) {
 	if u.kinds == 0 {
 		return 0, 0
 	}
-	for b := range numBlocks {
-		square += weight(b) * u.squares[b]
-		skew += weight(b) * (u.kinds*u.squares[b] - u.sum[b]*u.sum[b])
+	for b, w := range &blockWeights {
+		square += w * u.squares[b]
+		skew += w * (u.kinds*u.squares[b] - u.sum[b]*u.sum[b])
 	}
 	return millionths(square / (u.kinds * weights)), millionths(skew / (u.kinds * u.kinds * weights))
 }

@@ -94,6 +94,7 @@ type planning struct {
 	warnings []string
 	recent   recent  // of the instance, where the planner chooses
 	shapes   []shape // that were computed
+	courses  map[speed]course
 
 	likely, high line // what the instance writes while it is copied, in bytes per second
 	clients      line // see there

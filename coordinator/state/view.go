@@ -71,6 +71,15 @@ func (v *View) Host(name string) (proto.Host, bool) { return v.hosts.get(name) }
 // Hosts returns all hosts, sorted by name.
 func (v *View) Hosts() iter.Seq[proto.Host] { return v.hosts.all() }
 
+// HostCount returns how many hosts there are.
+func (v *View) HostCount() int { return v.hosts.len() }
+
+// EachHost calls f with every host, sorted by name, until it answers false. What f gets is the record as it is in the table, for who looks at many and
+// needs little of each: it must not be changed.
+func (v *View) EachHost(f func(*proto.Host) bool) {
+	v.hosts.rows.Ascend(func(r row[proto.Host]) bool { return f(r.record) })
+}
+
 // Type returns an instance type.
 func (v *View) Type(name string) (proto.InstanceType, bool) { return v.types.get(name) }
 
