@@ -54,7 +54,7 @@ func (p *planning) lie(host string) lie {
 
 // chosen plans the move to the host that suits the instance best.
 func (p *planning) chosen() (Result, error) {
-	p.recent = recentMoves(p.View, p.instance.Name())
+	p.recent = recentMoves(p.View, p.instance.Name(), p.Now)
 	if ago := p.Now.Sub(p.recent.moved.at); p.Request.Margin > 0 && p.recent.moved.id != "" && ago < dwell {
 		return Result{}, refusal("instance %s came to %s %s ago with migration %s: it stays for %s before it is moved for the balance's sake", p.instance.Name(),
 			p.instance.Owner, roughly(ago), p.recent.moved.id, roughly(dwell))

@@ -21,6 +21,7 @@ type View struct {
 	instances    table[proto.Instance]
 	migrations   table[proto.Migration]
 	active       table[struct{}] // keys of migrations that have not ended
+	ended        table[string]   // keys of those that have, by their ends
 	events       table[proto.Event]
 	calendars    table[proto.Calendar]
 	tokens       table[proto.Token]
@@ -40,6 +41,7 @@ func (v *View) clone() *View {
 	c.instances = v.instances.clone()
 	c.migrations = v.migrations.clone()
 	c.active = v.active.clone()
+	c.ended = v.ended.clone()
 	c.events = v.events.clone()
 	c.calendars = v.calendars.clone()
 	c.tokens = v.tokens.clone()
