@@ -3,6 +3,7 @@ package replan
 
 import (
 	"hash/fnv"
+	"sort"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -77,13 +78,13 @@ func outgrown(w *Want, now timeline.Time, step time.Duration) cause {
 
 // lowestOver returns the least that a profile holds in a span.
 func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector {
-	p = p.Clip(s)
-	if len(p) == 0 {
+	i := sort.Search(len(p), func(i int) bool { return p[i].End > s.Start })
+	if i == len(p) || p[i].Start >= s.End {
 		return resource.Vector{}
 	}
-	v := p[0].Amount
-	for _, s := range p {
-		v = v.Min(s.Amount)
+	v := p[i].Amount
+	for i++; i < len(p) && p[i].Start < s.End; i++ {
+		v = v.Min(p[i].Amount)
 	}
 	return v
 }
