@@ -67,23 +67,20 @@ func (d *probe) weigh(h *host) Fit {
 	f := Fit{host: h, probe: d, Tightest: 1000}
 	f.kind, f.step = d.short(h)
 	first := blockOf(d.layout.first)
-	var use balances
+	var used, more shareLists
 	for k := range resource.Kinds {
 		limit := h.flat[k]
 		if !counts(limit) {
 			continue
 		}
 		d.tighten(&f, k, first)
-		use.kinds++
-		more := d.sharesOf(k, limit)
-		for b, n := range &h.outline.used[k] {
-			use.put(b, min(n+more[b], maxShare))
-		}
+		used.add(&h.outline.used[k])
+		more.add(d.sharesOf(k, limit))
 	}
 	if !f.Fits() {
 		f.Tightest, f.Free = 0, 0
 	}
-	f.MeanSquare, f.Skew = use.mean()
+	f.MeanSquare, f.Skew = balance(used.all(), more.all())
 	f.Rise, f.SkewRise = f.MeanSquare-h.outline.square, f.Skew-h.outline.skew
 	return f
 }
