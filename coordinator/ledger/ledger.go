@@ -251,6 +251,21 @@ func (l *Ledger) On(name string) []proto.Reservation {
 	return out
 }
 
+// Held returns the reservations on a host, sorted by ID, without their envelopes: to read those is most of the work of On.
+func (l *Ledger) Held(name string) iter.Seq[proto.Reservation] {
+	return func(yield func(proto.Reservation) bool) {
+		h, ok := l.host(name)
+		if !ok {
+			return
+		}
+		for _, r := range h.held {
+			if !yield(r.Reservation) {
+				return
+			}
+		}
+	}
+}
+
 // Short returns where a host has promised more than it may, because a fact took it: its capacity fell, the system uses
 // more, memory could not be taken back, an observed instance was adopted. It is nil where all is well.
 func (l *Ledger) Short(name string) *proto.Shortfall {

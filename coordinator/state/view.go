@@ -104,7 +104,7 @@ func (v *View) Instances() iter.Seq[proto.Instance] { return v.instances.all() }
 // owns, those that are to come, and those whose slot it keeps. Compare Owner to tell.
 func (v *View) InstancesOn(host string) []proto.Instance {
 	var out []proto.Instance
-	for _, r := range v.ledger.On(host) {
+	for r := range v.ledger.Held(host) {
 		if i, ok := v.instances.get(r.Instance); ok {
 			out = append(out, i)
 		}
@@ -114,9 +114,9 @@ func (v *View) InstancesOn(host string) []proto.Instance {
 
 // ReservationOf returns the reservation that an instance has on a host.
 func (v *View) ReservationOf(instance, host string) (proto.Reservation, bool) {
-	for _, r := range v.ledger.On(host) {
+	for r := range v.ledger.Held(host) {
 		if r.Instance == instance && r.Purpose != proto.PurposeHold {
-			return r, true
+			return v.ledger.Reservation(r.ID)
 		}
 	}
 	return proto.Reservation{}, false
