@@ -188,7 +188,7 @@ func (f *replayedFleet) step(b *testing.B, r *bench, now timeline.Time) {
 	for h := range replayHosts {
 		name := fmt.Sprintf("h-%03d", h)
 		for range 8 {
-			in := Input{Host: name, View: f.s.View(), Now: now, Turn: true}
+			in := Input{Host: name, View: f.s.View(), Now: now, Turn: Turn(name, now, grid) > now.Add(-grid)}
 			system := r.systems[h%len(r.systems)].want
 			own := proto.SystemReservation(name)
 			var ok bool
