@@ -41,5 +41,6 @@ const (
 // NoticeID returns the identifier of the notice of a kind about a host, a reservation, an instance or a plan.
 func NoticeID(k NoticeKind, about string) string { return string(k) + "/" + about }
 
-// MaxNotices is how many notices are kept. Beyond it those that were cleared longest ago go first, and then the oldest.
+// MaxNotices is how many notices are kept. Beyond it those that were cleared longest ago go first. Where none was, one more is kept only in the place of
+// the newest of a kind about a host that there are more of.
 const MaxNotices = 1024

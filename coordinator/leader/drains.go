@@ -318,7 +318,7 @@ func (d *Drains) tell(ctx context.Context, e emptying, n *proto.Notice) error {
 	}
 	n.ID, n.Kind, n.Host = id, proto.NoticeBlocked, e.host.Facts.Name
 	n.Says, n.Proposes = short(n.Says, proto.MaxTextLength/2), short(n.Proposes, proto.MaxTextLength/4)
-	if there && told.Says == n.Says && told.Proposes == n.Proposes {
+	if there && told.Says == n.Says && told.Proposes == n.Proposes || !e.view.KeepsNotice(*n) {
 		return nil
 	}
 	return d.do(ctx, e.host.Facts.Name, &proto.NoticePut{Put: []proto.Notice{*n}})

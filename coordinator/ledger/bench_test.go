@@ -158,8 +158,8 @@ func BenchmarkBesideTwin(b *testing.B) {
 	})
 }
 
-// BenchmarkRoll moves the grid by a base step, and by a coarse one, which splits one on every host, with a clone taken before each
-// as views of the tables are.
+// BenchmarkRoll moves the grid by a base step, and by a coarse one at once, which splits one on every host, with a clone taken before each
+// as views of the tables are. BenchmarkRoll/ahead is how it is done as time goes by: what a command takes longer before a split, and the split.
 func BenchmarkRoll(b *testing.B) {
 	l := fleet(b, 10_000, each)
 	for _, split := range []bool{false, true} {
@@ -172,6 +172,50 @@ func BenchmarkRoll(b *testing.B) {
 					l.Roll(l.Start().Add(30 * time.Minute))
 				} else {
 					view.Roll(l.Start().Add(5 * time.Minute))
+				}
+			})
+		})
+	}
+	b.Run("ahead", func(b *testing.B) {
+		l, calls, splits := l.Clone(), 0, 0
+		var ahead, split time.Duration
+		for b.Loop() {
+			view := l.Clone()
+			next := l.layout.next().base
+			for begun := used(b); len(l.ahead.hosts) < l.hosts.Len(); calls++ {
+				l.Roll(next - aheadSteps*l.layout.step)
+				now := used(b)
+				ahead, begun = ahead+now-begun, now
+			}
+			begun := used(b)
+			l.Roll(next)
+			split += used(b) - begun
+			splits++
+			runtime.KeepAlive(view)
+		}
+		b.ReportMetric(float64(ahead)/float64(calls), "ahead-ns/call")
+		b.ReportMetric(float64(split)/float64(splits), "split-ns/op")
+	})
+}
+
+// BenchmarkAfterView holds and releases on a host that a view has, too, so that it is copied first.
+func BenchmarkAfterView(b *testing.B) {
+	l := fleet(b, 1_000, each)
+	r := typical(7, "new", "host-000048")
+	for _, view := range []bool{false, true} {
+		b.Run(fmt.Sprintf("view=%v", view), func(b *testing.B) {
+			repeat(b, func() {
+				if view {
+					l.Clone()
+				}
+				if err := l.Hold(r); err != nil {
+					b.Fatal(err)
+				}
+				if view {
+					l.Clone()
+				}
+				if err := l.Release(r.ID); err != nil {
+					b.Fatal(err)
 				}
 			})
 		})

@@ -38,6 +38,8 @@ func (l *Ledger) Apply(c Change) error {
 		e.next.draw(l.z, e.from, e.to)
 		if e.base != nil {
 			l.put(e.next)
+		} else {
+			l.ahead.changed(e.name)
 		}
 	}
 	for _, r := range t.drop {

@@ -49,6 +49,11 @@ func (g Grid) at(now timeline.Time) layout {
 	return layout{step: step, base: base, first: int((start - base) / step)}
 }
 
+// next returns the layout that follows when the first coarse step is split.
+func (l layout) next() layout {
+	return layout{step: l.step, base: l.base + coarseLength*l.step}
+}
+
 func (l layout) start() timeline.Time     { return l.base + timeline.Time(l.first)*l.step }
 func (l layout) fineEnd() timeline.Time   { return l.base + numFine*l.step }
 func (l layout) coarseEnd() timeline.Time { return l.fineEnd() + numCoarse*coarseLength*l.step }

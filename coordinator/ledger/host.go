@@ -42,8 +42,8 @@ type host struct {
 	owner    *owner
 	capacity Capacity
 	sums
+	flat    resource.Vector // limit where nothing is reduced; beside the outline, as both are looked at together
 	outline outline
-	flat    resource.Vector // limit where nothing is reduced
 	limits  *[resource.Kinds][numSteps]int64
 	held    []*reservation   // sorted by ID
 	short   *proto.Shortfall // a fact took what was promised

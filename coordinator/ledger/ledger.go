@@ -41,6 +41,7 @@ type Ledger struct {
 	layout layout
 	hosts  *btree.BTreeG[place]
 	owner  *owner // of the hosts that no clone shares
+	ahead  ahead
 	held   *btree.BTreeG[entry]
 	ends   *btree.BTreeG[ending] // of those that have an end
 }
@@ -91,6 +92,7 @@ func (l *Ledger) Clone() *Ledger {
 	c := *l
 	c.hosts, c.held, c.ends = l.hosts.Clone(), l.held.Clone(), l.ends.Clone()
 	c.owner, l.owner = new(owner), new(owner)
+	c.ahead = ahead{} // it does its own
 	return &c
 }
 
@@ -136,6 +138,7 @@ func (l *Ledger) RemoveHost(name string) error {
 		return fmt.Errorf("%s: %w: %s is one", name, ErrInUse, h.held[0].ID)
 	}
 	l.hosts.Delete(place{name: name})
+	l.ahead.changed(name)
 	return nil
 }
 
@@ -152,29 +155,6 @@ func (l *Ledger) SetZ(z int64) error {
 		return h
 	})
 	return nil
-}
-
-// Roll moves the grid forward to now. What is reserved stays reserved, and nothing that did not fit fits worse. A time
-// before the grid's start changes nothing.
-func (l *Ledger) Roll(now timeline.Time) {
-	was, to := l.layout, l.grid.at(now)
-	if to.start() <= was.start() {
-		return
-	}
-	l.layout = to
-	l.replaceHosts(func(h *host) *host {
-		if to.base != was.base || h.short != nil {
-			h = l.own(h)
-		}
-		if to.base != was.base {
-			h.roll(was, to)
-			h.draw(l.z, 0, numSteps)
-		}
-		if h.short != nil { // what was not short does not become it: no step needs more than the one that it was a part of
-			h.short = h.shortage(to, l.z)
-		}
-		return h
-	})
 }
 
 // own returns the host itself where no clone shares it, or a copy: one that may be changed.
@@ -271,19 +251,19 @@ func (l *Ledger) On(name string) []proto.Reservation {
 	return out
 }
 
-// InstancesOn returns the instances that something is held for on a host, in the order of the reservations. It unpacks no envelope.
-func (l *Ledger) InstancesOn(name string) []string {
-	h, ok := l.host(name)
-	if !ok {
-		return nil
-	}
-	var out []string
-	for _, r := range h.held {
-		if r.Instance != "" {
-			out = append(out, r.Instance)
+// Held returns the reservations on a host, sorted by ID, without their envelopes: to read those is most of the work of On.
+func (l *Ledger) Held(name string) iter.Seq[proto.Reservation] {
+	return func(yield func(proto.Reservation) bool) {
+		h, ok := l.host(name)
+		if !ok {
+			return
+		}
+		for _, r := range h.held {
+			if !yield(r.Reservation) {
+				return
+			}
 		}
 	}
-	return out
 }
 
 // Short returns where a host has promised more than it may, because a fact took it: its capacity fell, the system uses
@@ -305,13 +285,17 @@ type Step struct {
 func (s Step) Headroom() resource.Vector { return s.Limit.Sub(s.Needed) }
 
 // Steps returns the grid of a host from its first step to the tail; nil for an unknown host.
-func (l *Ledger) Steps(name string) []Step {
+func (l *Ledger) Steps(name string) []Step { return l.StepsIn(name, always) }
+
+// StepsIn returns the steps that a span touches, the first one for a span that is past.
+func (l *Ledger) StepsIn(name string, s timeline.Span) []Step {
 	h, ok := l.host(name)
 	if !ok {
 		return nil
 	}
-	first := l.layout.first
-	out := make([]Step, numSteps-first)
+	first, to := l.layout.over(s)
+	first = max(first, l.layout.first)
+	out := make([]Step, max(1, to-first))
 	for i := range out {
 		out[i].Span = l.layout.span(first + i)
 		for k := range resource.Kinds {
@@ -330,6 +314,7 @@ func (l *Ledger) host(name string) (*host, bool) {
 func (l *Ledger) put(h *host) {
 	h.owner = l.owner
 	l.hosts.ReplaceOrInsert(place{h.capacity.Host, h})
+	l.ahead.changed(h.capacity.Host)
 }
 
 // Hosts returns the names of the hosts, sorted.

@@ -58,6 +58,14 @@ func weight(b int) int64 {
 	}
 }
 
+// blockWeights are the weights of all blocks.
+var blockWeights = func() (out [numBlocks]int64) {
+	for b := range out {
+		out[b] = weight(b)
+	}
+	return out
+}()
+
 const weights = fineBlocks*fineBlock + (coarseBlocks+1)*coarseBlock*coarseLength // of all blocks together
 
 // outline is a host's steps in blocks. It follows from what is held and the layout's base alone, not from what was done before.
@@ -106,7 +114,8 @@ func (h *host) draw(z int64, from, to int) {
 		return
 	}
 	o := &h.outline
-	var use balances
+	var used, nothing shareLists
+	var none [numBlocks]int32
 	for k := range resource.Kinds {
 		flat := h.flat[k]
 		share := shareOf(flat)
@@ -124,40 +133,46 @@ func (h *host) draw(z int64, from, to int) {
 		}
 		o.least[k] = slices.Min(o.room[k][:])
 		if counts(flat) {
-			use.add(&o.used[k])
+			used.add(&o.used[k])
+			nothing.add(&none)
 		}
 	}
-	o.square, o.skew = use.mean()
+	o.square, o.skew = balance(used.all(), nothing.all())
 }
 
 // counts reports whether a resource with the limit has a share that is free.
 func counts(limit int64) bool { return limit > 0 && limit < resource.Unlimited }
 
-// balances sums, in every block, shares over resources, and their squares.
-type balances struct {
-	kinds        int64
-	sum, squares [numBlocks]int64
-}
-
-func (u *balances) add(shares *[numBlocks]int32) {
-	u.kinds++
-	for b, n := range shares {
-		u.sum[b] += int64(n)
-		u.squares[b] += int64(n) * int64(n)
-	}
-}
-
-// mean returns the means over time of the squares, and of the variances between the resources, in millionths.
-func (u *balances) mean() (square, skew int64) {
-	if u.kinds == 0 {
+// balance returns the means over time of the squares of what is used and of more on top, and of the variances between the resources, in millionths.
+func balance(used, more []*[numBlocks]int32) (square, skew int64) {
+	kinds := int64(len(used))
+	if kinds == 0 {
 		return 0, 0
 	}
-	for b := range numBlocks {
-		square += weight(b) * u.squares[b]
-		skew += weight(b) * (u.kinds*u.squares[b] - u.sum[b]*u.sum[b])
+	for b, w := range &blockWeights {
+		var sum, squares int64
+		for k, shares := range used {
+			n := int64(min(shares[b]+more[k][b], maxShare))
+			sum, squares = sum+n, squares+n*n
+		}
+		square += w * squares
+		skew += w * (kinds*squares - sum*sum)
 	}
-	return millionths(square / (u.kinds * weights)), millionths(skew / (u.kinds * u.kinds * weights))
+	return millionths(square / (kinds * weights)), millionths(skew / (kinds * kinds * weights))
 }
+
+// shareLists are what of each resource that counts is used in blocks.
+type shareLists struct {
+	kinds int
+	of    [resource.Kinds]*[numBlocks]int32
+}
+
+func (s *shareLists) add(of *[numBlocks]int32) {
+	s.of[s.kinds] = of
+	s.kinds++
+}
+
+func (s *shareLists) all() []*[numBlocks]int32 { return s.of[:s.kinds] }
 
 // millionths returns a square of shares in parts of one as one in millionths.
 func millionths(n int64) int64 { return n * (1_000_000 / 64) >> (32 - 6) }

@@ -16,6 +16,27 @@ type probe struct {
 	most [resource.Kinds]int64            // of the need, in all blocks
 	need [resource.Kinds][numBlocks]int64 // at most so much, in every step of the block
 	used [resource.Kinds][numBlocks]int64 // firm and mean, on the average
+
+	shares [resource.Kinds]shares // of the last host's limits: many have the same
+}
+
+// shares is what is used of a limit.
+type shares struct {
+	limit int64
+	of    [numBlocks]int32
+}
+
+// sharesOf returns the shares of a limit that d uses. They are good until another limit of the resource is asked for.
+func (d *probe) sharesOf(k int, limit int64) *[numBlocks]int32 {
+	s := &d.shares[k]
+	if s.limit != limit {
+		s.limit = limit
+		share := shareOf(limit)
+		for b, n := range &d.used[k] {
+			s.of[b] = share.of(n)
+		}
+	}
+	return &s.of
 }
 
 func (l *Ledger) probe(e proto.Envelope) *probe {

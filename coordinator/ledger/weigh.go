@@ -67,29 +67,30 @@ func (d *probe) weigh(h *host) Fit {
 	f := Fit{host: h, probe: d, Tightest: 1000}
 	f.kind, f.step = d.short(h)
 	first := blockOf(d.layout.first)
-	var use balances
+	var used, more shareLists
 	for k := range resource.Kinds {
 		limit := h.flat[k]
 		if !counts(limit) {
 			continue
 		}
 		d.tighten(&f, k, first)
-		share, used := shareOf(limit), h.outline.used[k]
-		for b, n := range &d.used[k] {
-			used[b] = min(used[b]+share.of(n), maxShare)
-		}
-		use.add(&used)
+		used.add(&h.outline.used[k])
+		more.add(d.sharesOf(k, limit))
 	}
 	if !f.Fits() {
 		f.Tightest, f.Free = 0, 0
 	}
-	f.MeanSquare, f.Skew = use.mean()
+	f.MeanSquare, f.Skew = balance(used.all(), more.all())
 	f.Rise, f.SkewRise = f.MeanSquare-h.outline.square, f.Skew-h.outline.skew
 	return f
 }
 
 // tighten takes a resource into account.
 func (d *probe) tighten(f *Fit, k, first int) {
+	limit := f.host.flat[k]
+	if f.host.outline.least[k]-d.most[k] >= (int64(f.Tightest)*limit+999)/1000 && !f.Span.Empty() {
+		return // no block is tighter
+	}
 	room, need := &f.host.outline.room[k], &d.need[k]
 	least, at := int64(math.MaxInt64), first
 	for b := first; b < numBlocks; b++ {
@@ -98,8 +99,8 @@ func (d *probe) tighten(f *Fit, k, first int) {
 		}
 	}
 	least = max(0, least)
-	if free := int32(least * 1000 / f.host.flat[k]); free < f.Tightest || f.Span.Empty() {
-		f.Tightest, f.Kind, f.Free, f.Limit = free, resource.Kind(k), least, f.host.flat[k]
+	if free := int32(least * 1000 / limit); free < f.Tightest || f.Span.Empty() {
+		f.Tightest, f.Kind, f.Free, f.Limit = free, resource.Kind(k), least, limit
 		f.Span = timeline.Span{Start: d.layout.span(max(blockStart(at), d.layout.first)).Start, End: d.layout.span(blockStart(at+1) - 1).End}
 	}
 }

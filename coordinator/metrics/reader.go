@@ -207,7 +207,7 @@ func (r *reader) tables(gauge func(*prometheus.Desc, float64, ...string), now ti
 		gauge(r.migrations, float64(migrations[phase]), string(phase))
 		gauge(r.since, longest[phase].Seconds(), string(phase))
 	}
-	bias := planner.Learn(view.Migrations())
+	bias := planner.LearnedOf(view, "")
 	for figure, milli := range map[string]int64{"bytes": bias.Bytes, "copy_time": bias.Copy, "downtime": bias.Downtime} {
 		gauge(r.came, float64(milli)/1000, figure)
 	}

@@ -59,7 +59,7 @@ func (p *planning) lie(host string) lie {
 
 // chosen plans the move to the host that suits the instance best.
 func (p *planning) chosen() (Result, error) {
-	p.recent = recentMoves(p.View, p.instance.Name())
+	p.recent = recentMoves(p.View, p.instance.Name(), p.Now)
 	if p.anew {
 		p.recent.left = nil
 	}

@@ -26,10 +26,26 @@ func (p *planning) terms(c candidate, plan proto.Plan, fastest []proto.PlanPhase
 	if n := slower(took.Milliseconds(), best.Milliseconds()); n != 0 {
 		out = append(out, proto.Term{Name: termTransfer, Points: n, Says: fmt.Sprintf("at %s the target serves after %s, at full speed it would after %s", resource.Format(resource.NetTx, plan.Rate), tidy(took), tidy(best))})
 	}
-	if m, ok := p.recent.gaveUp[c.name]; ok && p.Now.Sub(m.at) < gaveUp {
+	if m := p.recent.gaveUp[c.name]; p.failedLately(c.name) {
 		out = append(out, proto.Term{Name: termGaveUp, Points: -gaveUpWeight, Says: fmt.Sprintf("migration %s to it was given up %s ago", m.id, roughly(p.Now.Sub(m.at)))})
 	}
 	return out
+}
+
+// worth returns the score that terms add up to, without a word of why.
+func (p *planning) worth(c candidate, phases, fastest []proto.PlanPhase) int64 {
+	points := c.lie.points()
+	sum := points[0] + points[1] + points[2] + slower(served(phases).Milliseconds(), served(fastest).Milliseconds())
+	if p.failedLately(c.name) {
+		sum -= gaveUpWeight
+	}
+	return max(sum, 1)
+}
+
+// failedLately reports whether a move of the instance to a host was given up not long ago.
+func (p *planning) failedLately(host string) bool {
+	m, ok := p.recent.gaveUp[host]
+	return ok && p.Now.Sub(m.at) < gaveUp
 }
 
 // served returns how long a move takes until the target serves.

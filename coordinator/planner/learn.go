@@ -19,26 +19,41 @@ const (
 	mostBias   = 4000 // thousandths
 )
 
-// LearnedOf returns what completed moves of instances of a driver came to beside what was predicted for them.
+// LearnedOf returns what completed moves of instances of a driver, or of all of them for "", came to beside what was predicted for them. It reads no more of
+// what is kept than it learns from, and what ended in between.
 func LearnedOf(v *state.View, driver string) proto.Bias {
-	return Learn(func(yield func(proto.Migration) bool) {
-		for m := range v.Migrations() {
-			if i, ok := v.Instance(m.Instance); ok && i.Spec.Driver == driver && !yield(m) {
+	return Learn(newest(v.EndedMigrations(), func(instance string) bool {
+		i, ok := v.Instance(instance)
+		return driver == "" || ok && i.Spec.Driver == driver
+	}))
+}
+
+// newest returns the first of the moves, which come last first, that something is learned from.
+func newest(moves iter.Seq[proto.Migration], of func(instance string) bool) iter.Seq[proto.Migration] {
+	return func(yield func(proto.Migration) bool) {
+		n := 0
+		for m := range moves {
+			if !learnable(m) || !of(m.Instance) {
+				continue
+			}
+			if n++; !yield(m) || n == learnLast {
 				return
 			}
 		}
-	})
+	}
 }
+
+// learnable reports whether a move says anything of what moves come to.
+func learnable(m proto.Migration) bool { return m.Outcome == proto.OutcomeCompleted && m.Returns == "" }
 
 // Learn returns what completed moves came to beside what was predicted for them: the median of each figure's ratio, over the newest ones. A move whose prediction
 // was corrected already counts by what it would have been without.
 func Learn(moves iter.Seq[proto.Migration]) proto.Bias {
 	var all []proto.Migration
 	for m := range moves {
-		if m.Outcome != proto.OutcomeCompleted || m.Returns != "" {
-			continue
+		if learnable(m) {
+			all = append(all, m)
 		}
-		all = append(all, m)
 	}
 	slices.SortFunc(all, func(a, b proto.Migration) int {
 		return cmp.Or(cmp.Compare(b.EndedAt, a.EndedAt), cmp.Compare(b.ID, a.ID))

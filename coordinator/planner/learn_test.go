@@ -163,3 +163,34 @@ func TestAPredictionIsCorrectedByWhatWasLearned(t *testing.T) {
 		t.Errorf("reasons %q", text)
 	}
 }
+
+func TestNoMoreMovesAreReadThanTeach(t *testing.T) {
+	var all []proto.Migration // the last one first
+	for n := range 300 {
+		m := moved(300-n, proto.Bias{}, 2000, 2000, 2000)
+		switch n % 3 {
+		case 1:
+			m.Outcome = proto.OutcomeReturned
+		case 2:
+			m.Instance = "vm-1"
+			m.Operations[0].Result.Round.Bytes *= 3
+		}
+		all = append(all, m)
+	}
+	read := 0
+	some := newest(func(yield func(proto.Migration) bool) {
+		for _, m := range all {
+			if read++; !yield(m) {
+				return
+			}
+		}
+	}, func(instance string) bool { return instance == "cache-1" })
+	got := slices.Collect(some)
+	if len(got) != learnLast || read != 3*(learnLast-1)+1 {
+		t.Fatalf("%d are learned from, %d are read", len(got), read)
+	}
+	only := slices.DeleteFunc(slices.Clone(all), func(m proto.Migration) bool { return m.Instance != "cache-1" })
+	if a, b := Learn(slices.Values(got)), Learn(slices.Values(only)); a != b || a.Bytes != 2000 {
+		t.Errorf("%+v is learned, of all of them %+v", a, b)
+	}
+}

@@ -100,6 +100,7 @@ type planning struct {
 	shapes   []shape // that were computed
 	queued   bool    // whoever plans counts the moves of each host
 	anew     bool    // the instance may go back to where it left
+	courses  map[speed]course
 
 	likely, high line // what the instance writes while it is copied, in bytes per second
 	clients      line // see there

@@ -13,6 +13,8 @@ const (
 	stayAway = 24 * time.Hour   // from a host that it left, but for a host that is named
 	dwell    = 30 * time.Minute // where it came to, before it is moved for the balance's sake again
 	gaveUp   = 6 * time.Hour    // for which a move that was given up speaks against its target
+
+	remembered = stayAway // the longest of them
 )
 
 // MarginOfBalance is by how much the best host has to beat the one where an instance is, in thousandths of a score, for a move that
@@ -32,10 +34,13 @@ type past struct {
 	at timeline.Time
 }
 
-// recentMoves reads the migrations that are kept.
-func recentMoves(v *state.View, instance string) recent {
+// recentMoves reads the migrations that ended not long before now.
+func recentMoves(v *state.View, instance string, now timeline.Time) recent {
 	r := recent{left: map[string]past{}, gaveUp: map[string]past{}}
-	for m := range v.Migrations() {
+	for m := range v.EndedMigrations() {
+		if now.Sub(m.EndedAt) >= remembered {
+			break
+		}
 		if m.Instance == instance {
 			r.note(m)
 		}

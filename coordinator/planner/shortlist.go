@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
-	"strings"
+	"sort"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -12,10 +12,7 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-const (
-	mostKept  = 16  // hosts that a plan keeps, with what their scores are made of
-	mostTried = 256 // hosts for which a move is planned to its end
-)
+const mostKept = 16 // hosts that a plan keeps, with what their scores are made of
 
 // candidate is a host that meets the constraints.
 type candidate struct {
@@ -53,27 +50,26 @@ func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
 	if p.queued {
 		out.keeps = keptByDrain
 	}
-	var open []string
+	open := make([]string, 0, p.View.HostCount())
 	n := p.needs(start)
-	var host proto.Host // one for all: each is big
-	for h := range p.View.Hosts() {
-		if h.Facts.Name == p.instance.Owner {
-			continue
+	p.View.EachHost(func(host *proto.Host) bool {
+		if host.Facts.Name == p.instance.Owner {
+			return true
 		}
 		out.hosts++
-		host = h
-		if v := n.violation(&host); v.constraint != "" {
+		if v := n.violation(host); v.constraint != "" {
 			out.ruled.add(v.constraint, host.Facts.Name, "%s", v.why)
-			continue
+			return true
 		}
 		open = append(open, host.Facts.Name)
-	}
+		return true
+	})
 	if len(open) == 0 {
 		return nil, out
 	}
 	candidates, i := make([]candidate, 0, len(open)), 0
 	p.View.Ledger().Weigh(p.fullSpeed(start), func(name string, fit ledger.Fit) bool {
-		for i < len(open) && open[i] < name {
+		for i < len(open) && open[i] != name && open[i] < name {
 			i++
 		}
 		if i < len(open) && open[i] == name {
@@ -132,30 +128,16 @@ func withFirm(e proto.Envelope, span timeline.Span, more resource.Vector) proto.
 // can have a better score.
 func (p *planning) list(start timeline.Time) *listing {
 	candidates, out := p.look(start)
-	fastest := p.fastest(start)
-	for _, r := range ranked(candidates) {
-		c := candidates[r.at]
-		if c.short == nil {
-			out.fits++
-		}
-		if out.enough(c) {
-			out.pass(c)
-			continue
-		}
-		host, _ := p.View.Host(c.name)
-		o := p.option(c, host, start, fastest)
-		switch {
-		case o.apart.constraint != "":
-			out.ruled.add(o.apart.constraint, c.name, "%s", o.apart.why)
-		case o.no != nil:
-			out.tried++
-			out.refused = append(out.refused, o)
-			out.ruled.add(shortOf(o.no), c.name, "%s", o.no)
-		default:
-			out.tried++
-			out.put(o)
-		}
+	t := tries{planning: p, listing: out, candidates: candidates, start: start, fastest: p.fastest(start)}
+	t.slow = slower(p.quickest().Milliseconds(), served(t.fastest).Milliseconds())
+	order := ranked(candidates)
+	out.fits = sort.Search(len(order), func(i int) bool { return candidates[order[i].at].short != nil })
+	if p.Request.Best {
+		t.all(order[:out.fits])
+	} else {
+		t.best(order[:out.fits])
 	}
+	t.all(order[out.fits:])
 	return out
 }
 
@@ -182,71 +164,6 @@ func ranked(candidates []candidate) []rank {
 		return cmp.Compare(a.at, b.at)
 	})
 	return out
-}
-
-// enough reports whether a candidate need not be planned for: those before it have been, and it can't be better. Candidates that had no room by the first look
-// are tried only where nobody else has: a slower transfer may pass by what is in the way.
-func (l *listing) enough(c candidate) bool {
-	if c.short != nil {
-		return len(l.options) > 0 || len(l.refused) >= mostKept
-	}
-	if l.tried >= mostTried {
-		return true
-	}
-	if len(l.options) < l.keeps {
-		return false
-	}
-	best := &l.options[0]
-	return best.score > c.score || best.score == c.score && best.name < c.name
-}
-
-// pass counts a candidate that was not planned for.
-func (l *listing) pass(c candidate) {
-	switch {
-	case c.short != nil:
-		l.ruled.add(shortOf(c.short), c.name, "%s", c.short)
-	case len(l.options) > 0:
-		l.ruled.add(lowerScore, c.name, scores+" at most", fraction(c.score))
-	default:
-		l.ruled.add(notTried, c.name, "it has room for the instance, but none of the %d best had room for the transfer, too", l.tried)
-	}
-}
-
-// What hosts are counted under that have room by the first look, and are not among those that are kept with a plan.
-const (
-	lowerScore = "a lower score"
-	notTried   = "not tried"
-	scores     = "it scores %s"
-)
-
-// put puts an option in its place.
-func (l *listing) put(o option) {
-	i, _ := slices.BinarySearchFunc(l.options, o, func(a, b option) int {
-		if a.worse(b) {
-			return 1
-		}
-		return -1
-	})
-	l.options = slices.Insert(l.options, i, o)
-}
-
-// worse reports whether b comes before o: by its score, and of those alike by its name.
-func (o option) worse(b option) bool {
-	return cmp.Or(cmp.Compare(b.score, o.score), strings.Compare(o.name, b.name)) > 0
-}
-
-// option plans the move to a candidate to its end.
-func (p *planning) option(c candidate, host proto.Host, start timeline.Time, fastest []proto.PlanPhase) option {
-	o := option{candidate: c, apart: p.apart(c.name)}
-	if o.apart.constraint != "" {
-		return o
-	}
-	if o.result, o.no = p.planned(host, start); o.no != nil {
-		return o
-	}
-	o.terms = p.terms(c, o.result.Plan, fastest)
-	o.score = scoreOf(o.terms)
-	return o
 }
 
 // missingShare returns how far a host is from having room, in thousandths of its limit; -1 where it has.

@@ -79,11 +79,11 @@ func (p *planning) planned(host proto.Host, start timeline.Time) (Result, error)
 	if p.Request.Best {
 		return p.best(host)
 	}
-	return p.at(host, start)
+	return p.from(host, start)
 }
 
-// at plans the move to one host from a start that was asked for.
-func (p *planning) at(host proto.Host, start timeline.Time) (Result, error) {
+// from plans the move to one host from a start that was asked for.
+func (p *planning) from(host proto.Host, start timeline.Time) (Result, error) {
 	r := p.to(host, start)
 	if err := p.View.Ledger().Fits(p.change(r)); err != nil {
 		return r, err

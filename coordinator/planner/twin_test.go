@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -232,5 +233,63 @@ func TestPeaksThatDoNotCoincideGoTogether(t *testing.T) {
 			!strings.Contains(why, "; on "+want+" ") {
 			t.Errorf("night %v: %q", night, why)
 		}
+	}
+}
+
+// What a look at a few steps of a host says of a move to it is what planning it to its end does.
+func TestAScoreIsMadeOutOfAFewSteps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		hosts := drawHosts(t)
+		w.join(hosts, inOrder(len(hosts)))
+		var reduced timeline.Profile
+		for i := range rapid.IntRange(0, 4).Draw(t, "reductions") { // of the source
+			span := timeline.Span{Start: begin.Add(time.Duration(i) * 7 * time.Minute), End: begin.Add(time.Duration(i+1) * 7 * time.Minute)}
+			reduced = append(reduced, timeline.Step{Span: span, Amount: resource.Vector{resource.NetTx: mbit * rapid.Int64Range(0, 990).Draw(t, "link")}})
+		}
+		w.must(&proto.HostSet{Host: "host-a", Reduced: reduced})
+		in := w.input(Request{Instance: "cache-1", Type: "m.large", At: begin.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "start")) * time.Minute)})
+		in.Data = rapid.Int64Range(0, 8<<30).Draw(t, "data")
+		p, err := prepare(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := p.begin()
+		for host := range in.View.Hosts() {
+			name := host.Facts.Name
+			if name == p.instance.Owner {
+				continue
+			}
+			if rapid.Bool().Draw(t, "given up") {
+				p.recent.gaveUp = map[string]past{name: {"m1", begin}}
+			}
+			phases, r := p.pace(name, start), p.to(host, start)
+			if !reflect.DeepEqual(phases, r.Plan.Phases) {
+				t.Fatalf("%s: %v, and to its end %v", name, phases, r.Plan.Phases)
+			}
+			c := candidate{name: name, lie: p.lie(name)}
+			if got, want := p.worth(c, phases, p.fastest(start)), scoreOf(p.terms(c, r.Plan, p.fastest(start))); got != want {
+				t.Fatalf("%s scores %d, and to its end %d", name, got, want)
+			}
+		}
+	})
+}
+
+// Of hosts that are all alike, as they are where the source's link makes every move slow, a move is planned to its end for no more than are kept.
+func TestFewMovesArePlannedToTheirEnd(t *testing.T) {
+	w := newWorld(t)
+	large(w, 300, 0)
+	w.must(&proto.HostSet{Host: "host-a", Reduced: timeline.Flat(timeline.Span{Start: begin, End: timeline.Forever}, resource.Vector{resource.NetTx: 900 * mbit})})
+	in := plans(w)
+	p, err := prepare(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := p.list(in.Now)
+	if l.tried != mostKept || len(l.options) != mostKept || l.fits < 300 {
+		t.Errorf("a move is planned to %d of %d hosts, %d are kept", l.tried, l.fits, len(l.options))
+	}
+	if first := l.options[0]; first.score >= first.candidate.score {
+		t.Errorf("%s scores %d of %d: the link does not show", first.name, first.score, first.candidate.score)
 	}
 }

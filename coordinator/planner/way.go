@@ -39,15 +39,36 @@ type tap struct {
 
 // way returns what a transfer finds between the source and a target.
 func (p *planning) way(target proto.Host) way {
+	out, in := p.leaves(), p.end(target.Facts.Name, receives, p.comes())
+	return way{rate: merged(out.rate, in.rate, minOf), ends: []end{out.ends[0], in.ends[0]}}
+}
+
+// leaves returns what a transfer finds at the source, whichever host it goes to.
+func (p *planning) leaves() way {
 	if p.out.ends == nil {
 		p.out = p.end(p.instance.Owner, sends, nil)
 	}
-	comes := p.wanted
+	return p.out
+}
+
+// comes returns what is to be held at the target beside the transfer.
+func (p *planning) comes() timeline.Profile {
 	if p.back() { // it is held there already
-		comes = nil
+		return nil
 	}
-	in := p.end(target.Facts.Name, receives, comes)
-	return way{rate: merged(p.out.rate, in.rate, minOf), ends: []end{p.out.ends[0], in.ends[0]}}
+	return p.wanted
+}
+
+// pace returns the phases of a move to a host as its course has them, by a look at no more of the host than the steps that the transfer touches.
+func (p *planning) pace(host string, start timeline.Time) []proto.PlanPhase {
+	out, comes := p.leaves(), p.comes()
+	return p.settled(start, func(busy timeline.Span) int64 {
+		least := min(p.Costs.Rate, out.rate.least(busy))
+		for _, s := range p.View.Ledger().StepsIn(host, busy) {
+			least = min(least, left(s, receives, finite(comes.MaxOver(s.Span))))
+		}
+		return least
+	}).phases
 }
 
 func minOf(a, b int64) int64 { return min(a, b) }

@@ -67,7 +67,7 @@ func Decide(in Input) []Proposal {
 	}
 	slices.SortStableFunc(wanted, byPressure)
 	fits, refused := d.fitting(wanted)
-	if !d.revise(fits) && !d.squeeze(refused) && (d.Turn || anyUrgent(refused) || d.newlyShort()) {
+	if !d.revise(fits) && !d.squeeze(refused) && (d.Turn || anyUrgent(refused) || d.shortOtherwise()) {
 		d.tell(refused)
 	}
 	return d.out
@@ -77,9 +77,14 @@ func anyUrgent(list []candidate) bool {
 	return slices.ContainsFunc(list, func(c candidate) bool { return c.cause == urgent })
 }
 
-// newlyShort reports whether the host is short, and nobody was told.
-func (d *deciding) newlyShort() bool {
-	return d.View.Ledger().Short(d.Host) != nil && !slices.ContainsFunc(d.Notices, func(n proto.Notice) bool { return n.Kind == proto.NoticeShort })
+// shortOtherwise reports whether the host is short and no notice that would be kept says so, or one says so and it is not.
+func (d *deciding) shortOtherwise() bool {
+	n := proto.Notice{ID: proto.NoticeID(proto.NoticeShort, d.Host), Kind: proto.NoticeShort, Host: d.Host}
+	told := slices.ContainsFunc(d.Notices, func(old proto.Notice) bool { return old.ID == n.ID })
+	if d.View.Ledger().Short(d.Host) == nil {
+		return told
+	}
+	return !told && d.View.KeepsNotice(n)
 }
 
 // byPressure orders what gives back before what takes more, which what has yielded does last, and higher classes before lower ones.

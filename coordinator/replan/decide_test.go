@@ -389,3 +389,42 @@ func TestWhateverIsForecastItComesToAnEndAndIsHeldToldOrWaits(t *testing.T) {
 		}
 	})
 }
+
+// When a host is too small for all of its instances it takes a few notices, and once as many are told as are kept nothing is proposed again and again.
+func TestNoticesAreBounded(t *testing.T) {
+	w := newWorld(t, "host-a")
+	const instances = 2 * refusedMost
+	for i := range instances {
+		w.run(fmt.Sprintf("i-%02d", i), "host-a", proto.Critical, 100)
+	}
+	for i := range instances {
+		w.demand[fmt.Sprintf("i-%02d", i)] = 1000
+	}
+	w.settle("host-a")
+	told := w.told()
+	var said []string
+	for _, n := range told {
+		if n.Kind == proto.NoticeRefused {
+			said = append(said, n.Says)
+		}
+	}
+	if len(said) != refusedMost || !slices.ContainsFunc(said, func(s string) bool {
+		return strings.HasSuffix(s, fmt.Sprintf("; so are %d more on it", instances-refusedMost))
+	}) {
+		t.Fatalf("%d of %d are told of: %q", len(said), instances, said)
+	}
+	w = newWorld(t, "host-a")
+	for i := range proto.MaxNotices {
+		w.must(&proto.NoticePut{Put: []proto.Notice{{ID: fmt.Sprint("short/", i), Kind: proto.NoticeShort, Host: fmt.Sprint("h", i)}}})
+	}
+	w.run("shop", "host-a", proto.Critical, 1000)
+	w.run("web", "host-a", proto.Standard, 700)
+	w.demand["shop"] = 1500
+	if got := w.settle("host-a"); len(got) > 0 {
+		t.Errorf("%s where no notice is kept", kinds(got))
+	}
+	w.must(&proto.NoticePut{Clear: []string{"short/0"}})
+	if got := w.settle("host-a"); kinds(got) != kinds([]proto.Body{&proto.NoticePut{}}) {
+		t.Errorf("%s where one is kept", kinds(got))
+	}
+}

@@ -18,6 +18,10 @@ const (
 	sameTime    = time.Hour
 )
 
+// refusedMost is how many instances of a host that need more than it has left are told of one by one, those of the highest class: when a host is too small for all of
+// them, that is one thing to see to.
+const refusedMost = 8
+
 // tell proposes what follows from what does not fit, and from what the host has promised and does not have: a move, where one would help, and notices of
 // what is so and of what is not any more.
 func (d *deciding) tell(refused []candidate) {
@@ -48,8 +52,11 @@ func (d *deciding) tell(refused []candidate) {
 	} else {
 		d.withdraw()
 	}
-	for i := range refused {
+	for i := range refused[:min(refusedMost, len(refused))] {
 		told = append(told, d.refusal(&refused[i], plan.ID, why))
+	}
+	if more := len(refused) - refusedMost; more > 0 {
+		told[len(told)-1].Says += fmt.Sprintf("; so are %d more on it", more)
 	}
 	if short {
 		told = append(told, d.shortage(remedy, plan))
@@ -141,7 +148,7 @@ func (d *deciding) put(told []proto.Notice) {
 	body := &proto.NoticePut{}
 	for _, n := range told {
 		i := slices.IndexFunc(d.Notices, func(old proto.Notice) bool { return old.ID == n.ID })
-		if i < 0 || !same(d.Notices[i], n, d.Now) {
+		if i < 0 && d.View.KeepsNotice(n) || i >= 0 && !same(d.Notices[i], n, d.Now) {
 			body.Put = append(body.Put, n)
 		}
 	}

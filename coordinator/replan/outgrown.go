@@ -3,6 +3,7 @@ package replan
 
 import (
 	"hash/fnv"
+	"sort"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -26,7 +27,8 @@ const (
 	reviseGap   = 20 // percent of the amount that is held in vain before it is given back
 	reviseEvery = 12 // steps of the grid between two revisions that give back
 	reviseRise  = 1  // the same of two for a forecast that leaves the reservation later than soon
-	soonSteps   = 2  // of the grid within which a reservation that is left is revised whatever else waits
+	turnSteps   = 3  // of the grid between two turns of a host: what can wait is revised then, in one command
+	soonSteps   = 4  // of the grid within which a reservation that is left is revised whatever else waits: it would not be in time after the next turn
 )
 
 // cause is why a reservation is revised; the later ones are the more pressing.
@@ -77,13 +79,13 @@ func outgrown(w *Want, now timeline.Time, step time.Duration) cause {
 
 // lowestOver returns the least that a profile holds in a span.
 func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector {
-	p = p.Clip(s)
-	if len(p) == 0 {
+	i := sort.Search(len(p), func(i int) bool { return p[i].End > s.Start })
+	if i == len(p) || p[i].Start >= s.End {
 		return resource.Vector{}
 	}
-	v := p[0].Amount
-	for _, s := range p {
-		v = v.Min(s.Amount)
+	v := p[i].Amount
+	for i++; i < len(p) && p[i].Start < s.End; i++ {
+		v = v.Min(p[i].Amount)
 	}
 	return v
 }
@@ -93,7 +95,8 @@ func lowestOver(p timeline.Profile, s timeline.Span) resource.Vector {
 func Turn(host string, now timeline.Time, step time.Duration) timeline.Time {
 	sum := fnv.New32a()
 	sum.Write([]byte(host)) //nolint:errcheck // a hash takes everything
-	later := step / 1024 * time.Duration(sum.Sum32()%1024)
+	whole := turnSteps * step
+	later := whole / 1024 * time.Duration(sum.Sum32()%1024)
 	later = later.Truncate(time.Millisecond)
-	return now.Add(-later).Floor(step).Add(later)
+	return now.Add(-later).Floor(whole).Add(later)
 }

@@ -160,20 +160,21 @@ func TestWhatIsLeftAloneStillHoldsTheForecast(t *testing.T) {
 	})
 }
 
-func TestTurnsComeOnceInAStepAndNotAllAtOnce(t *testing.T) {
+func TestTurnsComeOneAfterTheOtherAndNotAllAtOnce(t *testing.T) {
+	const whole = turnSteps * grid
 	begun := map[timeline.Time]int{}
 	for n := range 1000 {
 		host := string(rune('a'+n%26)) + time.Duration(n).String()
 		now := timeline.Time(1e12)
 		began := Turn(host, now, grid)
-		if began > now || now.Sub(began) >= grid || Turn(host, began, grid) != began || Turn(host, began.Add(grid), grid) != began.Add(grid) || Turn(host, began.Add(grid-1), grid) != began {
+		if began > now || now.Sub(began) >= whole || Turn(host, began, grid) != began || Turn(host, began.Add(whole), grid) != began.Add(whole) || Turn(host, began.Add(whole-1), grid) != began {
 			t.Fatalf("the turn of %s began at %s", host, began)
 		}
-		begun[began.Floor(grid/10)]++
+		begun[began.Floor(whole/10)]++
 	}
 	for at, n := range begun {
 		if n > 200 {
-			t.Errorf("%d of 1000 turns begin in the tenth of a step from %s on", n, at)
+			t.Errorf("%d of 1000 turns begin in the tenth of a turn from %s on", n, at)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package replan
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,29 +20,31 @@ import (
 const (
 	replayHosts, replayEach = 100, 50
 	replayFleet             = 10_000 // hosts of which these are a share
-	replayTraces            = 24     // of instances; four more are of hosts' own use
-	replayPhases            = 12     // models of an instance are trained in one step of the hour or another
+	replayTraces            = 24     // of instances, which share them; four more are of hosts' own use
+	replayPhases            = 12     // models are trained in one step of the hour or another
 	replayLearned           = 14 * 24 * time.Hour
 )
 
-// replayed is a trace whose model is trained at one step of the hour, and when demand drifts.
+// replayed is a trace whose model is trained at one step of the hour, and when demand drifts. Whose it is, is of one class.
 type replayed struct {
 	history forecast.History
+	phase   int
+	class   proto.Class
 	means   bool
 	most    resource.Vector
 	model   *forecast.Model
 	drift   *forecast.Drift
 	trained timeline.Time
-	wants   map[proto.Class]Want // without their reservations
+	want    Want // without its reservation
 }
 
 // at brings the forecast to a time. As at a home a model is trained anew after an hour, and where it drifts after a quarter of one.
-func (r *replayed) at(b *testing.B, now timeline.Time, phase int) {
+func (r *replayed) at(b *testing.B, now timeline.Time) {
 	b.Helper()
 	known := r.history.Before(now)
 	step := int(now.Sub(0)/grid) % replayPhases
 	drifted := r.drift != nil && len(r.drift.See(known)) > 0 && now.Sub(r.trained) >= 15*time.Minute
-	if r.model == nil || step == phase || drifted {
+	if r.model == nil || step == r.phase || drifted {
 		for k := range known {
 			known[k].Fold = forecast.Max
 			if r.means {
@@ -67,26 +70,19 @@ func (r *replayed) at(b *testing.B, now timeline.Time, phase int) {
 		reply.Quantiles = append(reply.Quantiles, int(math.Round(q*1000)))
 		reply.Profiles = append(reply.Profiles, f.Profile(q))
 	}
-	r.wants = map[proto.Class]Want{}
-	for _, class := range []proto.Class{proto.Critical, proto.Standard, proto.BestEffort} {
-		s := planner.NewSizing(class, proto.InstanceType{Max: r.most}, proto.Application{}, proto.DefaultPolicy())
-		if r.means {
-			s = planner.Sizing{Class: proto.Standard, Quantile: 950, Type: r.most, Common: planner.AssumedShares()}
-		}
-		w := Want{Sizing: s, Forecast: reply}
-		w.Allocation, _ = s.Allocation(reply)
-		w.Envelope = s.Envelope(w.Allocation, reply)
-		r.wants[class] = w
-		if r.means {
-			break
-		}
+	s := planner.NewSizing(r.class, proto.InstanceType{Max: r.most}, proto.Application{}, proto.DefaultPolicy())
+	if r.means {
+		s = planner.Sizing{Class: r.class, Quantile: 950, Type: r.most, Common: planner.AssumedShares()}
 	}
+	r.want = Want{Sizing: s, Forecast: reply}
+	r.want.Allocation, _ = s.Allocation(reply)
+	r.want.Envelope = s.Envelope(r.want.Allocation, reply)
 }
 
 // bench is the whole that is replayed.
 type bench struct {
-	instances [replayTraces][replayPhases]*replayed
-	systems   [4][replayPhases]*replayed
+	instances [replayTraces]*replayed
+	systems   [4]*replayed
 }
 
 func newBench(b *testing.B, start timeline.Time, length time.Duration, room resource.Vector) *bench {
@@ -107,40 +103,24 @@ func newBench(b *testing.B, start timeline.Time, length time.Duration, room reso
 	most := resource.Uniform(resource.Unlimited)
 	most[resource.CPU], most[resource.Memory] = 1000, 384<<20
 	for i := range out.instances {
-		h := trace(i, patterns[i%len(patterns)], i%8 == 0)
-		for phase := range out.instances[i] {
-			out.instances[i][phase] = &replayed{history: h, most: most}
-		}
+		class := []proto.Class{proto.Standard, proto.Critical, proto.Standard, proto.BestEffort}[i/2%4]
+		out.instances[i] = &replayed{history: trace(i, patterns[i%len(patterns)], i%8 == 0), phase: i * 5 % replayPhases, class: class, most: most}
 	}
 	for i := range out.systems {
-		h := trace(1000+i, traces.Idle, false)
-		for phase := range out.systems[i] {
-			out.systems[i][phase] = &replayed{history: h, most: room, means: true}
-		}
+		out.systems[i] = &replayed{history: trace(1000+i, traces.Idle, false), phase: i * 3, class: proto.Standard, most: room, means: true}
 	}
 	return out
 }
 
 func (r *bench) at(b *testing.B, now timeline.Time) {
 	b.Helper()
-	for i := range r.instances {
-		for phase, one := range r.instances[i] {
-			one.at(b, now, phase)
-		}
-	}
-	for i := range r.systems {
-		for phase, one := range r.systems[i] {
-			one.at(b, now, phase)
-		}
+	for _, one := range slices.Concat(r.instances[:], r.systems[:]) {
+		one.at(b, now)
 	}
 }
 
-// of returns what an instance of a host should hold, and its class.
-func (r *bench) of(host, i int) (Want, proto.Class) {
-	n := host*replayEach + i
-	class := []proto.Class{proto.Standard, proto.Critical, proto.Standard, proto.BestEffort}[n%4]
-	return r.instances[n*7%replayTraces][n*5%replayPhases].wants[class], class
-}
+// of returns what an instance of a host should hold.
+func (r *bench) of(host, i int) Want { return r.instances[(host*replayEach+i)*7%replayTraces].want }
 
 // replayedFleet is one fleet for which it is decided.
 type replayedFleet struct {
@@ -174,13 +154,13 @@ func newReplayedFleet(b *testing.B, r *bench, now timeline.Time, percent int64) 
 	}
 	must(&proto.FleetInit{Fleet: "f", GridStep: grid.Milliseconds(), Policy: proto.DefaultPolicy()})
 	must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", RPCAddr: "c1:7647", Commands: proto.KnownCommands()}})
-	most := r.instances[0][0].most
+	most := r.instances[0].most
 	must(&proto.TypePut{Type: proto.InstanceType{Name: "m.large", Max: most}})
 	for h := range replayHosts {
 		name := fmt.Sprintf("h-%03d", h)
 		held := timeline.Profile{}
 		for i := range replayEach {
-			w, _ := r.of(h, i)
+			w := r.of(h, i)
 			held = held.Add(planner.Promised(w.Envelope))
 		}
 		v := held.MaxOver(timeline.Span{End: timeline.Forever}).Scale(percent, 100)
@@ -188,10 +168,10 @@ func newReplayedFleet(b *testing.B, r *bench, now timeline.Time, percent int64) 
 			Name: name, MachineID: "m-" + name, BootID: "b", Capacity: v, Allocatable: v, Controllers: []string{"cpu", "io", "memory"}, SyncAddr: name + ":7647",
 		}})
 		for i := range replayEach {
-			w, class := r.of(h, i)
+			w := r.of(h, i)
 			instance := fmt.Sprintf("i-%03d-%02d", h, i)
 			must(&proto.InstanceApply{Envelope: w.Envelope, Floor: w.Sizing.Floor, Spec: proto.InstanceSpec{
-				Name: instance, Driver: "service", Service: &proto.ServiceSpec{Unit: instance + ".service"}, Host: name, Type: "m.large", Class: class, Mode: proto.Enforce,
+				Name: instance, Driver: "service", Service: &proto.ServiceSpec{Unit: instance + ".service"}, Host: name, Type: "m.large", Class: w.Sizing.Class, Mode: proto.Enforce,
 			}})
 			added, _ := f.s.View().Instance(instance)
 			must(&proto.InstanceAdopted{Instance: instance, Fence: added.Fence})
@@ -208,8 +188,8 @@ func (f *replayedFleet) step(b *testing.B, r *bench, now timeline.Time) {
 	for h := range replayHosts {
 		name := fmt.Sprintf("h-%03d", h)
 		for range 8 {
-			in := Input{Host: name, View: f.s.View(), Now: now, Turn: true}
-			system := r.systems[h%len(r.systems)][h%replayPhases].wants[proto.Critical]
+			in := Input{Host: name, View: f.s.View(), Now: now, Turn: Turn(name, now, grid) > now.Add(-grid)}
+			system := r.systems[h%len(r.systems)].want
 			own := proto.SystemReservation(name)
 			var ok bool
 			if system.Reservation, ok = in.View.Reservation(own); !ok {
@@ -217,7 +197,7 @@ func (f *replayedFleet) step(b *testing.B, r *bench, now timeline.Time) {
 			}
 			in.Wants = append(in.Wants, system)
 			for i := range replayEach {
-				w, _ := r.of(h, i)
+				w := r.of(h, i)
 				w.Reservation, _ = in.View.ReservationOf(fmt.Sprintf("i-%03d-%02d", h, i), name)
 				in.Wants = append(in.Wants, w)
 			}

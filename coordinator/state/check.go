@@ -38,6 +38,9 @@ func Check(v *View) []Violation {
 	for m := range v.ActiveMigrations() {
 		checkWayBack(v, m, add)
 	}
+	if n := v.active.len() + v.ended.len(); n != v.migrations.len() {
+		add("NothingLeaks", "%d migrations go on or have ended, %d are kept", n, v.migrations.len())
+	}
 	for r := range v.Reservations() {
 		checkEnd(v, r, add)
 	}

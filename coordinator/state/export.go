@@ -212,9 +212,7 @@ func (v *View) importRecord(f frame, held *[]proto.Reservation) error {
 		return nil
 	case proto.TableMigrations:
 		return importInto(v.migrations, f.Record, func(m proto.Migration) string {
-			if m.Active() {
-				v.active.put(m.ID, struct{}{})
-			}
+			v.note(m)
 			return m.ID
 		})
 	case proto.TableEvents:

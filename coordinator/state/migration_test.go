@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/glidepath/glidepath/proto"
@@ -435,5 +436,34 @@ func TestAnInstanceChangesOnlyWhatCanChangeWhereItIs(t *testing.T) {
 	w.must(&proto.InstanceRemove{Instance: "i", Fence: w.fence("i")})
 	if got := w.s.View().ReservationsOn("a"); len(got) != 1 {
 		t.Fatalf("left on a: %v", got)
+	}
+}
+
+func TestEndedMigrationsComeTheLastOneFirst(t *testing.T) {
+	w := newWorld(t)
+	w.adopt("i", "a", 40)
+	for n, target := range []string{"b", "a", "b", "a"} {
+		id := fmt.Sprintf("m%d", 9-n)
+		w.settled(id, "i", target, 70)
+		w.must(&proto.MigrationComplete{Migration: id, Fence: w.fence("i")})
+		if n != 1 { // the second and the third end at once
+			w.now += 1000
+		}
+	}
+	w.settled("m5", "i", "b", 70)
+	ids := func() []string {
+		var out []string
+		for m := range w.s.View().EndedMigrations() {
+			out = append(out, m.ID)
+		}
+		return out
+	}
+	if got, want := ids(), []string{"m6", "m8", "m7", "m9"}; !slices.Equal(got, want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	m, _ := w.s.View().Migration("m6")
+	w.must(&proto.MigrationPrune{Before: m.EndedAt})
+	if got, want := ids(), []string{"m6"}; !slices.Equal(got, want) {
+		t.Fatalf("%v, want %v", got, want)
 	}
 }

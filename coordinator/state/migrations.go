@@ -12,12 +12,11 @@ import (
 const maxResult = 64 << 10
 
 func (x *tx) putMigration(m proto.Migration) {
-	put(x, x.migrations, m.ID, m)
-	if m.Active() {
-		x.active.put(m.ID, struct{}{})
-	} else {
-		x.active.drop(m.ID)
+	if old, there := x.migrations.get(m.ID); there && !old.Active() {
+		x.ended.drop(endedKey(old))
 	}
+	put(x, x.migrations, m.ID, m)
+	x.note(m)
 }
 
 // enter returns the migration in another phase.
@@ -275,14 +274,17 @@ func (x *tx) newOperation(m proto.Migration, o proto.OperationRecord) proto.Resu
 }
 
 func (x *tx) migrationPrune(b *proto.MigrationPrune) proto.Result {
-	var old []string
-	for m := range x.migrations.all() {
-		if !m.Active() && m.EndedAt < b.Before {
-			old = append(old, m.ID)
+	var old []row[string]
+	x.ended.rows.Ascend(func(r row[string]) bool {
+		m, _ := x.migrations.get(*r.record)
+		if m.EndedAt < b.Before {
+			old = append(old, r)
 		}
-	}
-	for _, id := range old {
-		drop(x, x.migrations, id)
+		return m.EndedAt < b.Before
+	})
+	for _, r := range old {
+		x.ended.drop(r.key)
+		drop(x, x.migrations, *r.record)
 	}
 	return done()
 }

@@ -54,32 +54,54 @@ func (x *tx) tell(n proto.Notice) {
 			return
 		}
 	}
-	put(x, x.notices, n.ID, n)
-	for x.notices.len() > proto.MaxNotices {
-		drop(x, x.notices, x.leastNotice())
+	if goes := x.displaced(n); goes != "" {
+		if goes == n.ID {
+			return
+		}
+		drop(x, x.notices, goes)
 	}
+	put(x, x.notices, n.ID, n)
 }
 
-// leastNotice returns the notice that goes first: of those that were cleared, or else of all, the one that has been so for longest.
-func (x *tx) leastNotice() string {
-	var least proto.Notice
-	for n := range x.notices.all() {
-		if least.ID == "" || cmp.Or(-compareBool(n.ClearedAt != 0, least.ClearedAt != 0), cmp.Compare(n.ClearedAt, least.ClearedAt), cmp.Compare(n.Since, least.Since)) < 0 {
-			least = n
+// KeepsNotice reports whether a notice is kept when it is put now: with as many as there may be, one more of a host that has most of a kind is not.
+func (v *View) KeepsNotice(n proto.Notice) bool { return v.displaced(n) != n.ID }
+
+// displaced returns which notice goes when n comes, "" where there is room: one that was cleared, the longest ago first; or else, so that a host that has
+// many does not drive out what others have to say, the newest of the kind and host that have most, of which it may be one.
+func (v *View) displaced(n proto.Notice) string {
+	if v.notices.len() < proto.MaxNotices || v.notices.has(n.ID) {
+		return ""
+	}
+	type about struct {
+		host string
+		kind proto.NoticeKind
+	}
+	order := func(a, b proto.Notice) int { return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.ID, b.ID)) }
+	var cleared proto.Notice
+	newest, many := map[about]proto.Notice{}, map[about]int{{n.Host, n.Kind}: 1}
+	for old := range v.notices.all() {
+		if old.ClearedAt != 0 {
+			if cleared.ID == "" || cmp.Or(cmp.Compare(old.ClearedAt, cleared.ClearedAt), order(old, cleared)) < 0 {
+				cleared = old
+			}
+			continue
+		}
+		of := about{old.Host, old.Kind}
+		many[of]++
+		if last, ok := newest[of]; !ok || order(last, old) < 0 {
+			newest[of] = old
 		}
 	}
-	return least.ID
-}
-
-// compareBool orders false before true.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
+	if cleared.ID != "" {
+		return cleared.ID
 	}
-	return -1
+	goes, most := n, many[about{n.Host, n.Kind}]
+	for of, last := range newest {
+		if count := many[of]; count > most || count == most && goes.ID != n.ID && order(goes, last) < 0 {
+			goes, most = last, count
+		}
+	}
+	return goes.ID
 }
 
 // clearNotice says that a notice is not so any more.

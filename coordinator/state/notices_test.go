@@ -72,9 +72,61 @@ func TestTheNoticesThatWereClearedLongestAgoGoFirst(t *testing.T) {
 		put(2000 + n)
 	}
 	w.must(&proto.Tick{})
-	for id, want := range map[string]bool{"short/0700": false, "short/0300": false, "short/0000": false, "short/0001": true, "short/2002": true} {
+	for id, want := range map[string]bool{"short/0700": false, "short/0300": false, "short/0000": true, "short/2001": true, "short/2002": false} {
 		if _, there := w.s.View().Notice(id); there != want {
 			t.Errorf("%s is there: %v", id, there)
 		}
+	}
+}
+
+// With as many notices as there may be, none that is so goes for one that says no more than it does: what comes first is told.
+func TestNoticesDoNotDisplaceEachOther(t *testing.T) {
+	w := newWorld(t)
+	notice := func(kind proto.NoticeKind, host, about string) proto.Notice {
+		return proto.Notice{ID: proto.NoticeID(kind, about), Kind: kind, Host: host, Says: "so"}
+	}
+	there := func(n proto.Notice) bool {
+		_, ok := w.s.View().Notice(n.ID)
+		return ok
+	}
+	var one []proto.Notice // of each host but a
+	for n := range proto.MaxNotices - 3 {
+		host := fmt.Sprintf("h-%04d", n)
+		one = append(one, notice(proto.NoticeShort, host, host))
+	}
+	of := []proto.Notice{notice(proto.NoticeRefused, "a", "i-1"), notice(proto.NoticeRefused, "a", "i-2"), notice(proto.NoticeRefused, "a", "i-3")}
+	for _, n := range append(of, one...) {
+		if !w.s.View().KeepsNotice(n) {
+			t.Fatalf("%s is not kept", n.ID)
+		}
+		w.now += 1000
+		w.must(&proto.NoticePut{Put: []proto.Notice{n}})
+	}
+	for _, c := range []struct {
+		n    proto.Notice
+		goes proto.Notice
+	}{
+		{notice(proto.NoticeRefused, "a", "i-0"), proto.Notice{ID: "revision-refused/i-0"}},
+		{notice(proto.NoticeShort, "b", "b"), of[2]},
+		{of[2], of[2]},
+		{notice(proto.NoticeProposed, "h-0000", "h-0000"), of[1]},
+		{notice(proto.NoticeShort, "c", "c"), proto.Notice{ID: "short/c"}},
+	} {
+		w.now += 1000
+		keeps := w.s.View().KeepsNotice(c.n)
+		w.must(&proto.NoticePut{Put: []proto.Notice{c.n}})
+		if keeps != (c.goes.ID != c.n.ID) || there(c.n) != keeps || there(c.goes) {
+			t.Fatalf("%s: to be kept %v, is there %v; %s, which should go, is there %v", c.n.ID, keeps, there(c.n), c.goes.ID, there(c.goes))
+		}
+	}
+	w.must(&proto.NoticePut{Clear: []string{one[5].ID}})
+	if n := notice(proto.NoticeShort, "c", "c"); !w.s.View().KeepsNotice(n) {
+		t.Fatal("it is not kept in the place of one that is not so any more")
+	}
+	changed := one[7]
+	changed.Says = "so, and more"
+	w.must(&proto.NoticePut{Put: []proto.Notice{changed}})
+	if n, _ := w.s.View().Notice(changed.ID); n.Says != changed.Says || !there(one[5]) {
+		t.Fatalf("what is told already has to stay and to change: %+v", n)
 	}
 }

@@ -21,6 +21,7 @@ type View struct {
 	instances    table[proto.Instance]
 	migrations   table[proto.Migration]
 	active       table[struct{}] // keys of migrations that have not ended
+	ended        table[string]   // keys of those that have, by their ends
 	events       table[proto.Event]
 	calendars    table[proto.Calendar]
 	tokens       table[proto.Token]
@@ -40,6 +41,7 @@ func (v *View) clone() *View {
 	c.instances = v.instances.clone()
 	c.migrations = v.migrations.clone()
 	c.active = v.active.clone()
+	c.ended = v.ended.clone()
 	c.events = v.events.clone()
 	c.calendars = v.calendars.clone()
 	c.tokens = v.tokens.clone()
@@ -71,6 +73,15 @@ func (v *View) Host(name string) (proto.Host, bool) { return v.hosts.get(name) }
 // Hosts returns all hosts, sorted by name.
 func (v *View) Hosts() iter.Seq[proto.Host] { return v.hosts.all() }
 
+// HostCount returns how many hosts there are.
+func (v *View) HostCount() int { return v.hosts.len() }
+
+// EachHost calls f with every host, sorted by name, until it answers false. What f gets is the record as it is in the table, for who looks at many and
+// needs little of each: it must not be changed.
+func (v *View) EachHost(f func(*proto.Host) bool) {
+	v.hosts.rows.Ascend(func(r row[proto.Host]) bool { return f(r.record) })
+}
+
 // Type returns an instance type.
 func (v *View) Type(name string) (proto.InstanceType, bool) { return v.types.get(name) }
 
@@ -93,8 +104,8 @@ func (v *View) Instances() iter.Seq[proto.Instance] { return v.instances.all() }
 // owns, those that are to come, and those whose slot it keeps. Compare Owner to tell.
 func (v *View) InstancesOn(host string) []proto.Instance {
 	var out []proto.Instance
-	for _, name := range v.ledger.InstancesOn(host) {
-		if i, ok := v.instances.get(name); ok {
+	for r := range v.ledger.Held(host) {
+		if i, ok := v.instances.get(r.Instance); ok {
 			out = append(out, i)
 		}
 	}
@@ -103,9 +114,9 @@ func (v *View) InstancesOn(host string) []proto.Instance {
 
 // ReservationOf returns the reservation that an instance has on a host.
 func (v *View) ReservationOf(instance, host string) (proto.Reservation, bool) {
-	for _, r := range v.ledger.On(host) {
+	for r := range v.ledger.Held(host) {
 		if r.Instance == instance && r.Purpose != proto.PurposeHold {
-			return r, true
+			return v.ledger.Reservation(r.ID)
 		}
 	}
 	return proto.Reservation{}, false
