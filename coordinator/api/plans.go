@@ -55,6 +55,9 @@ func (c *call) scheduled(in v1.PlanRequest, result planner.Result) (any, error) 
 	if err := c.mayStore(in.Squeeze); err != nil {
 		return nil, err
 	}
+	if err := c.noOtherMoves(in.Instance, ""); err != nil {
+		return nil, err
+	}
 	p := stored(c.key, proto.PlanScheduled, in, result)
 	hold := result.Holds(p.ID, 0, &p.Moves[0])
 	if _, err := c.propose(&proto.PlanPut{Plan: p, Hold: hold, Yield: result.HoldsYield(hold)}); err != nil {
@@ -62,6 +65,26 @@ func (c *call) scheduled(in v1.PlanRequest, result planner.Result) (any, error) 
 	}
 	p, _ = c.view.Plan(c.key)
 	return p, nil
+}
+
+// noOtherMoves refuses that a plan moves an instance which another one moves, too: both would hold room, and the one that comes later be stale, as the
+// instance is elsewhere by then.
+func (c *call) noOtherMoves(instance, but string) error {
+	for p := range c.view.Plans() {
+		waits := slices.ContainsFunc(p.Moves, func(m proto.Move) bool { return m.Instance == instance && m.Migration == "" })
+		if p.ID == but || !waits || p.WhatIf != nil || !p.Status.Begins() && p.Status != proto.PlanPaused {
+			continue
+		}
+		e := &v1.Error{
+			Code: v1.CodeConflict, Message: fmt.Sprintf("instance %s is to be moved by plan %s already, which is %s", instance, p.ID, p.Status),
+			Remedy: "see glidepath plan show " + p.ID + "; to have it moved otherwise, first: glidepath plan cancel " + p.ID,
+		}
+		if p.Kind == proto.PlanDrain {
+			e.Remedy = "it leaves with all others there; to have it moved otherwise, first: glidepath host undrain " + p.Host
+		}
+		return e
+	}
+	return nil
 }
 
 // stored returns the plan of a migration as it is kept.
@@ -194,6 +217,9 @@ func (c *call) holding(p proto.StoredPlan, now bool) (any, error) {
 			Code: v1.CodeConflict, Message: fmt.Sprintf("plan %s takes instance %s from %s, type %s; it is on %s, type %s, now", p.ID, m.Instance, m.Source, m.FromType, i.Owner, i.Spec.Type),
 			Remedy: "plan again: glidepath plan migrate " + m.Instance,
 		}
+	}
+	if err := c.noOtherMoves(m.Instance, p.ID); err != nil {
+		return nil, err
 	}
 	in := v1.PlanRequest{Instance: m.Instance, Target: m.Target, Type: m.ToType, Before: p.Deadline, Windows: p.Windows, Probation: m.Probation, Squeeze: p.Squeeze}
 	p.Status = proto.PlanQueued

@@ -52,6 +52,23 @@ func TestWhatAPlanHoldsIsChangedWithThePlanAlone(t *testing.T) {
 	}
 }
 
+func TestAnInstanceIsMovedByOnePlanAtATime(t *testing.T) {
+	w := newWorld(t, func(f *apitest.Fleet) { f.Config.Forecast = demand })
+	w.adopt("cache-1")
+	first := ok[proto.StoredPlan](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Target: "host-c", At: inHours(4)})
+	kept := ok[proto.Plan](w, "POST /v1/plans", v1.PlanRequest{Instance: "cache-1", Target: "host-c", At: inHours(2), Store: true})
+	for request, body := range map[string]any{
+		"POST /v1/migrations":                      v1.PlanRequest{Instance: "cache-1", Target: "host-c", At: inHours(4)},
+		"POST /v1/plans/" + kept.Stored + "/begin": nil,
+	} {
+		if e := w.fails(v1.CodeConflict, 409, request, body); !strings.Contains(e.Remedy, "glidepath plan cancel "+first.ID) {
+			t.Errorf("%s: %+v", request, e)
+		}
+	}
+	ok[proto.StoredPlan](w, "POST /v1/plans/"+first.ID+"/cancel", nil)
+	ok[proto.StoredPlan](w, "POST /v1/plans/"+kept.Stored+"/begin", nil)
+}
+
 func TestAMoveThatIsToBeginLaterIsStoredAndItsRoomHeld(t *testing.T) {
 	w := newWorld(t, func(f *apitest.Fleet) { f.Config.Forecast = demand })
 	w.adopt("cache-1")
@@ -80,11 +97,15 @@ func TestAMoveThatIsToBeginLaterIsStoredAndItsRoomHeld(t *testing.T) {
 	if n := len(slices.Collect(w.View().Plans())) + len(slices.Collect(w.View().Migrations())); n != 1 {
 		t.Errorf("%d plans and migrations", n)
 	}
-	best := ok[proto.StoredPlan](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-1", Best: true, Before: inHours(6)})
+	w.apply("cache-2", "host-a", proto.Enforce)
+	best := ok[proto.StoredPlan](w, "POST /v1/migrations", v1.PlanRequest{Instance: "cache-2", Best: true, Before: inHours(6)})
 	if best.Status != proto.PlanScheduled || !best.Moves[0].Chosen || len(best.Moves[0].Starts) < 2 || best.Moves[0].Start >= best.Deadline {
 		t.Errorf("%+v", best)
 	}
-	list := ok[v1.List[v1.PlanSummary]](w, "GET /v1/plans?active=true&instance=cache-1", nil)
+	list := ok[v1.List[v1.PlanSummary]](w, "GET /v1/plans?active=true", nil)
+	if one := ok[v1.List[v1.PlanSummary]](w, "GET /v1/plans?active=true&instance=cache-1", nil); len(one.Items) != 1 || one.Items[0].ID != key {
+		t.Errorf("%+v", one.Items)
+	}
 	if len(list.Items) != 2 || list.Items[0].ID != key || list.Items[0].Start != at || list.Items[0].Moves != 1 || list.Items[0].Begun != 0 {
 		t.Errorf("%+v", list.Items)
 	}

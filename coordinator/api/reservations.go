@@ -100,8 +100,12 @@ func (c *call) asked(in v1.ReservationRequest, n int) (proto.Reservation, error)
 		return r, askable(what, err)
 	}
 	switch {
+	case !slices.ContainsFunc(r.Envelope, func(g proto.Segment) bool { return !g.Firm.IsZero() || g.Pooled() }):
+		return r, invalid("%s holds nothing in any of its steps: say what, like firm: {cpu: 1}", what)
 	case r.Until != 0 && r.Until <= c.now:
 		return r, invalid("%s: it would lapse at %s, which is over: let it lapse later than now, %s", what, r.Until, c.now)
+	case r.Until != 0 && r.Until <= r.Envelope[0].Start:
+		return r, invalid("%s would lapse at %s, before it begins at %s: let it lapse later", what, r.Until, r.Envelope[0].Start)
 	case r.End() >= timeline.Forever:
 		return r, invalid("%s has no end: give its last step an end, or say until when it is held", what)
 	case r.End() > c.now.Add(proto.MaxAhead):

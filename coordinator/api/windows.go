@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -94,6 +95,9 @@ func putWindow(c *call) (any, error) {
 	return getHost(c)
 }
 
+// mostTold is how many shortages are told in the message of a refusal, with all who are in the way; the others are in its detail.
+const mostTold = 2
+
 // unkept is the refusal of a window for which promises could not be kept.
 func (c *call) unkept(host string, w proto.CapacityWindow, refusal *proto.Refusal) error {
 	e := &v1.Error{
@@ -103,7 +107,13 @@ func (c *call) unkept(host string, w proto.CapacityWindow, refusal *proto.Refusa
 	d := v1.ErrorDetail{Shortfall: refusal.Result.Shortfall}
 	if v, err := c.remedied(host, w); err == nil && !v.Fits {
 		d.Problems = v.Says
-		e.Message = strings.Join(v.Says, "; ")
+		told := slices.DeleteFunc(slices.Clone(v.Says), func(say string) bool {
+			return strings.HasPrefix(say, "left then: ") || slices.ContainsFunc(v.Short[min(len(v.Short), mostTold):], func(f proto.Shortfall) bool { return f.Error() == say })
+		})
+		if len(told) < len(v.Says) {
+			told = append(told, "glidepath host window add "+host+" --dry-run tells all of it")
+		}
+		e.Message = strings.Join(told, "; ")
 	}
 	return withDetail(e, d)
 }

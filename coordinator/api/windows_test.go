@@ -84,3 +84,17 @@ func TestAWindowIsWholeOrAnAmountAndNotOver(t *testing.T) {
 		t.Errorf("%s", s)
 	}
 }
+
+func TestARefusedWindowTellsNoMoreThanOneCanReadAndHasAllInItsDetail(t *testing.T) {
+	w := newWorld(t)
+	all := resource.Vector{200, 1 << 30, 100, 100, 1 << 20, 1 << 20, 1e6, 1e6}
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(v1.ReservationRequest{ID: "x", Host: "host-b", Class: proto.Critical, Envelope: proto.Envelope{{Span: timeline.Span{End: later(2 * time.Hour)}, Firm: all}}}))
+	e := w.fails(v1.CodeRefused, 422, "POST /v1/hosts/host-b/windows", v1.WindowRequest{Whole: true})
+	var d v1.ErrorDetail
+	if err := json.Unmarshal(e.Detail, &d); err != nil || len(d.Problems) < 8 {
+		t.Errorf("%v: %d problems", err, len(d.Problems))
+	}
+	if n := strings.Count(e.Message, "short of"); n > 2 || !strings.Contains(e.Message, "glidepath host window add host-b --dry-run tells all of it") {
+		t.Errorf("it tells of %d: %s", n, e.Message)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -178,6 +179,9 @@ func appCommand(a *app) *cobra.Command {
 		for i, f := range all { // before anything is sent
 			if err := proto.ValidName("application", f.Name); err != nil {
 				return fmt.Errorf("document %d: %w", i+1, err)
+			}
+			if d := f.Decay.Std(); d%time.Second != 0 { // which would be 0, and that is none that was said
+				return fmt.Errorf("application %s: a decay of %s: use whole seconds, like 20s", f.Name, d)
 			}
 		}
 		for _, f := range all {

@@ -22,6 +22,8 @@ func (a *app) printDrain(d v1.Drain, dry bool) error {
 	switch {
 	case dry && len(d.Left) == 0:
 		a.say("Nothing would move: host %s owns no instance", d.Host)
+	case dry && d.Plan != nil && d.Plan.Blocked != nil:
+		a.say("Host %s can't be emptied of its %s as it is; nothing is changed", d.Host, count(len(d.Left), "instance"))
 	case dry:
 		a.say("Host %s would be emptied of %s; nothing is changed", d.Host, count(len(d.Left), "instance"))
 	case d.Drain == nil:

@@ -292,7 +292,7 @@ func (a *app) printMoveYields(p proto.StoredPlan) error {
 func windowsOf(windows []proto.MoveWindow) []string {
 	var out []string
 	for _, w := range windows {
-		text := fmt.Sprintf("%02d:%02d-%02d:%02d", w.From/60, w.From%60, w.To/60, w.To%60)
+		text := everyDay(w)
 		if w.Span != (timeline.Span{}) {
 			text = stamp(w.Span.Start) + "/" + stamp(w.Span.End)
 		}
@@ -308,6 +308,15 @@ func windowsOf(windows []proto.MoveWindow) []string {
 
 // suggestedPlan is what the identifiers of plans begin with that nobody asked for: those of the others are ULIDs.
 const suggestedPlan = "replan-"
+
+// everyDay prints the times of day of a window as they are written: until midnight is until 24:00.
+func everyDay(w proto.MoveWindow) string {
+	to := w.To
+	if to == 0 {
+		to = 24 * 60
+	}
+	return fmt.Sprintf("%02d:%02d-%02d:%02d", w.From/60, w.From%60, to/60, to%60)
+}
 
 // explainStored explains a stored plan, if what was named is one.
 func (a *app) explainStored(cmd *cobra.Command, id, not string) (told bool, err error) {

@@ -315,5 +315,5 @@ func windowWords(w proto.MoveWindow) string {
 	if !w.Span.Empty() {
 		return stamp(w.Span.Start) + " to " + stamp(w.Span.End)
 	}
-	return fmt.Sprintf("%02d:%02d-%02d:%02d UTC, every day", w.From/60, w.From%60, w.To/60, w.To%60)
+	return everyDay(w) + " UTC, every day"
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -175,6 +177,7 @@ func (a *app) printWindowVerdict(v v1.WindowVerdict) error {
 // printWindows prints when some or all of a host is not there.
 func (a *app) printWindows(h v1.HostDetail) error {
 	t := newTable(a.stdout, "WINDOW", "FROM", "UNTIL", "NOT THERE", "BY", "REASON")
+	slices.SortStableFunc(h.Windows, func(a, b proto.CapacityWindow) int { return cmp.Compare(a.Span.Start, b.Span.Start) })
 	for _, w := range h.Windows {
 		t.row(w.ID, stamp(w.Span.Start), stamp(w.Span.End), missingIn(w), w.By, w.Reason)
 	}
