@@ -75,7 +75,7 @@ func TestAMoveHasLowerClassesYieldWhereItIsAskedTo(t *testing.T) {
 func TestAMoveThatNeedsMemoryOfOthersBeginsWhenThatIsThere(t *testing.T) {
 	w := newWorld(t)
 	w.adopt("cache-1")
-	w.lodger("batch", resource.Vector{resource.Memory: 3880 << 20})
+	w.lodger("batch", resource.Vector{resource.Memory: 4090 << 20})
 	key, ask := ulid.Make().String(), v1.PlanRequest{Instance: "cache-1", Target: "host-b", Squeeze: true}
 	before := timeline.Of(time.Now())
 	p := ok[proto.StoredPlan](w, "POST /v1/migrations", ask, v1.HeaderKey, key)
@@ -92,7 +92,7 @@ func TestAMoveThatNeedsMemoryOfOthersBeginsWhenThatIsThere(t *testing.T) {
 	// Cancelled, it holds nothing: what has yielded may be raised again.
 	ok[proto.StoredPlan](w, "POST /v1/plans/"+key+"/cancel", nil)
 	w.Must(&proto.ReservationChange{Author: proto.AuthorReplan, Revise: []proto.Revision{{
-		ID: r.ID, From: r.Revision, Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Vector{resource.Memory: 3880 << 20}}}, Floor: r.Floor,
+		ID: r.ID, From: r.Revision, Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Vector{resource.Memory: 4090 << 20}}}, Floor: r.Floor,
 	}}})
 	// Stored without holding anything, it is planned again when it is to begin.
 	ask.Store = true
@@ -108,7 +108,7 @@ func TestAMoveThatNeedsMemoryOfOthersBeginsWhenThatIsThere(t *testing.T) {
 
 func TestAHoldHasMemoryOfOthersOnceTheyHaveGivenItBack(t *testing.T) {
 	w := newWorld(t)
-	w.lodger("batch", resource.Vector{resource.Memory: 3880 << 20})
+	w.lodger("batch", resource.Vector{resource.Memory: 4090 << 20})
 	ask := held(hold("nightly", proto.Standard, 100))
 	ask.Reservations[0].Envelope[0].Firm[resource.Memory] = 1 << 30
 	v := ok[v1.Verdict](w, "POST /v1/reservations/verdict", v1.VerdictRequest{Reservations: ask.Reservations})

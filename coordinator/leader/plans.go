@@ -93,6 +93,9 @@ func (p *Plans) round(ctx context.Context) error {
 		if p.tried[r].again > now {
 			continue // it was tried a moment ago
 		}
+		if rates[i] == 0 && slices.ContainsFunc(live, func(l proto.StoredPlan) bool { return l.ID == r.Plan && l.Squeeze }) {
+			rates[i] = planner.LeastRate
+		}
 		if rates[i] == 0 {
 			p.wait(r, "the links of its hosts have no room for its transfer")
 			continue

@@ -73,7 +73,7 @@ func TestAMoveThatIsDueIsPutOffUntilMemoryIsGivenBack(t *testing.T) {
 		w.must(&proto.TypePut{Type: proto.InstanceType{Name: "free", Max: most}})
 		r := w.must(&proto.InstanceApply{
 			Spec:     proto.InstanceSpec{Name: "batch", Driver: "service", Service: &proto.ServiceSpec{Unit: "batch.service"}, Host: "host-b", Type: "free", Class: proto.BestEffort, Mode: proto.Enforce},
-			Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Vector{resource.CPU: 1, resource.Memory: 3880 << 20}}},
+			Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Vector{resource.CPU: 1, resource.Memory: 4090 << 20}}},
 		})
 		w.must(&proto.InstanceAdopted{Instance: "batch", Fence: r.Fence})
 		due := timeline.Of(time.Now())

@@ -13,6 +13,9 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
+// LeastRate is what a transfer goes at for which others have to yield their share of a link, in bits per second.
+const LeastRate = leastRate
+
 const (
 	mostSqueezed = 16 // hosts on which it is asked who would yield, those that come closest to having room first
 	mostYielding = 8  // starts at each of them, of those that are possible: the cheapest

@@ -93,7 +93,7 @@ func TestNobodyYieldsToABesteffortMove(t *testing.T) {
 	w := newWorld(t)
 	w.respec(func(s *proto.InstanceSpec) { s.Class = proto.BestEffort })
 	w.lodger("batch", "host-b", proto.BestEffort, cpu(1850), cpu(100))
-	w.lodger("std", "host-a", proto.Standard, resource.Vector{resource.NetTx: 945e6}, resource.Vector{}) // what it sends is critical, and is for no more than it is
+	w.lodger("std", "host-a", proto.Standard, resource.Vector{resource.NetTx: 995e6}, resource.Vector{}) // what it sends is critical, and is for no more than it is
 	var no *Refusal
 	for _, target := range []string{"host-b", "host-c"} {
 		r, err := w.plan(Request{Instance: "cache-1", Target: target, Type: "m.large", Squeeze: true})
@@ -127,7 +127,7 @@ func TestWhoChoosesTheHostLetsNobodyYieldForNothingAndElseThoseWhomItHarmsLeast(
 
 func TestAMoveWaitsForMemoryThatIsYielded(t *testing.T) {
 	w := newWorld(t)
-	w.lodger("batch", "host-b", proto.BestEffort, resource.Vector{resource.Memory: 3880 << 20}, resource.Vector{resource.Memory: 512 << 20})
+	w.lodger("batch", "host-b", proto.BestEffort, resource.Vector{resource.Memory: 4090 << 20}, resource.Vector{resource.Memory: 512 << 20})
 	r, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Squeeze: true})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAMoveWaitsForMemoryThatIsYielded(t *testing.T) {
 	w.must(&admit)
 	// At the best start it is as at one that was asked for; what does not end in time then is refused.
 	w = newWorld(t)
-	w.lodger("batch", "host-b", proto.BestEffort, resource.Vector{resource.Memory: 3880 << 20}, resource.Vector{resource.Memory: 512 << 20})
+	w.lodger("batch", "host-b", proto.BestEffort, resource.Vector{resource.Memory: 4090 << 20}, resource.Vector{resource.Memory: 512 << 20})
 	best, err := w.plan(Request{Instance: "cache-1", Target: "host-b", Squeeze: true, Best: true, Before: begin.Add(time.Hour)})
 	if err != nil || best.Plan.Start < begin.Add(proto.MemoryYields) || len(best.Yielded.Yield) != 1 {
 		t.Errorf("%v: %s", err, best.Plan.Start)

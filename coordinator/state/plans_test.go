@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -393,6 +394,7 @@ func TestAMoveBeginsInTheRoomThatOthersYield(t *testing.T) {
 	w.adoptAs("low", "b", proto.BestEffort, 40)
 	w.must(&proto.PlanPut{Plan: proto.StoredPlan{ID: "p", Kind: proto.PlanMigrate, Status: proto.PlanQueued, Moves: []proto.Move{w.move("i", "b")}}})
 	b := w.beginOf("p", 0, "m", 70)
+	b.Start.Reservation.Envelope = ledger.PutOff(b.Start.Reservation.Envelope, w.now.Add(proto.MemoryGiveBack))
 	w.want(proto.ResultRefused, b)
 	b.Yield = []proto.Yield{{ID: "low@b", From: 1, Envelope: open(25), For: "m/target", Why: "15 of everything"}}
 	w.must(b)

@@ -30,8 +30,8 @@ func TestWhoYieldsForAMoveIsTold(t *testing.T) {
 		{resource.Vector{resource.CPU: 500}, []string{"plan", "migrate"}, "It has room only if others yield:"},
 		{resource.Vector{resource.CPU: 500}, []string{"plan", "explain"}, "It has room because others yield:"},
 		{resource.Vector{resource.CPU: 500}, []string{"migrate"}, "of cache-1 from host-a to host-b has begun"},
-		{resource.Vector{resource.Memory: 3880 << 20}, []string{"migrate"}, "is scheduled: cache-1 from host-a to host-b"},
-		{resource.Vector{resource.Memory: 3880 << 20}, []string{"migrate", "--at", "+1h"}, "The move of cache-1 has room because others yield:"},
+		{resource.Vector{resource.Memory: 4090 << 20}, []string{"migrate"}, "is scheduled: cache-1 from host-a to host-b"},
+		{resource.Vector{resource.Memory: 4090 << 20}, []string{"migrate", "--at", "+1h"}, "The move of cache-1 has room because others yield:"},
 	} {
 		f := reach(t)
 		lodger(f, c.firm)
