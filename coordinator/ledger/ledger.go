@@ -154,6 +154,7 @@ func (l *Ledger) SetZ(z int64) error {
 		h.settle(l.layout, z)
 		return h
 	})
+	l.ahead = ahead{} // what is rolled ahead was drawn with the other one
 	return nil
 }
 
