@@ -149,6 +149,7 @@ func (l *Ledger) SetZ(z int64) error {
 		return fmt.Errorf("%d thousandths of a deviation: use 0 to %d", z, MaxZ)
 	}
 	l.z = z
+	l.ahead = ahead{} // what hosts come to follows from it, also of those that are changed themselves
 	l.replaceHosts(func(h *host) *host {
 		h = l.own(h)
 		h.settle(l.layout, z)
