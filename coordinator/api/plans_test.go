@@ -37,7 +37,6 @@ func TestWhatAPlanHoldsIsChangedWithThePlanAlone(t *testing.T) {
 	at := "/v1/reservations/" + url.PathEscape(id)
 	for request, body := range map[string]any{
 		"DELETE " + at: nil, "POST " + at + "/extend": v1.ExtendRequest{Until: inHours(30)}, "POST /v1/reservations/verdict": v1.VerdictRequest{Release: []string{id}},
-		"POST /v1/reservations": held(hold(proto.PlanHold(p.ID, 1, "target"), proto.Standard, 100)),
 	} {
 		if e := w.fails(v1.CodeRefused, 422, request, body); !strings.Contains(e.Remedy, "glidepath plan cancel "+p.ID) {
 			t.Errorf("%s: %v", request, e)

@@ -146,19 +146,3 @@ func TestADrainIsAskedForInAnotherFleetAndKept(t *testing.T) {
 		t.Errorf("%+v", h.Drain)
 	}
 }
-
-func TestAnOperatorsHoldIsNotCalledLikeThoseOfPlans(t *testing.T) {
-	w := newWorld(t)
-	in := v1.ReservationRequest{ID: "plan/p/0/target", Host: "host-b", Envelope: proto.Envelope{{Firm: resource.Vector{resource.CPU: 100}}}, Until: inHours(1)}
-	for _, request := range []string{"POST /v1/reservations", "POST /v1/reservations/verdict"} {
-		var body any = v1.ReservationsRequest{Reservations: []v1.ReservationRequest{in}}
-		if strings.HasSuffix(request, "verdict") {
-			body = v1.VerdictRequest{Reservations: []v1.ReservationRequest{in}}
-		}
-		if e := w.fails(v1.CodeInvalid, 400, request, body); !strings.Contains(e.Message, "reservation plan/p/0/target: what stored plans hold is called plan/…: give this one another identifier") {
-			t.Error(e.Message)
-		}
-	}
-	in.ID = "planned"
-	ok[v1.ReservationsReply](w, "POST /v1/reservations", v1.ReservationsRequest{Reservations: []v1.ReservationRequest{in}})
-}
