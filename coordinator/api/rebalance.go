@@ -103,10 +103,9 @@ func rebalances(p *proto.Rebalance) error {
 	if p == nil {
 		return nil
 	}
-	least := planner.LeastEvery.Milliseconds()
-	switch {
-	case p.Every != 0 && p.Every < least:
-		return invalid("the policy: the fleet would be looked at every %d ms for moves that balance it: use %d or more, or 0 for when somebody asks", p.Every, least)
+	switch every := time.Duration(p.Every) * time.Millisecond; {
+	case every != 0 && every < planner.LeastEvery:
+		return invalid("the policy: the fleet would be looked at every %s for moves that balance it: use %s or more, or 0 for when somebody asks", every, planner.LeastEvery)
 	case p.LeastGain > 1000:
 		return invalid("the policy: a move that balances the fleet would have to win by %d thousandths of a score: use 0 to 1000", p.LeastGain)
 	case p.Execute && p.Every == 0:

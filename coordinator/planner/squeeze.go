@@ -152,12 +152,3 @@ func (r Result) HoldsYield(held []proto.Reservation) []proto.Yield {
 	}
 	return out
 }
-
-// revisedBy returns a list of revised reservations with those revised further in the place of what they were.
-func revisedBy(list, further []proto.Reservation) []proto.Reservation {
-	for _, r := range further {
-		list = slices.DeleteFunc(list, func(old proto.Reservation) bool { return old.ID == r.ID })
-		list = append(list, r)
-	}
-	return list
-}

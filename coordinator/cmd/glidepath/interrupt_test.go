@@ -46,7 +46,7 @@ func TestAnInterruptWhileADrainIsAskedForSaysThatItMayHaveBegun(t *testing.T) {
 			args = append(args, "--dry-run")
 		}
 		code, _, stderr := glidepath(t, ctx, args...)
-		if code != exitInterrupted || strings.Contains(stderr, "It is not known whether the drain has begun. See:  glidepath host drain show host-a\n") == dry {
+		if code != exitInterrupted || strings.Contains(stderr, "It is not known whether host host-a is being emptied. See:  glidepath host drain show host-a\n") == dry {
 			t.Errorf("%q: exit code %d, %q", args, code, stderr)
 		}
 	}
