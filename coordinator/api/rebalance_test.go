@@ -84,7 +84,7 @@ func TestAPolicyOfRebalancingSaysAllThatItTakes(t *testing.T) {
 	w := newWorld(t)
 	policy := ok[v1.FleetPolicy](w, "GET /v1/policy", nil).Policy
 	for says, b := range map[string]proto.Rebalance{
-		"use 300000 or more": {Every: 1000},
+		"use 5m0s or more": {Every: 1000},
 		"say how often":      {Execute: true, MovesDay: 1},
 		"say how many":       {Execute: true, Every: 3_600_000},
 		"use 0 to 1000":      {LeastGain: 1001},

@@ -28,11 +28,18 @@ func (l *Ledger) Check() []string {
 func (h *host) check(start timeline.Time, z int64) []string {
 	at := []timeline.Time{start}
 	held := make([]proto.Envelope, len(h.held))
+	var others []proto.Envelope // but for what the host needs for itself
 	for i, r := range h.held {
 		held[i] = r.whole().Envelope
+		if r.Purpose != proto.PurposeSystem {
+			others = append(others, held[i])
+		}
 		for _, s := range held[i] {
 			at = append(at, s.Start)
 		}
+	}
+	for _, s := range h.capacity.Away {
+		at = append(at, s.Start, s.End)
 	}
 	for _, s := range h.capacity.Reduced {
 		at = append(at, s.Start)
@@ -44,7 +51,10 @@ func (h *host) check(start timeline.Time, z int64) []string {
 			continue
 		}
 		reduced, _ := h.capacity.Reduced.At(t)
-		limit := h.capacity.limit(reduced)
+		limit, held := h.capacity.limit(reduced), held
+		if h.capacity.away(timeline.Span{Start: t, End: t + 1}) {
+			held = others
+		}
 		for k := range resource.Kinds {
 			if limit[k] < resource.Unlimited && !admissible(held, t, k, z, limit[k]) {
 				found = append(found, fmt.Sprintf("%s promises more %s at %s than the %s it may", h.capacity.Host, resource.Kind(k), t, resource.Format(resource.Kind(k), limit[k])))

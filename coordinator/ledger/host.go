@@ -16,6 +16,7 @@ type Capacity struct {
 	Ratio       resource.Vector  // thousandths of Allocatable that may be promised, per resource
 	Reduced     timeline.Profile // what is not there for a while
 	Debt        int64            // bytes of memory that the host could not take back
+	Away        []timeline.Span  // when all of it is not there: what it needs for itself is nothing that it is short of then
 }
 
 // limit returns what may be promised while reduced is missing: never rounded up.
@@ -121,8 +122,55 @@ func (h *host) worse(l layout, z int64, base *host, from, to int) *proto.Shortfa
 	return h.shortfall(l, kind, end, h.needed(z, kind, end))
 }
 
-// shortage returns the first step, of all, where h needs more than its limit.
-func (h *host) shortage(l layout, z int64) *proto.Shortfall { return h.worse(l, z, nil, 0, numSteps) }
+// shortage returns the first step, of all, where h owes more than its limit.
+func (h *host) shortage(l layout, z int64) *proto.Shortfall {
+	if len(h.capacity.Away) == 0 {
+		return h.worse(l, z, nil, 0, numSteps)
+	}
+	if all := shortages(h.capacity.Host, h.owed(l, z)); len(all) > 0 {
+		return &all[0]
+	}
+	return nil
+}
+
+// steps returns the grid from a step to before another one.
+func (h *host) steps(l layout, z int64, from, to int) []Step {
+	out := make([]Step, to-from)
+	for i := range out {
+		out[i].Span = l.span(from + i)
+		for k := range resource.Kinds {
+			out[i].Needed[k], out[i].Limit[k] = h.needed(z, k, from+i), h.limit(k, from+i)
+		}
+	}
+	return out
+}
+
+// owed returns the grid with what others are promised alone where the host is away: what it needs for itself it does not need then.
+func (h *host) owed(l layout, z int64) []Step {
+	out := h.steps(l, z, l.first, numSteps)
+	if len(h.capacity.Away) == 0 {
+		return out
+	}
+	others := h.clone()
+	for i := len(others.held) - 1; i >= 0; i-- {
+		if others.held[i].Purpose == proto.PurposeSystem {
+			others.remove(l, i)
+		}
+	}
+	for i := range out {
+		if h.capacity.away(out[i].Span) {
+			for k := range resource.Kinds {
+				out[i].Needed[k] = others.needed(z, k, l.first+i)
+			}
+		}
+	}
+	return out
+}
+
+// away reports whether the host is away in some of a span.
+func (c Capacity) away(s timeline.Span) bool {
+	return slices.ContainsFunc(c.Away, func(a timeline.Span) bool { return a.Start < s.End && s.Start < a.End })
+}
 
 // worseStep returns the first step in [from, end) that is worse in one resource; end where there is none.
 func (h *host) worseStep(z int64, base *host, k, from, end int) int {

@@ -155,7 +155,6 @@ func (l *Ledger) SetZ(z int64) error {
 		h.settle(l.layout, z)
 		return h
 	})
-	l.ahead = ahead{} // what is rolled ahead was drawn with the other one
 	return nil
 }
 
@@ -297,14 +296,16 @@ func (l *Ledger) StepsIn(name string, s timeline.Span) []Step {
 	}
 	first, to := l.layout.over(s)
 	first = max(first, l.layout.first)
-	out := make([]Step, max(1, to-first))
-	for i := range out {
-		out[i].Span = l.layout.span(first + i)
-		for k := range resource.Kinds {
-			out[i].Needed[k], out[i].Limit[k] = h.needed(l.z, k, first+i), h.limit(k, first+i)
-		}
+	return h.steps(l.layout, l.z, first, max(first+1, to))
+}
+
+// Owed returns the grid of a host as Steps does, but without what it needs for itself while it is away.
+func (l *Ledger) Owed(name string) []Step {
+	h, ok := l.host(name)
+	if !ok {
+		return nil
 	}
-	return out
+	return h.owed(l.layout, l.z)
 }
 
 func (l *Ledger) host(name string) (*host, bool) {

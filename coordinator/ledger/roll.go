@@ -52,7 +52,8 @@ func (l *Ledger) move(was, to layout) {
 			h.roll(was, to)
 			h.draw(l.z, 0, numSteps)
 		}
-		if h.short != nil { // what was not short does not become it: no step needs more than the one that it was a part of
+		// What was not short does not become it: no step needs more than the one that it was a part of. Where that one was one in which the host is away it may.
+		if h.short != nil || len(h.capacity.Away) > 0 {
 			h = l.own(h)
 			h.short = h.shortage(to, l.z)
 		}

@@ -14,7 +14,7 @@ func (l *Ledger) Shortages(host string) []proto.Shortfall {
 	if l.Short(host) == nil {
 		return nil
 	}
-	return shortages(host, l.Steps(host))
+	return shortages(host, l.Owed(host))
 }
 
 func shortages(host string, steps []Step) []proto.Shortfall {

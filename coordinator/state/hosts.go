@@ -13,7 +13,13 @@ func (x *tx) putHost(h proto.Host) {
 
 // capacity is what the ledger may promise of a host under a policy.
 func capacity(h proto.Host, p proto.Policy) ledger.Capacity {
-	return ledger.Capacity{Host: h.Facts.Name, Allocatable: h.Allocatable(), Ratio: p.Ratio, Reduced: Reduced(h), Debt: h.Debt}
+	c := ledger.Capacity{Host: h.Facts.Name, Allocatable: h.Allocatable(), Ratio: p.Ratio, Reduced: Reduced(h), Debt: h.Debt}
+	for _, w := range h.Windows {
+		if w.Whole {
+			c.Away = append(c.Away, w.Span)
+		}
+	}
+	return c
 }
 
 func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {

@@ -91,7 +91,7 @@ func (x *tx) validWindow(host string, w *proto.CapacityWindow) proto.Result {
 // shorter returns the first step, and in it the first resource, where a host is short after a change of its capacity and more so than before; nil where there is none.
 func shorter(before, after *ledger.Ledger, host string) *proto.Shortfall {
 	was := before.Steps(host)
-	for i, s := range after.Steps(host) {
+	for i, s := range after.Owed(host) {
 		for k, needed := range s.Needed {
 			limit := s.Limit[k]
 			if needed > limit && limit < was[i].Limit[k] {

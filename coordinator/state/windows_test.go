@@ -3,6 +3,7 @@ package state
 import (
 	"testing"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -40,7 +41,7 @@ func TestAHostHasLessInAWindow(t *testing.T) {
 	}
 	whole := w.away("power", 0)
 	r := w.want(proto.ResultRefused, &proto.HostWindow{Host: "a", Put: whole})
-	if r.Shortfall == nil || r.Shortfall.Span.Start < w.now+3_500_000 || r.Shortfall.Missing != 45 {
+	if r.Shortfall == nil || r.Shortfall.Span.Start < w.now+3_500_000 || r.Shortfall.Missing != 40 {
 		t.Fatalf("%+v", r.Shortfall)
 	}
 	w.must(&proto.HostWindow{Host: "a", Put: whole, Force: true})
@@ -66,6 +67,32 @@ func TestAHostHasLessInAWindow(t *testing.T) {
 	w.must(&proto.HostWindow{Host: "a", Put: w.away("later", 1)})
 	if h, _ := w.s.View().Host("a"); len(h.Windows) != 1 || w.least() != 89 {
 		t.Fatalf("%+v, %d are left", h.Windows, w.least())
+	}
+}
+
+// What a host needs for itself keeps nobody from taking it away, and is nothing that it is short of then.
+func TestAHostThatHasNothingOfOthersMayBeAway(t *testing.T) {
+	w := newWorld(t)
+	own := proto.Envelope{{Span: timeline.Span{End: timeline.Forever}, Firm: resource.Uniform(5), Mean: resource.Vector{resource.CPU: 3}, Own: resource.Vector{resource.CPU: 2}}}
+	w.must(&proto.HostSystem{Host: "b", Envelope: own})
+	w.must(&proto.HostWindow{Host: "b", Put: w.away("power", 0)})
+	ledger := func() *ledger.Ledger { return w.s.View().Ledger() }
+	if s := ledger().Short("b"); s != nil || len(ledger().Shortages("b")) != 0 {
+		t.Errorf("it is short: %v", s)
+	}
+	w.want(proto.ResultRefused, &proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{w.keep("more", "b", 1)}})
+	own[0].Firm = resource.Uniform(7)
+	w.must(&proto.HostSystem{Host: "b", Envelope: own})
+	if s := ledger().Short("b"); s != nil {
+		t.Errorf("it is short by what it needs for itself now: %v", s)
+	}
+	if found := ledger().Check(); len(found) != 0 {
+		t.Error(found)
+	}
+	some := w.away("fan", 96)
+	some.Span.Start, some.Span.End = w.now+300_000, w.now+400_000
+	if r := w.want(proto.ResultRefused, &proto.HostWindow{Host: "b", Put: some}); r.Shortfall == nil || r.Shortfall.Limit != 4 {
+		t.Errorf("%+v", r) // it is there, with less than it needs for itself
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -82,9 +81,6 @@ func drainCommand(a *app) *cobra.Command {
 			return a.unsure(cmd.Context(), err, "host "+args[0]+" is being emptied", "glidepath host drain show "+args[0])
 		}
 		if err != nil {
-			if cmd.Context().Err() != nil && !in.DryRun {
-				fmt.Fprintf(a.stderr, "It is not known whether the drain has begun. See:  glidepath host drain show %s\n", args[0])
-			}
 			return err
 		}
 		if follow {
