@@ -85,9 +85,9 @@ func TestAPolicyOfRebalancingSaysAllThatItTakes(t *testing.T) {
 	policy := ok[v1.FleetPolicy](w, "GET /v1/policy", nil).Policy
 	for says, b := range map[string]proto.Rebalance{
 		"use 5m0s or more": {Every: 1000},
-		"say how often":      {Execute: true, MovesDay: 1},
-		"say how many":       {Execute: true, Every: 3_600_000},
-		"use 0 to 1000":      {LeastGain: 1001},
+		"say how often":    {Execute: true, MovesDay: 1},
+		"say how many":     {Execute: true, Every: 3_600_000},
+		"use 0 to 1000":    {LeastGain: 1001},
 	} {
 		policy.Rebalance = &b
 		if e := w.fails(v1.CodeInvalid, 400, "PUT /v1/policy", v1.PolicyRequest{Policy: policy}); !strings.Contains(e.Message, says) {
