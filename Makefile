@@ -154,7 +154,7 @@ demo: deb ## the main job on two real hosts, from the packages (root, apt); KEEP
 
 # Without guests their figures are skipped, with the reason.
 .PHONY: bench
-bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledger for some, DATA=DIR for the accuracy of forecasts and allocations, JSON=1 for JSON (guests: root, apt)
+bench: deb ## figures beside their peers, and their bars; FIGURES=forecast,ledger for some, DATA=DIR for what is measured on published series, JSON=1 for JSON (guests: root, apt)
 	@$(ENSURE) go
 	@case "$(or $(FIGURES),silence)" in *agent*|*silence*) $(ENSURE) vm >&2 || true ;; esac
 	@$(GO) run ./testenv/bench/cmd/glidepath-bench -go '$(GO)' $(if $(FIGURES),-figures '$(FIGURES)') $(if $(DATA),-data '$(DATA)') \

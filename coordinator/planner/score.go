@@ -66,6 +66,9 @@ func (l lie) score() int64 {
 	return max(1, p[0]+p[1]+p[2])
 }
 
+// Score returns what a host is worth to an instance that would lie there as it was weighed, apart from what a move there costs: the more the better.
+func Score(f ledger.Fit) int64 { return lieOf(f).score() }
+
 // staying returns how the instance lies where it is: what it adds there is what would be gone without it. It is counted over the steps of the grid, each for
 // as long as it lasts, the tail for two hours, which is what the ledger counts in blocks.
 func (p *planning) staying() lie {

@@ -124,18 +124,18 @@ func Promised(e proto.Envelope) timeline.Profile {
 	return out
 }
 
-// Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments that are nowhere below
-// it, the last one open. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the
-// rest as expected demand with its deviation, read off the forecast.
+// Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments, the last one open, those before it nowhere below
+// the allocation. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the rest as expected demand with its
+// deviation, read off the forecast.
 func (s Sizing) Envelope(allocation timeline.Profile, f proto.ForecastReply) proto.Envelope {
 	coarse := allocation.Cover(proto.MaxSegments - 1)
-	tail := timeline.Step{Span: timeline.Span{Start: coarse.Span().End, End: timeline.Forever}, Amount: s.tail(allocation)}
 	out := make(proto.Envelope, 0, proto.MaxSegments)
-	for _, step := range append(coarse, tail) {
+	for _, step := range coarse {
 		step.Amount = finite(step.Amount)
 		out = append(out, s.segment(step, f))
 	}
-	return out
+	tail := timeline.Step{Span: timeline.Span{Start: coarse.Span().End, End: timeline.Forever}, Amount: finite(s.tail(allocation))}
+	return append(out, s.after(tail, f, Promised(out).MaxOver(lastDay(allocation))))
 }
 
 // tail returns what holds beyond the forecast: the most of the last day that it covers.
@@ -155,34 +155,87 @@ func finite(v resource.Vector) resource.Vector {
 }
 
 func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment {
+	seg := s.firm(step)
+	if s.Class == proto.Critical {
+		return seg
+	}
+	ahead := step.Span
+	ahead.End = ahead.End.Add(time.Duration(f.Step) * time.Millisecond) // as the allocation is
+	middle, high := f.At(500).MaxOver(ahead), f.At(950).MaxOver(ahead)
+	for k := range step.Amount {
+		// Nobody uses more than the type allows, however wide the band is.
+		s.pool(&seg, k, step.Amount[k], s.Type[k], middle[k]-seg.Firm[k], float64(max(0, high[k]-middle[k]))/deviationsOfP95)
+	}
+	return seg
+}
+
+// deviationsOfP95 is how many deviations above the median of a normal distribution its 95th percentile lies.
+const deviationsOfP95 = 1.645
+
+// firm returns the segment of a step with its firm part alone.
+func (s Sizing) firm(step timeline.Step) proto.Segment {
 	if s.Class == proto.Critical {
 		return proto.Segment{Span: step.Span, Firm: step.Amount}
 	}
 	seg := proto.Segment{Span: step.Span, Firm: s.Floor.Min(step.Amount)}
 	seg.Firm[resource.Memory] = step.Amount[resource.Memory]
-	ahead := step.Span
-	ahead.End = ahead.End.Add(time.Duration(f.Step) * time.Millisecond) // as the allocation is
-	middle, high := f.At(500).MaxOver(ahead), f.At(950).MaxOver(ahead)
-	if step.End >= timeline.Forever {
-		middle, high = f.At(500).MaxOver(f.At(500).Span()), f.At(950).MaxOver(f.At(950).Span())
+	return seg
+}
+
+// pool has a segment hold an amount of a resource, of which the mean of demand above the firm part and its deviation are given. Alone it is promised at most
+// so much.
+func (s Sizing) pool(seg *proto.Segment, k int, amount, most, mean int64, sigma float64) {
+	if !resource.Kind(k).Poolable() {
+		return
 	}
-	for k := range step.Amount {
-		if !resource.Kind(k).Poolable() {
-			continue
-		}
-		room := step.Amount[k] - seg.Firm[k]
-		seg.Mean[k] = min(max(0, middle[k]-seg.Firm[k]), room)
-		// The 95th percentile lies 1.645 deviations above the median of a normal distribution.
-		sigma := min(float64(max(0, high[k]-middle[k]))/1.645, float64(room-seg.Mean[k]))
-		shared := float64(s.Common[k])
-		seg.Common[k] = int64(math.Ceil(sigma * shared / 100))
-		seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-shared*shared) / 100))
-		// Nobody uses more than the type allows, however wide the band is.
-		most, sum := (s.Type[k]-seg.Firm[k]-seg.Mean[k])*100/Deviations, seg.Own[k]+seg.Common[k]
-		if s.Type[k] < resource.Unlimited && sum > most {
-			share := float64(most) / float64(sum) // a product of two amounts may not fit an int64
-			seg.Own[k], seg.Common[k] = int64(float64(seg.Own[k])*share), int64(float64(seg.Common[k])*share)
-		}
+	room := amount - seg.Firm[k]
+	seg.Mean[k] = min(max(0, mean), room)
+	sigma = min(sigma, float64(room-seg.Mean[k]))
+	shared := float64(s.Common[k])
+	seg.Common[k] = int64(math.Ceil(sigma * shared / 100))
+	seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-shared*shared) / 100))
+	left, sum := max(0, most-seg.Firm[k]-seg.Mean[k])*100/Deviations, seg.Own[k]+seg.Common[k]
+	if most < resource.Unlimited && sum > left {
+		share := float64(left) / float64(sum) // a product of two amounts may not fit an int64
+		seg.Own[k], seg.Common[k] = int64(float64(seg.Own[k])*share), int64(float64(seg.Common[k])*share)
+	}
+}
+
+// after returns the segment beyond the forecast. One time of a later day is not told from another there: what is pooled is as at any time of the last day
+// that the forecast covers, with the mean of that day and how far demand is from it, in the course of the day and by chance. Peaks that don't coincide then
+// need no room for all of them at once. Those that do coincide are held at their times in the last day itself, so they find no room together; only what
+// begins later still is not held against them before they are forecast. Alone it is promised no more than in that day.
+func (s Sizing) after(tail timeline.Step, f proto.ForecastReply, most resource.Vector) proto.Segment {
+	seg := s.firm(tail)
+	if s.Class == proto.Critical {
+		return seg
+	}
+	middle, high := f.At(500), f.At(950)
+	day := lastDay(middle)
+	above := middle.Clip(day).Map(func(v resource.Vector) resource.Vector { return v.Sub(seg.Firm).Max(resource.Vector{}) })
+	band := timeline.Combine(high.Clip(day), middle.Clip(day), func(a, b resource.Vector) resource.Vector { return a.Sub(b).Max(resource.Vector{}) })
+	mean, squares := averages(above)
+	_, chance := averages(band)
+	for k := range seg.Firm {
+		variance := max(0, squares[k]-mean[k]*mean[k]) + chance[k]/(deviationsOfP95*deviationsOfP95)
+		s.pool(&seg, k, tail.Amount[k], most[k], int64(math.Ceil(mean[k])), math.Sqrt(variance))
 	}
 	return seg
+}
+
+// averages returns the mean over time of a profile's amounts, and of their squares.
+func averages(p timeline.Profile) (mean, squares [resource.Kinds]float64) {
+	all := 0.0
+	for _, s := range p {
+		length := s.Length().Seconds()
+		all += length
+		for k, n := range s.Amount {
+			mean[k] += length * float64(n)
+			squares[k] += length * float64(n) * float64(n)
+		}
+	}
+	for k := range mean {
+		mean[k], squares[k] = mean[k]/max(1, all), squares[k]/max(1, all)
+	}
+	return mean, squares
 }

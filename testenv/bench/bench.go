@@ -42,6 +42,9 @@ func figures() []figure {
 		{name: "allocation", measure: measureAllocation, needs: dataNeeded},
 		{name: "fleet", measure: measureFleet},
 		{name: "ledger", measure: measureLedger},
+		{name: "capacity", measure: measureCapacity},
+		{name: "packing", measure: measurePacking},
+		{name: "starts", measure: measureStarts},
 		{name: "agent", measure: measureAgent, needs: guestsNeeded},
 		{name: "silence", measure: measureSilence, needs: guestsNeeded},
 	}
@@ -94,7 +97,11 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		if ctx.Err() != nil {
 			return r, errors.Join(context.Cause(ctx), unlessCanceled(err))
 		}
-		if err != nil {
+		var left *leftOutError
+		switch {
+		case errors.As(err, &left):
+			result.Skipped = err.Error()
+		case err != nil:
 			result.Failed = err.Error()
 		}
 		result.Rows, result.Took = rows, time.Since(began).Milliseconds()
@@ -102,6 +109,11 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	return r, nil
 }
+
+// leftOutError says what a figure was measured without.
+type leftOutError struct{ reason string }
+
+func (e *leftOutError) Error() string { return e.reason }
 
 // unlessCanceled keeps what went wrong beside the interruption, as a fleet that could not be removed.
 func unlessCanceled(err error) error {

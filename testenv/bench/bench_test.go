@@ -4,10 +4,17 @@ package bench
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/glidepath/glidepath/testenv/bench/accuracy"
+	"github.com/glidepath/glidepath/testenv/bench/packing"
 )
 
 func TestBenchmarksAreReadFromTheOutputOfGoTest(t *testing.T) {
@@ -84,5 +91,86 @@ func TestQuantilesAreValuesThatWereSeen(t *testing.T) {
 		if got := quantile(all, q); got != want {
 			t.Errorf("quantile %v is %v, want %v", q, got, want)
 		}
+	}
+}
+
+func TestBenchmarksWithinOneAreReadByTheirNames(t *testing.T) {
+	const text = "BenchmarkScan/one-2   \t 3 \t 5 ns/op\t 7 cpu-ns/op\nBenchmarkScan/hosts=10/each=5 \t 3 \t 6 ns/op\nBenchmarkScan-2 \t 1 \t 8 ns/op\nBenchmarkScanner/one \t 1 \t 9 ns/op\nPASS\n"
+	got, err := readBenchmarks(text, "BenchmarkScan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]metrics{"one": {"ns/op": 5, "cpu-ns/op": 7}, "hosts=10/each=5": {"ns/op": 6}, "": {"ns/op": 8}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := readBenchmarks(text, "BenchmarkOther"); err == nil {
+		t.Error("a benchmark that is not there was read")
+	}
+}
+
+func TestTheBenchmarksOfCapacityAreThere(t *testing.T) {
+	for pkg, names := range map[string][]string{
+		ledgerPackage: {scanBenchmark, twinBenchmark, growthBenchmark}, plannerPackage: {planBenchmark, startBenchmark}, replanPackage: {replayBenchmark},
+	} {
+		files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := ""
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source += string(b)
+		}
+		for _, name := range names {
+			if !strings.Contains(source, "func "+name+"(b *testing.B)") {
+				t.Errorf("there is no %s in %s", name, pkg)
+			}
+		}
+	}
+}
+
+func TestWhatCapacityReportsHasItsBars(t *testing.T) {
+	m := map[string]metrics{
+		"one": {cpuTime: 12e6}, "six": {cpuTime: 9e6, "fit": 40}, "weigh": {cpuTime: 20e6},
+		"hosts=10000/each=50": {"B/host": 33e3, "B/reservation": 1000}, "hosts=1000/each=50": {"B/host": 20e3, "B/reservation": 1000}, "hosts=10000/each=5": {"scan-ns/host": 500},
+	}
+	scan := scanRows(m)
+	if scan[0].Met() || !scan[1].Met() || !scan[2].Met() || scan[0].Value != 12 {
+		t.Errorf("%+v", scan)
+	}
+	// Without the memory for it the largest fleet is left out, which is said.
+	if rows := growthRows(m); rows[0].Met() || !rows[1].Met() || !strings.Contains(rows[2].What, "left out") {
+		t.Errorf("%+v", rows)
+	}
+	m["hosts=100000/each=5"] = metrics{"scan-ns/host": 600}
+	if rows := growthRows(m); len(rows) != 4 || rows[3].Met() {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestASetThatIsNotThereIsLeftOutWithTheReason(t *testing.T) {
+	dir := t.TempDir()
+	names, all, err := machinesOf(t.Context(), &bench{Options{Data: accuracy.Options{Dir: dir}}}, 0)
+	var left *leftOutError
+	if len(names) != 0 || len(all) != 0 || !errors.As(err, &left) || !strings.Contains(err.Error(), filepath.Join(dir, "bitbrains-faststorage")) {
+		t.Errorf("%v, %v", names, err)
+	}
+	names, all, err = machinesOf(t.Context(), &bench{}, time.Hour)
+	if err != nil || len(all) != 1 || len(all[0]) != generated || !strings.Contains(names[0], "generated") {
+		t.Errorf("%v, %v", names, err)
+	}
+}
+
+func TestPlacementIsHeldToStaticPeaksAndHindsight(t *testing.T) {
+	r := packing.Result{Machines: 3, Bound: 4}
+	r.By[packing.FirstPeak] = packing.Outcome{Hosts: 10, AtRisk: 10}
+	r.By[packing.Open] = packing.Outcome{Hosts: 4, AtRisk: 5, Over: .03, Margin: 1.25}
+	rows := packingRows("set", r)
+	if !rows[0].Met() || rows[0].Ratio() != .5 || rows[1].Met() || rows[1].Ratio() != 1.25 || !strings.Contains(rows[0].What, "with 1.25 times what is asked for; as it is 4.0, 3.00 % of steps over") {
+		t.Errorf("%+v", rows[:2])
 	}
 }

@@ -35,6 +35,55 @@ func (b *bench) benchmark(ctx context.Context, pkg, name string, times int) (met
 	return readBenchmark(out.String(), name)
 }
 
+// benchmarks runs a benchmark of a package with all that are within it, each so many times, and returns what they reported by their names below it. The rest of
+// args are the package's own.
+func (b *bench) benchmarks(ctx context.Context, pkg, name string, times int, args ...string) (map[string]metrics, error) {
+	var out bytes.Buffer
+	all := []string{"test", "-run=^$", "-bench=^" + name + "$", "-timeout=2h", fmt.Sprintf("-benchtime=%dx", times), pkg}
+	if len(args) > 0 {
+		all = append(append(all, "-args"), args...)
+	}
+	cmd := b.goTool(ctx, all...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s of %s: %w: %s", name, pkg, err, lastPart(out.String()))
+	}
+	return readBenchmarks(out.String(), name)
+}
+
+// readBenchmarks finds the lines of a benchmark and of all that are within it. The benchmark itself goes by the name "".
+func readBenchmarks(text, name string) (map[string]metrics, error) {
+	out := map[string]metrics{}
+	for line := range strings.Lines(text) {
+		first, _, _ := strings.Cut(line, " ")
+		first, _, _ = strings.Cut(first, "\t")
+		full := withoutProcs(first)
+		if full != name && !strings.HasPrefix(full, name+"/") {
+			continue
+		}
+		word := strings.ReplaceAll(full, "-", "_") // a dash begins the number of processors
+		m, err := readBenchmark(word+strings.TrimPrefix(line, first), word)
+		if err != nil {
+			return nil, err
+		}
+		out[strings.TrimPrefix(strings.TrimPrefix(full, name), "/")] = m
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s has not reported anything, but: %s", name, lastPart(text))
+	}
+	return out, nil
+}
+
+// withoutProcs cuts off the number of processors that go test puts behind a benchmark's name.
+func withoutProcs(name string) string {
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			return name[:i]
+		}
+	}
+	return name
+}
+
 // metrics are what a benchmark reported, by unit.
 type metrics map[string]float64
 

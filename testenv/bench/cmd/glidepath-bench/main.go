@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.Root, "root", ".", "folder of the source")
 	flags.StringVar(&o.Debs, "debs", "dist", "folder with the packages")
 	names := flags.String("figures", "", "what is measured, parted by commas: "+strings.Join(bench.Names(), ", ")+" (all by default)")
-	flags.StringVar(&o.Data.Dir, "data", "", "folder with the published series that the accuracy of forecasts is measured on")
+	flags.StringVar(&o.Data.Dir, "data", "", "folder with the published series that forecasts, placement and starts are measured on")
 	flags.IntVar(&o.Data.Sample, "sample", 1, "take every so many-th series of them only")
 	flags.BoolVar(&o.Data.Rest, "rest", false, "take those that -sample leaves out instead")
 	flags.BoolVar(&o.Data.Holdout, "holdout", false, "score M4 on the last 48 hours of the training part, to choose settings by")
