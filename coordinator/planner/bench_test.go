@@ -87,14 +87,14 @@ func BenchmarkPlan10000Hosts(b *testing.B) {
 	w := newWorld(b)
 	large(w, 10_000, 50)
 	in := plans(w)
-	before, n := cpu(b), 0
+	before, n := spent(b), 0
 	for b.Loop() {
 		if _, err := Make(in); err != nil {
 			b.Fatal(err)
 		}
 		n++
 	}
-	b.ReportMetric(float64(cpu(b)-before)/float64(n), "cpu-ns/op")
+	b.ReportMetric(float64(spent(b)-before)/float64(n), "cpu-ns/op")
 	p, err := prepare(in)
 	if err != nil {
 		b.Fatal(err)
@@ -108,8 +108,8 @@ func BenchmarkPlan10000Hosts(b *testing.B) {
 	b.ReportMetric(float64(each)/float64(time.Since(begun)/5), "scans/op")
 }
 
-// cpu returns the CPU time that this process has used.
-func cpu(b *testing.B) time.Duration {
+// spent returns the CPU time that this process has used.
+func spent(b *testing.B) time.Duration {
 	b.Helper()
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
