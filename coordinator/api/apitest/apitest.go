@@ -307,7 +307,8 @@ func (f *Fleet) Start() string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- api.New(f.Config).Serve(ctx, ln) }()
+	server := api.New(f.Config) // as it is now: who changes it further starts another one
+	go func() { done <- server.Serve(ctx, ln) }()
 	f.t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
