@@ -44,18 +44,7 @@ type again struct {
 // Run empties hosts until ctx ends.
 func (d *Drains) Run(ctx context.Context) error {
 	d.again = map[string]again{}
-	tick := time.NewTicker(drainEvery)
-	defer tick.Stop()
-	for {
-		if err := d.round(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return rounds(ctx, drainEvery, d.round)
 }
 
 // round looks at every host that is emptied, or was, and at plans that nobody needs any more.

@@ -21,21 +21,14 @@ type Notices struct {
 
 // Run clears until ctx ends.
 func (n *Notices) Run(ctx context.Context) error {
-	tick := time.NewTicker(noticesEvery)
-	defer tick.Stop()
-	for {
+	return rounds(ctx, noticesEvery, func(ctx context.Context) error {
 		view := n.View()
-		if ids := overNotices(view, timeline.Of(time.Now())); len(ids) > 0 && view.Knows(proto.CmdNotice, 1) {
-			if err := n.Clear(ctx, &proto.NoticePut{Clear: ids}); err != nil && ctx.Err() == nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
+		ids := overNotices(view, timeline.Of(time.Now()))
+		if len(ids) == 0 || !view.Knows(proto.CmdNotice, 1) {
 			return nil
-		case <-tick.C:
 		}
-	}
+		return n.Clear(ctx, &proto.NoticePut{Clear: ids})
+	})
 }
 
 // overNotices returns the identifiers of notices that are over.

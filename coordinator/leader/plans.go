@@ -46,18 +46,7 @@ type try struct {
 // Run begins moves until ctx ends.
 func (p *Plans) Run(ctx context.Context) error {
 	p.tried = map[planner.Ready]try{}
-	tick := time.NewTicker(planEvery)
-	defer tick.Stop()
-	for {
-		if err := p.round(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return rounds(ctx, planEvery, p.round)
 }
 
 // round ends plans that are over and begins the moves whose turn it is.

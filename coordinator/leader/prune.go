@@ -28,22 +28,14 @@ type Prune struct {
 
 // Run forgets until ctx ends.
 func (p *Prune) Run(ctx context.Context) error {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
+	return rounds(ctx, pruneEvery, func(ctx context.Context) error {
 		view := p.View()
 		before := oldest(view.Migrations(), time.Now())
-		if anyBefore(view, before) {
-			if err := p.Forget(ctx, &proto.MigrationPrune{Before: before}); err != nil && ctx.Err() == nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
+		if !anyBefore(view, before) {
 			return nil
-		case <-tick.C:
 		}
-	}
+		return p.Forget(ctx, &proto.MigrationPrune{Before: before})
+	})
 }
 
 // oldest returns when the oldest migration that is kept may have ended.

@@ -46,18 +46,7 @@ type Rebalance struct {
 // Run suggests moves until ctx ends.
 func (r *Rebalance) Run(ctx context.Context) error {
 	r.turn, r.again = 0, 0
-	tick := time.NewTicker(rebalanceEvery)
-	defer tick.Stop()
-	for {
-		if err := r.round(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return rounds(ctx, rebalanceEvery, r.round)
 }
 
 func (r *Rebalance) round(ctx context.Context) error {
