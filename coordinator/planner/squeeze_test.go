@@ -173,8 +173,8 @@ func asked(t *rapid.T, got Result, class proto.Class, most resource.Vector, rest
 			if class == proto.Critical && !finite(s.Allocation).Fits(h.Headroom()) {
 				t.Fatalf("in %s it asks for %v, and the host has %v left", s.Span, s.Allocation, h.Headroom())
 			}
-			if want := expected.MaxOver(s.Span); !want.Fits(h.Headroom()) {
-				t.Fatalf("in %s %v is expected, and the host has %v left", s.Span, want, h.Headroom())
+			if both := s.Intersect(h.Span); !expected.MaxOver(both).Fits(h.Headroom()) {
+				t.Fatalf("in %s %v is expected, and the host has %v left", both, expected.MaxOver(both), h.Headroom())
 			}
 		}
 	}
@@ -231,15 +231,15 @@ func TestAskedIsWithinTypeAndHost(t *testing.T) {
 		if spec.Class != i.Spec.Class {
 			w.must(&proto.InstanceApply{Spec: spec})
 		}
-		w.must(&proto.HostRegister{Facts: facts("host-b", rapid.Int64Range(100, 3000).Draw(t, "cpu")), Incarnation: w.state.View().Fleet().Incarnation})
+		w.must(&proto.HostRegister{Facts: facts("host-b", rapid.Int64Range(4, 30).Draw(t, "tenths of a core")*100), Incarnation: w.state.View().Fleet().Incarnation})
 		var left resource.Vector
 		if steps := w.state.View().Ledger().Steps("host-b"); len(steps) > 0 {
 			left = steps[0].Headroom()
 		}
 		for n := range rapid.IntRange(0, 3).Draw(t, "lodgers") {
 			has := resource.Vector{
-				resource.CPU:    rapid.Int64Range(0, left[resource.CPU]).Draw(t, "its cpu"),
-				resource.Memory: left[resource.Memory] - min(left[resource.Memory], rapid.Int64Range(0, 400<<20).Draw(t, "but for")),
+				resource.CPU:    left[resource.CPU] * rapid.Int64Range(0, 10).Draw(t, "tenths of cpu") / 10,
+				resource.Memory: left[resource.Memory] - min(left[resource.Memory], rapid.Int64Range(0, 10).Draw(t, "but for")*40<<20),
 			}
 			w.lodger(fmt.Sprint("lodger-", n), "host-b", classes.Draw(t, "its class"), has, has.Scale(rapid.Int64Range(0, 1000).Draw(t, "floor"), 1000))
 			left = left.Sub(has)
