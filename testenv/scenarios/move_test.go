@@ -85,8 +85,8 @@ const (
 	// moments is how often the kernel is compared with the document, and momentEvery how long lies between two times.
 	moments     = 5
 	momentEvery = 3 * time.Second
-	// pageBytes is how finely the kernel counts memory.
-	pageBytes = 4096
+	// grainBytes is how far off a limit of memory may be before an agent writes it anew: 16 pages of the kernel.
+	grainBytes = 64 << 10
 )
 
 // kernelFollowsTheDocument checks at several moments that a host's kernel, read past the agent, holds what the document schedules then. The first
@@ -131,14 +131,14 @@ func differ(said, held resource.Vector, top int64) string {
 	for _, k := range resource.All() {
 		want, slack := limit.Settable(k, said[k], resource.Unlimited), int64(0)
 		if k == resource.Memory {
-			slack = pageBytes - 1
+			slack = grainBytes
 		}
-		if held[k] > want || held[k] < want-slack {
+		if held[k] > want+slack || held[k] < want-slack {
 			return fmt.Sprintf("%s is scheduled as %s, the kernel holds %s", k, resource.Format(k, want), resource.Format(k, held[k]))
 		}
 	}
 	want := said[resource.Memory] + limit.MemoryMargin(said[resource.Memory])
-	if top > want || top <= want-2*pageBytes {
+	if top > want+2*grainBytes || top < want-2*grainBytes {
 		return fmt.Sprintf("memory.max is %d, where %d of memory and the margin above are %d", top, said[resource.Memory], want)
 	}
 	return ""

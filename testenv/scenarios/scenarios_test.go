@@ -304,9 +304,12 @@ func leadersKilled(tr *trial) {
 			leader, err = tr.f.Leader(tr.ctx)
 			return err == nil && leader != killed, err
 		})
+		if killed != nil { // not before: it may be elected again
+			must(tr.T, killed.Start())
+		}
 		hits = append(hits, tr.strike(m.ID, p, leader.Kill9))
-		must(tr.T, leader.Start())
 	}
+	must(tr.T, leader.Start())
 	done := tr.when(m.ID, ended)
 	for _, hit := range hits {
 		hit(done)
