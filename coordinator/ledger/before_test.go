@@ -29,26 +29,27 @@ func TestMemoryYieldsBeforeItIsClaimed(t *testing.T) {
 		at := func(name string) timeline.Time {
 			return first.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, name)) * 30 * time.Second)
 		}
+		// Small numbers are drawn most: much is claimed soon, and it is looked far ahead.
 		memory := func(id string, class proto.Class, most int64) proto.Reservation {
 			r := classed(id, "a", class, 0, 0)
 			start, cut := at("start"), at("cut")
 			r.Envelope = nil
 			for _, s := range []timeline.Span{{Start: start, End: cut}, {Start: max(start, cut), End: timeline.Forever}} {
 				if !s.Empty() {
-					r.Envelope = append(r.Envelope, proto.Segment{Span: s, Firm: resource.Vector{resource.Memory: rapid.Int64Range(0, most).Draw(t, "memory")}})
+					r.Envelope = append(r.Envelope, proto.Segment{Span: s, Firm: resource.Vector{resource.Memory: most * (10 - rapid.Int64Range(0, 10).Draw(t, "tenths left out")) / 10}})
 				}
 			}
 			return r
 		}
 		var held []proto.Reservation
-		for i := range rapid.IntRange(0, 3).Draw(t, "held") {
+		for i := range 3 - rapid.IntRange(0, 3).Draw(t, "fewer held") {
 			held = append(held, memory(fmt.Sprint("low", i), proto.BestEffort, 33))
 		}
 		if err := l.Hold(held...); err != nil {
 			t.Fatal(err)
 		}
-		claims := []proto.Reservation{memory("claim", proto.Critical, 100), memory("other", proto.Standard, 20)}
-		until := at("until")
+		claims := []proto.Reservation{memory("claim", proto.Critical, 130), memory("other", proto.Standard, rapid.SampledFrom([]int64{0, 20, 50}).Draw(t, "most"))}
+		until := first.Add(20*time.Minute - at("before").Sub(first))
 		fits := true
 		for step0 := first; step0 < until; step0 = step0.Add(step) {
 			grid := timeline.Span{Start: step0, End: step0.Add(step)}
