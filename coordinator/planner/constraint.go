@@ -135,7 +135,7 @@ var constraints = []constraint{
 	}},
 	{name: "moves", free: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if going := n.moves[h.Facts.Name]; n.latest() <= n.planning.Now && going >= n.movesHost && !n.planning.queued {
-			return fmt.Sprintf("%d migrations touch it: the policy allows %d at once", going, n.movesHost), ""
+			return fmt.Sprintf("%s it: the policy allows %d at once", proto.CountIs(going, "migration", "touches", "touch"), n.movesHost), ""
 		}
 		return "", ""
 	}},

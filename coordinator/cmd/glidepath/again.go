@@ -180,7 +180,7 @@ func (a *app) drawn(text string, first bool) string {
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if most := max(2, height-1); len(lines) > most {
-		lines = append(lines[:most-1], fmt.Sprintf("… %d more lines", len(lines)-most+1))
+		lines = append(lines[:most-1], "… "+count(len(lines)-most+1, "more line"))
 	}
 	begin := "\x1b[H" // to the upper left
 	if first {

@@ -79,12 +79,7 @@ func (a *app) printStatus(s v1.Status) error {
 }
 
 // count prints a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func count(n int, noun string) string { return proto.Count(n, noun) }
 
 func hostCommand(a *app) *cobra.Command {
 	var labels []string
