@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -14,9 +16,9 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
 )
 
-	"github.com/glidepath/glidepath/proto"
 func historyCommand(a *app) *cobra.Command {
 	return group("history", "History: what instances asked for", importCommand(a), exportCommand(a))
 }
@@ -118,6 +120,9 @@ func exportCommand(a *app) *cobra.Command {
 			}
 			if file == "" {
 				return export(a.stdout)
+			}
+			if _, err := durable.SweepOf(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // to write tells of the folder
+				return err
 			}
 			progress := a.progress()
 			defer progress.clear()
