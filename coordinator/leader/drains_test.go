@@ -136,10 +136,8 @@ func (w *drained) plans() *Plans {
 	return &Plans{
 		View: w.view, Own: w.view, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler), NewID: w.id,
 		Propose: func(_ context.Context, _ string, body proto.Body) (proto.Result, error) { return w.do(body), nil },
-		Plan: func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
-			costs := planner.DefaultCosts()
-			costs.Rate = min(costs.Rate, rate)
-			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: costs})
+		Ask: func(context.Context, string) (planner.Input, error) {
+			return planner.Input{Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: planner.DefaultCosts()}, nil
 		},
 	}
 }

@@ -26,7 +26,7 @@ func (p *planning) named() (Result, error) {
 	}
 	if v.constraint != "" {
 		return Result{}, &Refusal{
-			Reason: fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), name, v.why), Remedy: v.remedy,
+			Reason: fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), name, v.why), Remedy: v.remedy, Passes: v.passes,
 			Considered: []proto.Considered{{Host: name, Reason: v.why, Violates: v.constraint}},
 		}
 	}
