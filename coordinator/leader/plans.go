@@ -228,7 +228,7 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 		return err
 	case res.OK():
 		delete(p.tried, r)
-		p.Log.Info("a move of a plan has begun", "plan", plan.ID, "move", r.Move, "migration", migration, "instance", m.Instance, "from", m.Source, "to", m.Target)
+		p.Log.Info("a move of a plan has begun", "plan", plan.ID, "move", r.Move+1, "migration", migration, "instance", m.Instance, "from", m.Source, "to", m.Target)
 		return nil
 	case res.Shortfall != nil: // it fitted a moment ago: somebody else took the room meanwhile
 		return p.unfit(ctx, view, plan, r, known, res.Message, true)
@@ -252,7 +252,7 @@ func (p *Plans) bear(r planner.Ready, reason string) {
 
 func (p *Plans) rest(r planner.Ready, t try) {
 	if p.tried[r].reason != t.reason {
-		p.Log.Warn("a move of a plan can't begin yet", "plan", r.Plan, "move", r.Move, "reason", t.reason)
+		p.Log.Warn("a move of a plan can't begin yet", "plan", r.Plan, "move", r.Move+1, "reason", t.reason)
 	}
 	p.tried[r] = t
 }
@@ -288,7 +288,7 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	request.Target = ""
 	result, err := known.plan(without, request, p.Rate)
 	if err != nil {
-		p.Log.Info("a move of a plan finds no other host", "plan", plan.ID, "move", r.Move, "reason", err)
+		p.Log.Info("a move of a plan finds no other host", "plan", plan.ID, "move", r.Move+1, "reason", err)
 		return nil // it is tried once more, where it was planned
 	}
 	m := result.Move(true)
@@ -303,13 +303,13 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 		return err
 	}
 	if !res.OK() {
-		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move, "host", m.Target, "reason", res.Message)
+		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move+1, "host", m.Target, "reason", res.Message)
 		return nil
 	}
 	t := p.tried[r]
 	t.again = 0
 	p.tried[r] = t
-	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move+1, "instance", m.Instance, "from", was.Target, "to", m.Target)
 	return nil
 }
 
@@ -332,7 +332,7 @@ func (p *Plans) putOff(ctx context.Context, view *state.View, plan proto.StoredP
 		p.wait(r, res.Message)
 	default:
 		delete(p.tried, r)
-		p.Log.Info("a move of a plan is put off until others have yielded memory for it", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "start", m.Start)
+		p.Log.Info("a move of a plan is put off until others have yielded memory for it", "plan", plan.ID, "move", r.Move+1, "instance", m.Instance, "start", m.Start)
 	}
 	return nil
 }

@@ -238,10 +238,7 @@ func (a *app) printStored(p proto.StoredPlan) error {
 	a.say("")
 	t := newTable(a.stdout, "MOVE", "INSTANCE", "FROM", "TO", "TYPE", "START", "TAKES", "DOWNTIME", "AFTER", "HELD", "MIGRATION")
 	for i, m := range p.Moves {
-		after, held := "-", "no"
-		if len(m.After) > 0 {
-			after = strings.Trim(strings.ReplaceAll(fmt.Sprint(m.After), " ", ","), "[]")
-		}
+		held := "no"
 		if len(m.Holds) > 0 {
 			held = "yes"
 		}
@@ -249,8 +246,8 @@ func (a *app) printStored(p proto.StoredPlan) error {
 		if m.Outcome != proto.OutcomeNone {
 			migration += " " + string(m.Outcome)
 		}
-		t.row(i, m.Instance, m.Source, m.Target, m.ToType, stamp(m.Start), took(m.Figures.Duration.Median)+" to "+took(m.Figures.Duration.High),
-			took(m.Figures.Downtime.Median)+" to "+took(m.Figures.Downtime.High), after, held, migration)
+		t.row(i+1, m.Instance, m.Source, m.Target, m.ToType, stamp(m.Start), took(m.Figures.Duration.Median)+" to "+took(m.Figures.Duration.High),
+			took(m.Figures.Downtime.Median)+" to "+took(m.Figures.Downtime.High), afterMoves(m), held, migration)
 	}
 	if err := t.flush(); err != nil {
 		return err
