@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -254,7 +255,11 @@ func (c *call) turnDrain(to proto.DrainState) (any, error) {
 				Remedy: "glidepath host drain " + name,
 			}
 		}
-		r, err := c.proposeAs(fmt.Sprintf("%s/%d", c.id, try), &proto.HostDrain{Host: name, From: from, To: to, Reason: in.Reason})
+		reason := in.Reason
+		if to == proto.DrainPaused { // what is kept with a drain is who began it
+			reason = strings.TrimSuffix("by "+c.who.Actor()+": "+reason, ": ")
+		}
+		r, err := c.proposeAs(fmt.Sprintf("%s/%d", c.id, try), &proto.HostDrain{Host: name, From: from, To: to, Reason: reason})
 		if err == nil {
 			return c.drained(name)
 		}

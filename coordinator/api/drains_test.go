@@ -68,13 +68,17 @@ func TestADrainIsShownBeforeItIsBegunAndThenPausedResumedAndTakenBack(t *testing
 		verb string
 		want proto.DrainState
 	}{{"/drain/pause", proto.DrainPaused}, {"/drain/pause", proto.DrainPaused}, {"/drain/resume", proto.DrainGoesOn}, {"/drain/resume", proto.DrainGoesOn}} {
-		if d := ok[v1.Drain](w, "POST /v1/hosts/host-a"+c.verb, v1.DrainDecision{Reason: "later"}); d.Drain == nil || d.Drain.State != c.want || d.Drain.Deadline != before {
+		d := ok[v1.Drain](w, "POST /v1/hosts/host-a"+c.verb, v1.DrainDecision{Reason: "later"})
+		if d.Drain == nil || d.Drain.State != c.want || d.Drain.Deadline != before {
 			t.Errorf("%s: %+v", c.verb, d.Drain)
 		}
 	}
 	if resp := w.ask(proto.RoleViewer, "GET /v1/hosts/host-a/drain", nil); resp.Code != 200 {
 		t.Errorf("a viewer can't look: %d", resp.Code)
 	}
+		if c.want == proto.DrainPaused && !(strings.HasPrefix(d.Drain.Reason, "by the-admin/") && strings.HasSuffix(d.Drain.Reason, ": later")) {
+			t.Errorf("it does not say who paused it: %q", d.Drain.Reason)
+		}
 	for _, request := range []string{drainA, drainA + "/pause", drainA + "/resume", "POST /v1/hosts/host-a/undrain"} {
 		if resp := w.ask(proto.RoleViewer, request, nil); resp.Code != 403 {
 			t.Errorf("a viewer: %s: %d", request, resp.Code)

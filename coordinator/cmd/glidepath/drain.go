@@ -53,7 +53,7 @@ func drainCommand(a *app) *cobra.Command {
 	what.define(cmd, a)
 	flags.BoolVar(&in.Squeeze, "squeeze", false, "where a move has no room, let reservations of lower classes yield, down to their floors")
 	flags.BoolVar(&in.Anyway, "anyway", false, "begin also where some of it finds no other place: the rest moves")
-	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained; Ctrl-C leaves it going on")
+	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained, also while it is paused; Ctrl-C leaves it going on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		now := time.Now()
 		if before != "" {

@@ -139,7 +139,8 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 		fmt.Fprintf(a.stderr, "Several moves are not followed one by one. See:  glidepath plan show %s --watch\n", p.ID)
 		return nil
 	}
-	progress := a.progress()
+	progress, away := a.progress(), a.outage()
+	away.seen = true
 	defer progress.clear()
 	for {
 		m := p.Moves[0]
@@ -162,13 +163,15 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 			return a.goesOn("Plan "+p.ID+" goes on", "glidepath plan show "+p.ID)
 		}
 		next, err := ask[proto.StoredPlan](ctx, a, "GET", path("plans", p.ID), nil)
-		var told *v1.Error
-		switch {
-		case err == nil:
+		if err == nil {
 			p = next
-		case ctx.Err() != nil: // it is said above
-		case errors.As(err, &told) && told.Code != v1.CodeUnavailable:
-			return err
+		} else if ctx.Err() != nil {
+			continue // it is said above
+		} else {
+			progress.clear()
+		}
+		if end := away.bear(err); end != nil {
+			return end
 		}
 	}
 }
@@ -177,6 +180,9 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 func waitingPlan(p proto.StoredPlan, now timeline.Time) string {
 	if start := p.Moves[0].Start; start > now && p.Status == proto.PlanScheduled {
 		return fmt.Sprintf("plan %s begins at %s, in %s", p.ID, stamp(start), start.Sub(now).Round(time.Second))
+	}
+	if !p.Status.Begins() {
+		return fmt.Sprintf("plan %s is %s; let it go on:  glidepath plan begin %s", p.ID, p.Status, p.ID)
 	}
 	return fmt.Sprintf("plan %s is %s, and waits for its turn", p.ID, p.Status)
 }
