@@ -76,7 +76,11 @@ func drainCommand(a *app) *cobra.Command {
 		if follow && in.DryRun {
 			return usagef("with --dry-run there is nothing to watch")
 		}
-		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", path("hosts", args[0], "drain"), in)
+		at := path("hosts", args[0], "drain")
+		if in.DryRun {
+			at = path("hosts", args[0], "drain", "verdict")
+		}
+		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", at, in)
 		if err != nil && !in.DryRun {
 			return a.unsure(cmd.Context(), err, "host "+args[0]+" is being emptied", "glidepath host drain show "+args[0])
 		}
