@@ -153,7 +153,7 @@ func (c *Coordinator) wire() {
 			return c.callHere(ctx, host, method, body)
 		},
 		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Copy: c.copyScores, Silent: c.silent,
-		Meter: c.metrics, Log: c.log.With("component", "home"),
+		DataBytes: c.dataBytes, Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.feeds = feeds.New(feeds.Config{
 		View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) },
