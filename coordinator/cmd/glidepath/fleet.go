@@ -60,7 +60,7 @@ func (a *app) printStatus(s v1.Status) error {
 		}
 	}
 	for _, h := range s.Conflicts {
-		a.say("CONFLICT: %s reports otherwise than the tables say: glidepath host show %s", h, h)
+		a.say("CONFLICT: %s reports otherwise than the tables say; what to decide is told by  glidepath host show %s", h, h)
 	}
 	if len(s.Unreported) > 0 {
 		a.say("NOT REPORTED to this incarnation, and not operated: %s", strings.Join(s.Unreported, ", "))
@@ -165,8 +165,16 @@ func (a *app) printHost(h v1.HostDetail) error {
 	for _, by := range h.PausedBy {
 		a.say("no limit is set there: %s", pausedBy(by, "", f.Name))
 	}
+	forget := ""
 	for _, c := range h.Conflicts {
 		a.say("CONFLICT over %s: %s", c.Instance, oneLine(c.What))
+		if c.Blocks {
+			forget += " --forget " + c.Instance
+		}
+	}
+	if forget != "" {
+		a.say("  nothing is operated there until the agent reports otherwise; if it is right, restore again without what it contradicts, on a coordinator that is stopped, and adopt that where it runs:\n"+
+			"  glidepathd restore FILE%s", forget)
 	}
 	for _, m := range f.Missing {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))
