@@ -157,7 +157,7 @@ func (c *Coordinator) wire() {
 	})
 	c.feeds = feeds.New(feeds.Config{
 		View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) },
-		Polled: c.metrics.Polled, Fetcher: feeds.NewFetcher(), Log: c.log.With("component", "feeds"),
+		Polled: c.metrics.Polled, Fetcher: feeds.NewFetcher(c.ownAddresses), Log: c.log.With("component", "feeds"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
 	c.hub.Require(c.admit)
