@@ -270,7 +270,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "tick", Run: every(tickEvery, func(ctx context.Context) error { return c.tick(ctx) })},
 		{Name: "migrations", Run: c.migrations.Run},
 		{Name: "calendars", Run: c.feeds.Run},
-		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Forget: func(ctx context.Context, body *proto.MigrationPrune) error { return c.do(ctx, "leader", body) }}).Run},
+		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "notices", Run: (&leader.Notices{View: c.tables.View, Clear: func(ctx context.Context, body *proto.NoticePut) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "plans", Run: c.plans().Run},
 		{Name: "drains", Run: c.drains().Run},

@@ -41,7 +41,7 @@ func calendarCommand(a *app) *cobra.Command {
 	remove := &cobra.Command{
 		Use: "remove CALENDAR", Short: "Remove a calendar, and of its events those that have not begun", Args: exactly("calendar"),
 		Long: `Remove a calendar, and of its events those that have not begun, and those that ended more than 60 days ago. The others stay, as effects are
-learned from them, until they are removed one by one: glidepath event remove.`,
+learned from them, and go 60 days after they have ended, or before when they are removed one by one: glidepath event remove.`,
 		Example:           "  glidepath calendar remove campaigns",
 		ValidArgsFunction: firstOnly(names(a, path("calendars"), "name")),
 		RunE: func(cmd *cobra.Command, args []string) error {
