@@ -49,13 +49,14 @@ func (a *asking[K, A]) take(x answered[K, A]) {
 	a.known[x.key] = x.answer
 }
 
-// ask asks beside the rounds, unless that is being asked, or as much as may be.
-func (a *asking[K, A]) ask(key K, question func() A) {
+// ask asks beside the rounds, and reports whether it does: not what is being asked, and no more than may be.
+func (a *asking[K, A]) ask(key K, question func() A) bool {
 	if a.asked[key] || len(a.asked) == cap(a.answers) {
-		return
+		return false
 	}
 	a.asked[key] = true
 	a.join.Go(func() { a.answers <- answered[K, A]{key, question()} }) // there is room for the answers to all that is asked
+	return true
 }
 
 // told returns the answer to a question, once.

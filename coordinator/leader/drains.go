@@ -203,13 +203,16 @@ func (d *Drains) goOn(ctx context.Context, e emptying) error {
 	case reason != last.reason:
 		last = again{reason: reason, wait: drainAgain / 2}
 	}
-	last.wait = min(2*last.wait, drainAgainMost)
-	last.at = e.now.Add(last.wait)
-	d.again[e.host.Facts.Name] = last
-	d.asking.ask(e.host.Facts.Name, func() replanned {
+	asked := d.asking.ask(e.host.Facts.Name, func() replanned {
 		fresh, err := d.planned(ctx, e)
 		return replanned{e, reason, fresh, err}
 	})
+	if !asked {
+		return nil // others come first
+	}
+	last.wait = min(2*last.wait, drainAgainMost)
+	last.at = e.now.Add(last.wait)
+	d.again[e.host.Facts.Name] = last
 	return nil
 }
 
