@@ -19,6 +19,7 @@ const (
 	planEvery     = time.Second
 	planAgain     = 10 * time.Second
 	planAgainMost = 2 * time.Minute
+	saysEvery     = 10 * time.Minute // that another reason is kept with a plan for which it waits
 )
 
 // Plans begins the moves of stored plans that are due, in their turn: each as it is planned then, against what is committed by then.
@@ -198,7 +199,7 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 	}
 	if known.err != nil {
 		p.bear(r, known.err.Error())
-		return nil
+		return p.say(ctx, plan, known.err.Error())
 	}
 	without, err := view.Letting(m.Holds...)
 	if err != nil {
@@ -212,7 +213,7 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 		return p.unfit(ctx, view, plan, r, known, no.Error(), no.Passes || known.fitsLater(without, request, p.Rate))
 	case err != nil:
 		p.bear(r, err.Error())
-		return nil
+		return p.say(ctx, plan, err.Error())
 	}
 	if result.Plan.Start > result.Plan.MadeAt {
 		return p.putOff(ctx, view, plan, r, result)
@@ -271,10 +272,42 @@ func (p *Plans) unfit(ctx context.Context, view *state.View, plan proto.StoredPl
 	t := p.tried[r]
 	t.unfit = !passes
 	p.tried[r] = t
-	if !plan.Moves[r.Move].Chosen {
+	if plan.Moves[r.Move].Chosen {
+		if err := p.elsewhere(ctx, view, plan, r, known); err != nil || p.tried[r].again == 0 {
+			return err
+		}
+	}
+	return p.say(ctx, plan, reason)
+}
+
+// say keeps with a plan of a migration why it waits, so that it is seen where plans are looked at; another reason than the one before only after a while, as each may have other figures.
+func (p *Plans) say(ctx context.Context, plan proto.StoredPlan, reason string) error {
+	reason = short(reason, proto.MaxTextLength)
+	if plan.Kind != proto.PlanMigrate || plan.Reason == reason || plan.Reason != "" && timeline.Of(time.Now()).Sub(plan.ChangedAt) < saysEvery {
 		return nil
 	}
-	return p.elsewhere(ctx, view, plan, r, known)
+	plan.Reason, plan.Moves = reason, slices.Clone(plan.Moves)
+	view := p.View()
+	for i, m := range plan.Moves { // what has lapsed is not held again
+		plan.Moves[i].Holds = slices.DeleteFunc(slices.Clone(m.Holds), func(id string) bool {
+			_, held := view.Reservation(id)
+			return !held
+		})
+	}
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/waits/%d", plan.ID, plan.Revision), &proto.PlanPut{Plan: plan, From: plan.Revision})
+	if err == nil && !res.OK() {
+		p.Log.Info("why a plan waits could not be stored", "plan", plan.ID, "reason", res.Message)
+	}
+	return err
+}
+
+// waiting returns a plan that is changed before a move of it begins: what it has waited for is over. A rebalance's reason is whose word it begins by.
+func waiting(plan proto.StoredPlan) proto.StoredPlan {
+	plan.Moves = slices.Clone(plan.Moves)
+	if plan.Kind == proto.PlanMigrate {
+		plan.Reason = ""
+	}
+	return plan
 }
 
 // elsewhere plans a move to whichever host suits it best now.
@@ -294,7 +327,7 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	m := result.Move(true)
 	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	hold := result.Holds(plan.ID, r.Move, &m)
-	plan.Moves = slices.Clone(plan.Moves)
+	plan = waiting(plan)
 	plan.Moves[r.Move] = m
 	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/again/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
 		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),
@@ -320,7 +353,7 @@ func (p *Plans) putOff(ctx context.Context, view *state.View, plan proto.StoredP
 	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	m.Considered, m.Ruled, m.Starts, m.Reasons = was.Considered, was.Ruled, was.Starts, was.Reasons
 	hold := result.Holds(plan.ID, r.Move, &m)
-	plan.Moves = slices.Clone(plan.Moves)
+	plan = waiting(plan)
 	plan.Moves[r.Move] = m
 	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/later/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
 		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),

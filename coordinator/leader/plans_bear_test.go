@@ -32,9 +32,12 @@ func (w *planned) disk(free int64) {
 }
 
 func TestAPlanBearsWhatPassesForAsLongAsItHasTime(t *testing.T) {
-	for name, c := range map[string]struct{ full, free func(*planned) }{
-		"room that others hold for a while": {func(w *planned) { w.fill("busy", room-takes/2, 2*time.Hour) }, func(*planned) { time.Sleep(time.Hour) }},
-		"a disk that is full":               {func(w *planned) { w.disk(1) }, func(w *planned) { w.disk(1 << 40) }},
+	for name, c := range map[string]struct {
+		full, free func(*planned)
+		says       string
+	}{
+		"room that others hold for a while": {func(w *planned) { w.fill("busy", room-takes/2, 2*time.Hour) }, func(*planned) { time.Sleep(time.Hour) }, "host-b is short of cpu"},
+		"a disk that is full":               {func(w *planned) { w.disk(1) }, func(w *planned) { w.disk(1 << 40) }, "of its disk are free"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,12 +46,15 @@ func TestAPlanBearsWhatPassesForAsLongAsItHasTime(t *testing.T) {
 				w.must(&proto.PlanChange{ID: "p", From: proto.PlanKept, To: proto.PlanQueued})
 				c.full(w)
 				w.lead(time.Hour)
-				if p := w.stored("p"); p.Status != proto.PlanQueued || len(w.migrations()) != 0 {
+				if p := w.stored("p"); p.Status != proto.PlanQueued || len(w.migrations()) != 0 || !strings.Contains(p.Reason, c.says) {
 					t.Fatalf("%s: %s, %q", p.Status, p.Reason, w.migrations())
+				}
+				if n := len(w.asked); n < 1 || n > 6 { // an hour: each reason has its figures
+					t.Errorf("%d commands say why it waits", n)
 				}
 				c.free(w)
 				w.lead(planAgainMost)
-				if p := w.stored("p"); p.Status != proto.PlanRunning {
+				if p := w.stored("p"); p.Status != proto.PlanRunning || p.Reason != "" {
 					t.Errorf("%s: %s", p.Status, p.Reason)
 				}
 			})

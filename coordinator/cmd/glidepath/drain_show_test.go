@@ -72,6 +72,9 @@ func TestWhatAPlanWaitsForIsSaidByItsStatus(t *testing.T) {
 			t.Errorf("%s: %q", status, waitingPlan(p, now))
 		}
 	}
+	if p.Status, p.Reason = proto.PlanQueued, "host-b is short of cpu"; waitingPlan(p, now) != "plan p is queued, and waits: host-b is short of cpu" {
+		t.Errorf("%q", waitingPlan(p, now))
+	}
 }
 
 func TestMovesOfAPlanAreNumberedFromOneAsInItsDrain(t *testing.T) {

@@ -184,6 +184,9 @@ func waitingPlan(p proto.StoredPlan, now timeline.Time) string {
 	if !p.Status.Begins() {
 		return fmt.Sprintf("plan %s is %s; let it go on:  glidepath plan begin %s", p.ID, p.Status, p.ID)
 	}
+	if p.Reason != "" {
+		return fmt.Sprintf("plan %s is %s, and waits: %s", p.ID, p.Status, oneLine(p.Reason))
+	}
 	return fmt.Sprintf("plan %s is %s, and waits for its turn", p.ID, p.Status)
 }
 
