@@ -210,7 +210,7 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 	var no *planner.Refusal
 	switch {
 	case errors.As(err, &no):
-		return p.unfit(ctx, view, plan, r, known, no.Error(), no.Passes || known.fitsLater(without, request, p.Rate))
+		return p.unfit(ctx, view, plan, r, known, no.Error(), no.Passes || plan.Kind != proto.PlanDrain && known.fitsLater(without, request, p.Rate))
 	case err != nil:
 		p.bear(r, err.Error())
 		return p.say(ctx, plan, err.Error())
