@@ -153,11 +153,11 @@ func (c *Coordinator) wire() {
 			return c.callHere(ctx, host, method, body)
 		},
 		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Copy: c.copyScores, Silent: c.silent,
-		Meter: c.metrics, Log: c.log.With("component", "home"),
+		DataBytes: c.dataBytes, Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.feeds = feeds.New(feeds.Config{
 		View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) },
-		Polled: c.metrics.Polled, Fetcher: feeds.NewFetcher(), Log: c.log.With("component", "feeds"),
+		Polled: c.metrics.Polled, Fetcher: feeds.NewFetcher(c.ownAddresses), Log: c.log.With("component", "feeds"),
 	})
 	c.hub = session.NewHub(c.agentMethods(), c.coordinatorMethods(), c.log)
 	c.hub.Require(c.admit)
@@ -270,7 +270,7 @@ func (c *Coordinator) loops() []leader.Loop {
 		{Name: "tick", Run: every(tickEvery, func(ctx context.Context) error { return c.tick(ctx) })},
 		{Name: "migrations", Run: c.migrations.Run},
 		{Name: "calendars", Run: c.feeds.Run},
-		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Forget: func(ctx context.Context, body *proto.MigrationPrune) error { return c.do(ctx, "leader", body) }}).Run},
+		{Name: "prune", Run: (&leader.Prune{View: c.tables.View, Propose: func(ctx context.Context, body proto.Body) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "notices", Run: (&leader.Notices{View: c.tables.View, Clear: func(ctx context.Context, body *proto.NoticePut) error { return c.do(ctx, "leader", body) }}).Run},
 		{Name: "plans", Run: c.plans().Run},
 		{Name: "drains", Run: c.drains().Run},

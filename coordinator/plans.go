@@ -13,7 +13,7 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// planTime bounds how long agents and homes are asked for what a move is planned by: others wait for their turn.
+// planTime bounds how long agents and homes are asked for what a move is planned by.
 const planTime = 10 * time.Second
 
 // plans begins the moves of stored plans while this coordinator leads.
@@ -24,7 +24,7 @@ func (c *Coordinator) plans() *leader.Plans {
 			v, _ := c.tables.at()
 			return v
 		},
-		Plan: c.planMove,
+		Ask: c.moving,
 		Propose: func(ctx context.Context, id string, body proto.Body) (proto.Result, error) {
 			return c.Propose(ctx, id, "leader", body)
 		},
@@ -32,20 +32,20 @@ func (c *Coordinator) plans() *leader.Plans {
 	}
 }
 
-// planMove plans a move that begins now, by the demand that is forecast now, and the data that there are. Where those are not known it is no time to begin.
-func (c *Coordinator) planMove(ctx context.Context, view *state.View, request planner.Request, rate int64) (planner.Result, error) {
+// moving returns what a move of an instance that begins now is planned by: the demand that is forecast now, and the data that there are. Where those are not known it is no time to begin.
+func (c *Coordinator) moving(ctx context.Context, instance string) (planner.Input, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTime)
 	defer cancel()
-	now, step := timeline.Of(time.Now()), time.Duration(view.Fleet().GridStep)*time.Millisecond
+	now, step := timeline.Of(time.Now()), time.Duration(c.tables.View().Fleet().GridStep)*time.Millisecond
 	demand, err := c.Forecast(ctx, proto.ForecastRequest{
-		Instance: request.Instance, From: planner.Grid(now, step).Start, Step: step.Milliseconds(), Steps: planner.GridSteps,
+		Instance: instance, From: planner.Grid(now, step).Start, Step: step.Milliseconds(), Steps: planner.GridSteps,
 	})
 	if err != nil && wire.CodeOf(err) != wire.NotFound {
-		return planner.Result{}, fmt.Errorf("the demand of instance %s is not known: %w", request.Instance, err)
+		return planner.Input{}, fmt.Errorf("the demand of instance %s is not known: %w", instance, err)
 	}
-	data, err := c.dataBytes(ctx, request.Instance)
+	data, err := c.dataBytes(ctx, instance)
 	if err != nil {
-		return planner.Result{}, fmt.Errorf("the size of the data of instance %s is not known: %w", request.Instance, err)
+		return planner.Input{}, fmt.Errorf("the size of the data of instance %s is not known: %w", instance, err)
 	}
 	silent := map[string]timeline.Time{}
 	for host, p := range c.Presence(ctx) {
@@ -53,10 +53,19 @@ func (c *Coordinator) planMove(ctx context.Context, view *state.View, request pl
 			silent[host] = p.Since
 		}
 	}
-	if since, away := silent[request.Target]; away {
+	return planner.Input{Now: now, Forecast: demand, Data: data, Costs: planner.DefaultCosts(), Silent: silent}, nil
+}
+
+// planMove plans a move that begins now, at a rate of so many bits per second at most. An error that is no *planner.Refusal says nothing of the move.
+func (c *Coordinator) planMove(ctx context.Context, view *state.View, request planner.Request, rate int64) (planner.Result, error) {
+	in, err := c.moving(ctx, request.Instance)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	if since, away := in.Silent[request.Target]; away {
 		return planner.Result{}, fmt.Errorf("the agent of %s has been silent since %s", request.Target, since)
 	}
-	costs := planner.DefaultCosts()
-	costs.Rate = min(costs.Rate, rate)
-	return planner.Make(planner.Input{Request: request, View: view, Now: now, Forecast: demand, Data: data, Costs: costs, Silent: silent})
+	in.Request, in.View = request, view
+	in.Costs.Rate = min(in.Costs.Rate, rate)
+	return planner.Make(in)
 }

@@ -211,7 +211,7 @@ const (
 type Unblock struct {
 	What UnblockBy     `msgpack:"w" json:"what"`
 	Says string        `msgpack:"s" json:"says"`
-	At   timeline.Time `msgpack:"at,omitempty" json:"at,omitzero"` // of UnblockTime: the earliest deadline that can be met
+	At   timeline.Time `msgpack:"at,omitempty" json:"at,omitzero"` // of UnblockTime: the earliest deadline that can be met; of UnblockWindow: the end of the last one, 0 where it has none
 }
 
 // UnblockBy is what would have to be different.
@@ -222,6 +222,8 @@ const (
 	UnblockType UnblockBy = "type" // an instance of a smaller type
 	UnblockTime UnblockBy = "time" // a later deadline
 	UnblockHost UnblockBy = "host" // another host
+
+	UnblockWindow UnblockBy = "window" // a window of a host that is over, or taken back
 )
 
 // WhatIf is how a fleet that a plan is asked for differs from the one that is.

@@ -11,7 +11,7 @@ func (w WhatIf) Valid() error {
 	case w.Add < 0 || w.Add > MaxList:
 		return fmt.Errorf("%d hosts more: use 1 to %d", w.Add, MaxList)
 	case w.Add > 0 && w.Like == "":
-		return fmt.Errorf("%s more, and it is not said like which one: name a host of the fleet", hosts(w.Add))
+		return fmt.Errorf("%s more, and it is not said like which one: name a host of the fleet", Count(w.Add, "host"))
 	case w.Add == 0 && w.Like != "":
 		return fmt.Errorf("hosts more like %s, and it is not said how many: use 1 to %d", w.Like, MaxList)
 	case w.Add == 0 && len(w.Without) == 0:
@@ -39,7 +39,7 @@ func (w WhatIf) Valid() error {
 func (w WhatIf) Words() string {
 	var parts []string
 	if w.Add > 0 {
-		parts = append(parts, fmt.Sprintf("with %s more like %s", hosts(w.Add), w.Like))
+		parts = append(parts, fmt.Sprintf("with %s more like %s", Count(w.Add, "host"), w.Like))
 	}
 	if n := len(w.Without); n > 0 {
 		names, more := w.Without, ""
@@ -49,11 +49,4 @@ func (w WhatIf) Words() string {
 		parts = append(parts, "without "+strings.Join(names, ", ")+more)
 	}
 	return strings.Join(parts, " and ")
-}
-
-func hosts(n int) string {
-	if n == 1 {
-		return "1 host"
-	}
-	return fmt.Sprintf("%d hosts", n)
 }

@@ -117,7 +117,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"POST /v1/pause": "operator", "POST /v1/resume": "operator", "POST /v1/hosts/{name}/pause": "operator", "POST /v1/hosts/{name}/resume": "operator",
 		"POST /v1/instances/{name}/pause": "operator", "POST /v1/instances/{name}/resume": "operator",
 
-		"GET /v1/hosts/{name}/drain": "viewer", "POST /v1/hosts/{name}/drain": "operator", "POST /v1/hosts/{name}/undrain": "operator",
+		"GET /v1/hosts/{name}/drain": "viewer", "POST /v1/hosts/{name}/drain": "operator", "POST /v1/hosts/{name}/undrain": "operator", "POST /v1/hosts/{name}/drain/verdict": "viewer",
 		"POST /v1/hosts/{name}/drain/pause": "operator", "POST /v1/hosts/{name}/drain/resume": "operator",
 
 		"GET /v1/hosts/{name}/retention": "viewer", "GET /v1/hosts/{name}/forget": "viewer", "POST /v1/hosts/{name}/cordon": "operator",

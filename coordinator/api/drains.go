@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/auth"
 	"github.com/glidepath/glidepath/coordinator/figures"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
@@ -20,15 +22,38 @@ const mostProbation = 30 * 24 * time.Hour
 // drainHost begins to empty a host, or says how that would go. Where not everything on the host finds another place it is begun only if that was asked for: what is in the
 // way is told, with what would change that.
 func drainHost(c *call) (any, error) {
-	h, err := c.host()
-	if err != nil {
-		return nil, err
-	}
 	var in v1.DrainRequest
 	if c.r.ContentLength != 0 {
 		if err := c.read(&in); err != nil {
 			return nil, err
 		}
+	}
+	return c.drain(in)
+}
+
+// judgeDrain says how a host would be emptied, and keeps that if it is to be.
+func judgeDrain(c *call) (any, error) {
+	var in v1.DrainRequest
+	if c.r.ContentLength != 0 {
+		if err := c.read(&in); err != nil {
+			return nil, err
+		}
+	}
+	if in.Store {
+		c.changed = true
+		if err := auth.Authorise(c.who, proto.RoleOperator); err != nil {
+			return nil, err
+		}
+	}
+	in.DryRun = true
+	return c.drain(in)
+}
+
+// drain begins to empty the host that the path names, or says how that would go.
+func (c *call) drain(in v1.DrainRequest) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
 	}
 	if in.Before != 0 && in.Before <= c.now {
 		return nil, invalid("host %s would be empty by %s, and it is %s: name a time later than now, or none", h.Facts.Name, in.Before, c.now)
@@ -254,7 +279,11 @@ func (c *call) turnDrain(to proto.DrainState) (any, error) {
 				Remedy: "glidepath host drain " + name,
 			}
 		}
-		r, err := c.proposeAs(fmt.Sprintf("%s/%d", c.id, try), &proto.HostDrain{Host: name, From: from, To: to, Reason: in.Reason})
+		reason := in.Reason
+		if to == proto.DrainPaused { // what is kept with a drain is who began it
+			reason = strings.TrimSuffix("by "+c.who.Actor()+": "+reason, ": ")
+		}
+		r, err := c.proposeAs(fmt.Sprintf("%s/%d", c.id, try), &proto.HostDrain{Host: name, From: from, To: to, Reason: reason})
 		if err == nil {
 			return c.drained(name)
 		}

@@ -28,8 +28,12 @@ func TestADrainIsShownBeforeItIsBegunAndThenPausedResumedAndTakenBack(t *testing
 	before := timeline.Of(time.Now().Add(2 * time.Hour))
 	applied := w.View().Applied()
 	dry := ok[v1.Drain](w, drainA, v1.DrainRequest{Before: before, DryRun: true})
+	verdict := ok[v1.Drain](w, drainA+"/verdict", v1.DrainRequest{Before: before})
 	if w.View().Applied() != applied {
 		t.Fatal("a dry run proposed something")
+	}
+	if verdict.Drain != nil || verdict.Plan == nil || len(verdict.Plan.Moves) != len(dry.Plan.Moves) {
+		t.Errorf("%+v", verdict)
 	}
 	if dry.Drain != nil || dry.Plan == nil || len(dry.Plan.Moves) != 2 || dry.Plan.Status != proto.PlanQueued || dry.Plan.Blocked != nil || strings.Join(dry.Left, " ") != "a-1 a-2" {
 		t.Fatalf("%+v, %+v", dry, dry.Plan)
@@ -68,12 +72,22 @@ func TestADrainIsShownBeforeItIsBegunAndThenPausedResumedAndTakenBack(t *testing
 		verb string
 		want proto.DrainState
 	}{{"/drain/pause", proto.DrainPaused}, {"/drain/pause", proto.DrainPaused}, {"/drain/resume", proto.DrainGoesOn}, {"/drain/resume", proto.DrainGoesOn}} {
-		if d := ok[v1.Drain](w, "POST /v1/hosts/host-a"+c.verb, v1.DrainDecision{Reason: "later"}); d.Drain == nil || d.Drain.State != c.want || d.Drain.Deadline != before {
+		d := ok[v1.Drain](w, "POST /v1/hosts/host-a"+c.verb, v1.DrainDecision{Reason: "later"})
+		if d.Drain == nil || d.Drain.State != c.want || d.Drain.Deadline != before {
 			t.Errorf("%s: %+v", c.verb, d.Drain)
+		}
+		if c.want == proto.DrainPaused && !(strings.HasPrefix(d.Drain.Reason, "by the-admin/") && strings.HasSuffix(d.Drain.Reason, ": later")) {
+			t.Errorf("it does not say who paused it: %q", d.Drain.Reason)
 		}
 	}
 	if resp := w.ask(proto.RoleViewer, "GET /v1/hosts/host-a/drain", nil); resp.Code != 200 {
 		t.Errorf("a viewer can't look: %d", resp.Code)
+	}
+	if resp := w.ask(proto.RoleViewer, drainA+"/verdict", nil); resp.Code != 200 {
+		t.Errorf("a viewer can't ask how it would go: %d", resp.Code)
+	}
+	if resp := w.ask(proto.RoleViewer, drainA+"/verdict", v1.DrainRequest{Store: true}); resp.Code != 403 {
+		t.Errorf("a viewer can keep how it would go: %d", resp.Code)
 	}
 	for _, request := range []string{drainA, drainA + "/pause", drainA + "/resume", "POST /v1/hosts/host-a/undrain"} {
 		if resp := w.ask(proto.RoleViewer, request, nil); resp.Code != 403 {

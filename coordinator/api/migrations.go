@@ -139,14 +139,22 @@ func listMigrations(c *call) (any, error) {
 		return nil, q.err
 	}
 	all := c.view.Migrations()
-	if active {
+	if active && instance == "" {
 		all = c.view.ActiveMigrations()
 	}
+	_, known := c.view.Instance(instance)
 	var out []v1.MigrationStatus
 	for m := range all {
-		if instance == "" || m.Instance == instance {
+		if instance != "" && m.Instance != instance {
+			continue
+		}
+		known = true // it was there, when it was moved
+		if !active || m.Active() {
 			out = append(out, v1.StatusOf(m))
 		}
+	}
+	if instance != "" && !known {
+		return nil, missing("instance", instance, "instance list")
 	}
 	return items(out), nil
 }

@@ -126,11 +126,16 @@ func listPlans(c *call) (any, error) {
 		return nil, q.err
 	}
 	var out []v1.PlanSummary
+	_, known := c.view.Instance(instance)
 	for p := range c.view.Plans() {
 		moves := slices.ContainsFunc(p.Moves, func(m proto.Move) bool { return m.Instance == instance })
+		known = known || moves // it was there, when the plan was made
 		if (instance == "" || moves) && !(active && p.Status.Ended()) {
 			out = append(out, v1.SummaryOf(p))
 		}
+	}
+	if instance != "" && !known {
+		return nil, missing("instance", instance, "instance list")
 	}
 	return items(out), nil
 }

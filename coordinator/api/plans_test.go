@@ -108,7 +108,13 @@ func TestAMoveThatIsToBeginLaterIsStoredAndItsRoomHeld(t *testing.T) {
 	if len(list.Items) != 2 || list.Items[0].ID != key || list.Items[0].Start != at || list.Items[0].Moves != 1 || list.Items[0].Begun != 0 {
 		t.Errorf("%+v", list.Items)
 	}
-	if none := ok[v1.List[v1.PlanSummary]](w, "GET /v1/plans?instance=other", nil); len(none.Items) != 0 {
+	for _, list := range []string{"plans", "migrations"} {
+		if e := w.fails(v1.CodeNotFound, 404, "GET /v1/"+list+"?instance=other", nil); !strings.Contains(e.Message, `"other"`) || !strings.Contains(e.Remedy, "glidepath instance list") {
+			t.Errorf("%s: %s: %s", list, e.Message, e.Remedy)
+		}
+	}
+	w.apply("cache-3", "host-c", proto.Enforce)
+	if none := ok[v1.List[v1.PlanSummary]](w, "GET /v1/plans?instance=cache-3", nil); len(none.Items) != 0 {
 		t.Errorf("%+v", none.Items)
 	}
 	// Cancelled, it holds nothing; again, nothing changes.

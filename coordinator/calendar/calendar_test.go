@@ -212,7 +212,7 @@ func TestABareErrorRepeatsNothingOfTheFile(t *testing.T) {
 			_, _, err = c.Between(t.Context(), month(t), time.UTC)
 		}
 		if name == "a column" || name == "a size" || name == "a start" {
-			_, err = Rows(strings.NewReader(text), "c.csv")
+			_, err = Rows(strings.NewReader(text), "c.csv", nil)
 		}
 		var fault *Error
 		if !errors.As(err, &fault) || strings.Contains(strings.ToLower(fault.Bare()), "ame-1234") || !strings.Contains(fault.Bare(), fault.Remedy) {

@@ -26,8 +26,9 @@ type Row struct {
 // columns of a CSV; the first three it has to have.
 var columns = []string{"kind", "start", "end", "size", "instances"}
 
-// Rows reads a CSV with the columns kind, start, end and, if wanted, size and instances, under the name that errors give it. What is wrong with it is an *Error.
-func Rows(in io.Reader, name string) ([]Row, error) {
+// Rows reads a CSV with the columns kind, start, end and, if wanted, size and instances, under the name that errors give it. Times that name no zone are in loc; with nil they
+// have to name one. What is wrong with it is an *Error.
+func Rows(in io.Reader, name string, loc *time.Location) ([]Row, error) {
 	fault := func(line int, remedy, format string, args ...any) error {
 		return &Error{File: name, Line: line, Fault: fmt.Sprintf(format, args...), Remedy: remedy}
 	}
@@ -59,7 +60,7 @@ func Rows(in io.Reader, name string) ([]Row, error) {
 		line, _ := r.FieldPos(0)
 		row := Row{Line: line}
 		for i, field := range fields {
-			if what, remedy := row.read(header[i], field); what != "" {
+			if what, remedy := row.read(header[i], field, loc); what != "" {
 				return nil, fault(line, remedy, "%s", what)
 			}
 		}
@@ -70,16 +71,16 @@ func Rows(in io.Reader, name string) ([]Row, error) {
 }
 
 // read reads a field, and says what is wrong with it, and what to do.
-func (r *Row) read(column, field string) (fault, remedy string) {
+func (r *Row) read(column, field string, loc *time.Location) (fault, remedy string) {
 	var ok bool
 	switch column {
 	case "kind":
 		r.Kind = field
 		return "", ""
 	case "start":
-		r.Span.Start, ok = timeOf(field)
+		r.Span.Start, ok = timeOf(field, loc)
 	case "end":
-		r.Span.End, ok = timeOf(field)
+		r.Span.End, ok = timeOf(field, loc)
 	case "size":
 		if field == "" {
 			return "", ""
@@ -102,11 +103,19 @@ func (r *Row) read(column, field string) (fault, remedy string) {
 	return "", ""
 }
 
-// timeOf reads a time as people write it: RFC 3339, with or without seconds.
-func timeOf(text string) (timeline.Time, bool) {
+// timeOf reads a time as people write it: RFC 3339, with or without seconds, and without its zone where loc says that.
+func timeOf(text string, loc *time.Location) (timeline.Time, bool) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return timeline.Of(t), true
+		}
+	}
+	if loc == nil {
+		return 0, false
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if wall, err := time.Parse(layout, text); err == nil {
+			return in(loc, wall), true
 		}
 	}
 	return 0, false

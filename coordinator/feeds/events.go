@@ -92,9 +92,9 @@ func wrong(c proto.Calendar, e proto.Event) string {
 
 // entries returns the events of an iCalendar file.
 func entries(ctx context.Context, c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, error) {
-	loc, err := time.LoadLocation(c.Timezone)
-	if err != nil || c.Timezone == "Local" {
-		return nil, faultf("time zone %q is not known on this coordinator: install tzdata", c.Timezone)
+	loc, err := zone(c)
+	if err != nil {
+		return nil, err
 	}
 	file, err := calendar.Read(bytes.NewReader(body), fileName)
 	if err != nil {
@@ -118,13 +118,30 @@ func entries(ctx context.Context, c proto.Calendar, body []byte, span timeline.S
 	return out, nil
 }
 
-// rows returns the events of a CSV.
+// zone returns the time zone that was registered.
+func zone(c proto.Calendar) (*time.Location, error) {
+	loc, err := time.LoadLocation(c.Timezone)
+	if err != nil || c.Timezone == "Local" {
+		return nil, faultf("time zone %q is not known on this coordinator: install tzdata", c.Timezone)
+	}
+	return loc, nil
+}
+
+// rows returns the events of a CSV. Two rows that are the same event by kind, start and instances, and differ, are an error: one of them would be lost.
 func rows(c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, error) {
-	all, err := calendar.Rows(bytes.NewReader(body), fileName)
+	loc, err := zone(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Timezone == "" {
+		loc = nil
+	}
+	all, err := calendar.Rows(bytes.NewReader(body), fileName, loc)
 	if err != nil {
 		return nil, err
 	}
 	var out []proto.Event
+	first := map[string]calendar.Row{}
 	for _, r := range all {
 		if r.Span.Empty() {
 			return nil, faultf("%s line %d: the event ends before it starts", fileName, r.Line)
@@ -133,9 +150,14 @@ func rows(c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, err
 			continue
 		}
 		instances := slices.Compact(slices.Sorted(slices.Values(r.Instances)))
-		out = append(out, proto.Event{
+		e := proto.Event{
 			ID: id(c.Name, r.Span.Start, append([]string{r.Kind}, instances...)...), Kind: proto.EventKind(r.Kind), Span: r.Span, Size: r.Size, Instances: instances,
-		})
+		}
+		if was, twice := first[e.ID]; twice && (was.Span != r.Span || was.Size != r.Size) {
+			return nil, faultf("%s lines %d and %d are of the same kind, start and instances, and differ in their end or size: leave one out, or name other instances", fileName, was.Line, r.Line)
+		}
+		first[e.ID] = r
+		out = append(out, e)
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -60,6 +61,35 @@ func TestALargeChangeIsProposedInParts(t *testing.T) {
 		if b, err := proto.Marshal(body); err != nil || len(b) > proto.MaxCommand/2 {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
+	}
+}
+
+func TestRowsThatAreTheSameEventAndDifferAreToldOf(t *testing.T) {
+	const header, row = "kind,start,end,size,instances\n", "sale,2026-03-11T18:00Z,2026-03-11T19:00Z,2,a\n"
+	for text, says := range map[string]string{
+		row + "sale,2026-03-11T18:00Z,2026-03-11T20:00Z,2,a\n":   "lines 2 and 3 are of the same kind, start and instances",
+		row + "\nsale,2026-03-11T18:00Z,2026-03-11T19:00Z,1,a\n": "lines 2 and 4 are",
+		row + row: "",
+		row + "sale,2026-03-11T18:00Z,2026-03-11T20:00Z,2,b\n": "",
+	} {
+		c := proto.Calendar{Name: "sales"}
+		found, err := rows(c, []byte(header+text), counts(noon))
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%q: %d events, %v", text, len(found), err)
+		}
+	}
+}
+
+func TestTimesOfACSVAreInTheZoneThatWasRegistered(t *testing.T) {
+	const text = "kind,start,end\nsale,2026-03-11T18:00,2026-03-11T19:00\n"
+	c := proto.Calendar{Name: "sales", Timezone: "Europe/Berlin"}
+	found, err := rows(c, []byte(text), counts(noon))
+	if err != nil || len(found) != 1 || found[0].Span.Start != timeline.Of(time.Date(2026, 3, 11, 17, 0, 0, 0, time.UTC)) {
+		t.Errorf("%+v %v", found, err)
+	}
+	c.Timezone = ""
+	if _, err := rows(c, []byte(text), counts(noon)); err == nil || !strings.Contains(err.Error(), "is no time") {
+		t.Errorf("nobody named a zone: %v", err)
 	}
 }
 

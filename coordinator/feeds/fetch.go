@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,9 +37,19 @@ type Fetcher struct {
 	most      int64
 }
 
-// NewFetcher returns one that connects to no address that is known to answer for whatever host it runs on, or for the cloud that it runs in. Addresses that only this host
-// has are as those of other hosts.
-func NewFetcher() *Fetcher { return newFetcher(refused, nil) }
+// NewFetcher returns one that connects to no address that is known to answer for whatever host it runs on, or for the cloud that it runs in, and to none of those that own
+// returns: those of the coordinators' hosts. It is asked with every connection, and called concurrently.
+func NewFetcher(own func() []netip.Addr) *Fetcher {
+	return newFetcher(func(a netip.Addr) string {
+		if what := refused(a); what != "" {
+			return what
+		}
+		if slices.Contains(own(), bare(a)) {
+			return "a coordinator's host"
+		}
+		return ""
+	}, nil)
+}
 
 func newFetcher(refused func(netip.Addr) string, roots *x509.CertPool) *Fetcher {
 	dialer := &net.Dialer{
@@ -78,19 +89,24 @@ var wrapped = map[netip.Prefix]int{
 	netip.MustParsePrefix("::/96"):          12, // as it was once written
 }
 
-// refused says what an address is that no calendar is fetched from; "" for others.
-func refused(a netip.Addr) string {
+// bare returns the address that one leads to.
+func bare(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a == netip.IPv6Loopback() {
-		return "the coordinator's own host"
+		return a
 	}
 	for prefix, at := range wrapped {
 		if prefix.Contains(a) {
 			bytes := a.As16()
-			a = netip.AddrFrom4([4]byte(bytes[at:]))
-			break
+			return netip.AddrFrom4([4]byte(bytes[at:]))
 		}
 	}
+	return a
+}
+
+// refused says what an address is that no calendar is fetched from; "" for others.
+func refused(a netip.Addr) string {
+	a = bare(a)
 	switch {
 	case a.IsLoopback() || a.IsUnspecified():
 		return "the coordinator's own host"

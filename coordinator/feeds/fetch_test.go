@@ -190,10 +190,22 @@ func TestAddressesThatAnswerForTheHostOrItsCloudAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"127.0.0.1", "localhost"} {
-		got, err := NewFetcher().fetch(t.Context(), "http://"+host+":"+port, "", "")
+		got, err := NewFetcher(func() []netip.Addr { return nil }).fetch(t.Context(), "http://"+host+":"+port, "", "")
 		var ours *fault
 		if !errors.As(err, &ours) || !strings.Contains(ours.what, "the coordinator's own host") {
 			t.Errorf("%s: %q %v", host, got.body, err)
+		}
+	}
+}
+
+func TestAddressesOfCoordinatorsAreRefused(t *testing.T) {
+	own := []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("fd00::7")}
+	f := NewFetcher(func() []netip.Addr { return own })
+	for _, host := range []string{"192.0.2.7", "[::ffff:192.0.2.7]", "[64:ff9b::192.0.2.7]", "[fd00::7]"} {
+		_, err := f.fetch(t.Context(), "http://"+host+":7648/metrics", "", "")
+		var ours *fault
+		if !errors.As(err, &ours) || !strings.Contains(ours.what, "a coordinator's host") {
+			t.Errorf("%s: %v", host, err)
 		}
 	}
 }

@@ -35,7 +35,11 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		from = end
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week%s", len(m.members), m.policy.note(m.pattern))
+		r.Note = "1 member"
+		if n := len(m.members); n != 1 {
+			r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week", n)
+		}
+		r.Note += m.policy.note(m.pattern)
 	}
 	r.Note += m.straight.note(m.grid.step)
 	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {

@@ -48,6 +48,8 @@ type Config struct {
 	Silent  func(ctx context.Context) map[string]timeline.Time    // hosts whose agents have had no session for a while, and since when; 0: not known
 	Meter   Meter
 	Log     *slog.Logger
+
+	DataBytes func(ctx context.Context, instance string) (int64, error) // that an instance has, by its agent
 }
 
 // Homes keeps the models and documents of this coordinator's hosts. Its methods may be called concurrently.

@@ -172,7 +172,7 @@ func (w *world) homes(arrived <-chan struct{}) *Homes {
 		Name: "c1", View: w.view, Changed: func() <-chan struct{} { return changed }, Store: w, Call: w.call, Online: w.online,
 		Arrived: func() <-chan struct{} { return arrived }, Propose: w.propose, Meter: &w.meter, Log: slog.New(slog.DiscardHandler),
 		Cards: w.cards, Copy: func(context.Context, proto.Scorecard) error { return nil },
-		Silent: func(context.Context) map[string]timeline.Time { return nil },
+		Silent: func(context.Context) map[string]timeline.Time { return nil }, DataBytes: func(context.Context, string) (int64, error) { return 0, nil },
 	})
 }
 

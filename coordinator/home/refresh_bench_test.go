@@ -140,7 +140,7 @@ func BenchmarkHour(b *testing.B) {
 			return proto.Marshal(d.Version)
 		},
 		Log: slog.New(slog.DiscardHandler), Cards: w.cards, Copy: func(context.Context, proto.Scorecard) error { return nil },
-		Silent: func(context.Context) map[string]timeline.Time { return nil },
+		Silent: func(context.Context) map[string]timeline.Time { return nil }, DataBytes: func(context.Context, string) (int64, error) { return 0, nil },
 	})
 	// The models that an hour begins with. While they are made the store puts its history into blocks, which is no part of an hour.
 	h.round(b.Context(), w.view(), began)

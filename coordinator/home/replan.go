@@ -27,6 +27,7 @@ func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, n
 	in := replan.Input{
 		Host: name, View: view, Now: now, Notices: notices, Wants: h.wants(view, host, now, forecast),
 		Silent: func() map[string]timeline.Time { return h.cfg.Silent(ctx) },
+		Data:   func(instance string) int64 { return h.dataBytes(ctx, instance) },
 	}
 	began := replan.Turn(name, now, step)
 	h.mu.Lock()
@@ -54,6 +55,21 @@ func (h *Homes) replan(ctx context.Context, view *state.View, host proto.Host, n
 	h.mu.Lock()
 	h.turns[name] = last
 	h.mu.Unlock()
+}
+
+// dataTime bounds how long an agent is asked how much data an instance has, of which a suggestion tells: other hosts wait for their turn.
+const dataTime = 5 * time.Second
+
+// dataBytes returns how much data an instance has; 0 where its agent does not say.
+func (h *Homes) dataBytes(ctx context.Context, instance string) int64 {
+	ctx, cancel := context.WithTimeout(ctx, dataTime)
+	defer cancel()
+	n, err := h.cfg.DataBytes(ctx, instance)
+	if err != nil {
+		h.cfg.Log.Info("a move is suggested without the size of the instance's data", "instance", instance, "error", err)
+		return 0
+	}
+	return n
 }
 
 // wants returns what the reservations on a host should hold by their forecasts, as far as these are there.

@@ -185,7 +185,7 @@ func TestWhatInstancesHaveInCommonIsMeasuredHeldAndSaid(t *testing.T) {
 			w := newWorld(t, proto.Standard)
 			w.more(proto.Standard, 3)
 			h := w.life(noisy{common})
-			if text := strings.Join(w.forecast(h).Reasons, "; "); !strings.Contains(text, "instances on host-a have in common: 30 % are assumed: errors of 0 instances in 0 steps are too few") {
+			if text := strings.Join(w.forecast(h).Reasons, "; "); !strings.Contains(text, "instances on host-a have in common: 30 % are assumed: errors are too few (instances: 0, steps: 0;") {
 				t.Errorf("before anything came: %s", text)
 			}
 			for range 38 {

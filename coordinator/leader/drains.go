@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -26,12 +27,24 @@ const (
 // All that decides is in the tables, so that who leads next goes on with it; what is kept here is only when to look again.
 type Drains struct {
 	View    func() *state.View
-	Plan    func(context.Context, planner.DrainInput) (proto.StoredPlan, error) // fills in what the tables don't say, and plans
+	Plan    func(context.Context, planner.DrainInput) (proto.StoredPlan, error) // fills in what the tables don't say, and plans. It is called concurrently
 	Propose func(context.Context, proto.Body) (proto.Result, error)
 	NewID   func() string
 	Log     *slog.Logger
 
-	again map[string]again
+	again  map[string]again
+	asking asking[string, replanned] // by host
+}
+
+// drainsPlanned is how many drains are planned at once.
+const drainsPlanned = 16
+
+// replanned is a drain as it was planned, for a host as it was by then.
+type replanned struct {
+	emptying
+	reason string
+	fresh  proto.StoredPlan
+	err    error
 }
 
 // again is when a host is planned for again, for the reason for which it was last.
@@ -44,11 +57,17 @@ type again struct {
 // Run empties hosts until ctx ends.
 func (d *Drains) Run(ctx context.Context) error {
 	d.again = map[string]again{}
-	return rounds(ctx, drainEvery, d.round)
+	return d.asking.rounds(ctx, drainEvery, drainsPlanned, d.round)
 }
 
 // round looks at every host that is emptied, or was, and at plans that nobody needs any more.
 func (d *Drains) round(ctx context.Context) error {
+	for name := range d.asking.known {
+		planned, _ := d.asking.told(name)
+		if err := d.store(ctx, planned); err != nil {
+			return err
+		}
+	}
 	view := d.View()
 	if !view.Knows(proto.CmdHostDrain, 1) || !view.Knows(proto.CmdPlanBegin, 1) {
 		return nil
@@ -170,6 +189,9 @@ func (d *Drains) goOn(ctx context.Context, e emptying) error {
 		}
 		return d.tell(ctx, e, &proto.Notice{Instance: instance, Says: why, Proposes: "see why, put that right, then: glidepath host drain resume " + e.host.Facts.Name})
 	}
+	if d.asking.asked[e.host.Facts.Name] {
+		return nil // it is being planned
+	}
 	reason := e.unplanned()
 	last := d.again[e.host.Facts.Name]
 	switch {
@@ -181,18 +203,29 @@ func (d *Drains) goOn(ctx context.Context, e emptying) error {
 	case reason != last.reason:
 		last = again{reason: reason, wait: drainAgain / 2}
 	}
+	asked := d.asking.ask(e.host.Facts.Name, func() replanned {
+		fresh, err := d.planned(ctx, e)
+		return replanned{e, reason, fresh, err}
+	})
+	if !asked {
+		return nil // others come first
+	}
 	last.wait = min(2*last.wait, drainAgainMost)
 	last.at = e.now.Add(last.wait)
 	d.again[e.host.Facts.Name] = last
-	return d.plan(ctx, e, reason)
+	return nil
 }
 
-// plan plans how what is on the host leaves it, and stores that.
-func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
+// store stores how what is on the host leaves it, unless the drain has been paused, taken back or begun anew while that was planned.
+func (d *Drains) store(ctx context.Context, p replanned) error {
+	e, fresh, reason := p.emptying, p.fresh, p.reason
 	name := e.host.Facts.Name
-	fresh, err := d.planned(ctx, e)
-	if err != nil {
-		d.Log.Warn("a drain can't be planned now: it is tried again", "host", name, "reason", reason, "error", err)
+	if now, _ := d.View().Host(name); now.Drain == nil || now.Drain.Since != e.drain.Since || now.Drain.State != e.drain.State {
+		delete(d.again, name)
+		return nil
+	}
+	if p.err != nil {
+		d.Log.Warn("a drain can't be planned now: it is tried again", "host", name, "reason", reason, "error", p.err)
 		return nil
 	}
 	fresh.Moves = slices.Clone(fresh.Moves)
@@ -249,16 +282,17 @@ func (d *Drains) plan(ctx context.Context, e emptying, reason string) error {
 	return d.turn(ctx, e, proto.DrainBlocked, b.Words())
 }
 
-// planned plans with the drain's deadline, or without where that can't be met any more: late is better than never.
+// planned plans with the drain's deadline, or without it where more leaves the host then: late is better than never.
 func (d *Drains) planned(ctx context.Context, e emptying) (proto.StoredPlan, error) {
 	in := planner.DrainInput{Host: e.host.Facts.Name, Now: e.now, Probation: e.drain.Probation, Squeeze: e.drain.Squeeze}
 	if e.drain.Deadline > e.now {
 		in.Deadline = e.drain.Deadline
 	}
 	fresh, err := d.Plan(ctx, in)
-	if in.Deadline != 0 && (err != nil || fresh.Blocked != nil) {
+	var no *planner.Refusal
+	if in.Deadline != 0 && (errors.As(err, &no) || err == nil && fresh.Blocked != nil) {
 		in.Deadline = 0
-		if late, lateErr := d.Plan(ctx, in); lateErr == nil && late.Blocked == nil {
+		if late, lateErr := d.Plan(ctx, in); lateErr == nil && (err != nil || late.Blocked == nil || len(late.Blocked.Instances) < len(fresh.Blocked.Instances)) {
 			fresh, err = late, nil
 		}
 	}

@@ -29,6 +29,8 @@ type drained struct {
 	n     int
 	fails map[string]bool // instances whose moves are given up while they copy
 	hangs map[string]bool // whose moves go no further than that
+	hung  string          // host whose home does not answer, nor refuse
+	slow  time.Duration   // that homes take to answer for a drain
 }
 
 // What each host has of everything, what an instance holds of that, and how long probation takes.
@@ -107,8 +109,10 @@ func (w *drained) drain(to proto.DrainState, deadline timeline.Time) {
 	w.must(&proto.HostDrain{Host: "host-a", From: w.state(), To: to, Deadline: deadline, Probation: probation.Milliseconds()})
 }
 
-func (w *drained) state() proto.DrainState {
-	h, _ := w.view().Host("host-a")
+func (w *drained) state() proto.DrainState { return w.stateOf("host-a") }
+
+func (w *drained) stateOf(host string) proto.DrainState {
+	h, _ := w.view().Host(host)
 	if h.Drain == nil {
 		return proto.DrainNone
 	}
@@ -136,10 +140,8 @@ func (w *drained) plans() *Plans {
 	return &Plans{
 		View: w.view, Own: w.view, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler), NewID: w.id,
 		Propose: func(_ context.Context, _ string, body proto.Body) (proto.Result, error) { return w.do(body), nil },
-		Plan: func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
-			costs := planner.DefaultCosts()
-			costs.Rate = min(costs.Rate, rate)
-			return planner.Make(planner.Input{Request: r, View: v, Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: costs})
+		Ask: func(context.Context, string) (planner.Input, error) {
+			return planner.Input{Now: timeline.Of(time.Now()), Data: dataOfEach, Costs: planner.DefaultCosts()}, nil
 		},
 	}
 }
@@ -152,7 +154,12 @@ func (w *drained) lead(d time.Duration) {
 	drains := &Drains{
 		View: w.view, Log: slog.New(slog.DiscardHandler), NewID: w.id,
 		Propose: func(_ context.Context, body proto.Body) (proto.Result, error) { return w.do(body), nil },
-		Plan: func(_ context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
+		Plan: func(ctx context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
+			if in.Host == w.hung {
+				<-ctx.Done()
+				return proto.StoredPlan{}, ctx.Err()
+			}
+			time.Sleep(w.slow)
 			in.View, in.Costs = w.view(), planner.DefaultCosts()
 			in.Of = func(string) planner.MovingFigures { return planner.MovingFigures{Data: dataOfEach} }
 			plan, blocked, err := planner.Drain(in)

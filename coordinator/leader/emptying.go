@@ -206,7 +206,7 @@ func (e emptying) late() int {
 	for p := range e.view.Plans() {
 		all = append(all, p)
 	}
-	for _, r := range planner.Queue(all, e.view, e.now) {
+	for _, r := range planner.Queue(all, e.view, e.now, nil) {
 		if r.Plan == e.live.ID && e.live.Moves[r.Move].Start.Add(drainLate) <= e.now && e.live.ChangedAt.Add(drainLate) <= e.now {
 			return r.Move
 		}

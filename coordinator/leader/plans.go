@@ -14,10 +14,12 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// How often it is looked for moves that are due, and after how long one that could not begin is tried again.
+// How often it is looked for moves that are due, and after how long one that could not begin is tried again: twice as long each time that it is refused.
 const (
-	planEvery = time.Second
-	planAgain = 10 * time.Second
+	planEvery     = time.Second
+	planAgain     = 10 * time.Second
+	planAgainMost = 2 * time.Minute
+	saysEvery     = 10 * time.Minute // that another reason is kept with a plan for which it waits
 )
 
 // Plans begins the moves of stored plans that are due, in their turn: each as it is planned then, against what is committed by then.
@@ -26,27 +28,23 @@ const (
 type Plans struct {
 	View func() *state.View
 	Own  func() *state.View // one that nobody else has: what plans hold is planned without
-	// Plan plans a move that begins now, at a rate of so many bits per second at most. An error that is no *planner.Refusal says nothing of the move.
-	Plan    func(context.Context, *state.View, planner.Request, int64) (planner.Result, error)
+	// Ask returns what a move of an instance that begins now is planned by, all but the request and the view. It is called concurrently.
+	Ask     func(ctx context.Context, instance string) (planner.Input, error)
 	Propose func(ctx context.Context, id string, body proto.Body) (proto.Result, error)
 	NewID   func() string // of a migration
 	Rate    int64         // of a transfer alone, in bits per second
 	Log     *slog.Logger
 
-	tried map[planner.Ready]try
+	tried  map[planner.Ready]try
+	asking asking[planner.Ready, known]
 }
 
 // try is a move that could not begin.
 type try struct {
 	again  timeline.Time // not before
-	unfit  bool          // it did not fit as it was
+	wait   time.Duration // for which it rests; 0: it keeps its place in the queue
+	unfit  bool          // it did not fit as it was, for a reason that stays
 	reason string
-}
-
-// Run begins moves until ctx ends.
-func (p *Plans) Run(ctx context.Context) error {
-	p.tried = map[planner.Ready]try{}
-	return rounds(ctx, planEvery, p.round)
 }
 
 // round ends plans that are over and begins the moves whose turn it is.
@@ -70,7 +68,7 @@ func (p *Plans) round(ctx context.Context) error {
 		}
 	}
 	p.forget(live)
-	ready := planner.Queue(live, view, now)
+	ready := planner.Queue(live, view, now, func(r planner.Ready) bool { return p.tried[r].wait > 0 && p.tried[r].again > now })
 	if len(ready) == 0 {
 		return nil
 	}
@@ -89,7 +87,11 @@ func (p *Plans) round(ctx context.Context) error {
 			p.wait(r, "the links of its hosts have no room for its transfer")
 			continue
 		}
-		if err := p.begin(ctx, r, rates[i]); err != nil {
+		known, told := p.answer(ctx, view, r)
+		if !told {
+			continue // it is asked for what it is planned by
+		}
+		if err := p.begin(ctx, r, known, rates[i]); err != nil {
 			return err
 		}
 	}
@@ -155,6 +157,11 @@ func (p *Plans) forget(live []proto.StoredPlan) {
 			delete(p.tried, r)
 		}
 	}
+	for r := range p.asking.known {
+		if !slices.ContainsFunc(live, func(l proto.StoredPlan) bool { return l.ID == r.Plan }) {
+			delete(p.asking.known, r)
+		}
+	}
 }
 
 // rates returns at how many bits per second moves that begin together may copy, at most: what they hold for that is shared among them anew.
@@ -180,27 +187,33 @@ func (p *Plans) rates(ready []planner.Ready, now timeline.Time) ([]int64, error)
 }
 
 // begin begins a move as it is planned now. What came of it is found in the tables in the next round, also where it is not known whether that was committed.
-func (p *Plans) begin(ctx context.Context, r planner.Ready, rate int64) error {
+func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate int64) error {
 	view := p.Own()
 	plan, there := view.Plan(r.Plan)
 	if !there || !plan.Status.Begins() || r.Move >= len(plan.Moves) || plan.Moves[r.Move].Migration != "" {
 		return nil
 	}
 	m := plan.Moves[r.Move]
+	if since, away := known.in.Silent[m.Target]; away && known.err == nil {
+		known.err = fmt.Errorf("the agent of %s has been silent since %s", m.Target, since)
+	}
+	if known.err != nil {
+		p.bear(r, known.err.Error())
+		return p.say(ctx, plan, known.err.Error())
+	}
 	without, err := view.Letting(m.Holds...)
 	if err != nil {
 		return err
 	}
-	result, err := p.Plan(ctx, without, planner.Again(plan, m), rate)
+	request := planner.Again(plan, m)
+	result, err := known.plan(without, request, rate)
 	var no *planner.Refusal
 	switch {
-	case !drains(plan, p.View()): // that took a while
-		return nil
 	case errors.As(err, &no):
-		return p.unfit(ctx, view, plan, r, no.Error())
+		return p.unfit(ctx, view, plan, r, known, no.Error(), no.Passes || plan.Kind != proto.PlanDrain && known.fitsLater(without, request, p.Rate))
 	case err != nil:
-		p.wait(r, err.Error())
-		return nil
+		p.bear(r, err.Error())
+		return p.say(ctx, plan, err.Error())
 	}
 	if result.Plan.Start > result.Plan.MadeAt {
 		return p.putOff(ctx, view, plan, r, result)
@@ -216,45 +229,89 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, rate int64) error {
 		return err
 	case res.OK():
 		delete(p.tried, r)
-		p.Log.Info("a move of a plan has begun", "plan", plan.ID, "move", r.Move, "migration", migration, "instance", m.Instance, "from", m.Source, "to", m.Target)
+		p.Log.Info("a move of a plan has begun", "plan", plan.ID, "move", r.Move+1, "migration", migration, "instance", m.Instance, "from", m.Source, "to", m.Target)
 		return nil
-	case res.Shortfall != nil || res.Code == proto.ResultInvalid:
-		return p.unfit(ctx, view, plan, r, res.Message)
+	case res.Shortfall != nil: // it fitted a moment ago: somebody else took the room meanwhile
+		return p.unfit(ctx, view, plan, r, known, res.Message, true)
+	case res.Code == proto.ResultInvalid:
+		return p.unfit(ctx, view, plan, r, known, res.Message, false)
 	}
 	p.wait(r, res.Message) // others are at it, or the tables have changed
 	return nil
 }
 
-// wait has a move tried again a little later.
+// wait has a move tried again a little later, with its place in the queue kept.
 func (p *Plans) wait(r planner.Ready, reason string) {
-	was := p.tried[r]
-	if was.reason != reason {
-		p.Log.Warn("a move of a plan can't begin yet", "plan", r.Plan, "move", r.Move, "reason", reason)
-	}
-	p.tried[r] = try{again: timeline.Of(time.Now().Add(planAgain)), unfit: was.unfit, reason: reason}
+	p.rest(r, try{again: timeline.Of(time.Now().Add(planAgain)), unfit: p.tried[r].unfit, reason: reason})
 }
 
-// unfit makes a plan stale whose move does not fit any more, once it was planned again: to another host, where none was named.
-func (p *Plans) unfit(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, reason string) error {
+// bear has a move that was refused for what passes tried again, later each time, and lets others go first until then.
+func (p *Plans) bear(r planner.Ready, reason string) {
+	wait := min(max(2*p.tried[r].wait, planAgain), planAgainMost)
+	p.rest(r, try{again: timeline.Of(time.Now().Add(wait)), wait: wait, reason: reason})
+}
+
+func (p *Plans) rest(r planner.Ready, t try) {
+	if p.tried[r].reason != t.reason {
+		p.Log.Warn("a move of a plan can't begin yet", "plan", r.Plan, "move", r.Move+1, "reason", t.reason)
+	}
+	p.tried[r] = t
+}
+
+// unfit has a move planned again that does not fit: to another host, where none was named. What passes is borne for as long as the plan has time; for anything else it becomes
+// stale when it does not fit for the second time.
+func (p *Plans) unfit(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, known known, reason string, passes bool) error {
 	if plan.Kind == proto.PlanDrain {
 		p.wait(r, reason)
 		return nil
 	}
-	if p.tried[r].unfit {
+	if !passes && p.tried[r].unfit {
 		return p.end(ctx, view, plan, proto.PlanStale, reason)
 	}
-	p.wait(r, reason)
+	p.bear(r, reason)
 	t := p.tried[r]
-	t.unfit = true
+	t.unfit = !passes
 	p.tried[r] = t
-	if !plan.Moves[r.Move].Chosen {
+	if plan.Moves[r.Move].Chosen {
+		if err := p.elsewhere(ctx, view, plan, r, known); err != nil || p.tried[r].again == 0 {
+			return err
+		}
+	}
+	return p.say(ctx, plan, reason)
+}
+
+// say keeps with a plan of a migration why it waits, so that it is seen where plans are looked at; another reason than the one before only after a while, as each may have other figures.
+func (p *Plans) say(ctx context.Context, plan proto.StoredPlan, reason string) error {
+	reason = short(reason, proto.MaxTextLength)
+	if plan.Kind != proto.PlanMigrate || plan.Reason == reason || plan.Reason != "" && timeline.Of(time.Now()).Sub(plan.ChangedAt) < saysEvery {
 		return nil
 	}
-	return p.elsewhere(ctx, view, plan, r)
+	plan.Reason, plan.Moves = reason, slices.Clone(plan.Moves)
+	view := p.View()
+	for i, m := range plan.Moves { // what has lapsed is not held again
+		plan.Moves[i].Holds = slices.DeleteFunc(slices.Clone(m.Holds), func(id string) bool {
+			_, held := view.Reservation(id)
+			return !held
+		})
+	}
+	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/waits/%d", plan.ID, plan.Revision), &proto.PlanPut{Plan: plan, From: plan.Revision})
+	if err == nil && !res.OK() {
+		p.Log.Info("why a plan waits could not be stored", "plan", plan.ID, "reason", res.Message)
+	}
+	return err
+}
+
+// waiting returns a plan that is changed before a move of it begins: what it has waited for is over. A rebalance's reason is whose word it begins by.
+func waiting(plan proto.StoredPlan) proto.StoredPlan {
+	plan.Moves = slices.Clone(plan.Moves)
+	if plan.Kind == proto.PlanMigrate {
+		plan.Reason = ""
+	}
+	return plan
 }
 
 // elsewhere plans a move to whichever host suits it best now.
-func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready) error {
+func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, known known) error {
 	was := plan.Moves[r.Move]
 	without, err := view.Letting(was.Holds...)
 	if err != nil {
@@ -262,15 +319,15 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 	}
 	request := planner.Again(plan, was)
 	request.Target = ""
-	result, err := p.Plan(ctx, without, request, p.Rate)
+	result, err := known.plan(without, request, p.Rate)
 	if err != nil {
-		p.Log.Info("a move of a plan finds no other host", "plan", plan.ID, "move", r.Move, "reason", err)
+		p.Log.Info("a move of a plan finds no other host", "plan", plan.ID, "move", r.Move+1, "reason", err)
 		return nil // it is tried once more, where it was planned
 	}
 	m := result.Move(true)
 	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	hold := result.Holds(plan.ID, r.Move, &m)
-	plan.Moves = slices.Clone(plan.Moves)
+	plan = waiting(plan)
 	plan.Moves[r.Move] = m
 	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/again/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
 		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),
@@ -279,13 +336,13 @@ func (p *Plans) elsewhere(ctx context.Context, view *state.View, plan proto.Stor
 		return err
 	}
 	if !res.OK() {
-		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move, "host", m.Target, "reason", res.Message)
+		p.Log.Info("another host for a move of a plan could not be stored: it is looked at again", "plan", plan.ID, "move", r.Move+1, "host", m.Target, "reason", res.Message)
 		return nil
 	}
 	t := p.tried[r]
 	t.again = 0
 	p.tried[r] = t
-	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "from", was.Target, "to", m.Target)
+	p.Log.Info("a move of a plan leads to another host", "plan", plan.ID, "move", r.Move+1, "instance", m.Instance, "from", was.Target, "to", m.Target)
 	return nil
 }
 
@@ -296,7 +353,7 @@ func (p *Plans) putOff(ctx context.Context, view *state.View, plan proto.StoredP
 	m.After, m.Parked, m.Holds = was.After, was.Parked, was.Holds
 	m.Considered, m.Ruled, m.Starts, m.Reasons = was.Considered, was.Ruled, was.Starts, was.Reasons
 	hold := result.Holds(plan.ID, r.Move, &m)
-	plan.Moves = slices.Clone(plan.Moves)
+	plan = waiting(plan)
 	plan.Moves[r.Move] = m
 	res, err := p.Propose(ctx, fmt.Sprintf("plan/%s/%d/later/%d", plan.ID, r.Move, view.Applied()), &proto.PlanPut{
 		Plan: plan, From: plan.Revision, Hold: hold, Yield: result.HoldsYield(hold),
@@ -308,7 +365,7 @@ func (p *Plans) putOff(ctx context.Context, view *state.View, plan proto.StoredP
 		p.wait(r, res.Message)
 	default:
 		delete(p.tried, r)
-		p.Log.Info("a move of a plan is put off until others have yielded memory for it", "plan", plan.ID, "move", r.Move, "instance", m.Instance, "start", m.Start)
+		p.Log.Info("a move of a plan is put off until others have yielded memory for it", "plan", plan.ID, "move", r.Move+1, "instance", m.Instance, "start", m.Start)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,10 @@ type planned struct {
 	asked []proto.Body // by the loop
 	lost  int          // answers to beginnings that are lost still, although those are committed
 	away  error        // of the source's agent
+
+	hung map[string]bool // instances whose home does not answer, nor refuse
+	mu   sync.Mutex      // of asks
+	asks map[string]int  // for what moves of an instance are planned by
 }
 
 // What each host has of CPU, of which a twentieth is promised to nobody, and what the instances' type allows of it.
@@ -42,7 +47,7 @@ func hostOf(name string, cpu int64) proto.HostFacts {
 }
 
 func newPlanned(t *testing.T) *planned {
-	w := &planned{t: t, s: state.New()}
+	w := &planned{t: t, s: state.New(), asks: map[string]int{}}
 	w.must(&proto.FleetInit{Fleet: "f", GridStep: 300_000, Policy: proto.DefaultPolicy()})
 	w.must(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Commands: proto.KnownCommands()}})
 	for _, name := range []string{"host-a", "host-b", "host-c"} {
@@ -87,9 +92,6 @@ func (w *planned) adopt(name string) {
 
 // plan plans without a forecast: all that the type allows is held.
 func (w *planned) plan(view *state.View, request planner.Request, rate int64) (planner.Result, error) {
-	if w.away != nil {
-		return planner.Result{}, w.away
-	}
 	costs := planner.DefaultCosts()
 	costs.Rate = min(costs.Rate, rate)
 	return planner.Make(planner.Input{Request: request, View: view, Now: timeline.Of(time.Now()), Data: 60 << 20, Costs: costs})
@@ -117,8 +119,15 @@ func (w *planned) lead(d time.Duration) {
 	ended := make(chan error, 1)
 	p := &Plans{
 		View: w.s.View, Own: w.s.View, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler),
-		Plan: func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
-			return w.plan(v, r, rate)
+		Ask: func(ctx context.Context, instance string) (planner.Input, error) {
+			w.mu.Lock()
+			w.asks[instance]++
+			w.mu.Unlock()
+			if w.hung[instance] {
+				<-ctx.Done()
+				return planner.Input{}, ctx.Err()
+			}
+			return planner.Input{Now: timeline.Of(time.Now()), Data: 60 << 20, Costs: planner.DefaultCosts()}, w.away
 		},
 		Propose: func(_ context.Context, id string, body proto.Body) (proto.Result, error) {
 			w.asked = append(w.asked, body)

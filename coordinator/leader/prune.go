@@ -18,24 +18,44 @@ const (
 	mostMigrations = 4096
 	leastKept      = 25 * time.Hour
 	pruneEvery     = time.Hour
+	mostOrphans    = 500 // events of calendars that are gone which are removed at a time
 )
 
-// Prune forgets migrations that ended long ago, or before many others, so that the tables don't grow for good.
+// Prune forgets migrations that ended long ago, or before many others, and events that nobody polls any more, so that the tables don't grow for good.
 type Prune struct {
-	View   func() *state.View
-	Forget func(context.Context, *proto.MigrationPrune) error
+	View    func() *state.View
+	Propose func(context.Context, proto.Body) error
 }
 
 // Run forgets until ctx ends.
 func (p *Prune) Run(ctx context.Context) error {
 	return rounds(ctx, pruneEvery, func(ctx context.Context) error {
-		view := p.View()
-		before := oldest(view.Migrations(), time.Now())
-		if !anyBefore(view, before) {
-			return nil
+		view, now := p.View(), time.Now()
+		if before := oldest(view.Migrations(), now); anyBefore(view, before) {
+			if err := p.Propose(ctx, &proto.MigrationPrune{Before: before}); err != nil {
+				return err
+			}
 		}
-		return p.Forget(ctx, &proto.MigrationPrune{Before: before})
+		for _, id := range orphans(view, timeline.Of(now)) {
+			if err := p.Propose(ctx, &proto.EventRemove{ID: id}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// orphans returns events of calendars that are gone, which are over for so long that nothing is learned from them any more.
+func orphans(view *state.View, now timeline.Time) (ids []string) {
+	for e := range view.Events() {
+		if e.Calendar == "" || e.Span.End > now-proto.EventsKept || len(ids) == mostOrphans {
+			continue
+		}
+		if _, polled := view.Calendar(e.Calendar); !polled {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
 }
 
 // oldest returns when the oldest migration that is kept may have ended.

@@ -69,7 +69,7 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		var asked atomic.Int64
-		p := &Prune{View: view, Forget: func(_ context.Context, body *proto.MigrationPrune) error {
+		p := &Prune{View: view, Propose: func(_ context.Context, body proto.Body) error {
 			asked.Add(1)
 			apply(body)
 			return nil
@@ -99,6 +99,63 @@ func TestMigrationsAreForgottenAMonthAfterTheirEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestEventsOfACalendarThatIsGoneGoWhenTheyTeachNothingAnyMore(t *testing.T) {
+	const day = 24 * time.Hour
+	s, n := fleet(t), 0
+	now := time.UnixMilli(1_800_000_000_000)
+	must := func(body proto.Body) {
+		t.Helper()
+		n++
+		cmd, err := proto.NewCommand(fmt.Sprint("e", n), "test", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.At = timeline.Of(now)
+		if r, _ := s.Apply(cmd); !r.OK() {
+			t.Fatalf("%s: %s", body.Command(), r.Message)
+		}
+	}
+	must(&proto.EventPut{Event: proto.Event{ID: "byhand", Kind: "sale", Instances: []string{"i"}, Span: timeline.Span{Start: timeline.Of(now), End: timeline.Of(now.Add(time.Hour))}}})
+	for _, name := range []string{"gone", "stays"} {
+		must(&proto.CalendarPut{Calendar: proto.Calendar{Name: name, URL: "https://calendar.example/a", Every: time.Hour.Milliseconds(), Instances: []string{"i"}}})
+		c, _ := s.View().Calendar(name)
+		var put []proto.Event
+		for i := range 2 {
+			start := timeline.Of(now.Add(time.Duration(i)*day - time.Hour))
+			put = append(put, proto.Event{ID: fmt.Sprint(name, ":", i), Kind: "sale", Span: timeline.Span{Start: start, End: start.Add(2 * time.Hour)}})
+		}
+		must(&proto.CalendarPoll{Calendar: name, Revision: c.Revision, Put: put, Events: len(put)})
+	}
+	now = now.Add(2 * day) // both have begun
+	must(&proto.CalendarRemove{Name: "gone"})
+	left := func() (ids []string) {
+		for e := range s.View().Events() {
+			ids = append(ids, e.ID)
+		}
+		return ids
+	}
+	if got := fmt.Sprint(left()); got != "[byhand gone:0 gone:1 stays:0 stays:1]" {
+		t.Fatal(got)
+	}
+	for later, want := range map[time.Duration]string{57 * day: "[]", 58*day + 2*time.Hour: "[gone:0]", 60 * day: "[gone:0 gone:1]"} {
+		if got := fmt.Sprint(orphans(s.View(), timeline.Of(now.Add(later)))); got != want {
+			t.Errorf("after %s: %s, want %s", later, got, want)
+		}
+	}
+	p := &Prune{View: s.View, Propose: func(_ context.Context, body proto.Body) error {
+		must(body)
+		return nil
+	}}
+	for _, id := range orphans(s.View(), timeline.Of(now.Add(60*day))) {
+		if err := p.Propose(t.Context(), &proto.EventRemove{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(left()); got != "[byhand stays:0 stays:1]" {
+		t.Error(got)
+	}
 }
 
 func TestNoMoreMigrationsAreKeptThanFitButThoseOfTheLastDay(t *testing.T) {

@@ -53,6 +53,9 @@ func (w *tilted) leads(d time.Duration, plans bool) {
 	plan := func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
 		return w.plan(v, r, rate)
 	}
+	ask := func(context.Context, string) (planner.Input, error) {
+		return planner.Input{Now: timeline.Of(time.Now()), Data: 60 << 20, Costs: planner.DefaultCosts()}, w.away
+	}
 	propose := func(_ context.Context, id string, body proto.Body) (proto.Result, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -78,7 +81,7 @@ func (w *tilted) leads(d time.Duration, plans bool) {
 	}
 	loops := []func(context.Context) error{r.Run}
 	if plans {
-		loops = append(loops, (&Plans{View: view, Own: view, Plan: plan, Propose: propose, Rate: r.Rate, Log: r.Log, NewID: func() string {
+		loops = append(loops, (&Plans{View: view, Own: view, Ask: ask, Propose: propose, Rate: r.Rate, Log: r.Log, NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()
 			w.n++

@@ -38,7 +38,7 @@ func (d *drain) blocked(found search) *proto.Blocked {
 	if short != nil {
 		b.Host, b.Span, b.Resource, b.Missing = short.Host, short.Span, short.Resource, short.Missing
 	}
-	b.Unblock = slices.Concat(d.bySmaller(names, b.Resource), d.byTime(names), d.byHosts(names, b.Host))
+	b.Unblock = slices.Concat(d.byWindows(names), d.bySmaller(names, b.Resource), d.byTime(names), d.byHosts(names, b.Host))
 	return b
 }
 
@@ -103,6 +103,90 @@ func (d *drain) byTime(names []string) []proto.Unblock {
 	}
 	last = last.Ceil(d.grid)
 	return []proto.Unblock{{What: proto.UnblockTime, At: last, Says: fmt.Sprintf("time until %s", last)}}
+}
+
+// hostWindow is a window of a host.
+type hostWindow struct {
+	host string
+	proto.CapacityWindow
+}
+
+func (w hostWindow) String() string {
+	what := "some of it"
+	if w.Whole {
+		what = "all of it"
+	}
+	return fmt.Sprintf("window %s of %s, which takes %s in %s%s", w.ID, w.host, what, w.Span, because(w.Reason))
+}
+
+// byWindows returns without which windows of other hosts the instances would find a place: a single one if that does, or else all that are there or come.
+func (d *drain) byWindows(names []string) []proto.Unblock {
+	var all []hostWindow
+	known := Grid(d.Now, d.grid).End
+	for h := range d.View.Hosts() {
+		for _, w := range h.Windows {
+			if h.Facts.Name != d.Host && !state.LeftOut(h) && w.Span.Start < known && w.Span.End > d.Now {
+				all = append(all, hostWindow{h.Facts.Name, w})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b hostWindow) int { return cmp.Compare(a.Span.Start, b.Span.Start) })
+	all = all[:min(mostWindows, len(all))]
+	tries := [][]hostWindow{all}
+	if len(all) > 1 {
+		tries = nil
+		for _, w := range all {
+			tries = append(tries, []hostWindow{w})
+		}
+		tries = append(tries, all)
+	}
+	for _, gone := range tries {
+		if len(gone) > 0 && d.fits(names, gone) {
+			return []proto.Unblock{unblockedBy(gone)}
+		}
+	}
+	return nil
+}
+
+// mostWindows bounds how many windows of other hosts are tried.
+const mostWindows = 8
+
+// fits reports whether the instances would find a place without windows.
+func (d *drain) fits(names []string, without []hostWindow) bool {
+	v := d.view
+	for _, w := range without {
+		var err error
+		if v, err = v.WithoutWindow(w.host, w.ID); err != nil {
+			return false
+		}
+	}
+	c := d.fork()
+	c.setView(v)
+	return c.all(names)
+}
+
+// unblockedBy says what can be done about windows that are in the way.
+func unblockedBy(windows []hostWindow) proto.Unblock {
+	u := proto.Unblock{What: proto.UnblockWindow}
+	var which, back []string
+	var end timeline.Time
+	for _, w := range windows {
+		which = append(which, w.String())
+		back = append(back, fmt.Sprintf("glidepath host window remove %s %s", w.host, w.ID))
+		end = max(end, w.Span.End)
+	}
+	u.Says = fmt.Sprintf("without %s: ", strings.Join(which, ", and "))
+	if end < timeline.Forever {
+		u.At = end
+		u.Says += fmt.Sprintf("begin after %s, or take it back: ", end)
+	} else {
+		u.Says += "take it back: "
+	}
+	if len(windows) > 1 {
+		u.Says = strings.Replace(u.Says, "take it back", "take them back", 1)
+	}
+	u.Says += strings.Join(back, "; ")
+	return u
 }
 
 // byHosts returns how many hosts more, like the one that is emptied or like the one that comes closest, would take the instances.

@@ -26,7 +26,7 @@ func (p *planning) named() (Result, error) {
 	}
 	if v.constraint != "" {
 		return Result{}, &Refusal{
-			Reason: fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), name, v.why), Remedy: v.remedy,
+			Reason: fmt.Sprintf("instance %s can't move to %s: %s", p.instance.Name(), name, v.why), Remedy: v.remedy, Passes: v.passes,
 			Considered: []proto.Considered{{Host: name, Reason: v.why, Violates: v.constraint}},
 		}
 	}
@@ -83,7 +83,7 @@ func (p *planning) chosen() (Result, error) {
 		return Result{}, &Refusal{Reason: p.nowhere(considered, ruled), Considered: considered, Ruled: ruled}
 	}
 	best := l.options[0]
-	reason := fmt.Sprintf("%s has the best score, %s, of %d hosts considered", best.name, parts(best.score, 1000), l.hosts)
+	reason := fmt.Sprintf("%s has the best score, %s, of %s considered", best.name, parts(best.score, 1000), proto.Count(l.hosts, "host"))
 	if p.Request.Margin > 0 {
 		stays := p.staying().score()
 		if best.score-stays < p.Request.Margin {

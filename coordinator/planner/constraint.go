@@ -17,6 +17,7 @@ type constraint struct {
 	name  string                                                    // kept with the plan, as what a host violates
 	back  bool                                                      // the way back of a migration has to meet it, too
 	free  bool                                                      // a host that was named need not meet it
+	pass  bool                                                      // a host that does not meet it may before long, with nobody deciding anything
 	fails func(n *needs, h *proto.Host) (why string, remedy string) // "" where it is met; a remedy of its own, if the reason doesn't say it
 }
 
@@ -64,19 +65,19 @@ var constraints = []constraint{
 		}
 		return "", ""
 	}},
-	{name: "unreported", back: true, fails: func(n *needs, h *proto.Host) (string, string) {
+	{name: "unreported", back: true, pass: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if h.Incarnation != n.incarnation {
 			return "its agent has not reported what it runs yet", "wait for it: glidepath host show " + h.Facts.Name
 		}
 		return "", ""
 	}},
-	{name: "silent", free: true, fails: func(n *needs, h *proto.Host) (string, string) {
+	{name: "silent", free: true, pass: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if since, silent := n.planning.Silent[h.Facts.Name]; silent {
 			return "its agent has been silent" + sinceThen(since), ""
 		}
 		return "", ""
 	}},
-	{name: "clock", back: true, fails: func(_ *needs, h *proto.Host) (string, string) { return clockOf(h.Facts.Missing), "" }},
+	{name: "clock", back: true, pass: true, fails: func(_ *needs, h *proto.Host) (string, string) { return clockOf(h.Facts.Missing), "" }},
 	{name: "segment", back: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if segment := n.planning.source.Facts.Segment; n.address != "" && h.Facts.Segment != segment {
 			return fmt.Sprintf("the address %s belongs to segment %s, the host is on %s", n.address, segment, h.Facts.Segment), "name a host on segment " + segment
@@ -121,7 +122,7 @@ var constraints = []constraint{
 		}
 		return "", ""
 	}},
-	{name: "disk", fails: func(n *needs, h *proto.Host) (string, string) {
+	{name: "disk", pass: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if free, data := h.Facts.DiskFree, n.planning.Data; free > 0 && data > free { // 0: an agent that does not say
 			return fmt.Sprintf("%s of data come, %s of its disk are free", resource.Format(resource.Memory, data), resource.Format(resource.Memory, free)), "make room on its disk"
 		}
@@ -133,9 +134,9 @@ var constraints = []constraint{
 		}
 		return "", ""
 	}},
-	{name: "moves", free: true, fails: func(n *needs, h *proto.Host) (string, string) {
+	{name: "moves", free: true, pass: true, fails: func(n *needs, h *proto.Host) (string, string) {
 		if going := n.moves[h.Facts.Name]; n.latest() <= n.planning.Now && going >= n.movesHost && !n.planning.queued {
-			return fmt.Sprintf("%d migrations touch it: the policy allows %d at once", going, n.movesHost), ""
+			return fmt.Sprintf("%s it: the policy allows %d at once", proto.CountIs(going, "migration", "touches", "touch"), n.movesHost), ""
 		}
 		return "", ""
 	}},
@@ -185,6 +186,7 @@ func (p *planning) needs(start timeline.Time) *needs {
 // violated is a constraint that a host does not meet; its zero value is none.
 type violated struct {
 	constraint, why, remedy string
+	passes                  bool // see constraint.pass
 }
 
 // violation returns the first constraint that a host does not meet. Who else is there, which takes a look at each of them, is asked last, by apart.
@@ -196,7 +198,7 @@ func (n *needs) violation(h *proto.Host) violated {
 			continue
 		}
 		if why, remedy := c.fails(n, h); why != "" {
-			return violated{c.name, why, remedy}
+			return violated{c.name, why, remedy, c.pass}
 		}
 	}
 	return violated{}
@@ -215,7 +217,7 @@ func (p *planning) apartIn(v *state.View, host string) violated {
 		}
 		for _, side := range [][2]proto.InstanceSpec{{p.instance.Spec, other.Spec}, {other.Spec, p.instance.Spec}} {
 			if l, ok := keeps(side[0], side[1]); ok {
-				return violated{"apart", fmt.Sprintf("%s is there or on its way, with the same label %s=%s: they are kept apart", other.Name(), l.Key, l.Value), changePlacement}
+				return violated{"apart", fmt.Sprintf("%s is there or on its way, with the same label %s=%s: they are kept apart", other.Name(), l.Key, l.Value), changePlacement, other.Migration != ""}
 			}
 		}
 	}

@@ -364,7 +364,7 @@ func (d *drain) words(p DrainPlan, blocked *proto.Blocked) []string {
 		return []string{d.Host + " is empty"}
 	}
 	if leave > 0 {
-		out = append(out, fmt.Sprintf("%d instances leave %s, the last one by %s; what is kept for their way back is given up by %s", leave, d.Host, p.Left, p.Empty))
+		out = append(out, fmt.Sprintf("%s %s, the last one by %s; what is kept for their way back is given up by %s", proto.CountIs(leave, "instance", "leaves", "leave"), d.Host, p.Left, p.Empty))
 	}
 	if others > 0 {
 		out = append(out, fmt.Sprintf("moves of instances that are on other hosts make room, or take them on from where they are parked: %d", others))
@@ -375,7 +375,7 @@ func (d *drain) words(p DrainPlan, blocked *proto.Blocked) []string {
 		}
 	}
 	if len(p.Waits) > 0 {
-		out = append(out, fmt.Sprintf("%s are being moved already, and are planned for when that has ended", strings.Join(p.Waits, ", ")))
+		out = append(out, fmt.Sprintf("%s: being moved already, and planned for when that has ended", strings.Join(p.Waits, ", ")))
 	}
 	if d.Deadline != 0 && p.Left <= d.Deadline && p.Late > d.Deadline {
 		out = append(out, fmt.Sprintf("the last one leaves by %s if it writes no more than is likely; in 1 of 20 cases it takes until %s or longer", d.Deadline, p.Late))

@@ -194,6 +194,62 @@ func TestABlockedDrainSaysWhoStaysAndWhatWouldHelp(t *testing.T) {
 	}
 }
 
+func TestADrainThatAWindowOfAnotherHostBlocksSaysWhichAndUntilWhen(t *testing.T) {
+	w := newFleet(t, 4000, 1000)
+	w.run("one", "host-a", 900)
+	window := func(id string, from, to time.Duration) proto.CapacityWindow {
+		return proto.CapacityWindow{ID: id, Span: timeline.Span{Start: begin.Add(from), End: begin.Add(to)}, Whole: true, Reason: "new disks"}
+	}
+	of := func(u []proto.Unblock) (out proto.Unblock) {
+		for _, one := range u {
+			if one.What == proto.UnblockWindow {
+				out = one
+			}
+		}
+		return out
+	}
+	disks := window("disks", 2*time.Hour, 4*time.Hour)
+	w.must(&proto.HostWindow{Host: "host-b", Put: &disks})
+	_, b := plannedDrain(t, w.drain("host-a"))
+	if b == nil || b.Unblock[0].What != proto.UnblockWindow {
+		t.Fatalf("%+v", b)
+	}
+	u := of(b.Unblock)
+	for _, says := range []string{"window disks of host-b, which takes all of it in ", ": new disks: begin after " + disks.Span.End.String(), "or take it back: glidepath host window remove host-b disks"} {
+		if !strings.Contains(u.Says, says) {
+			t.Errorf("%q does not say %q", u.Says, says)
+		}
+	}
+	in := w.drain("host-a")
+	if in.Now = u.At; in.Now != disks.Span.End {
+		t.Fatalf("it is said to help at %s", u.At)
+	}
+	if _, b := plannedDrain(t, in); b != nil {
+		t.Errorf("to begin after it does not help: %+v", b)
+	}
+	// One that takes so little that it is not in the way is not named, nor is one beside that is.
+	little := proto.CapacityWindow{ID: "little", Span: timeline.Span{Start: begin, End: timeline.Forever}, Amount: resource.Vector{resource.CPU: 1}}
+	w.must(&proto.HostWindow{Host: "host-b", Put: &little})
+	_, b = plannedDrain(t, w.drain("host-a"))
+	if u := of(b.Unblock); !strings.HasPrefix(u.Says, "without window disks of host-b") || strings.Contains(u.Says, "little") {
+		t.Errorf("%q", u.Says)
+	}
+	gone := window("gone", 3*time.Hour, 0)
+	gone.Span.End = timeline.Forever
+	w.must(&proto.HostWindow{Host: "host-b", Put: &gone})
+	_, b = plannedDrain(t, w.drain("host-a"))
+	if u := of(b.Unblock); !strings.Contains(u.Says, "window disks of host-b") || !strings.Contains(u.Says, ", and window gone of host-b") || u.At != 0 || !strings.Contains(u.Says, ": take them back: ") {
+		t.Errorf("%+v", u)
+	}
+	w = newFleet(t, 4000, 1000)
+	w.run("one", "host-a", 900)
+	w.run("other", "host-b", 300)
+	w.must(&proto.HostWindow{Host: "host-b", Put: &disks, Force: true})
+	if _, b = plannedDrain(t, w.drain("host-a")); b == nil || of(b.Unblock).Says != "" {
+		t.Errorf("%+v, though there is no room without them", b.Unblock)
+	}
+}
+
 func TestASmallerTypeOrMoreTimeUnblocksADrain(t *testing.T) {
 	w := newFleet(t, 4000, 1000)
 	w.run("one", "host-a", 900)

@@ -136,6 +136,10 @@ func learned(b proto.Bias) string {
 		return ""
 	}
 	share := func(n int64) string { return fmt.Sprintf("%d %%", (cmp.Or(n, 1000)+5)/10) }
-	return fmt.Sprintf("the last %d moves sent %s of the bytes that were predicted, copied for %s of the time and kept clients waiting for %s of it: counted in",
-		b.Moves, share(b.Bytes), share(b.Copy), share(b.Downtime))
+	moves := "the last move"
+	if b.Moves != 1 {
+		moves = fmt.Sprintf("the last %d moves", b.Moves)
+	}
+	return fmt.Sprintf("%s sent %s of the bytes that were predicted, copied for %s of the time and kept clients waiting for %s of it: counted in",
+		moves, share(b.Bytes), share(b.Copy), share(b.Downtime))
 }

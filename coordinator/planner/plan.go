@@ -52,6 +52,7 @@ type Refusal struct {
 	Considered []proto.Considered // targets that were weighed, those that came closest first
 	Ruled      []proto.RuledOut   // targets beside those, by what rules them out
 	Invalid    bool               // what was asked for is at no time that can be planned, whatever the fleet
+	Passes     bool               // what is in the way goes away without anybody asking for something else: the same may be asked again
 }
 
 // Error returns the reason.
@@ -128,14 +129,14 @@ func prepare(in Input) (*planning, error) {
 		return nil, refusal("there is no instance %s: see them with glidepath instance list", in.Request.Instance)
 	}
 	if m := p.instance.Migration; m != in.Request.Returns {
-		return nil, refusal("instance %s is being moved by migration %s: wait for its end, or abort it", p.instance.Name(), m)
+		return nil, passing("instance %s is being moved by migration %s: wait for its end, or abort it", p.instance.Name(), m)
 	}
 	if p.instance.State != proto.InstanceRunning {
-		return nil, refusal("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
+		return nil, passing("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}
 	p.source, _ = in.View.Host(p.instance.Owner)
 	if wrong := clockOf(p.source.Facts.Missing); wrong != "" {
-		return nil, refusal("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
+		return nil, passing("instance %s can't move away from %s: %s", p.instance.Name(), p.instance.Owner, wrong)
 	}
 	name := in.Request.Type
 	if name == "" {
@@ -171,6 +172,11 @@ func (p *planning) back() bool { return p.Request.Returns != "" }
 
 func refusal(format string, args ...any) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf(format, args...)}
+}
+
+// passing is a refusal for what passes.
+func passing(format string, args ...any) *Refusal {
+	return &Refusal{Reason: fmt.Sprintf(format, args...), Passes: true}
 }
 
 // to plans the move to one host that begins at start, now or later.

@@ -31,8 +31,9 @@ type turn struct {
 // Queue returns the moves of stored plans that may begin now, those whose turn it is first: of the higher class, then with the earlier deadline,
 // then those that were asked for first. One that has to wait, because as many moves as the policy allows touch its hosts or its
 // segment, keeps its places on its hosts: nothing that comes after it takes those. It keeps none of the segment or the fleet: all that wait for one host would
-// keep everybody else waiting, and whose turn it is is the first to get one anyway. Only moves that transfer count, not those on probation.
-func Queue(plans []proto.StoredPlan, v *state.View, now timeline.Time) []Ready {
+// keep everybody else waiting, and whose turn it is is the first to get one anyway. Only moves that transfer count, not those on probation. One that rests, having just been
+// refused, takes and keeps no place: it may be refused for long. With rests nil none does.
+func Queue(plans []proto.StoredPlan, v *state.View, now timeline.Time, rests func(Ready) bool) []Ready {
 	policy := v.Fleet().Policy
 	room := places{fleet: policy.MovesFleet, host: policy.MovesHost, link: cmp.Or(policy.MovesLink, policy.MovesFleet), taken: map[string]int{}}
 	moving := map[string]bool{}
@@ -44,7 +45,7 @@ func Queue(plans []proto.StoredPlan, v *state.View, now timeline.Time) []Ready {
 	}
 	var out []Ready
 	for _, t := range turns(plans, v, now) {
-		if moving[t.Instance] {
+		if moving[t.Instance] || rests != nil && rests(t.Ready) {
 			continue
 		}
 		moving[t.Instance] = true // a second move of it, in another plan, comes later

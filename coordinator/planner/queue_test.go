@@ -64,7 +64,7 @@ func TestTheQueueGoesByClassDeadlineAndWhoAskedFirst(t *testing.T) {
 		stored("first", begin-2, to(proto.Standard, 4, 5)), stored("most", begin, to(proto.Critical, 5, 6)), stored("sixth", begin, to(proto.BestEffort, 0, 7)),
 	}
 	want := []Ready{{"most", 0}, {"due", 0}, {"first", 0}, {"second", 0}, {"cheap", 0}}
-	if diff := cmp.Diff(want, Queue(plans, w.state.View(), begin)); diff != "" {
+	if diff := cmp.Diff(want, Queue(plans, w.state.View(), begin, nil)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -74,15 +74,15 @@ func TestAMoveWaitsForThoseBeforeIt(t *testing.T) {
 	second := to(proto.Standard, 1, 0)
 	second.After = []int{0}
 	p := stored("swap", begin, to(proto.Standard, 0, 2), second)
-	if diff := cmp.Diff([]Ready{{"swap", 0}}, Queue([]proto.StoredPlan{p}, w.state.View(), begin)); diff != "" {
+	if diff := cmp.Diff([]Ready{{"swap", 0}}, Queue([]proto.StoredPlan{p}, w.state.View(), begin, nil)); diff != "" {
 		t.Error(diff)
 	}
 	p.Moves[0].Migration, p.Moves[0].Outcome = "m1", proto.OutcomeAborted
-	if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin); len(got) != 0 {
+	if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin, nil); len(got) != 0 {
 		t.Errorf("%v begin though what they wait for was aborted", got)
 	}
 	p.Moves[0].Outcome = proto.OutcomeCompleted
-	if diff := cmp.Diff([]Ready{{"swap", 1}}, Queue([]proto.StoredPlan{p}, w.state.View(), begin)); diff != "" {
+	if diff := cmp.Diff([]Ready{{"swap", 1}}, Queue([]proto.StoredPlan{p}, w.state.View(), begin, nil)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -94,12 +94,12 @@ func TestAMoveBeginsOnlyIfItEndsInItsWindow(t *testing.T) {
 	p := stored("p", begin, to(proto.Standard, 0, 2))
 	p.Moves[0].Figures.Duration.High = (30 * time.Minute).Milliseconds()
 	for after, want := range map[time.Duration]int{-time.Minute: 0, 0: 1, 30 * time.Minute: 1, 31 * time.Minute: 0} {
-		if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin.Add(after)); len(got) != want {
+		if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin.Add(after), nil); len(got) != want {
 			t.Errorf("%s after its window opens %v begin", after, got)
 		}
 	}
 	p.Windows = []proto.MoveWindow{{Forbid: true, Span: timeline.Span{Start: begin.Add(10 * time.Minute), End: begin.Add(20 * time.Minute)}}}
-	if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin); len(got) != 0 {
+	if got := Queue([]proto.StoredPlan{p}, w.state.View(), begin, nil); len(got) != 0 {
 		t.Errorf("%v begin though the plan forbids it", got)
 	}
 }
@@ -127,7 +127,7 @@ func TestNoMoreBeginThanThePolicyAllows(t *testing.T) {
 			class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
 			plans = append(plans, stored(fmt.Sprint("p", n), begin, to(class, from, (from+rapid.IntRange(1, 4).Draw(t, "by"))%5)))
 		}
-		ready := Queue(plans, w.state.View(), begin)
+		ready := Queue(plans, w.state.View(), begin, nil)
 		all, hosts, segments := 0, map[string]int{}, map[string]int{}
 		count := func(source, target string) {
 			all++
@@ -215,7 +215,7 @@ func TestNobodyWaitsForGood(t *testing.T) {
 	now := begin
 	for n := range 1000 { // each of the others takes five minutes, and the next one is asked for before that
 		other := stored(fmt.Sprint("other", n), now, to(proto.Critical, 2+n%4, 1))
-		ready := Queue([]proto.StoredPlan{waits, other}, w.state.View(), now)
+		ready := Queue([]proto.StoredPlan{waits, other}, w.state.View(), now, nil)
 		if len(ready) != 1 {
 			t.Fatalf("%v begin on one host", ready)
 		}
@@ -243,7 +243,7 @@ func TestWhatIsFreedIsNotTakenByWhoComesLater(t *testing.T) {
 		Reservation: proto.Reservation{ID: "r1", Envelope: open, Floor: leastFloor, Until: begin.Add(time.Hour)},
 	})
 	plans := []proto.StoredPlan{stored("later", begin+1, to(proto.Standard, 0, 3)), stored("first", begin, to(proto.Standard, 0, 1)), stored("apart", begin+2, to(proto.BestEffort, 4, 5))}
-	if diff := cmp.Diff([]Ready{{"apart", 0}}, Queue(plans, w.state.View(), begin)); diff != "" {
+	if diff := cmp.Diff([]Ready{{"apart", 0}}, Queue(plans, w.state.View(), begin, nil)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -257,7 +257,7 @@ func TestThoseThatWaitForOneHostKeepNobodyElseWaiting(t *testing.T) {
 		drain := stored("drain", begin, to(proto.Critical, 0, 1), to(proto.Standard, 0, 3), to(proto.BestEffort, 0, 5))
 		other := stored("other", begin+1, to(proto.BestEffort, 2, 4), to(proto.BestEffort, 6, 5))
 		want := []Ready{{"drain", 0}, {"other", 0}} // the other one would take the place on h5 of one that waits
-		if diff := cmp.Diff(want, Queue([]proto.StoredPlan{drain, other}, w.state.View(), begin)); diff != "" {
+		if diff := cmp.Diff(want, Queue([]proto.StoredPlan{drain, other}, w.state.View(), begin, nil)); diff != "" {
 			t.Errorf("with %d over a segment: %s", link, diff)
 		}
 	}

@@ -369,15 +369,15 @@ func (b *balancing) say(busy int) {
 	o := &b.out
 	switch n := len(o.Suggestions); n {
 	case 0:
-		o.Says = append(o.Says, fmt.Sprintf("no move wins by %s: the strain of all %d hosts together stays %s", parts(b.Margin, 1000), o.Hosts, parts(o.Before, million)))
+		o.Says = append(o.Says, fmt.Sprintf("no move wins by %s: the strain of %s together stays %s", parts(b.Margin, 1000), proto.Count(o.Hosts, "host"), parts(o.Before, million)))
 		if b.no != "" {
 			o.Says = append(o.Says, b.no)
 		}
 	default:
-		o.Says = append(o.Says, fmt.Sprintf("the strain of all %d hosts together would fall from %s to %s", o.Hosts, parts(o.Before, million), parts(o.After, million)))
+		o.Says = append(o.Says, fmt.Sprintf("the strain of %s together would fall from %s to %s", proto.Count(o.Hosts, "host"), parts(o.Before, million), parts(o.After, million)))
 	}
 	if busy > 0 {
-		o.Says = append(o.Says, fmt.Sprintf("%d of %d hosts are left alone, as a move goes on there or is about to", busy, o.Hosts))
+		o.Says = append(o.Says, fmt.Sprintf("left alone, as a move goes on there or is about to: %d of %s", busy, proto.Count(o.Hosts, "host")))
 	}
 	if len(b.unknown) > 0 {
 		slices.Sort(b.unknown)

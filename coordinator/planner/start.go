@@ -116,7 +116,10 @@ func (p *planning) best(host proto.Host) (Result, error) {
 		return Result{}, found.no
 	}
 	chosen, r := found.moment, found.result
-	why := fmt.Sprintf("%s costs least of the %d starts that are possible until %s", when(chosen.start, p.Now), len(may), p.horizon())
+	why := fmt.Sprintf("%s is the only start that is possible until %s", when(chosen.start, p.Now), p.horizon())
+	if len(may) > 1 {
+		why = fmt.Sprintf("%s costs least of the %d starts that are possible until %s", when(chosen.start, p.Now), len(may), p.horizon())
+	}
 	if found.passed > 0 {
 		why += fmt.Sprintf(", but for %d at which it does not fit: %s", found.passed, found.no)
 	}

@@ -76,12 +76,7 @@ func assumed(w proto.WhatIf, becomes string) string {
 }
 
 // hostsAre counts hosts, with the verb that goes with them.
-func hostsAre(n int) string {
-	if n == 1 {
-		return "1 host is"
-	}
-	return fmt.Sprintf("%d hosts are", n)
-}
+func hostsAre(n int) string { return proto.CountIs(n, "host", "is", "are") }
 
 // firstNames lists names, as many as are read.
 func firstNames(names []string) string {

@@ -22,6 +22,8 @@ type Input struct {
 	Turn    bool                            // it is the host's turn
 	Notices []proto.Notice                  // that name the host and are not cleared
 	Silent  func() map[string]timeline.Time // hosts whose agents have been silent, and since when; asked only where a move is planned
+
+	Data func(instance string) int64 // bytes that the instance has; 0: not known. Asked only where a move is planned
 }
 
 // Proposal is a command that is to be proposed.

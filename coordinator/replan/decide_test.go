@@ -96,7 +96,7 @@ func (w *world) run(name, host string, class proto.Class, demand int64) {
 // input returns what is known of a host.
 func (w *world) input(host string, turn bool) Input {
 	v := w.s.View()
-	in := Input{Host: host, View: v, Now: w.now, Turn: turn}
+	in := Input{Host: host, View: v, Now: w.now, Turn: turn, Data: func(string) int64 { return 3 << 30 }}
 	for _, i := range v.InstancesOn(host) {
 		want := w.want(i.Name(), i.Spec.Class)
 		want.Reservation, _ = v.Reservation(i.Reservation)
@@ -247,6 +247,14 @@ func TestWhereNobodyYieldsAMoveIsSuggestedAndTakenBackWhenItIsOver(t *testing.T)
 	refused, proposed := w.told()[proto.NoticeID(proto.NoticeRefused, "shop")], w.told()[proto.NoticeID(proto.NoticeProposed, "host-a")]
 	if refused.Missing <= 0 || refused.Resource != resource.CPU || refused.Span.Start != w.now || refused.Plan != plan.ID || !strings.Contains(refused.Proposes, "move web to host-b") {
 		t.Errorf("%+v", refused)
+	}
+	for _, text := range []string{proposed.Says, plan.Reason} {
+		if !strings.Contains(text, "; it has 3GiB of data, and takes about ") || !strings.Contains(text, "clients wait for about ") {
+			t.Errorf("it does not say what it takes: %q", text)
+		}
+	}
+	if m := plan.Moves[0]; m.Figures.Bytes.Median < 3<<30 || m.Figures.Duration.Median < 1000 {
+		t.Errorf("%+v", m.Figures)
 	}
 	if proposed.Plan != plan.ID || proposed.Instance != "web" {
 		t.Errorf("%+v", proposed)

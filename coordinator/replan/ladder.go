@@ -11,6 +11,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/coordinator/planner"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -97,12 +98,15 @@ func (d *deciding) suggest(refused []candidate, remedy ledger.Remedy) (*proto.St
 		in := planner.Input{
 			Request: planner.Request{Instance: w.Reservation.Instance}, View: d.View, Now: d.Now, Forecast: w.Forecast, Costs: planner.DefaultCosts(),
 		}
+		if d.Data != nil {
+			in.Data = d.Data(in.Request.Instance)
+		}
 		if d.Silent != nil {
 			in.Silent = d.Silent()
 		}
 		r, err := planner.Make(in)
 		if err == nil {
-			return stored(d.Host, r, d.Now, why), ""
+			return stored(d.Host, r, d.Now, why, in.Data), ""
 		}
 		var no *planner.Refusal
 		if reason == "" && errors.As(err, &no) {
@@ -112,13 +116,29 @@ func (d *deciding) suggest(refused []candidate, remedy ledger.Remedy) (*proto.St
 	return nil, cmp.Or(reason, "no host was found for those that would have to move")
 }
 
-// stored returns the plan as it is kept. Nobody named the target: where that is full by the time it begins, another one may be found.
-func stored(host string, r planner.Result, now timeline.Time, why string) *proto.StoredPlan {
+// stored returns the plan as it is kept, with what the move takes. Nobody named the target: where that is full by the time it begins, another one may be found.
+func stored(host string, r planner.Result, now timeline.Time, why string, data int64) *proto.StoredPlan {
 	m := r.Move(true)
+	why += "; " + takes(m.Figures, data)
 	return &proto.StoredPlan{
 		ID: suggestedID(host, now), Kind: proto.PlanMigrate, Status: proto.PlanSuggested, Reason: why, Moves: []proto.Move{m},
 		Says: []string{fmt.Sprintf("move %s to %s: %s", m.Instance, m.Target, why)},
 	}
+}
+
+// takes says what a move of so many bytes takes, of which none is not known.
+func takes(f proto.Figures, data int64) string {
+	length := func(ms int64) time.Duration {
+		d := time.Duration(ms) * time.Millisecond
+		if d < 10*time.Second {
+			return d.Round(100 * time.Millisecond)
+		}
+		return d.Round(time.Second)
+	}
+	if data == 0 {
+		return "how much data it has is not known, so how long it takes is neither"
+	}
+	return fmt.Sprintf("it has %s of data, and takes about %s, in which clients wait for about %s", resource.Format(resource.Memory, data), length(f.Duration.Median), length(f.Downtime.Median))
 }
 
 // movers returns the instances without which a revision would fit, of the lowest class first; the one that it is for, which then needs nothing here, comes

@@ -132,14 +132,14 @@ func (x *tx) mayMove(p proto.Plan, how beginning) proto.Result {
 		}
 	}
 	if limit := x.fleet.Policy.MovesFleet; total >= limit {
-		return refused("%d migrations are going on: the policy allows %d at once", total, limit)
+		return refused("%s going on: the policy allows %d at once", proto.CountIs(total, "migration", "is", "are"), limit)
 	}
 	if how.segment > 0 && near >= how.segment {
-		return refused("%d migrations transfer over the segment %q of %s: the policy allows %d at once", near, segment, p.Source, how.segment)
+		return refused("%s over the segment %q of %s: the policy allows %d at once", proto.CountIs(near, "migration", "transfers", "transfer"), segment, p.Source, how.segment)
 	}
 	for _, host := range []string{p.Source, p.Target} {
 		if limit := x.fleet.Policy.MovesHost; at[host] >= limit {
-			return refused("%d migrations touch %s: the policy allows %d at once", at[host], host, limit)
+			return refused("%s %s: the policy allows %d at once", proto.CountIs(at[host], "migration", "touches", "touch"), host, limit)
 		}
 	}
 	return done()

@@ -16,19 +16,19 @@ func (x *tx) planBegin(b *proto.PlanBegin) proto.Result {
 		return refused("plan %s is %s: moves begin of one that is scheduled, queued or running, and is of the fleet that is there", p.ID, p.Status)
 	}
 	if b.Move < 0 || b.Move >= len(p.Moves) {
-		return invalid("plan %s has %d moves: there is no move %d", p.ID, len(p.Moves), b.Move)
+		return invalid("plan %s has %s: there is no move %d", p.ID, proto.Count(len(p.Moves), "move"), b.Move+1)
 	}
 	m := p.Moves[b.Move]
 	if m.Migration != "" {
-		return conflict("move %d of plan %s has begun: it is migration %s", b.Move, p.ID, m.Migration)
+		return conflict("move %d of plan %s has begun: it is migration %s", b.Move+1, p.ID, m.Migration)
 	}
 	start := b.Start
 	if s := start.Plan; s.Instance != m.Instance || s.Source != m.Source || s.Target != m.Target || s.FromType != m.FromType || s.ToType != m.ToType {
-		return stale("move %d of plan %s takes %s from %s to %s as %s: it does not begin by a plan for anything else", b.Move, p.ID, m.Instance, m.Source, m.Target, m.ToType)
+		return stale("move %d of plan %s takes %s from %s to %s as %s: it does not begin by a plan for anything else", b.Move+1, p.ID, m.Instance, m.Source, m.Target, m.ToType)
 	}
 	for _, before := range m.After {
 		if first := p.Moves[before]; !x.left(first) {
-			return refused("move %d of plan %s begins after %s has left %s", b.Move, p.ID, first.Instance, first.Source)
+			return refused("move %d of plan %s begins after %s has left %s", b.Move+1, p.ID, first.Instance, first.Source)
 		}
 	}
 	start.Plan.Stored = p.ID

@@ -38,7 +38,7 @@ func (x *tx) planPut(b *proto.PlanPut) proto.Result {
 		switch {
 		case m.Migration == "":
 		case i >= len(p.Moves) || p.Moves[i].Instance != m.Instance:
-			return stale("move %d of plan %s, of instance %s, has begun: it stays at its place", i, p.ID, m.Instance)
+			return stale("move %d of plan %s, of instance %s, has begun: it stays at its place", i+1, p.ID, m.Instance)
 		default:
 			p.Moves[i] = m
 		}
@@ -132,17 +132,17 @@ func validPlan(p proto.StoredPlan) proto.Result {
 func validMove(p proto.StoredPlan, i int, m proto.Move, held map[string]bool) proto.Result {
 	for _, name := range []string{m.Instance, m.Source, m.Target, m.FromType, m.ToType} {
 		if name == "" || len(name) > proto.MaxIDLength {
-			return invalid("move %d of plan %s does not name its instance, hosts and types, or one of them is too long", i, p.ID)
+			return invalid("move %d of plan %s does not name its instance, hosts and types, or one of them is too long", i+1, p.ID)
 		}
 	}
 	for _, before := range m.After {
 		if before < 0 || before >= i {
-			return invalid("move %d of plan %s comes after move %d: moves are in an order in which they can be done", i, p.ID, before)
+			return invalid("move %d of plan %s comes after move %d: moves are in an order in which they can be done", i+1, p.ID, before+1)
 		}
 	}
 	for _, id := range m.Holds {
 		if !proto.HoldsOf(p.ID, id) || held[id] {
-			return invalid("move %d of plan %s holds %s, which another one holds or which is of another plan", i, p.ID, id)
+			return invalid("move %d of plan %s holds %s, which another one holds or which is of another plan", i+1, p.ID, id)
 		}
 		held[id] = true
 	}
@@ -274,7 +274,7 @@ func (x *tx) planChange(b *proto.PlanChange) proto.Result {
 		return invalid("%s", err)
 	}
 	if at := slices.IndexFunc(p.Moves, func(m proto.Move) bool { return m.Outcome == proto.OutcomeNone }); at >= 0 && b.To == proto.PlanDone {
-		return refused("move %d of plan %s, of instance %s, has not ended: the plan is not done", at, p.ID, p.Moves[at].Instance)
+		return refused("move %d of plan %s, of instance %s, has not ended: the plan is not done", at+1, p.ID, p.Moves[at].Instance)
 	}
 	p.Status, p.Reason = b.To, b.Reason
 	if r := x.roomFor(p); !r.OK() {

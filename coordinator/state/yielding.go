@@ -35,6 +35,21 @@ func (v *View) WithWindow(host string, w proto.CapacityWindow) (*View, error) {
 	return c, nil
 }
 
+// WithoutWindow is as WithWindow, for windows of the host that are taken back.
+func (v *View) WithoutWindow(host string, ids ...string) (*View, error) {
+	h, ok := v.hosts.get(host)
+	if !ok {
+		return nil, fmt.Errorf("there is no host %q: see them with glidepath host list", host)
+	}
+	c := v.clone()
+	h.Windows = slices.DeleteFunc(slices.Clone(h.Windows), func(o proto.CapacityWindow) bool { return slices.Contains(ids, o.ID) })
+	if err := c.ledger.SetHost(capacity(h, c.fleet.Policy)); err != nil {
+		return nil, err
+	}
+	c.hosts.put(host, h)
+	return c, nil
+}
+
 // moves reports whether a reservation belongs to an instance that has a migration.
 func (v *View) moves(r proto.Reservation) bool {
 	i, ok := v.instances.get(r.Instance)

@@ -74,6 +74,7 @@ func writeTemp(fsys FS, path string, perm fs.FileMode, write func(File) error) (
 	if err != nil {
 		return "", err
 	}
+	claim(f)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, fsys.Remove(tmp))

@@ -56,7 +56,7 @@ func printRetention(stdout io.Writer, kept proto.Retention) error {
 		if r.Partial {
 			least = "at least "
 		}
-		t.Row(r.Instance, r.Migration, r.At.Std().UTC().Format(time.DateTime), fmt.Sprintf("%s%d MiB in %d files", least, r.Bytes>>20, r.Files), strings.Join(r.Paths, " "))
+		t.Row(r.Instance, r.Migration, r.At.Std().UTC().Format(time.DateTime), fmt.Sprintf("%s%d MiB in %s", least, r.Bytes>>20, proto.Count(int(r.Files), "file")), strings.Join(r.Paths, " "))
 	}
 	if kept.More > 0 {
 		t.Row(fmt.Sprintf("… and %d newer ones", kept.More))

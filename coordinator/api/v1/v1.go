@@ -241,7 +241,7 @@ type CalendarRequest struct {
 	Every     int64           `json:"every_ms,omitempty"`   // how often it is polled; 0: 15 minutes
 	Kind      proto.EventKind `json:"kind,omitempty"`       // of all its events; "": what each entry says
 	Size      int64           `json:"size_milli,omitempty"` // of events that say none, against the usual of their kind, in thousandths; 0: as usual
-	Timezone  string          `json:"timezone,omitempty"`   // of days, and of times that name no zone; "": UTC
+	Timezone  string          `json:"timezone,omitempty"`   // of days, and of times that name no zone; "": UTC, and times in a CSV have to name one
 	Instances []string        `json:"instances,omitempty"`
 	Selector  []proto.Label   `json:"selector,omitempty"`
 }

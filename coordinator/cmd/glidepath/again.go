@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -137,22 +136,18 @@ func (a *app) again(ctx context.Context, follow func(context.Context, func(v1.Ch
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	defer stop()
-	last, trouble := "", ""
+	last, away := "", a.outage()
 	for first := true; ; first = false {
 		look := &screen{columns: terminalWidth(out)}
 		a.stdout = look
 		err := show()
-		var told *v1.Error
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return &endedError{text: "interrupted", code: exitInterrupted, told: true}
-		case err != nil && (first || errors.As(err, &told) && told.Code != v1.CodeUnavailable):
-			return err
-		case err != nil && err.Error() != trouble:
-			trouble = err.Error()
-			fmt.Fprintf(a.stderr, "glidepath: %s\n", trouble)
-		case err == nil:
-			trouble = ""
+		}
+		if end := away.bear(err); end != nil {
+			return end
+		}
+		if err == nil {
 			text := look.String()
 			known := nowLine.ReplaceAllString(strings.ReplaceAll(text, stamp(a.looked), ""), "")
 			if known != last {
@@ -180,7 +175,7 @@ func (a *app) drawn(text string, first bool) string {
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if most := max(2, height-1); len(lines) > most {
-		lines = append(lines[:most-1], fmt.Sprintf("… %d more lines", len(lines)-most+1))
+		lines = append(lines[:most-1], "… "+count(len(lines)-most+1, "more line"))
 	}
 	begin := "\x1b[H" // to the upper left
 	if first {

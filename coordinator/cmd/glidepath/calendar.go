@@ -41,7 +41,7 @@ func calendarCommand(a *app) *cobra.Command {
 	remove := &cobra.Command{
 		Use: "remove CALENDAR", Short: "Remove a calendar, and of its events those that have not begun", Args: exactly("calendar"),
 		Long: `Remove a calendar, and of its events those that have not begun, and those that ended more than 60 days ago. The others stay, as effects are
-learned from them, until they are removed one by one: glidepath event remove.`,
+learned from them, and go 60 days after they have ended, or before when they are removed one by one: glidepath event remove.`,
 		Example:           "  glidepath calendar remove campaigns",
 		ValidArgsFunction: firstOnly(names(a, path("calendars"), "name")),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,7 +96,7 @@ func addCalendarCommand(a *app) *cobra.Command {
 		Long: `Let events come from a URL of an iCalendar file, or of a CSV with the columns kind, start, end and, if wanted, size and
 instances. The leader polls it, and events follow what it says: those of the last 60 and the next 100 days are registered, changed, and
 removed when they are no longer in it, unless they have begun. They can't be changed by hand, but those that have begun can be removed. While it can't be read,
-they stay as they are. Times in a CSV say their zone themselves.
+they stay as they are. Times in a CSV say their zone themselves, or are in that of --timezone.
 
 Adding a calendar that is there replaces what was registered. A URL often has a secret in it: it is not shown again. As - it is read from
 standard input, so that it stands in no history of commands.`,
@@ -136,7 +136,7 @@ standard input, so that it stands in no history of commands.`,
 	flags.Float64Var(&f.size, "size", 0, "size against the usual of its kind, like 1.2, of events that say none")
 	flags.StringSliceVar(&f.instances, "instance", nil, "`instance` that its events touch; several may be named")
 	flags.StringSliceVar(&f.selector, "label", nil, "`key=value` that the instances have that its events touch")
-	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times in an iCalendar file that name none (default UTC)")
+	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times that name none: in an iCalendar file UTC by default, in a CSV each time has to name one without it")
 	completeFlags(add, map[string]cobra.CompletionFunc{"instance": completeInstances(a)})
 	return add
 }

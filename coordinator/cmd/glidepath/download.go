@@ -16,7 +16,7 @@ import (
 const maxDownload = 1 << 30
 
 // save writes what the API answers, which may be large, to a file that only its owner reads, and returns its size. The file is there, or replaced,
-// only when check has read it to its end and found nothing wrong.
+// only when check has read it to its end and found nothing wrong. What a command that was killed left beside it goes.
 func (a *app) save(ctx context.Context, from, name string, check func(io.Reader) error) (int64, error) {
 	full, err := filepath.Abs(name)
 	if err != nil {
@@ -31,6 +31,9 @@ func (a *app) save(ctx context.Context, from, name string, check func(io.Reader)
 	}
 	progress := a.progress()
 	defer progress.clear()
+	if _, err := durable.SweepOf(full); err != nil {
+		return 0, err
+	}
 	var failed error // beside the file, whose name says nothing about it
 	n := int64(0)
 	err = durable.WriteWith(durable.OS{}, full, 0o600, func(f durable.File) error {

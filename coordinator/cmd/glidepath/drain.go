@@ -53,7 +53,7 @@ func drainCommand(a *app) *cobra.Command {
 	what.define(cmd, a)
 	flags.BoolVar(&in.Squeeze, "squeeze", false, "where a move has no room, let reservations of lower classes yield, down to their floors")
 	flags.BoolVar(&in.Anyway, "anyway", false, "begin also where some of it finds no other place: the rest moves")
-	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained; Ctrl-C leaves it going on")
+	flags.BoolVarP(&follow, "watch", "w", false, "follow it until the host is drained, also while it is paused; Ctrl-C leaves it going on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		now := time.Now()
 		if before != "" {
@@ -76,7 +76,11 @@ func drainCommand(a *app) *cobra.Command {
 		if follow && in.DryRun {
 			return usagef("with --dry-run there is nothing to watch")
 		}
-		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", path("hosts", args[0], "drain"), in)
+		at := path("hosts", args[0], "drain")
+		if in.DryRun {
+			at = path("hosts", args[0], "drain", "verdict")
+		}
+		raw, d, err := askBoth[v1.Drain](cmd.Context(), a, "POST", at, in)
 		if err != nil && !in.DryRun {
 			return a.unsure(cmd.Context(), err, "host "+args[0]+" is being emptied", "glidepath host drain show "+args[0])
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func (a *app) printDrain(d v1.Drain, dry bool) error {
 	case d.Drain == nil:
 		a.say("Host %s is not emptied", d.Host)
 	default:
-		a.say("Host %s: %s", d.Host, drainState(*d.Drain))
+		a.say("Host %s: %s%s", d.Host, drainState(*d.Drain), resumed(d))
 	}
 	if p := d.Plan; p != nil {
 		if err := a.printMoves(*p, d.Moving); err != nil {
@@ -68,6 +67,14 @@ func drainState(d proto.Drain) string {
 		text += ": " + d.Reason
 	}
 	return oneLine(text)
+}
+
+// resumed says what lets a drain go on that is paused; "" of any other.
+func resumed(d v1.Drain) string {
+	if d.Drain.State != proto.DrainPaused {
+		return ""
+	}
+	return "; no more moves begin until glidepath host drain resume " + d.Host
 }
 
 func namesOf(list []string) string {
@@ -140,24 +147,25 @@ func helps(b proto.Blocked) []string {
 	return out
 }
 
-// watchDrain says what happens with a drain until the host is drained, the drain taken back, or nothing more of it goes on by itself.
+// watchDrain says what happens with a drain until the host is drained, the drain taken back, or nothing more of it goes on by itself. One that is paused is waited for: it says
+// what lets it go on.
 func (a *app) watchDrain(ctx context.Context, host string) error {
 	w := drainWatch{app: a, told: map[string]string{}}
-	trouble := ""
-	for first := true; ; first = false {
+	away := a.outage()
+	goes, stop := "goes on", "Stop it:     glidepath host drain pause "
+	for {
 		d, err := ask[v1.Drain](ctx, a, "GET", path("hosts", host, "drain"), nil)
-		var told *v1.Error
-		switch {
-		case ctx.Err() != nil:
-			fmt.Fprintf(a.stderr, "\nThe drain goes on. Come back:  glidepath host drain show %s --watch\nStop it:     glidepath host drain pause %s\n", host, host)
+		if ctx.Err() != nil {
+			fmt.Fprintf(a.stderr, "\nThe drain %s. Come back:  glidepath host drain show %s --watch\n%s%s\n", goes, host, stop, host)
 			return &endedError{text: "interrupted", code: exitInterrupted, told: true}
-		case err != nil && (first || errors.As(err, &told) && told.Code != v1.CodeUnavailable):
-			return err
-		case err != nil && err.Error() != trouble:
-			trouble = err.Error()
-			fmt.Fprintf(a.stderr, "glidepath: %s\n", trouble)
-		case err == nil:
-			trouble = ""
+		}
+		if end := away.bear(err); end != nil {
+			return end
+		}
+		if err == nil {
+			if goes, stop = "goes on", "Stop it:     glidepath host drain pause "; d.Drain != nil && d.Drain.State == proto.DrainPaused {
+				goes, stop = "is paused", "Let it go on:            glidepath host drain resume "
+			}
 			if err := w.see(d); err != nil {
 				return err
 			}
@@ -212,7 +220,7 @@ func (w *drainWatch) see(d v1.Drain) error {
 		return err
 	}
 	if d.Drain != nil {
-		w.tell(at, "host "+d.Host, drainState(*d.Drain))
+		w.tell(at, "host "+d.Host, drainState(*d.Drain)+resumed(d))
 	}
 	if d.Plan == nil {
 		return nil

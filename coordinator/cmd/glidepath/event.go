@@ -126,7 +126,7 @@ its SUMMARY, in lower case with hyphens. Registering it again replaces those tha
 	flags.StringVar(&f.title, "title", "", "a title for people")
 	flags.StringVar(&f.id, "id", "", "identifier; one that is there is replaced")
 	flags.StringVar(&f.file, "file", "", "iCalendar `file`, or a CSV with the columns kind,start,end[,size][,instances]")
-	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times in an iCalendar file that name none (default UTC)")
+	flags.StringVar(&f.timezone, "timezone", "", "time zone of days and of times in the file that name none: of an iCalendar file UTC by default, in a CSV each time has to name one without it")
 	completeFlags(add, map[string]cobra.CompletionFunc{"instance": completeInstances(a)})
 	return add
 }
@@ -190,14 +190,14 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time: write one like 2026-11-22T18:00Z, now or +2h", text)
 }
 
-// readEvents reads the rows of a CSV over what base says of all of them.
-func readEvents(name string, base v1.EventRequest) ([]v1.EventRequest, error) {
+// readEvents reads the rows of a CSV over what base says of all of them. Times that name no zone are in loc; with nil they have to name one.
+func readEvents(name string, base v1.EventRequest, loc *time.Location) ([]v1.EventRequest, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	rows, err := calendar.Rows(f, name)
+	rows, err := calendar.Rows(f, name, loc)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func readEventFile(name string, loc *time.Location) (backtest.Events, string, er
 			return out, notes, err
 		}, id, nil
 	}
-	rows, err := calendar.Rows(bytes.NewReader(text), name)
+	rows, err := calendar.Rows(bytes.NewReader(text), name, nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -90,15 +90,15 @@ func readEventFile(name string, loc *time.Location) (backtest.Events, string, er
 
 // eventsOfFile returns what a file of events has, over what base says of all of them.
 func (a *app) eventsOfFile(ctx context.Context, f *eventFlags, base v1.EventRequest) ([]v1.EventRequest, error) {
-	if !isCalendar(f.file) {
-		if f.timezone != "" {
-			return nil, usagef("--timezone goes with a calendar: times in a CSV say theirs")
-		}
-		return readEvents(f.file, base)
-	}
 	loc, err := time.LoadLocation(f.timezone)
 	if err != nil || f.timezone == "Local" {
 		return nil, usagef("--timezone %q is not known here: name one like Europe/Berlin", f.timezone)
+	}
+	if !isCalendar(f.file) {
+		if f.timezone == "" {
+			loc = nil
+		}
+		return readEvents(f.file, base, loc)
 	}
 	c, err := openCalendar(f.file)
 	if err != nil {

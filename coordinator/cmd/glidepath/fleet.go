@@ -60,7 +60,7 @@ func (a *app) printStatus(s v1.Status) error {
 		}
 	}
 	for _, h := range s.Conflicts {
-		a.say("CONFLICT: %s reports otherwise than the tables say: glidepath host show %s", h, h)
+		a.say("CONFLICT: %s reports otherwise than the tables say; what to decide is told by  glidepath host show %s", h, h)
 	}
 	if len(s.Unreported) > 0 {
 		a.say("NOT REPORTED to this incarnation, and not operated: %s", strings.Join(s.Unreported, ", "))
@@ -79,12 +79,7 @@ func (a *app) printStatus(s v1.Status) error {
 }
 
 // count prints a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func count(n int, noun string) string { return proto.Count(n, noun) }
 
 func hostCommand(a *app) *cobra.Command {
 	var labels []string
@@ -170,8 +165,16 @@ func (a *app) printHost(h v1.HostDetail) error {
 	for _, by := range h.PausedBy {
 		a.say("no limit is set there: %s", pausedBy(by, "", f.Name))
 	}
+	forget := ""
 	for _, c := range h.Conflicts {
 		a.say("CONFLICT over %s: %s", c.Instance, oneLine(c.What))
+		if c.Blocks {
+			forget += " --forget " + c.Instance
+		}
+	}
+	if forget != "" {
+		a.say("  nothing is operated there until the agent reports otherwise; if it is right, restore again without what it contradicts, on a coordinator that is stopped, and adopt that where it runs:\n"+
+			"  glidepathd restore FILE%s", forget)
 	}
 	for _, m := range f.Missing {
 		a.say("lacks %s: %s", oneLine(m.What), oneLine(m.Remedy))

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
 )
 
 func historyCommand(a *app) *cobra.Command {
@@ -63,10 +66,14 @@ net_tx_bits_s and net_rx_bits_s; blank is missing. What is there already is kept
 			}
 			a.say("%s of %s imported for %s: %s to %s", count(r.Rows, "row"), took(r.Step), args[0], stamp(r.From), stamp(r.To))
 			if steps := int(int64(r.To-r.From) / max(1, r.Step)); steps > r.Rows {
-				a.say("%d of %d steps have no row: forecasts learn from the others", steps-r.Rows, steps)
+				have := "have"
+				if steps-r.Rows == 1 {
+					have = "has"
+				}
+				a.say("%d of %d steps %s no row: forecasts learn from the others", steps-r.Rows, steps, have)
 			}
 			if r.Late > 0 {
-				a.say("%d values were older than the store keeps, and left out", r.Late)
+				a.say("%s older than the store keeps, and left out", proto.CountIs(r.Late, "value", "was", "were"))
 			}
 			return nil
 		},
@@ -113,6 +120,9 @@ func exportCommand(a *app) *cobra.Command {
 			}
 			if file == "" {
 				return export(a.stdout)
+			}
+			if _, err := durable.SweepOf(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // to write tells of the folder
+				return err
 			}
 			progress := a.progress()
 			defer progress.clear()

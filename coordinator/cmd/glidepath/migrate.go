@@ -271,9 +271,9 @@ func outcome(m proto.Migration, r *proto.OperationResult) string {
 	case r.Error != nil:
 		return r.Error.Code + ": " + r.Error.Error()
 	case r.Round != nil:
-		return fmt.Sprintf("%s sent of %s in %d files", size(r.Round.Bytes), size(r.Round.Total), r.Round.Files)
+		return fmt.Sprintf("%s sent of %s in %s", size(r.Round.Bytes), size(r.Round.Total), count(int(r.Round.Files), "file"))
 	case r.Source != nil:
-		return fmt.Sprintf("%s in %d files", size(r.Source.DataBytes), r.Source.DataFiles)
+		return fmt.Sprintf("%s in %s", size(r.Source.DataBytes), count(int(r.Source.DataFiles), "file"))
 	case r.Start != nil:
 		return fmt.Sprintf("healthy after %s", took(r.Start.HealthyAfter))
 	case len(r.Hooks) > 0:

@@ -149,13 +149,10 @@ func concerned(r v1.PauseReply, how string) string {
 			n++
 		}
 	}
-	switch {
-	case len(r.Instances) == 0:
+	if len(r.Instances) == 0 {
 		return "no instance there is in mode enforce, so none is limited"
-	case n == 1:
-		return "1 instance is " + how
 	}
-	return fmt.Sprintf("%d instances are %s", n, how)
+	return proto.CountIs(n, "instance", "is", "are") + " " + how
 }
 
 // pausedBy says what lifts limits, and what takes that back.
@@ -242,12 +239,7 @@ func agentsOf(instances []v1.PausedInstance, seen []string) string {
 	return fmt.Sprintf("agents on %s and %d more", hosts[0], len(hosts)-1)
 }
 
-func haveOrHas(n int) string {
-	if n == 1 {
-		return "1 instance has"
-	}
-	return fmt.Sprintf("%d instances have", n)
-}
+func haveOrHas(n int) string { return proto.CountIs(n, "instance", "has", "have") }
 
 // liftedWord is how an answer begins that is final.
 const liftedWord = "lifted"

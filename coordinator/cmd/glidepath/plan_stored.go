@@ -139,7 +139,8 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 		fmt.Fprintf(a.stderr, "Several moves are not followed one by one. See:  glidepath plan show %s --watch\n", p.ID)
 		return nil
 	}
-	progress := a.progress()
+	progress, away := a.progress(), a.outage()
+	away.seen = true
 	defer progress.clear()
 	for {
 		m := p.Moves[0]
@@ -162,13 +163,15 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 			return a.goesOn("Plan "+p.ID+" goes on", "glidepath plan show "+p.ID)
 		}
 		next, err := ask[proto.StoredPlan](ctx, a, "GET", path("plans", p.ID), nil)
-		var told *v1.Error
-		switch {
-		case err == nil:
+		if err == nil {
 			p = next
-		case ctx.Err() != nil: // it is said above
-		case errors.As(err, &told) && told.Code != v1.CodeUnavailable:
-			return err
+		} else if ctx.Err() != nil {
+			continue // it is said above
+		} else {
+			progress.clear()
+		}
+		if end := away.bear(err); end != nil {
+			return end
 		}
 	}
 }
@@ -177,6 +180,12 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 func waitingPlan(p proto.StoredPlan, now timeline.Time) string {
 	if start := p.Moves[0].Start; start > now && p.Status == proto.PlanScheduled {
 		return fmt.Sprintf("plan %s begins at %s, in %s", p.ID, stamp(start), start.Sub(now).Round(time.Second))
+	}
+	if !p.Status.Begins() {
+		return fmt.Sprintf("plan %s is %s; let it go on:  glidepath plan begin %s", p.ID, p.Status, p.ID)
+	}
+	if p.Reason != "" {
+		return fmt.Sprintf("plan %s is %s, and waits: %s", p.ID, p.Status, oneLine(p.Reason))
 	}
 	return fmt.Sprintf("plan %s is %s, and waits for its turn", p.ID, p.Status)
 }
@@ -238,10 +247,7 @@ func (a *app) printStored(p proto.StoredPlan) error {
 	a.say("")
 	t := newTable(a.stdout, "MOVE", "INSTANCE", "FROM", "TO", "TYPE", "START", "TAKES", "DOWNTIME", "AFTER", "HELD", "MIGRATION")
 	for i, m := range p.Moves {
-		after, held := "-", "no"
-		if len(m.After) > 0 {
-			after = strings.Trim(strings.ReplaceAll(fmt.Sprint(m.After), " ", ","), "[]")
-		}
+		held := "no"
 		if len(m.Holds) > 0 {
 			held = "yes"
 		}
@@ -249,8 +255,8 @@ func (a *app) printStored(p proto.StoredPlan) error {
 		if m.Outcome != proto.OutcomeNone {
 			migration += " " + string(m.Outcome)
 		}
-		t.row(i, m.Instance, m.Source, m.Target, m.ToType, stamp(m.Start), took(m.Figures.Duration.Median)+" to "+took(m.Figures.Duration.High),
-			took(m.Figures.Downtime.Median)+" to "+took(m.Figures.Downtime.High), after, held, migration)
+		t.row(i+1, m.Instance, m.Source, m.Target, m.ToType, stamp(m.Start), took(m.Figures.Duration.Median)+" to "+took(m.Figures.Duration.High),
+			took(m.Figures.Downtime.Median)+" to "+took(m.Figures.Downtime.High), afterMoves(m), held, migration)
 	}
 	if err := t.flush(); err != nil {
 		return err

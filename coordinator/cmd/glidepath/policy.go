@@ -300,7 +300,7 @@ func (a *app) printPolicy(p v1.FleetPolicy) error {
 		}
 		does := "suggests moves"
 		if b.Execute {
-			does = fmt.Sprintf("carries out %d moves a day at most", b.MovesDay)
+			does = fmt.Sprintf("carries out %s a day at most", count(b.MovesDay, "move"))
 		}
 		t.row("rebalance", fmt.Sprintf("%s, %s that win by %s %%", every, does, strconv.FormatFloat(float64(cmp.Or(b.LeastGain, planner.MarginOfBalance))/10, 'f', -1, 64)))
 	}

@@ -43,6 +43,22 @@ func TestStatusSaysWhichCoordinatorIsAway(t *testing.T) {
 	}
 }
 
+func TestAConflictSaysWhatToDecide(t *testing.T) {
+	f := apitest.New(t)
+	f.Must(&proto.HostRegister{Facts: apitest.Facts("host-b", 1000), Incarnation: f.View().Fleet().Incarnation, Conflicts: []proto.Conflict{
+		{Instance: "old", What: "by the tables host-a is its owner", Blocks: true}, {Instance: "new", What: "the tables don't know it"}, {Instance: "other", What: "it runs", Blocks: true},
+	}})
+	pointAt(t, f)
+	_, out, _ := glidepath(t, t.Context(), "status")
+	if !strings.Contains(out, "CONFLICT: host-b reports otherwise than the tables say; what to decide is told by  glidepath host show host-b\n") {
+		t.Errorf("%s", out)
+	}
+	_, out, _ = glidepath(t, t.Context(), "host", "show", "host-b")
+	if !strings.Contains(out, "CONFLICT over new: ") || !strings.Contains(out, "  glidepathd restore FILE --forget old --forget other\n") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestStatusShowsPlansAndDrainsWhereThereAreAny(t *testing.T) {
 	f := reach(t)
 	if _, out, _ := glidepath(t, t.Context(), "status"); regexp.MustCompile(`(?m)plan|drain`).MatchString(out) {

@@ -228,6 +228,14 @@ func TestAnInterruptedRunGoesOnAndGivesTheSameBytes(t *testing.T) {
 				t.Fatalf("there is a file that is not whole: %v", err)
 			}
 		}
+		killed := filepath.Join(broken+partsSuffix, ".a"+tempSuffix+"123") // a run that was killed leaves it
+		write(t, killed, "half a line")
+		if _, err := openEmission(broken, Settings{}); err == nil {
+			t.Error("it went on with other settings")
+		}
+		if _, err := os.Stat(killed); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what a run that was killed left is still there: %v", err)
+		}
 		kept, err := filepath.Glob(filepath.Join(broken+partsSuffix, "*"+scoresSuffix))
 		if err != nil || len(kept) == 0 {
 			t.Errorf("nothing was kept of it: %v", err)

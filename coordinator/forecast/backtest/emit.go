@@ -51,6 +51,9 @@ func openEmission(file string, s Settings) (*emission, error) {
 		return nil, err
 	}
 	e.lock = lock
+	if err := e.sweep(); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
 	want, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
@@ -69,6 +72,22 @@ func openEmission(file string, s Settings) (*emission, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return e, nil
+}
+
+// sweep removes what a run that was killed had begun to write.
+func (e *emission) sweep() error {
+	left, err := os.ReadDir(e.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if name := f.Name(); strings.HasPrefix(name, ".") && strings.Contains(name, tempSuffix) {
+			if err := os.Remove(filepath.Join(e.dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // clear removes the parts: scores first, which are of lines that are there.
@@ -103,6 +122,7 @@ func (e *emission) path(series, suffix string) string {
 const (
 	linesSuffix  = ".ndjson"
 	scoresSuffix = ".score"
+	tempSuffix   = ".tmp-" // and letters that tell them apart
 )
 
 // known returns what an earlier run found of a series.
@@ -134,7 +154,7 @@ func (e *emission) begin(series string) (*writer, error) {
 	if e.file == "" {
 		return w, nil
 	}
-	f, err := os.CreateTemp(e.dir, "."+url.PathEscape(series)+".*")
+	f, err := os.CreateTemp(e.dir, "."+url.PathEscape(series)+tempSuffix+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +236,7 @@ func (e *emission) finish(inputs []input, parts []part) (err error) {
 	if e.file == "" {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(e.file), "."+filepath.Base(e.file)+".*")
+	f, err := os.CreateTemp(e.dir, "."+tempSuffix+"*") // from where it is moved to its place
 	if err != nil {
 		return err
 	}

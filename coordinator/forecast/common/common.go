@@ -188,5 +188,5 @@ func (e Estimate) Says(host string) string {
 	case len(estimated) > 0:
 		text += "; of the rest "
 	}
-	return text + fmt.Sprintf("%d %% are assumed: errors of %d instances in %d steps are too few (it takes %d in %d)", Assumed, e.Members, most, leastMembers, leastSteps)
+	return text + fmt.Sprintf("%d %% are assumed: errors are too few (instances: %d, steps: %d; it takes %d and %d)", Assumed, e.Members, most, leastMembers, leastSteps)
 }

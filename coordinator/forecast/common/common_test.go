@@ -158,10 +158,10 @@ func TestWhatIsAssumedIsSaid(t *testing.T) {
 	if few.Share != Nothing().Share || !few.Assumes(resource.CPU) {
 		t.Errorf("%+v from two instances", few)
 	}
-	if text := few.Says("host-a"); !strings.Contains(text, "30 % are assumed: errors of 2 instances in 0 steps are too few (it takes 3 in 24)") {
+	if text := few.Says("host-a"); !strings.Contains(text, "30 % are assumed: errors are too few (instances: 2, steps: 0; it takes 3 and 24)") {
 		t.Error(text)
 	}
-	if text := Of(factor(1, 4, leastSteps-1, .5)).Says("host-a"); !strings.Contains(text, "errors of 4 instances in 23 steps are too few") {
+	if text := Of(factor(1, 4, leastSteps-1, .5)).Says("host-a"); !strings.Contains(text, "errors are too few (instances: 4, steps: 23;") {
 		t.Error(text)
 	}
 	text := Of(factor(1, 4, 100, .5)).Says("host-a")
