@@ -66,6 +66,9 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 		c.log.Error("an agent follows a later incarnation of the control plane: this coordinator must not run any more", "host", peer.Name, "incarnation", h.Document.Incarnation, "own", fleet.Incarnation)
 		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "host %s follows incarnation %d of the control plane, this is %d: ask another coordinator", peer.Name, h.Document.Incarnation, fleet.Incarnation)
 	}
+	if !c.tables.Knows(proto.CmdMigrationLearned, 1) {
+		h.Facts.CPUScore = 0 // a coordinator of an older version would leave it out of its tables
+	}
 	known, exists := view.Host(peer.Name)
 	reported := c.reported(view, known, h)
 	reported.Identity = peer.Key()

@@ -244,6 +244,8 @@ func (x *tx) applyToPlans(body proto.Body) proto.Result {
 		return x.planBegin(b)
 	case *proto.MigrationAdmit:
 		return x.migrationAdmit(b)
+	case *proto.MigrationLearned:
+		return x.migrationLearned(b)
 	default:
 		panic(fmt.Sprintf("state: %s has a body but no method", body.Command())) // a test applies every known type
 	}
