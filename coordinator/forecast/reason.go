@@ -38,6 +38,9 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week%s", len(m.members), m.policy.note(m.pattern))
 	}
 	r.Note += m.straight.note(m.grid.step)
+	if m.sundays != nil {
+		r.Note += "; on holidays it runs as on Sundays, as far as none have been seen"
+	}
 	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {
 		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)
 	}
