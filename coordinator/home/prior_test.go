@@ -43,7 +43,7 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 		least, most int64
 		why         string
 	}{
-		"a day that repeats":  {func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }, "redis", 280, 400, "others of application redis"},
+		"a day that repeats":  {func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }, "redis", 280, 450, "others of application redis"},
 		"a rise that goes on": {func(at float64) float64 { return 100 + 20*at }, "redis", 1000, 1000, "type's maximum"},
 		"another application": {func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }, "", 1000, 1000, "type's maximum"},
 	} {
