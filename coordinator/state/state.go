@@ -33,7 +33,7 @@ func New() *State {
 		instances:    newTable[proto.Instance](proto.TableInstances),
 		migrations:   newTable[proto.Migration](proto.TableMigrations),
 		active:       newTable[struct{}](proto.TableMigrations),
-		ended:        newTable[string](proto.TableMigrations),
+		ended:        newTable[ended](proto.TableMigrations),
 		events:       newTable[proto.Event](proto.TableEvents),
 		calendars:    newTable[proto.Calendar](proto.TableCalendars),
 		tokens:       newTable[proto.Token](proto.TableTokens),
