@@ -13,9 +13,9 @@ import (
 )
 
 // Forecast returns a forecast as it is on another CPU: what it says of CPU is multiplied, and the quantiles are as much further from the median as the factor is
-// unsure. What stands in for a forecast that there is none of stays as it is.
+// unsure.
 func (f Factor) Forecast(r proto.ForecastReply) proto.ForecastReply {
-	if f.Same() || r.Cold || len(r.Profiles) == 0 {
+	if f.Same() || len(r.Profiles) == 0 {
 		return r
 	}
 	middle := r.At(500)

@@ -66,13 +66,11 @@ func Changes(v *state.View, instance string, since timeline.Time) []Change {
 	if m, moving := v.Migration(i.Migration); moving {
 		moves = append(moves, m)
 	}
-	for m := range v.EndedMigrations() {
+	for m := range v.EndedMigrationsOf(instance) {
 		if m.EndedAt < since {
 			break
 		}
-		if m.Instance == instance {
-			moves = append(moves, m)
-		}
+		moves = append(moves, m)
 	}
 	var out []Change
 	t := translator{view: v, spec: i.Spec}

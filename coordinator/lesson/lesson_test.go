@@ -96,10 +96,6 @@ func TestAForecastOnAnotherCPUIsMultipliedAndAsMuchWiderAsTheFactorIsUnsure(t *t
 	if got, _ := r.At(950).At(start); got[resource.CPU] != 300 {
 		t.Errorf("the forecast itself became %v", got)
 	}
-	r.Cold = true
-	if got := at(Factor{By: 2, Band: .1}.Forecast(r), 950)[resource.CPU]; got != 300 {
-		t.Errorf("what stands in for a forecast became %d", got)
-	}
 }
 
 func TestQuantilesOnAnotherCPUNeverCross(t *testing.T) {

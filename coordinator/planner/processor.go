@@ -61,11 +61,20 @@ func (p *planning) translated(model string) *planning {
 	spec := p.instance.Spec
 	c.model, c.factor = model, p.book.Factor(p.cpu(p.model), p.cpu(model), spec.Application, spec.Class)
 	c.start = p.book.Start(p.app, p.cpu(model))
-	if p.Forecast.Cold { // what stands in is no demand that was measured
+	if p.Forecast.Cold && c.factor.By < 1 { // what stands in for demand that was not measured is no less on a faster CPU
 		c.factor = lesson.Alike()
 		return &c
 	}
 	c.Forecast = c.factor.Forecast(p.Forecast)
+	if p.Forecast.Cold { // nor more than all that there is
+		most := p.sizing.Type[resource.CPU]
+		for i, q := range c.Forecast.Profiles {
+			c.Forecast.Profiles[i] = timeline.Combine(q, p.Forecast.Profiles[i], func(v, was resource.Vector) resource.Vector {
+				v[resource.CPU] = min(v[resource.CPU], max(most, was[resource.CPU]))
+				return v
+			})
+		}
+	}
 	c.allocated()
 	return &c
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -66,6 +67,29 @@ func TestAPlanIsMadeWithDemandAsItIsOnTheTargetsCPU(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatStandsInForDemandIsMoreOnASlowerCPUAndNoLessOnAFasterOne(t *testing.T) {
+	for _, c := range []struct{ score, say, least, most int64 }{{50, 200, 420, 600}, {50, 800, 1000, 1000}, {200, 200, 210, 210}} {
+		w := newWorld(t)
+		w.runsOn("host-a", "xeon", 100)
+		w.runsOn("host-b", "other", c.score)
+		f := forecast(c.say)
+		f.Cold = true
+		for i := range f.Profiles {
+			f.Profiles[i] = timeline.Flat(f.Profiles[i].Span(), resource.Vector{resource.CPU: c.say, resource.Memory: 64 << 20})
+		}
+		r, err := Make(Input{Request: Request{Instance: "cache-1", Target: "host-b", Type: "m.large"}, View: w.state.View(), Now: begin, Forecast: f, Costs: DefaultCosts()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := quiet(t, r.Plan)[resource.CPU]; got < c.least || got > c.most {
+			t.Errorf("%d on a CPU of %d: %d, want %d to %d", c.say, c.score, got, c.least, c.most)
+		}
+		if slices.ContainsFunc(r.Plan.Warnings, func(s string) bool { return strings.Contains(s, "exceeds") }) && c.say < 800 {
+			t.Errorf("warnings %q", r.Plan.Warnings)
+		}
 	}
 }
 
