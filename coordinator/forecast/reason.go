@@ -27,6 +27,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	}
 	r.Observed = m.observed
 	r.Missing = m.missing
+	r.Shifted = m.straight.moved != nil
 	from := time.Duration(0)
 	for b, end := range bucketEnds() {
 		for qi, q := range quantiles {

@@ -43,9 +43,9 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 	if !ok || spec.Application == "" {
 		return out
 	}
-	prior, tell := resource.Vector{}, [resource.Kinds]bool{}
+	prior, tell, steady := resource.Vector{}, [resource.Kinds]bool{}, [resource.Kinds]bool{}
 	for k := range tell {
-		tell[k] = true
+		tell[k], steady[k] = true, true
 	}
 	count := 0
 	onto := processor{view: view, instance: young}
@@ -72,6 +72,7 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 		}
 		for k, why := range f.Reasons {
 			tell[k] = tell[k] && why.Confidence >= pattern.Sure && repeats(why.Pattern)
+			steady[k] = steady[k] && !why.Shifted // else nobody knows yet what its days will be like
 			prior[k] = max(prior[k], most(f, resource.Kind(k), int(youngest/step), alikeShare))
 		}
 		out.Forecasts = append(out.Forecasts, f)
@@ -85,9 +86,11 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 			prior[k] = 0
 			continue
 		}
-		of = append(of, resource.Kind(k).String())
+		if out.Of[k] = steady[k]; steady[k] {
+			of = append(of, resource.Kind(k).String())
+		}
 	}
-	out.prior, out.Of = prior, tell
+	out.prior = prior
 	out.from = fmt.Sprintf("the most that others of application %s are forecast to take (%d known here), and a quarter more", spec.Application, len(out.Forecasts))
 	if len(of) > 0 {
 		out.notes = []string{fmt.Sprintf("it has little history: what %d others of application %s are forecast to take counts, at its own level as far as that shows (%s)",

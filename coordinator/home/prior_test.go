@@ -82,6 +82,10 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 				if most < c.least || most > c.most {
 					t.Errorf("p99 is %dm, want %dm to %dm: %q", most, c.least, c.most, young.Reasons)
 				}
+				// A quarter of a day on they are at their height, which it has not seen.
+				if like, _ := young.At(500).At(young.Start.Add(6 * time.Hour)); c.most < 1000 && (like[resource.CPU] < 270 || like[resource.CPU] > 340) {
+					t.Errorf("the median in six hours is %dm, of others 300m: %q", like[resource.CPU], young.Reasons)
+				}
 				if !young.Cold || !slices.ContainsFunc(young.Reasons, func(s string) bool { return strings.Contains(s, c.why) }) {
 					t.Errorf("cold %v, %q: want %q", young.Cold, young.Reasons, c.why)
 				}
