@@ -11,6 +11,7 @@ import (
 
 	"github.com/glidepath/glidepath/agent/collect"
 	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
@@ -23,12 +24,13 @@ type host struct {
 	missing []proto.Missing       // what limits lack, as found at the start
 	records func() []fence.Record // whose addresses are not the host's own
 	paused  func() timeline.Time  // since when limits are lifted by a word said here; 0: they are not
+	cpu     cpuScore
 	last    atomic.Pointer[proto.HostFacts]
 }
 
 // newHost finds the host's facts out for the first time.
 func newHost(ctx context.Context, cfg Config, name, version, cgroups string, records func() []fence.Record, paused func() timeline.Time) (*host, error) {
-	h := &host{config: cfg, records: records, paused: paused, facts: collect.FactsConfig{
+	h := &host{config: cfg, records: records, paused: paused, cpu: cpuScore{path: cfg.path(scoreFile), files: durable.OS{}}, facts: collect.FactsConfig{
 		Name: name, AgentVersion: version, Cgroups: cgroups, DataPath: cfg.DataDir,
 		Interface: cfg.Interface, Segment: cfg.Segment, Capacity: cfg.Capacity.Vector(), Reserve: cfg.Reserve.Vector(),
 	}}
@@ -50,7 +52,7 @@ func (h *host) look(ctx context.Context) (proto.HostFacts, error) {
 	if f.SyncAddr, err = h.syncAddr(f.Interface); err != nil {
 		return f, err
 	}
-	f.PausedAt = h.paused()
+	f.PausedAt, f.CPUScore = h.paused(), h.cpu.known.Load()
 	f.Labels = labels(h.config.Labels)
 	h.last.Store(&f)
 	return f, nil

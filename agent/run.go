@@ -296,6 +296,16 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	group.Go(func() error { return direct.run(ctx) })
 	group.Go(func() error { return renewer.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx, bulk) })
+	here.cpu.measure = measuring(self)
+	group.Go(func() error {
+		switch err := here.cpu.find(ctx, here.last.Load()); {
+		case err == nil:
+			link.Restate()
+		case ctx.Err() == nil:
+			log.Warn("how fast this host's CPU is was not found out: forecasts for it are less sure", "error", err) // nothing that instances depend on
+		}
+		return nil
+	})
 	if cfg.Metrics != "" {
 		listener, err := ports.Listen(ctx, "tcp", cfg.Metrics)
 		if err != nil {

@@ -66,6 +66,7 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 		c.log.Error("an agent follows a later incarnation of the control plane: this coordinator must not run any more", "host", peer.Name, "incarnation", h.Document.Incarnation, "own", fleet.Incarnation)
 		return proto.HelloReply{}, wire.Errorf(wire.Unavailable, "host %s follows incarnation %d of the control plane, this is %d: ask another coordinator", peer.Name, h.Document.Incarnation, fleet.Incarnation)
 	}
+	h.Facts = c.stated(h.Facts)
 	known, exists := view.Host(peer.Name)
 	reported := c.reported(view, known, h)
 	reported.Identity = peer.Key()
@@ -91,6 +92,14 @@ func (c *Coordinator) serveHello(ctx context.Context, peer wire.Peer, h proto.He
 		reply.HomeAddr = home.RPCAddr
 	}
 	return reply, nil
+}
+
+// stated returns facts without what a coordinator of an older version would leave out of its tables. The agent states them again each minute.
+func (c *Coordinator) stated(f proto.HostFacts) proto.HostFacts {
+	if !c.tables.Knows(proto.CmdMigrationLearned, 1) {
+		f.CPUScore = 0
+	}
+	return f
 }
 
 // reported returns what is stated of a host whose agent says hello. The first time in an incarnation what it holds is compared with the tables; where

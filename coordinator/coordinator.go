@@ -152,7 +152,7 @@ func (c *Coordinator) wire() {
 		Call: func(ctx context.Context, host, method string, body []byte) ([]byte, error) {
 			return c.callHere(ctx, host, method, body)
 		},
-		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Copy: c.copyScores, Silent: c.silent,
+		Online: func() []string { return c.hub.Hosts() }, Arrived: func() <-chan struct{} { return c.hub.Changed() }, Cards: c.cards, Windows: c.history.Windows, Copy: c.copyScores, Silent: c.silent,
 		DataBytes: c.dataBytes, Meter: c.metrics, Log: c.log.With("component", "home"),
 	})
 	c.feeds = feeds.New(feeds.Config{

@@ -15,7 +15,7 @@ func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 	c := newCoordinator(Config{Name: "c1"}, Process{Log: slog.New(slog.DiscardHandler)})
 	c.tables = newTables(func(proto.Command, proto.Result, metrics.Ended) {})
 	older := slices.DeleteFunc(proto.KnownCommands(), func(k proto.KnownType) bool {
-		return slices.Contains([]proto.CommandType{proto.CmdPlanPut, proto.CmdAdmit}, k.Type)
+		return slices.Contains([]proto.CommandType{proto.CmdPlanPut, proto.CmdAdmit, proto.CmdMigrationLearned}, k.Type)
 	})
 	for i := range older {
 		older[i].Version = 1
@@ -45,24 +45,28 @@ func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 	}
 	placed := &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i", Placement: &proto.Placement{Kernel: "6.1"}}}
 	said := proto.Plan{Figures: &proto.Figures{}, Bias: &proto.Bias{Moves: 5}, Considered: []proto.Considered{{Host: "a", Violates: "cordoned"}}}
+	scored := proto.HostFacts{Name: "a", CPUScore: 5}
 	started, returned := &proto.MigrationStart{Plan: said}, &proto.MigrationReturn{Plan: said}
 	apply(&proto.FleetInit{Fleet: "demo", GridStep: 60_000, Policy: proto.DefaultPolicy()})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Commands: proto.KnownCommands()}})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: older}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: scored}} {
 		if said := known(body); !strings.Contains(said, "install the same version") {
 			t.Errorf("%s is proposed: %q", body.Command(), said)
 		}
 	}
-	for _, body := range []proto.Body{&proto.Tick{}, &proto.ReservationChange{}, &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i"}}, &proto.MigrationStart{Plan: said.Plain()}, &proto.MigrationReturn{Plan: said.Plain()}} {
+	for _, body := range []proto.Body{&proto.Tick{}, &proto.ReservationChange{}, &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i"}}, &proto.MigrationStart{Plan: said.Plain()}, &proto.MigrationReturn{Plan: said.Plain()}, &proto.HostRegister{Facts: c.stated(scored)}} {
 		if said := known(body); said != "" {
 			t.Errorf("%s is not proposed: %s", body.Command(), said)
 		}
 	}
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: proto.KnownCommands()}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: c.stated(scored)}} {
 		if said := known(body); said != "" {
 			t.Errorf("%s is not proposed: %s", body.Command(), said)
 		}
+	}
+	if got := c.stated(scored).CPUScore; got != 5 {
+		t.Errorf("where all know of speeds %d is stated", got)
 	}
 }

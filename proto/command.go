@@ -75,6 +75,7 @@ const (
 	CmdMigrationPrune    CommandType = 92
 	CmdProbationEnd      CommandType = 93
 	CmdMigrationAdmit    CommandType = 94
+	CmdMigrationLearned  CommandType = 95
 
 	CmdPlanPut    CommandType = 100
 	CmdPlanChange CommandType = 101

@@ -65,6 +65,14 @@ type HostRegister struct {
 	Conflicts   []Conflict `msgpack:"cf,omitempty"` // where its report and the tables can't both be right; one that blocks means that it has not reported
 }
 
+// Asks returns the command that came with the score of a host's CPU, if there is one.
+func (h HostRegister) Asks() CommandType {
+	if h.Facts.CPUScore != 0 {
+		return CmdMigrationLearned
+	}
+	return 0
+}
+
 // HostHome assigns a host's home and standby.
 type HostHome struct {
 	Host    string `msgpack:"h"`

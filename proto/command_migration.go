@@ -115,3 +115,9 @@ type ProbationEnd struct {
 type MigrationPrune struct {
 	Before timeline.Time `msgpack:"b"`
 }
+
+// MigrationLearned keeps what a completed migration taught with it, in the place of what was kept before.
+type MigrationLearned struct {
+	Migration string `msgpack:"m"`
+	Lesson    Lesson `msgpack:"l"`
+}

@@ -25,6 +25,8 @@ func newPlanningBody(t CommandType) Body {
 		return &PlanBegin{}
 	case CmdMigrationAdmit:
 		return &MigrationAdmit{}
+	case CmdMigrationLearned:
+		return &MigrationLearned{}
 	}
 	return nil
 }
@@ -52,6 +54,8 @@ func (t CommandType) planningString() string {
 		return "plan-begin"
 	case CmdMigrationAdmit:
 		return "migration-admit"
+	case CmdMigrationLearned:
+		return "migration-learned"
 	}
 	return fmt.Sprintf("command(%d)", uint8(t))
 }
@@ -85,3 +89,6 @@ func (PlanBegin) Command() CommandType { return CmdPlanBegin }
 
 // Command returns CmdMigrationAdmit.
 func (MigrationAdmit) Command() CommandType { return CmdMigrationAdmit }
+
+// Command returns CmdMigrationLearned.
+func (MigrationLearned) Command() CommandType { return CmdMigrationLearned }

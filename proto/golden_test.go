@@ -47,7 +47,7 @@ func messages() []any {
 		TokenCreate{}, TokenUse{}, TokenRevoke{}, InstanceApply{}, InstanceAdopted{}, InstanceMode{}, InstanceRelease{}, InstanceRemove{}, ReservationChange{},
 		MigrationStart{}, MigrationReturn{}, MigrationAdvance{}, MigrationRecord{}, MigrationFreeze{}, MigrationCommit{}, MigrationConfirm{}, MigrationAbort{},
 		MigrationThaw{}, MigrationComplete{}, MigrationEnd{}, AcceptLoss{}, MigrationPrune{}, ProbationEnd{},
-		HostWindow{}, HostDrain{}, TypeRevise{}, AppRevise{}, Admit{}, NoticePut{}, PlanPut{}, PlanChange{}, PlanBegin{}, MigrationAdmit{},
+		HostWindow{}, HostDrain{}, TypeRevise{}, AppRevise{}, Admit{}, NoticePut{}, PlanPut{}, PlanChange{}, PlanBegin{}, MigrationAdmit{}, MigrationLearned{}, CPU{}, Lesson{}, Start{},
 	}
 }
 

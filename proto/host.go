@@ -31,7 +31,12 @@ type HostFacts struct {
 	DiskFree     int64           `msgpack:"disk" json:"disk_free"`         // bytes free for instances' data
 	Labels       []Label         `msgpack:"lbl" json:"labels,omitzero"`    // sorted by key
 	PausedAt     timeline.Time   `msgpack:"pza" json:"paused_at,omitzero"` // since when every limit is lifted by a word said on the host itself, by its clock; 0: none was
+
+	CPUScore int64 `msgpack:"cps,omitempty" json:"cpu_score,omitzero"` // what one of its CPUs does by the agent's benchmark, in rounds in a thousand seconds; 0: not measured
 }
+
+// CPU returns what of the facts tells how much work a core does.
+func (f HostFacts) CPU() CPU { return CPU{Model: f.CPUModel, Score: f.CPUScore} }
 
 // Missing is a capability that a host lacks, and what enables it.
 type Missing struct {

@@ -57,6 +57,7 @@ type Migration struct {
 	StartedBy         string            `msgpack:"by" json:"started_by,omitzero"`
 	CreatedAt         timeline.Time     `msgpack:"at" json:"created_at"`
 	EndedAt           timeline.Time     `msgpack:"ea" json:"ended_at,omitzero"`
+	Lesson            *Lesson           `msgpack:"ln,omitempty" json:"lesson,omitempty"` // what it taught; nil: nothing yet
 }
 
 // Active reports whether the migration has not ended.

@@ -11,7 +11,7 @@ import (
 // addEvents adds to one resource's values what the events do in each step: the learned effect, drawn to the stated size
 // as if that were one more occurrence. values are indexed by quantile and step.
 func addEvents(values [][]float64, start timeline.Time, step time.Duration, events []Event, effects []kindEffect,
-	kind resource.Kind, fold Fold, quantiles []float64) {
+	kind resource.Kind, fold Fold, quantiles []float64, holiday *sundays) {
 	covered := timeline.Span{Start: start, End: start.Add(time.Duration(len(values[0])) * step)}
 	for _, e := range events {
 		in := e.Span.Intersect(covered)
@@ -22,6 +22,9 @@ func addEvents(values [][]float64, start timeline.Time, step time.Duration, even
 		for i := int(in.Start.Sub(start) / step); i < len(values[0]) && start.Add(time.Duration(i)*step) < in.End; i++ {
 			s := timeline.Span{Start: start.Add(time.Duration(i) * step), End: start.Add(time.Duration(i+1) * step)}
 			mean, spread := k.during(e, s.Intersect(e.Span), float64(e.Stated[kind]))
+			if IsHoliday(e.Kind) {
+				mean, spread = holiday.drawn(k, s.Start.Add(step/2), mean, spread)
+			}
 			if fold == Mean {
 				share := float64(s.Intersect(e.Span).Length()) / float64(step)
 				mean, spread = mean*share, spread*share

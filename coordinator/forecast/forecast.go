@@ -112,6 +112,7 @@ type Reason struct {
 	Confidence float64
 	Observed   time.Duration // how much time has samples
 	Missing    float64       // share of the learned window without samples, events' spans not counted
+	Shifted    bool          // the level has changed in the last days
 	Weights    []Weight      // what each member counts, largest first within a bucket and quantile; below 1 % left out
 	Effects    []Effect      // what is known of each kind of event, by name
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/forecast/pattern"
@@ -27,8 +28,9 @@ type kindModel struct {
 	members  []chosen
 	blends   [buckets]blend
 	effects  []kindEffect
-	standIn  float64 // amount that stands in where there is too little history
-	own      bool    // it is of this history, and enough
+	sundays  *sundays // for holidays; nil: nothing is known, or there are none
+	standIn  float64  // amount that stands in where there is too little history
+	own      bool     // it is of this history, and enough
 	pattern  pattern.Pattern
 	sure     float64 // confidence in it
 	policy   policy
@@ -94,6 +96,9 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	m.observed = time.Duration(observed(g.y)) * step
 	m.missing = 1 - float64(observed(g.y))/float64(len(g.y))
 	m.effects = g.learnEvents(events, opts.Quantiles)
+	if slices.ContainsFunc(events, func(e Event) bool { return IsHoliday(e.Kind) }) {
+		m.sundays = g.learnSundays(opts.Location)
+	}
 	m.pattern, m.sure = g.pattern(float64(opts.Maximum[kind]))
 	if len(opts.Members) == 0 { // who asks for members gets what he asks for
 		m.policy = policyOf(m.pattern, m.sure)
@@ -208,7 +213,7 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 // finish puts events back into one resource's quantiles, and makes them amounts that can be.
 func (m *kindModel) finish(out [][]float64, all *Model, kind resource.Kind, start timeline.Time) {
 	quantiles := all.opts.Quantiles
-	addEvents(out, start, all.opts.Step, all.events, m.effects, kind, m.fold, quantiles)
+	addEvents(out, start, all.opts.Step, all.events, m.effects, kind, m.fold, quantiles, m.sundays)
 	limit := float64(resource.Unlimited)
 	if c := all.opts.Cap[kind]; c > 0 {
 		limit = float64(c)

@@ -27,6 +27,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	}
 	r.Observed = m.observed
 	r.Missing = m.missing
+	r.Shifted = m.straight.moved != nil
 	from := time.Duration(0)
 	for b, end := range bucketEnds() {
 		for qi, q := range quantiles {
@@ -42,6 +43,9 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		r.Note += m.policy.note(m.pattern)
 	}
 	r.Note += m.straight.note(m.grid.step)
+	if m.sundays != nil {
+		r.Note += "; on holidays it runs as on Sundays, as far as none have been seen"
+	}
 	if gap := start.Sub(m.grid.timeOf(len(m.grid.x))); gap > longHorizon {
 		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)
 	}

@@ -55,6 +55,14 @@ func (s *Store) Demand(ctx context.Context, instance string, span timeline.Span,
 	return blocks, nil
 }
 
+// Windows returns the demand of an instance in windows of RawStep, missing ones as NaN: their highest second, or their mean.
+func (s *Store) Windows(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) {
+	if highest {
+		return s.Raw(ctx, instance, DemandMax, span)
+	}
+	return s.Raw(ctx, instance, DemandMean, span)
+}
+
 func read(ctx context.Context, db *tsdb.DB, instance string, m Metric, span timeline.Span, step time.Duration) (forecast.History, error) {
 	var out forecast.History
 	if instance == "" {

@@ -12,7 +12,6 @@ import (
 	"github.com/glidepath/glidepath/coordinator/forecast/common"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
-	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -43,9 +42,10 @@ type Config struct {
 	Online  func() []string                                                             // hosts whose agents have a session here
 	Arrived func() <-chan struct{}                                                      // sent to when agents come or go
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
-	Cards   *Cards                                                // how forecasts fared
-	Copy    func(ctx context.Context, card proto.Scorecard) error // of a scorecard to the standby of its instance's owner
-	Silent  func(ctx context.Context) map[string]timeline.Time    // hosts whose agents have had no session for a while, and since when; 0: not known
+	Cards   *Cards                                                                                                 // how forecasts fared
+	Windows func(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) // of demand, as they were measured; nil: nothing is learned of moves
+	Copy    func(ctx context.Context, card proto.Scorecard) error                                                  // of a scorecard to the standby of its instance's owner
+	Silent  func(ctx context.Context) map[string]timeline.Time                                                     // hosts whose agents have had no session for a while, and since when; 0: not known
 	Meter   Meter
 	Log     *slog.Logger
 
@@ -69,6 +69,8 @@ type Homes struct {
 	scoring sync.Mutex // held while a scorecard is read or written
 	copies  copies
 	pruned  timeline.Time // when scorecards were last cleared away; of Run alone
+	learned timeline.Time // when it was last looked for what moves taught; of Run alone
+	tried   map[string]tried
 }
 
 // pushed is what a host's agent has.
@@ -153,6 +155,7 @@ func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) 
 			h.cfg.Log.Warn("old scorecards can't be removed", "error", err)
 		}
 	}
+	h.learn(ctx, view, now)
 	online := map[string]bool{}
 	for _, host := range h.cfg.Online() {
 		online[host] = true
@@ -247,7 +250,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 // train trains a model, and tells how long that took.
 func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	began := time.Now()
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() (resource.Vector, string) { return h.alike(view, instance, now) })
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() kin { return h.alike(view, instance, step, now) })
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
 	}

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
+	"github.com/glidepath/glidepath/coordinator/forecast/pool"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -18,8 +19,23 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// learnFrom is how much history a forecast learns from.
-const learnFrom = 28 * 24 * time.Hour
+// How much history a forecast learns from, and how much where that has in it what comes once a month. No more is kept.
+const (
+	learnFrom = 28 * 24 * time.Hour
+	learnMost = 35 * 24 * time.Hour
+)
+
+// reach returns how much history a forecast is to learn from: more than usual where an event was before that, of a kind that is to come again.
+func reach(known []forecast.Event, now timeline.Time) time.Duration {
+	early := timeline.Span{Start: now.Add(-learnMost), End: now.Add(-learnFrom)}
+	for _, past := range known {
+		again := func(e forecast.Event) bool { return e.Kind == past.Kind && e.Span.End > now }
+		if !past.Span.Intersect(early).Empty() && slices.ContainsFunc(known, again) {
+			return learnMost
+		}
+	}
+	return learnFrom
+}
 
 // model is what was learned of one instance, and when.
 type model struct {
@@ -29,7 +45,11 @@ type model struct {
 	step      time.Duration
 	events    []forecast.Event // that it learned from, and takes into account
 	opts      forecast.Options
-	stands    standIns // resources that the window forecasts in its place
+	cpu       string           // model of the CPU that it is of
+	notes     []string         // on what it learned from
+	others    *pool.Others     // that speak for it, too; nil: nobody
+	young     forecast.History // with others: what it has shown itself
+	stands    standIns         // resources that the window forecasts in its place
 	watch     watch
 }
 
@@ -39,36 +59,49 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	if m.observed == 0 {
 		most = min(most, m.step)
 	}
-	return now.Sub(m.trainedAt) >= most || !slices.Equal(m.events, events(view, instance))
+	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.events, events(view, instance))
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
 func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
-	alike func() (resource.Vector, string)) (*model, forecast.History, error) {
-	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
+	alike func() kin) (*model, forecast.History, error) {
+	known := events(view, instance)
+	window := reach(known, now)
+	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-window), End: now}, !means)
 	if err != nil {
 		return nil, h, err
 	}
-	opts := forecast.Options{Step: step}
+	h, notes := onItsCPU(view, instance, h, now)
+	opts := forecast.Options{Step: step, Window: window}
+	var wrong string
+	if opts.Location, wrong = zone(view, instance); wrong != "" {
+		notes = append(notes, wrong)
+	}
 	opts.Maximum, opts.Prior = stands(view, instance, h, means)
 	var longest time.Duration
 	for _, s := range h {
 		longest = max(longest, time.Duration(len(s.Values))*s.Step)
 	}
+	var others kin
+	if !means && longest < pool.Until {
+		others = alike()
+		notes = append(notes, others.notes...)
+	}
 	if longest < youngest {
-		others, from := alike()
-		for k, amount := range others {
+		for k, amount := range others.prior {
 			if amount > 0 {
-				opts.Prior[k], opts.PriorFrom[k] = max(opts.Prior[k], limited(amount, opts.Maximum[k])), from
+				opts.Prior[k], opts.PriorFrom[k] = max(opts.Prior[k], limited(amount, opts.Maximum[k])), others.from
 			}
 		}
 	}
-	known := events(view, instance)
 	m, err := forecast.Train(h, known, opts)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
-	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}
+	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts, cpu: cpuOf(view, instance), notes: notes}
+	if len(others.Forecasts) > 0 {
+		trained.others, trained.young = &others.Others, h
+	}
 	return trained, h, trained.beginWatch(now)
 }
 
@@ -142,9 +175,12 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 	if err := m.standIn(f); err != nil {
 		return proto.ForecastReply{}, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
+	if m.others != nil {
+		m.others.Blend(f, m.young, m.opts.Maximum)
+	}
 	r := proto.ForecastReply{
 		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Quantiles: thousandths(f.Quantiles), Cold: f.Cold(), TrainedAt: m.trainedAt,
-		Observed: int64(m.observed.Seconds()), Reasons: append(m.stands.words(), words(f)...),
+		Observed: int64(m.observed.Seconds()), Reasons: slices.Concat(m.stands.words(), words(f), m.notes),
 	}
 	for k, why := range f.Reasons {
 		if why.Pattern != "" {

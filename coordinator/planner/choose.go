@@ -20,6 +20,7 @@ func (p *planning) named() (Result, error) {
 	if !ok {
 		return Result{}, refusal("there is no host %s: see them with glidepath host list", name)
 	}
+	p = p.on(&host)
 	v := p.needs(p.begin()).violation(&host)
 	if v.constraint == "" {
 		v = p.apart(name)

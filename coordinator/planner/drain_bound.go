@@ -69,11 +69,17 @@ func (d *drain) nowhere(instance string) bool {
 	if err != nil {
 		return true // it can't be moved at all
 	}
-	need, n := d.leastNeed(p), p.needs(d.Now)
+	n, needs := p.needs(d.Now), map[*planning]resource.Vector{}
 	for host := range d.View.Hosts() {
 		name := host.Facts.Name
 		if name == d.Host || n.violation(&host).constraint != "" {
 			continue
+		}
+		there := p.on(&host)
+		need, known := needs[there]
+		if !known {
+			need = d.leastNeed(there)
+			needs[there] = need
 		}
 		if e := d.bareHost(name); e.takes(e.stuck, need) {
 			return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
+	"github.com/glidepath/glidepath/coordinator/lesson"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -96,7 +97,9 @@ type planning struct {
 	grid     time.Duration
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
+	assumed  []string         // warnings of what is assumed
 	warnings []string
+	book     lesson.Book
 	recent   recent  // of the instance, where the planner chooses
 	shapes   []shape // that were computed
 	queued   bool    // whoever plans counts the moves of each host
@@ -106,6 +109,7 @@ type planning struct {
 	likely, high line // what the instance writes while it is copied, in bytes per second
 	clients      line // see there
 	out          way  // what a transfer finds at the source; empty until it is asked for
+	processors
 }
 
 func prepare(in Input) (*planning, error) {
@@ -120,7 +124,7 @@ func prepare(in Input) (*planning, error) {
 	if fleet.ID == "" {
 		return nil, ErrNoFleet
 	}
-	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, warnings: warnings}
+	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, assumed: warnings}
 	if err := in.Request.timed(in.Now, p.grid); err != nil {
 		return nil, err
 	}
@@ -153,17 +157,11 @@ func prepare(in Input) (*planning, error) {
 	if p.Costs.Bias == (proto.Bias{}) {
 		p.Costs.Bias = LearnedOf(in.View, p.instance.Spec.Driver)
 	}
-	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	p.book = lesson.BookOf(in.View)
+	p.measured()
+	p.allocated()
 	p.likely, p.high = writes(p.Forecast)
 	p.clients = clients(p.Forecast)
-	for k, n := range p.cut {
-		if n > 0 {
-			kind := resource.Kind(k)
-			p.warnings = append(p.warnings, fmt.Sprintf("the forecast of %s exceeds what type %s allows by up to %s: choose a larger type, or expect throttling",
-				kind, p.toType.Name, resource.Format(kind, n)))
-		}
-	}
-	p.warnings = slices.Clip(p.warnings) // plans to several hosts go on from it
 	return p, nil
 }
 
@@ -291,24 +289,14 @@ func extra(plan proto.Plan, id string, span timeline.Span) []proto.Reservation {
 	}
 }
 
-// decay returns in how many seconds the application's start-up demand falls to 1/e: where nobody has said so, it is all but gone after a minute.
-func (p *planning) decay() int64 {
-	if p.app.Decay > 0 {
-		return p.app.Decay
-	}
-	return defaultDecay
-}
-
-const defaultDecay = 20
-
 // startup returns what the application takes on top of its forecast at the time since its start.
 func (p *planning) startup(since time.Duration) resource.Vector {
-	if p.app.Startup.IsZero() || since < 0 {
+	if p.start.Extra.IsZero() || since < 0 {
 		return resource.Vector{}
 	}
-	share := math.Exp(-since.Seconds() / float64(p.decay()))
+	share := math.Exp(-since.Seconds() / p.start.Decay.Seconds())
 	if share < .01 {
 		return resource.Vector{}
 	}
-	return p.app.Startup.Scale(int64(math.Ceil(share*1000)), 1000)
+	return p.start.Extra.Scale(int64(math.Ceil(share*1000)), 1000)
 }

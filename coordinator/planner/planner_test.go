@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/glidepath/glidepath/coordinator/lesson"
 	"github.com/glidepath/glidepath/coordinator/planner/plannertest"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -399,7 +400,7 @@ func TestStartUpDemandWithoutADecayIsGoneAfterAMinute(t *testing.T) {
 	}{
 		{0, 0, 1000, 1000}, {0, time.Minute, 1, 60}, {0, 2 * time.Minute, 0, 0}, {60, time.Minute, 360, 370},
 	} {
-		p := planning{app: proto.Application{Startup: demand, Decay: c.decay}}
+		p := planning{processors: processors{start: lesson.Book{}.Start(proto.Application{Startup: demand, Decay: c.decay}, proto.CPU{})}}
 		if got := p.startup(c.since)[resource.CPU]; got < c.least || got > c.most {
 			t.Errorf("decay %d, after %v: %d, want %d to %d", c.decay, c.since, got, c.least, c.most)
 		}

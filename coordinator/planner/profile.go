@@ -18,8 +18,8 @@ const (
 // phases returns when each phase of a move that begins at start is expected to run, prepare to settle.
 func (p *planning) phases(start timeline.Time, t Transfer) []proto.PlanPhase {
 	warm := warmFor
-	if !p.app.Startup.IsZero() {
-		warm = max(warmLeast, 3*time.Duration(p.decay())*time.Second) // by then a twentieth of the start-up demand is left
+	if !p.start.Extra.IsZero() {
+		warm = max(warmLeast, 3*p.start.Decay) // by then a twentieth of the start-up demand is left
 	}
 	probation := time.Duration(cmp.Or(p.Request.Probation, p.View.Fleet().Policy.Probation)) * time.Millisecond
 	at := start
@@ -135,8 +135,11 @@ func (p *planning) reasons(host proto.Host, t Transfer, plan proto.Plan) []strin
 	if p.sizing.Class != proto.Critical {
 		out = append(out, fmt.Sprintf("%d %% of the deviation is assumed to be in common with the instances there: it is measured once it runs among them", p.sizing.Common[resource.CPU]))
 	}
-	if !p.app.Startup.IsZero() {
-		out = append(out, fmt.Sprintf("application %s takes %s more after a start, fading within about %d s", p.app.Name, p.app.Startup, 3*p.decay()))
+	if text := p.factor.Says(p.here, host.Facts.Name); text != "" {
+		out = append(out, text)
+	}
+	if text := p.start.Says(p.app.Name); text != "" {
+		out = append(out, text)
 	}
 	data := "the size of its data is not known yet"
 	if p.Data > 0 {

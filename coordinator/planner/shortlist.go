@@ -17,6 +17,7 @@ const mostKept = 16 // hosts that a plan keeps, with what their scores are made 
 // candidate is a host that meets the constraints.
 type candidate struct {
 	name  string
+	of    *planning // with demand as it is on its CPU
 	lie   lie
 	score int64            // by how the instance would lie there: at most, as what the move costs is taken off it
 	short *proto.Shortfall // of a move at full speed; nil where that fits
@@ -50,7 +51,7 @@ func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
 	if p.queued {
 		out.keeps = keptByDrain
 	}
-	open := make([]string, 0, p.View.HostCount())
+	open, of := make([]string, 0, p.View.HostCount()), make([]*planning, 0, p.View.HostCount())
 	n := p.needs(start)
 	p.View.EachHost(func(host *proto.Host) bool {
 		if host.Facts.Name == p.instance.Owner {
@@ -61,25 +62,19 @@ func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
 			out.ruled.add(v.constraint, host.Facts.Name, "%s", v.why)
 			return true
 		}
-		open = append(open, host.Facts.Name)
+		open, of = append(open, host.Facts.Name), append(of, p.on(host))
 		return true
 	})
 	if len(open) == 0 {
 		return nil, out
 	}
-	candidates, i := make([]candidate, 0, len(open)), 0
-	p.View.Ledger().Weigh(p.fullSpeed(start), func(name string, fit ledger.Fit) bool {
-		for i < len(open) && open[i] != name && open[i] < name {
-			i++
-		}
-		if i < len(open) && open[i] == name {
-			c := candidate{name: name, lie: lieOf(fit), short: fit.Short()}
-			c.score = c.lie.score()
-			candidates = append(candidates, c)
-		}
-		return i < len(open)
+	candidates := make([]candidate, len(open))
+	p.weigh(open, of, start, func(i int, fit ledger.Fit) {
+		c := candidate{name: open[i], of: of[i], lie: lieOf(fit), short: fit.Short()}
+		c.score = c.lie.score()
+		candidates[i] = c
 	})
-	return candidates, out
+	return slices.DeleteFunc(candidates, func(c candidate) bool { return c.name == "" }), out // whom the ledger does not know
 }
 
 // fullSpeed returns what a move needs of its target when its transfer goes as fast as it may: the instance's envelope, and the least that any

@@ -49,6 +49,7 @@ func (p *planning) squeezed(list []option) (best option, ok bool) {
 // yielding plans the move to a host for which others yield: at the start that was asked for or, where it is the best one that was, at that of the cheapest ones at which they
 // are harmed least. The error is a *Refusal or the ledger's.
 func (p *planning) yielding(host proto.Host) (Result, error) {
+	p = p.on(&host)
 	open := p.open()
 	starts := []moment{p.moment(p.way(host), p.begin())}
 	if p.Request.Best {

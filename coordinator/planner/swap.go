@@ -203,9 +203,10 @@ func (b *board) mover(name string, host int) (mover, bool) {
 		return mover{}, false
 	}
 	n := p.needs(d.Now)
-	m := mover{name: name, own: i.Reservation, plan: p, need: d.leastNeed(p), may: make([]bool, len(b.hosts))}
+	at := p.least(b.hosts) // so that nothing is ruled out that is possible; whoever carries it out plans for each host
+	m := mover{name: name, own: i.Reservation, plan: p, need: d.leastNeed(at), may: make([]bool, len(b.hosts))}
 	m.here = m.need.Min(d.bareHost(b.hosts[host]).movers[name])
-	_, envelope := p.shaped(proto.Plan{Start: d.Now, Phases: p.fastest(d.Now)})
+	_, envelope := at.shaped(proto.Plan{Start: d.Now, Phases: p.fastest(d.Now)})
 	m.box = proto.Reservation{Instance: name, Class: p.sizing.Class, Purpose: proto.PurposeMigration, Envelope: envelope, Floor: p.sizing.Floor}
 	for h, name := range b.hosts[1:] {
 		facts, _ := d.View.Host(name)

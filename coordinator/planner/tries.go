@@ -64,7 +64,7 @@ func (t *tries) best(order []rank) {
 		for next < len(order) && next < mostScored && (len(known) == 0 || known[len(known)-1].before(t.most(order[next].score), order[next].at) >= 0) {
 			r := order[next]
 			c := t.candidates[r.at]
-			s := scored{t.worth(c, t.pace(c.name, t.start), t.fastest), r.at}
+			s := scored{t.worth(c, c.of.pace(c.name, t.start), t.fastest), r.at}
 			i, _ := slices.BinarySearchFunc(known, s, scored.worse)
 			known = slices.Insert(known, i, s)
 			next++
@@ -152,6 +152,7 @@ func (o option) worse(b option) bool {
 
 // option plans the move to a candidate to its end.
 func (p *planning) option(c candidate, host proto.Host, start timeline.Time, fastest []proto.PlanPhase) option {
+	p = p.on(&host)
 	o := option{candidate: c, apart: p.apart(c.name)}
 	if o.apart.constraint != "" {
 		return o

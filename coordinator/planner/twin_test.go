@@ -46,6 +46,8 @@ func drawHosts(t *rapid.T) []drawn {
 		d.facts = facts(fmt.Sprintf("host-%02d", i), rapid.SampledFrom([]int64{600, 1000, 2000, 4000}).Draw(t, "cpu"))
 		d.facts.Segment = rapid.SampledFrom([]string{"lan", "lan", "lan", "dmz"}).Draw(t, "segment")
 		d.facts.DiskFree = rapid.SampledFrom([]int64{0, 50 << 20, 1 << 30}).Draw(t, "disk")
+		d.facts.CPUModel = rapid.SampledFrom([]string{"", "", "slow", "fast", "new"}).Draw(t, "model")
+		d.facts.CPUScore = map[string]int64{"": 100, "slow": 70, "fast": 180}[d.facts.CPUModel]
 		d.cordoned = rapid.SampledFrom([]bool{false, false, false, true}).Draw(t, "cordoned")
 		d.hold = resource.Vector{
 			resource.CPU: rapid.Int64Range(0, 600).Draw(t, "held cpu"), resource.Memory: rapid.Int64Range(0, 4<<30).Draw(t, "held memory"),
@@ -92,6 +94,7 @@ func everyHost(t *rapid.T, in Input) (best string, score int64, fits map[string]
 		if name == p.instance.Owner || host.Cordoned || host.Facts.Segment != "lan" || host.Facts.DiskFree != 0 && host.Facts.DiskFree < in.Data {
 			continue
 		}
+		p := p.on(&host)
 		r := p.to(host, in.Now)
 		if in.View.Ledger().Fits(p.change(r)) != nil {
 			continue
@@ -263,6 +266,7 @@ func TestAScoreIsMadeOutOfAFewSteps(t *testing.T) {
 			if rapid.Bool().Draw(t, "given up") {
 				p.recent.gaveUp = map[string]past{name: {"m1", begin}}
 			}
+			p := p.on(&host)
 			phases, r := p.pace(name, start), p.to(host, start)
 			if !reflect.DeepEqual(phases, r.Plan.Phases) {
 				t.Fatalf("%s: %v, and to its end %v", name, phases, r.Plan.Phases)

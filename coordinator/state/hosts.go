@@ -74,6 +74,9 @@ func validFacts(f *proto.HostFacts) proto.Result {
 			return invalid("host %s: %s", f.Name, err)
 		}
 	}
+	if err := (proto.CPU{Score: f.CPUScore}).Valid(); err != nil {
+		return invalid("host %s: %s", f.Name, err)
+	}
 	if len(f.Controllers) > proto.MaxList || len(f.Missing) > proto.MaxList {
 		return invalid("host %s states more than %d controllers or missing capabilities", f.Name, proto.MaxList)
 	}

@@ -461,9 +461,23 @@ func TestEndedMigrationsComeTheLastOneFirst(t *testing.T) {
 	if got, want := ids(), []string{"m6", "m8", "m7", "m9"}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
+	w.adopt("j", "a", 20)
+	w.settled("mj", "j", "b", 20)
+	w.must(&proto.MigrationComplete{Migration: "mj", Fence: w.fence("j")})
+	of := func(instance string) string {
+		out := ""
+		for m := range w.s.View().EndedMigrationsOf(instance) {
+			out += m.ID + " "
+		}
+		return out
+	}
+	if got := of("i") + "/" + of("j"); got != "m6 m8 m7 m9 /mj " {
+		t.Fatalf("by instance: %s", got)
+	}
+	w.now += 1000
 	m, _ := w.s.View().Migration("m6")
 	w.must(&proto.MigrationPrune{Before: m.EndedAt})
-	if got, want := ids(), []string{"m6"}; !slices.Equal(got, want) {
+	if got, want := ids(), []string{"mj", "m6"}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 }

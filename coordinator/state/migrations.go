@@ -274,9 +274,9 @@ func (x *tx) newOperation(m proto.Migration, o proto.OperationRecord) proto.Resu
 }
 
 func (x *tx) migrationPrune(b *proto.MigrationPrune) proto.Result {
-	var old []row[string]
-	x.ended.rows.Ascend(func(r row[string]) bool {
-		m, _ := x.migrations.get(*r.record)
+	var old []row[ended]
+	x.ended.rows.Ascend(func(r row[ended]) bool {
+		m, _ := x.migrations.get(r.record.id)
 		if m.EndedAt < b.Before {
 			old = append(old, r)
 		}
@@ -284,7 +284,7 @@ func (x *tx) migrationPrune(b *proto.MigrationPrune) proto.Result {
 	})
 	for _, r := range old {
 		x.ended.drop(r.key)
-		drop(x, x.migrations, *r.record)
+		drop(x, x.migrations, r.record.id)
 	}
 	return done()
 }

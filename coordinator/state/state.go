@@ -33,7 +33,7 @@ func New() *State {
 		instances:    newTable[proto.Instance](proto.TableInstances),
 		migrations:   newTable[proto.Migration](proto.TableMigrations),
 		active:       newTable[struct{}](proto.TableMigrations),
-		ended:        newTable[string](proto.TableMigrations),
+		ended:        newTable[ended](proto.TableMigrations),
 		events:       newTable[proto.Event](proto.TableEvents),
 		calendars:    newTable[proto.Calendar](proto.TableCalendars),
 		tokens:       newTable[proto.Token](proto.TableTokens),
@@ -244,6 +244,8 @@ func (x *tx) applyToPlans(body proto.Body) proto.Result {
 		return x.planBegin(b)
 	case *proto.MigrationAdmit:
 		return x.migrationAdmit(b)
+	case *proto.MigrationLearned:
+		return x.migrationLearned(b)
 	default:
 		panic(fmt.Sprintf("state: %s has a body but no method", body.Command())) // a test applies every known type
 	}

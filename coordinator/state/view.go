@@ -21,7 +21,7 @@ type View struct {
 	instances    table[proto.Instance]
 	migrations   table[proto.Migration]
 	active       table[struct{}] // keys of migrations that have not ended
-	ended        table[string]   // keys of those that have, by their ends
+	ended        table[ended]    // those that have, by their ends
 	events       table[proto.Event]
 	calendars    table[proto.Calendar]
 	tokens       table[proto.Token]

@@ -14,6 +14,7 @@ import (
 
 	"github.com/glidepath/glidepath/agent"
 	"github.com/glidepath/glidepath/agent/fence"
+	"github.com/glidepath/glidepath/agent/speed"
 	"github.com/glidepath/glidepath/agent/transfer"
 	"github.com/glidepath/glidepath/internal/columns"
 	"github.com/glidepath/glidepath/internal/config"
@@ -194,6 +195,20 @@ func syncWorkerCommand(stdout io.Writer) *cobra.Command {
 		Use: transfer.WorkerCommand, Short: "Read or write an instance's data", Hidden: true, Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return transfer.Worker(cmd.Context(), cmd.InOrStdin(), stdout)
+		},
+	}
+}
+
+// scoreCommand is what measures the CPU, in a process that may be kept waiting.
+func scoreCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: agent.ScoreCommand, Short: "Measure how fast this host's CPU is", Hidden: true, Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			n, err := speed.Score()
+			if err == nil {
+				_, err = fmt.Fprintln(stdout, n)
+			}
+			return err
 		},
 	}
 }

@@ -92,7 +92,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.Name(), err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(runCommand(stderr), joinCommand(stdout), statusCommand(stdout), pauseCommand(stdout), resumeCommand(stdout), retentionCommand(stdout), mayRunCommand(), mayPurgeCommand(), guardCommand(stderr), liftCommand(stdout),
-		syncShellCommand(), syncSpawnCommand(), syncWorkerCommand(stdout), versionCommand(stdout), manCommand(root))
+		syncShellCommand(), syncSpawnCommand(), syncWorkerCommand(stdout), scoreCommand(stdout), versionCommand(stdout), manCommand(root))
 	return root
 }
 

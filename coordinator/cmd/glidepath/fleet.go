@@ -142,12 +142,21 @@ func hostState(h v1.Host) string {
 	return cmp.Or(strings.Join(words, ", "), "ok")
 }
 
+// processors prints how many processors a host has, of which model, and how fast one of them is.
+func processors(f proto.HostFacts) string {
+	words := fmt.Sprintf("%d × %s", f.CPUs, cmp.Or(f.CPUModel, "unknown"))
+	if f.CPUScore > 0 {
+		words += fmt.Sprintf(", benchmark %d", f.CPUScore)
+	}
+	return words
+}
+
 func (a *app) printHost(h v1.HostDetail) error {
 	f := h.Facts
 	a.say("Host %s: %s", f.Name, hostState(h.Host))
 	t := newTable(a.stdout)
 	t.row("system", f.OS+", kernel "+f.Kernel)
-	t.row("processors", fmt.Sprintf("%d × %s", f.CPUs, cmp.Or(f.CPUModel, "unknown")))
+	t.row("processors", processors(f))
 	t.row("agent", fmt.Sprintf("%s, %s", f.AgentVersion, agentWords(h.Agent, timeline.Of(time.Now()))))
 	t.row("home", fmt.Sprintf("%s, standby %s", cmp.Or(h.Home, "none"), cmp.Or(h.Standby, "none")))
 	t.row("segment", fmt.Sprintf("%s on %s", f.Segment, cmp.Or(f.Interface, "no interface")))
