@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -122,13 +124,23 @@ func TestCrontabsThatAreNoFilesOrTooLargeAreNotRead(t *testing.T) {
 
 // manager is a systemd with timers.
 type manager struct {
+	mu     sync.Mutex
 	timers []systemd.Timer
 	more   int
 	err    error
 }
 
 func (m *manager) Timers(context.Context, int) ([]systemd.Timer, int, error) {
-	return m.timers, m.more, m.err
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.timers), m.more, m.err
+}
+
+// ran makes the first timer run at a time.
+func (m *manager) ran(at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.timers[0].Last = at
 }
 
 func keeper(t *testing.T, m *manager, root string) *Keeper {
@@ -163,7 +175,7 @@ func TestTheKeeperRemembersWhenTimersRan(t *testing.T) {
 		}
 		var want []timeline.Time
 		for range 3 {
-			m.timers[0].Last = time.Now()
+			m.ran(time.Now())
 			want = append(want, timeline.Of(time.Now()))
 			time.Sleep(2 * lookEvery)
 			synctest.Wait()
@@ -181,7 +193,7 @@ func TestTheKeeperRemembersWhenTimersRan(t *testing.T) {
 		if d := cmp.Diff(want, next.Tasks("").Tasks.Tasks[0].Runs); d != "" {
 			t.Error(d)
 		}
-		m.timers[0].Last = began.Add(remember + 15*time.Minute)
+		m.ran(began.Add(remember + 15*time.Minute))
 		next.look(t.Context(), began.Add(remember+16*time.Minute))
 		if got := next.Tasks("").Tasks.Tasks[0].Runs; len(got) != 2 || got[0] != want[2] {
 			t.Errorf("after four weeks %v", got)
@@ -199,7 +211,7 @@ func TestTheKeeperKeepsNoMoreThanItMay(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for range 200 {
 		now = now.Add(10 * time.Minute)
-		m.timers[0].Last = now
+		m.ran(now)
 		k.look(t.Context(), now)
 	}
 	got := k.Tasks("").Tasks
