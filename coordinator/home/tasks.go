@@ -27,7 +27,7 @@ const (
 	tasksTime   = 5 * time.Second  // that an agent may take
 	tasksAtOnce = 8                // agents that are asked at once
 
-	judgeEvery  = 6 * time.Hour      // whether a task moves an instance; what it moves by is learned at every training
+	judgeEvery  = 12 * time.Hour     // whether a task moves an instance; what it moves by is learned at every training
 	tasksAhead  = 8 * 24 * time.Hour // how far runs to come are foretold
 	mostOfTasks = 4000               // events of tasks in a forecast
 	taskKind    = "task/"            // begins the kinds of their events

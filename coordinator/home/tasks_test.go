@@ -150,6 +150,9 @@ func TestAgentsAreAskedEveryFewMinutesAndTellOnlyWhatIsNew(t *testing.T) {
 		if diff := cmp.Diff([]string{"", "d1", "d1"}, a.asked); diff != "" {
 			t.Error(diff)
 		}
+		if reply, err := h.HostTasks(t.Context(), wire.Peer{}, proto.HostTasksRequest{Host: "host-a"}); err != nil || len(reply.Tasks) != 3 || timeline.Of(time.Now()).Sub(reply.Heard) > tasksEvery {
+			t.Errorf("what was said before does not stand: %+v %v", reply, err)
+		}
 		// A host that is at home elsewhere is not asked, nor kept.
 		w.must(&proto.HostHome{Host: "host-a", From: "c1", Home: "c2", Standby: "c1"})
 		h.askAll(t.Context(), timeline.Of(time.Now().Add(time.Hour)))

@@ -59,7 +59,7 @@ const (
 )
 
 // lengths are how long a run may raise demand, in steps.
-var lengths = [...]int{1, 2, 4, 8, 16, 36}
+var lengths = [...]int{1, 3, 9, 27}
 
 // Correlate returns the tasks whose runs raise demand, significantly and again and again; the surest first, at most eight.
 //
@@ -97,7 +97,10 @@ func Correlate(h forecast.History, candidates []Candidate) []Finding {
 		in   *leftover // where it is surest
 		runs []timeline.Time
 	}
-	all := make([]judged, len(tried))
+	all, most := make([]judged, len(tried)), make([]int, len(tried))
+	for i, c := range tried {
+		most[i] = longest(c.Runs)
+	}
 	for _, l := range rest {
 		if len(tried) == 0 {
 			break
@@ -105,7 +108,7 @@ func Correlate(h forecast.History, candidates []Candidate) []Finding {
 		for _, length := range lengths {
 			ranks := l.ranks(length)
 			for i, c := range tried {
-				if length > longest(c.Runs) {
+				if length > most[i] {
 					continue
 				}
 				z, n, ok := ranks.score(c.Runs)
@@ -276,7 +279,7 @@ func (l *leftover) span() timeline.Span {
 	return timeline.Span{Start: l.start, End: l.start.Add(time.Duration(len(l.over)) * step)}
 }
 
-// ranks are the rises over a length at every time, and all of each hour of the day in order.
+// ranks are the rises over a length at every time, and half of those of each hour of the day in order.
 type ranks struct {
 	of     *leftover
 	rise   []float64 // mean of a length from a step on less that of as long before it; NaN where less than half is known
@@ -301,8 +304,10 @@ func (l *leftover) ranks(length int) *ranks {
 		after, was := seen[to]-seen[i], seen[i]-seen[from]
 		if 2*after >= float64(length) && 2*was >= float64(before) {
 			r.rise[i] = (sum[to]-sum[i])/after - (sum[i]-sum[from])/was
-			hour := l.hour(i)
-			r.byHour[hour] = append(r.byHour[hour], r.rise[i])
+			if i%2 == 0 { // neighbours say the same, and sorting takes the time
+				hour := l.hour(i)
+				r.byHour[hour] = append(r.byHour[hour], r.rise[i])
+			}
 		}
 	}
 	for h := range r.byHour {
@@ -331,6 +336,9 @@ func (r *ranks) score(runs []timeline.Time) (z float64, n int, ok bool) {
 			}
 			return 1
 		})
+		if len(all) == 0 {
+			continue
+		}
 		share := (float64(below+above)/2 + .5) / float64(len(all)+1)
 		sum += math.Sqrt2 * math.Erfinv(2*share-1)
 		rise += r.rise[i]

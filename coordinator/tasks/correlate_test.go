@@ -227,6 +227,44 @@ func TestOneBurstIsNoTask(t *testing.T) {
 	}
 }
 
+func TestATaskThatSeldomRaisesDemandIsNotFound(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 5))
+	all := candidates(r, 28)
+	runs := find(all, "5h0m0s").Runs
+	var some []timeline.Time
+	for i := 0; i < len(runs); i += 4 {
+		some = append(some, runs[i])
+	}
+	values := shapes["season and noise"](r, 28)
+	raise(values, some, 500, 20*time.Minute, r)
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheSeasonHasWhatRunsAtTheSameTimes(t *testing.T) {
+	for _, c := range []struct {
+		runs func(timeline.Span) []timeline.Time
+		days int
+		want bool
+	}{
+		{func(s timeline.Span) []timeline.Time { return entry("20 3 * * *", s) }, 28, true},
+		{func(s timeline.Span) []timeline.Time { return entry("20 3 * * *", s) }, 7, true},
+		{func(s timeline.Span) []timeline.Time { return entry("0 8 * * 1-5", s) }, 28, true},
+		{func(s timeline.Span) []timeline.Time { return entry("0 8 * * 1-5", s) }, 10, true}, // told from a season of the week by nothing yet
+		{func(s timeline.Span) []timeline.Time { return entry("0 4 */2 * *", s) }, 10, true},
+		{func(s timeline.Span) []timeline.Time { return entry("0 4 */2 * *", s) }, 28, false},
+		{func(s timeline.Span) []timeline.Time { return every(7*time.Hour, s) }, 28, true}, // 24 times a week
+		{func(s timeline.Span) []timeline.Time { return every(5*time.Hour, s) }, 28, false},
+		{func(s timeline.Span) []timeline.Time { return every(13*time.Hour+17*time.Minute, s) }, 7, false},
+	} {
+		span := timeline.Span{Start: monday, End: after(time.Duration(c.days) * day)}
+		if got := seasonal(c.runs(span), span); got != c.want {
+			t.Errorf("%v of %d days: %v", c.runs(span)[:3], c.days, got)
+		}
+	}
+}
+
 func TestTooFewRunsAreNotJudged(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	values := shapes["season and noise"](r, 28)
