@@ -109,7 +109,7 @@ lint: ## golangci-lint, with vet, and gofmt
 # Packages without goroutines, as internal/archtest sees to: the race detector has nothing to find there, and they compute most.
 SINGLE := internal/archtest internal/resource internal/timeline agent/demand agent/pilot agent/enforce/limit \
 	coordinator/forecast coordinator/forecast/common coordinator/forecast/pattern coordinator/forecast/scorecard coordinator/ledger coordinator/planner \
-	coordinator/replan internal/heatstrip testenv/bench/packing testenv/patterns testenv/traces
+	coordinator/replan coordinator/tasks internal/heatstrip testenv/bench/packing testenv/patterns testenv/traces
 
 .PHONY: race
 race: ## unit tests, under the race detector but for what has no goroutines

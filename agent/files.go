@@ -27,6 +27,7 @@ const (
 	admittedDir      = "admitted"
 	documentFile     = "document"
 	operationsFile   = "operations"
+	tasksFile        = "tasks"
 	coordinatorsFile = "coordinators"
 )
 

@@ -25,6 +25,7 @@ import (
 	"github.com/glidepath/glidepath/agent/instance/service"
 	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/agent/session"
+	"github.com/glidepath/glidepath/agent/tasks"
 	"github.com/glidepath/glidepath/agent/transfer"
 	"github.com/glidepath/glidepath/internal/durable"
 	"github.com/glidepath/glidepath/internal/pki"
@@ -184,7 +185,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	if err != nil {
 		return err
 	}
-	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention, board: board, documented: metrics.documented}
+	scheduled := tasks.Open(tasks.Config{Timers: bus, Root: "/", FS: durable.OS{}, File: cfg.path(tasksFile), Log: log.With("component", "tasks")})
+	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention, tasks: scheduled.Tasks, board: board, documented: metrics.documented}
 	dial := func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 		conn, peer, err := wire.Dial(ctx, addr, wire.RPC, creds, pki.Want{Kind: pki.Coordinator})
 		if err != nil {
@@ -295,6 +297,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	group.Go(func() error { return link.Run(ctx) })
 	group.Go(func() error { return direct.run(ctx) })
 	group.Go(func() error { return renewer.Run(ctx) })
+	group.Go(func() error { return scheduled.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx, bulk) })
 	here.cpu.measure = measuring(self)
 	group.Go(func() error {

@@ -18,6 +18,7 @@ type services struct {
 	holdings   func(ctx context.Context) ([]proto.Holding, error)
 	readBack   func(ctx context.Context, instance string) (enforce.Held, error)
 	retention  func(ctx context.Context) (proto.Retention, error)
+	tasks      func(have string) proto.TasksReply
 	board      *board
 	documented func(error) // is told of every document that came, and why it was not taken
 }
@@ -51,6 +52,9 @@ func (s services) mux() *wire.Mux {
 	rpc.Handle(m, proto.MethodReadBack, s.readBackOf)
 	rpc.Handle(m, proto.MethodRetained, func(ctx context.Context, _ wire.Peer, _ rpc.Empty) (proto.Retention, error) {
 		return s.retention(ctx)
+	})
+	rpc.Handle(m, proto.MethodTasks, func(_ context.Context, _ wire.Peer, r proto.TasksRequest) (proto.TasksReply, error) {
+		return s.tasks(r.Have), nil
 	})
 	return m
 }

@@ -40,6 +40,7 @@ func (c *Coordinator) coordinatorMethods() *wire.Mux {
 	rpc.Handle(m, proto.MethodImport, c.serveImport)
 	rpc.Handle(m, proto.MethodAbove, c.serveAbove)
 	rpc.Handle(m, proto.MethodScores, c.homes.Scores)
+	rpc.Handle(m, proto.MethodHostTasks, c.homes.HostTasks)
 	rpc.Handle(m, proto.MethodMoving, c.serveProgress)
 	rpc.Handle(m, proto.MethodPresence, c.servePresence)
 	rpc.Handle(m, proto.MethodMember, c.serveMember)

@@ -55,6 +55,18 @@ func at[Reply any](ctx context.Context, c *Coordinator, member proto.Coordinator
 	return rpc.Call[Reply](ctx, s, method, request)
 }
 
+// HostTasks asks the home of a host what runs by schedule there, and what that does to its instances.
+func (c *Coordinator) HostTasks(ctx context.Context, host string) (proto.HostTasksReply, error) {
+	keepers, err := c.keepers(host)
+	if err != nil {
+		return proto.HostTasksReply{}, err
+	}
+	r := proto.HostTasksRequest{Host: host}
+	return at(ctx, c, keepers[0], proto.MethodHostTasks, r, func(ctx context.Context) (proto.HostTasksReply, error) {
+		return c.homes.HostTasks(ctx, wire.Peer{}, r)
+	})
+}
+
 // Forecast asks the home of an instance's owner for its forecast.
 func (c *Coordinator) Forecast(ctx context.Context, r proto.ForecastRequest) (proto.ForecastReply, error) {
 	i, ok := c.tables.View().Instance(r.Instance)

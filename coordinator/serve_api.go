@@ -16,7 +16,7 @@ func (c *Coordinator) api() *api.Server {
 		Version: c.version, Credentials: c.creds, Pin: c.ca.Pin(),
 		View: c.tables.View, OwnView: c.tables.Own, Changed: c.tables.Changed, Propose: c.Propose,
 		Forecast: c.Forecast, CallAgent: c.CallAgent, Presence: c.Presence, DataBytes: c.dataBytes,
-		ImportHistory: c.ImportHistory, ExportHistory: c.ExportHistory, Above: c.Above, Forget: c.homes.Forget, Scores: c.Scores, AllScores: c.AllScores,
+		ImportHistory: c.ImportHistory, ExportHistory: c.ExportHistory, Above: c.Above, Forget: c.homes.Forget, Scores: c.Scores, AllScores: c.AllScores, HostTasks: c.HostTasks,
 		MigrationProgress: func(ctx context.Context, id string) any {
 			p, err := c.progress(ctx, id)
 			if err != nil {

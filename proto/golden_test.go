@@ -31,6 +31,8 @@ func messages() []any {
 		PermitRequest{}, PermitReply{}, RefusedRequest{}, RefusedReply{}, Progress{}, HostPermit{}, ForecastRequest{}, ForecastReply{}, DemandPattern{}, HistoryRequest{}, HistoryPage{},
 		HistoryStored{}, Retained{}, Retention{}, Presence{}, Presences{}, AboveRequest{}, Above{}, AboveOf{}, MigrationRef{}, MigrationProgress{}, Member{},
 		Transfer{}, Report{}, ReportPart{},
+		// task
+		Task{}, HostTasks{}, TasksRequest{}, TasksReply{}, HostTasksRequest{}, HostTasksReply{}, TaskEffect{},
 		// scorecard
 		Scorecard{}, Issue{}, Said{}, Tally{}, TallyOf{}, Fared{}, Standing{}, ScoresRequest{}, ScoresReply{}, Scores{}, StandsIn{}, ScorePeriod{}, Score{}, Fit{},
 		ScoreSummary{}, ScoreSummaryOf{},

@@ -23,22 +23,24 @@ const (
 	MethodHoldings = "agent.holdings" // empty → Holdings
 	MethodReadBack = "agent.readback" // InstanceRef → ReadBack: what the kernel holds now
 	MethodRetained = "agent.retained" // empty → Retention: data of instances that moved away
+	MethodTasks    = "agent.tasks"    // TasksRequest → TasksReply: what runs by schedule on the host. Agents of earlier versions do not know it
 
 	// Served by agents to each other: the source of a migration asks its target, when the coordinators are silent.
 	MethodRefused = "agent.refused" // RefusedRequest → RefusedReply
 
 	// Served by coordinators to each other.
-	MethodPropose  = "leader.propose"  // Proposal → ProposalReply
-	MethodRelay    = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home
-	MethodCopy     = "standby.samples" // Samples → SamplesReply: what the home stored
-	MethodGrant    = "leader.permit"   // HostPermit → PermitReply: a permit that the home was asked for
-	MethodMoving   = "leader.progress" // MigrationRef → MigrationProgress
-	MethodForecast = "home.forecast"   // ForecastRequest → ForecastReply
-	MethodHistory  = "home.history"    // HistoryRequest → HistoryPage: a page of blocks
-	MethodPresence = "home.presence"   // empty → Presences: which agents have a session with this coordinator, or had
-	MethodImport   = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
-	MethodAbove    = "home.above"      // AboveRequest → Above
-	MethodScores   = "home.scores"     // ScoresRequest → ScoresReply
+	MethodPropose   = "leader.propose"  // Proposal → ProposalReply
+	MethodRelay     = "home.relay"      // Relay → RelayReply: a call to an agent by way of its home
+	MethodCopy      = "standby.samples" // Samples → SamplesReply: what the home stored
+	MethodGrant     = "leader.permit"   // HostPermit → PermitReply: a permit that the home was asked for
+	MethodMoving    = "leader.progress" // MigrationRef → MigrationProgress
+	MethodForecast  = "home.forecast"   // ForecastRequest → ForecastReply
+	MethodHistory   = "home.history"    // HistoryRequest → HistoryPage: a page of blocks
+	MethodPresence  = "home.presence"   // empty → Presences: which agents have a session with this coordinator, or had
+	MethodImport    = "home.import"     // HistoryPage → HistoryStored: blocks that were measured elsewhere
+	MethodAbove     = "home.above"      // AboveRequest → Above
+	MethodScores    = "home.scores"     // ScoresRequest → ScoresReply
+	MethodHostTasks = "home.tasks"      // HostTasksRequest → HostTasksReply
 
 	MethodMember   = "coordinator.member" // empty → Member: its part in the Raft cluster
 	MethodTransfer = "leader.transfer"    // Transfer → empty: hands the leadership over

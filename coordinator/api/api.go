@@ -59,6 +59,8 @@ type Config struct {
 	// Scores asks the home of an instance how its forecasts fared; AllScores every home, in short, and which of them did not answer.
 	Scores    func(ctx context.Context, instance string) (proto.Scores, error)
 	AllScores func(ctx context.Context) (all []proto.ScoreSummary, silent []string)
+	// HostTasks asks the home of a host what runs by schedule there.
+	HostTasks func(ctx context.Context, host string) (proto.HostTasksReply, error)
 	// Forget makes the instance's home learn its demand anew, after history was imported.
 	Forget func(instance string)
 	// MigrationProgress returns how far a migration is, in a form that JSON can say (a proto.MigrationProgress); nil when nothing is known.

@@ -120,7 +120,7 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"GET /v1/hosts/{name}/drain": "viewer", "POST /v1/hosts/{name}/drain": "operator", "POST /v1/hosts/{name}/undrain": "operator", "POST /v1/hosts/{name}/drain/verdict": "viewer",
 		"POST /v1/hosts/{name}/drain/pause": "operator", "POST /v1/hosts/{name}/drain/resume": "operator",
 
-		"GET /v1/hosts/{name}/retention": "viewer", "GET /v1/hosts/{name}/forget": "viewer", "POST /v1/hosts/{name}/cordon": "operator",
+		"GET /v1/hosts/{name}/retention": "viewer", "GET /v1/hosts/{name}/tasks": "viewer", "GET /v1/hosts/{name}/forget": "viewer", "POST /v1/hosts/{name}/cordon": "operator",
 		"POST /v1/hosts/{name}/uncordon": "operator", "POST /v1/hosts/{name}/allocatable": "operator",
 		"POST /v1/hosts/{name}/forget": "admin", "POST /v1/hosts/{name}/forget-dead": "admin",
 

@@ -10,6 +10,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
 	"github.com/glidepath/glidepath/proto/rpc"
 )
@@ -209,4 +210,20 @@ func getRetention(c *call) (any, error) {
 		kept.Items = []proto.Retained{}
 	}
 	return kept, err
+}
+
+// getHostTasks answers what runs by schedule on a host, and what that does to its instances.
+func getHostTasks(c *call) (any, error) {
+	h, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.cfg.HostTasks(c.ctx, h.Facts.Name)
+	if wire.CodeOf(err) == wire.NotFound { // the home is of an earlier version, which asks no agent
+		r, err = proto.HostTasksReply{Host: h.Facts.Name}, nil
+	}
+	if r.Tasks == nil {
+		r.Tasks = []proto.Task{}
+	}
+	return r, err
 }

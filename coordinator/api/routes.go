@@ -54,6 +54,8 @@ func (s *Server) routes() []route {
 			summary: "Show a host, its reservations and its steps to come", gives: of[v1.HostDetail]()},
 		{pattern: "GET /v1/hosts/{name}/retention", role: viewer, answer: getRetention,
 			summary: "List the data that instances left behind on a host", gives: of[proto.Retention]()},
+		{pattern: "GET /v1/hosts/{name}/tasks", role: viewer, answer: getHostTasks,
+			summary: "List what runs by schedule on a host, and what that does to its instances", gives: of[proto.HostTasksReply]()},
 		{pattern: "GET /v1/hosts/{name}/forget", role: viewer, answer: getForgetting,
 			summary: "Show what forgetting a host would mean; nothing is changed", gives: of[v1.Forgetting]()},
 		{pattern: "POST /v1/hosts/{name}/cordon", role: operator, changes: true, answer: cordonHost,

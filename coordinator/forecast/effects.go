@@ -16,7 +16,7 @@ func addEvents(values [][]float64, start timeline.Time, step time.Duration, even
 	for _, e := range events {
 		in := e.Span.Intersect(covered)
 		k := find(effects, e.Kind)
-		if in.Empty() || k == nil {
+		if in.Empty() || k == nil || e.Not[kind] {
 			continue
 		}
 		for i := int(in.Start.Sub(start) / step); i < len(values[0]) && start.Add(time.Duration(i)*step) < in.End; i++ {

@@ -16,18 +16,22 @@ type Event struct {
 	Size float64 // relative to an ordinary one of its kind; 0 means 1
 	// Stated is what the event is said to add per resource; 0 means not stated. It weighs as much as one occurrence.
 	Stated resource.Vector
+	// Not are resources that it is known not to move: there it is as if it were not.
+	Not [resource.Kinds]bool
 }
 
+// MaxEvents is how many events a model can take.
+const MaxEvents = 10000
+
 const (
-	maxEvents = 10000
-	maxKinds  = 32 // the most frequent ones are learned
-	maxSize   = 1000
-	parts     = 6 // of an event's span, each with an effect of its own
+	maxKinds = 32 // the most frequent ones are learned
+	maxSize  = 1000
+	parts    = 6 // of an event's span, each with an effect of its own
 )
 
 func checkEvents(events []Event) error {
-	if len(events) > maxEvents {
-		return inputError("events", "%d of them: at most %d", len(events), maxEvents)
+	if len(events) > MaxEvents {
+		return inputError("events", "%d of them: at most %d", len(events), MaxEvents)
 	}
 	for i, e := range events {
 		object := "event " + e.Span.String() + " (" + e.Kind + ")"
@@ -46,6 +50,15 @@ func checkEvents(events []Event) error {
 		}
 	}
 	return nil
+}
+
+// moving returns the events that may move a resource.
+func moving(events []Event, kind resource.Kind) []Event {
+	not := func(e Event) bool { return e.Not[kind] }
+	if !slices.ContainsFunc(events, not) {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), not)
 }
 
 func (e Event) size() float64 {

@@ -165,3 +165,29 @@ func TestKindsThatAlwaysComeTogetherAddUpToWhatWasSeen(t *testing.T) {
 		t.Errorf("effects %+v", e)
 	}
 }
+
+func TestAnEventThatDoesNotMoveAResourceIsNothingToIt(t *testing.T) {
+	values := seasonalDays(14, 1)
+	events := campaigns(values, 2*time.Hour, 3*day+9*time.Hour, 6*day+15*time.Hour, 11*day+20*time.Hour)
+	now := after(14 * day)
+	events = append(events, Event{Kind: "campaign", Span: timeline.Span{Start: now.Add(5 * time.Hour), End: now.Add(7 * time.Hour)}})
+	h := cpu(values)
+	h[resource.NetTx] = h[resource.CPU]
+	for i := range events {
+		events[i].Not[resource.NetTx] = true
+	}
+	got, without := mustForecast(t, h, events, one(), now, 24*time.Hour), mustForecast(t, h, nil, one(), now, 24*time.Hour)
+	for qi := range got.Quantiles {
+		for i, v := range got.Values[resource.NetTx][qi] {
+			if v != without.Values[resource.NetTx][qi][i] {
+				t.Fatalf("step %d: %v, without events %v", i, v, without.Values[resource.NetTx][qi][i])
+			}
+		}
+	}
+	if e := got.Reasons[resource.NetTx].Effects; len(e) != 0 {
+		t.Errorf("effects %+v", e)
+	}
+	if rise := got.Values[resource.CPU][0][6*12] - without.Values[resource.CPU][0][6*12]; rise < 400 {
+		t.Errorf("where it counts the rise is %.0f", rise)
+	}
+}

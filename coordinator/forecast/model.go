@@ -66,7 +66,7 @@ func Train(h History, events []Event, opts Options) (*Model, error) {
 		if err := s.check(kind.String()); err != nil {
 			return nil, err
 		}
-		if m.kinds[k], err = train(kind, s, events, opts); err != nil {
+		if m.kinds[k], err = train(kind, s, moving(events, kind), opts); err != nil {
 			return nil, err
 		}
 	}

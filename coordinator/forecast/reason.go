@@ -7,21 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
 // reason tells how the model came about, for a forecast from start on.
 func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	r := Reason{Cold: m.cold, Note: m.note, Pattern: m.pattern, Confidence: m.sure}
-	for _, e := range m.effects {
-		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
-		for _, v := range e.part {
-			if math.Abs(v) > math.Abs(effect.Peak) {
-				effect.Peak = v
-			}
-		}
-		r.Effects = append(r.Effects, effect)
-	}
+	r.Effects = m.learned()
 	if m.grid == nil {
 		return r
 	}
@@ -50,6 +43,23 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		r.Note += fmt.Sprintf("; the history ends %s before the forecast begins", gap)
 	}
 	return r
+}
+
+// Effects returns what is known of each kind of event, by name, for one resource.
+func (m *Model) Effects(kind resource.Kind) []Effect { return m.kinds[kind].learned() }
+
+func (m *kindModel) learned() []Effect {
+	var out []Effect
+	for _, e := range m.effects {
+		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}
+		for _, v := range e.part {
+			if math.Abs(v) > math.Abs(effect.Peak) {
+				effect.Peak = v
+			}
+		}
+		out = append(out, effect)
+	}
+	return out
 }
 
 // shares returns the members that count in one bucket and quantile, largest first.

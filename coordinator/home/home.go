@@ -65,6 +65,7 @@ type Homes struct {
 	rings     map[string]*common.Ring // errors of forecasts by instance
 	shares    map[string]inCommon     // by host
 	turns     map[string]turn         // by host
+	tasks     map[string]hostTasks    // by host
 
 	scoring sync.Mutex // held while a scorecard is read or written
 	copies  copies
@@ -93,15 +94,16 @@ const (
 func New(cfg Config) *Homes {
 	return &Homes{
 		cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{},
-		summaries: map[string]proto.ScoreSummary{}, rings: map[string]*common.Ring{}, shares: map[string]inCommon{}, turns: map[string]turn{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
+		summaries: map[string]proto.ScoreSummary{}, rings: map[string]*common.Ring{}, shares: map[string]inCommon{}, turns: map[string]turn{}, tasks: map[string]hostTasks{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
 	}
 }
 
 // Run derives and pushes documents until ctx ends: whenever the tables or the sessions change, and at each step of the grid.
 func (h *Homes) Run(ctx context.Context) error {
-	var copying sync.WaitGroup
-	defer copying.Wait()
-	copying.Go(func() { h.copyScores(ctx) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { h.copyScores(ctx) })
+	beside.Go(func() { h.askTasks(ctx) })
 	for {
 		changed := h.cfg.Changed()
 		view := h.cfg.View()
@@ -250,7 +252,10 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 // train trains a model, and tells how long that took.
 func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	began := time.Now()
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() kin { return h.alike(view, instance, step, now) })
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() kin { return h.alike(view, instance, step, now) },
+		func(history forecast.History, most int) (judged, []forecast.Event) {
+			return h.taskEvents(view, instance, history, now, most)
+		})
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
 	}

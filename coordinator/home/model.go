@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/stat"
@@ -44,6 +45,8 @@ type model struct {
 	observed  time.Duration
 	step      time.Duration
 	events    []forecast.Event // that it learned from, and takes into account
+	known     []forecast.Event // those of them that are registered
+	judged    judged           // the others: runs of the host's tasks
 	opts      forecast.Options
 	cpu       string           // model of the CPU that it is of
 	notes     []string         // on what it learned from
@@ -59,12 +62,12 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	if m.observed == 0 {
 		most = min(most, m.step)
 	}
-	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.events, events(view, instance))
+	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.known, events(view, instance))
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
 func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
-	alike func() kin) (*model, forecast.History, error) {
+	alike func() kin, ran func(h forecast.History, most int) (judged, []forecast.Event)) (*model, forecast.History, error) {
 	known := events(view, instance)
 	window := reach(known, now)
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-window), End: now}, !means)
@@ -94,11 +97,15 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 			}
 		}
 	}
-	m, err := forecast.Train(h, known, opts)
+	found, runs := ran(h, min(mostOfTasks, forecast.MaxEvents-len(known)))
+	all := slices.Concat(known, runs)
+	m, err := forecast.Train(h, all, opts)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
-	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts, cpu: cpuOf(view, instance), notes: notes}
+	trained := &model{
+		forecast: m, trainedAt: now, observed: longest, step: step, events: all, known: known, judged: found, opts: opts, cpu: cpuOf(view, instance), notes: notes,
+	}
 	if len(others.Forecasts) > 0 {
 		trained.others, trained.young = &others.Others, h
 	}
@@ -180,7 +187,7 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 	}
 	r := proto.ForecastReply{
 		Instance: instance, Start: f.Start, Step: f.Step.Milliseconds(), Quantiles: thousandths(f.Quantiles), Cold: f.Cold(), TrainedAt: m.trainedAt,
-		Observed: int64(m.observed.Seconds()), Reasons: slices.Concat(m.stands.words(), words(f), m.notes),
+		Observed: int64(m.observed.Seconds()), Reasons: slices.Concat(m.stands.words(), m.says(), words(f), m.notes),
 	}
 	for k, why := range f.Reasons {
 		if why.Pattern != "" {
@@ -228,7 +235,7 @@ func words(f *forecast.Forecast) []string {
 	var out []string
 	for _, k := range []resource.Kind{resource.CPU, resource.Memory, resource.NetTx} {
 		for _, e := range f.Reasons[k].Effects {
-			if amount := int64(math.Round(e.Peak)); amount > 0 {
+			if amount := int64(math.Round(e.Peak)); amount > 0 && !strings.HasPrefix(e.Kind, taskKind) {
 				out = append(out, fmt.Sprintf("%s: +%s %s at its peak, from %d earlier occurrences", e.Kind, resource.Format(k, amount), k, e.Occurrences))
 			}
 		}

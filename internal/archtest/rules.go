@@ -6,7 +6,7 @@ package archtest
 var pure = []string{
 	"internal/resource", "internal/timeline",
 	"agent/demand", "agent/pilot", "agent/enforce/limit",
-	"coordinator/forecast", "coordinator/forecast/common", "coordinator/forecast/pattern", "coordinator/forecast/pool", "coordinator/forecast/scorecard", "coordinator/ledger", "coordinator/lesson", "coordinator/planner", "coordinator/replan", "coordinator/state",
+	"coordinator/forecast", "coordinator/forecast/common", "coordinator/forecast/pattern", "coordinator/forecast/pool", "coordinator/forecast/scorecard", "coordinator/ledger", "coordinator/lesson", "coordinator/planner", "coordinator/replan", "coordinator/state", "coordinator/tasks",
 }
 
 // impureImports are packages that a pure package must not import, with the reason.

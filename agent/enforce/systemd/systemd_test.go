@@ -104,3 +104,28 @@ func TestOutputKeepsTheEnd(t *testing.T) {
 		t.Errorf("%d bytes, ends in %q", len(got), got[max(0, len(got)-10):])
 	}
 }
+
+func TestATimerReadsWhatTheBusAnswers(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	last, next := now.Add(-2*time.Hour), now.Add(3*time.Hour)
+	for _, c := range []struct {
+		p    map[string]any
+		want Timer
+	}{
+		{map[string]any{
+			"Unit": "backup.service", "TimersCalendar": [][]any{{"OnCalendar", "*-*-* 00/5:00:00", uint64(next.UnixMicro())}, {"OnCalendar", "Sun *-*-* 03:00:00 Europe/Berlin", uint64(0)}},
+			"TimersMonotonic": [][]any{}, "NextElapseUSecRealtime": uint64(next.UnixMicro()), "NextElapseUSecMonotonic": uint64(infinity), "LastTriggerUSec": uint64(last.UnixMicro()),
+			"RandomizedDelayUSec": uint64(90_000_000),
+		}, Timer{Name: "x.timer", Activates: "backup.service", Calendar: []string{"*-*-* 00/5:00:00", "Sun *-*-* 03:00:00 Europe/Berlin"}, Delay: 90 * time.Second, Next: next, Last: last}},
+		{map[string]any{
+			"Unit": "clean.service", "TimersMonotonic": [][]any{{"OnBootUSec", uint64(900_000_000), uint64(0)}, {"OnUnitActiveUSec", uint64(25_200_000_000), uint64(32_400_000_000)}},
+			"NextElapseUSecRealtime": uint64(infinity), "NextElapseUSecMonotonic": uint64(32_400_000_000), "LastTriggerUSec": uint64(0),
+		}, Timer{Name: "x.timer", Activates: "clean.service", Every: 7 * time.Hour, Next: now.Add(5 * time.Hour)}},
+		{map[string]any{"Unit": 7, "TimersCalendar": [][]any{{}, {"OnCalendar", 3}}, "TimersMonotonic": "no"}, Timer{Name: "x.timer"}}, // what is not as it should be is left out
+	} {
+		got := timerOf("x.timer", c.p, now, 4*time.Hour) // four hours after the boot
+		if d := cmp.Diff(c.want, got, cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })); d != "" {
+			t.Error(d)
+		}
+	}
+}

@@ -141,7 +141,10 @@ func (f *Fleet) configure() {
 		Scores: func(_ context.Context, instance string) (proto.Scores, error) {
 			return proto.Scores{}, wire.Errorf(wire.Unavailable, "the home of %s is out of reach", instance)
 		},
-		AllScores:         func(context.Context) ([]proto.ScoreSummary, []string) { return nil, []string{"c1"} },
+		AllScores: func(context.Context) ([]proto.ScoreSummary, []string) { return nil, []string{"c1"} },
+		HostTasks: func(_ context.Context, host string) (proto.HostTasksReply, error) {
+			return proto.HostTasksReply{}, wire.Errorf(wire.NotFound, "there is no method %q here", proto.MethodHostTasks)
+		},
 		MigrationProgress: func(context.Context, string) any { return nil },
 		Leader:            func() (string, string) { return "c1", "10.0.0.1:7647" },
 		Members: func(context.Context) ([]v1.Member, error) {

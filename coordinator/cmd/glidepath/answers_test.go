@@ -19,7 +19,7 @@ func answers() map[string]string {
 		"glidepath host cordon": "cordonHost", "glidepath host uncordon": "uncordonHost", "glidepath host set": "setAllocatable", "glidepath host forget": "forgetHost",
 		"glidepath host drain": "drainHost", "glidepath host drain show": "getDrain", "glidepath host drain pause": "pauseDrain", "glidepath host drain resume": "resumeDrain",
 		"glidepath host undrain":   "undrainHost",
-		"glidepath host retention": "getRetention", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
+		"glidepath host retention": "getRetention", "glidepath host tasks": "getHostTasks", "glidepath pause": "pauseFleet", "glidepath resume": "resumeFleet", "glidepath migration complete": "completeMigration",
 		"glidepath operator raft list": "listMembers", "glidepath operator raft remove": "removeMember", "glidepath operator raft transfer": "transferLeadership",
 		"glidepath reservation show": "getReservation", "glidepath reservation create": "createReservations", "glidepath reservation extend": "extendReservation", "glidepath reservation release": "releaseReservation",
 		"glidepath host calendar": "getHostCalendar", "glidepath host window list": "getHost", "glidepath host window add": "putWindow", "glidepath host window remove": "dropWindow",

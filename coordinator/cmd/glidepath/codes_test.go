@@ -22,7 +22,7 @@ import (
 func reach(t *testing.T) *apitest.Fleet {
 	t.Helper()
 	f := apitest.New(t)
-	f.Config.Forecast, f.Config.CallAgent, f.Config.Scores, f.Config.AllScores = demand, readBack(f), scores, allScores
+	f.Config.Forecast, f.Config.CallAgent, f.Config.Scores, f.Config.AllScores, f.Config.HostTasks = demand, readBack(f), scores, allScores, hostTasks
 	pointAt(t, f)
 	spec := apitest.Spec("cache-1")
 	spec.Mode = proto.Enforce

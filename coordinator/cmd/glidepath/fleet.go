@@ -113,7 +113,7 @@ func hostCommand(a *app) *cobra.Command {
 	cordon := cordonCommand(a, "cordon", "Place nothing new on hosts", "Places nothing new on hosts. What runs there stays, migrations away from there go on, and a migration that left there can be taken back.",
 		"Host %s is cordoned: nothing new is placed there")
 	uncordon := cordonCommand(a, "uncordon", "Let hosts take instances again", "Lets cordoned hosts take instances again.", "Host %s takes instances again")
-	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, drainCommand(a), undrainCommand(a), hostSetCommand(a), hostCalendarCommand(a), windowCommand(a), forgetCommand(a), retentionCommand(a))
+	return group("host", "Hosts", watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeReservation), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation), cordon, uncordon, drainCommand(a), undrainCommand(a), hostSetCommand(a), hostCalendarCommand(a), windowCommand(a), forgetCommand(a), retentionCommand(a), hostTasksCommand(a))
 }
 
 func hostState(h v1.Host) string {

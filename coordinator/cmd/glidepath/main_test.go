@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 			f.Config.Forecast = demand
 			f.Config.CallAgent = readBack(f)
 			f.Config.Above = above
-			f.Config.Scores, f.Config.AllScores = scores, allScores
+			f.Config.Scores, f.Config.AllScores, f.Config.HostTasks = scores, allScores, hostTasks
 			gone := &sync.Map{}
 			env.Values[awayKey{}] = gone
 			present := f.Config.Presence
@@ -321,6 +321,22 @@ func above(_ context.Context, r proto.AboveRequest) (proto.Above, error) {
 		out.StandsIn = []proto.StandsIn{{Resource: resource.Memory, Since: r.Span.Start.Floor(time.Hour)}}
 	}
 	return out, nil
+}
+
+// hostTasks are those of host-a; nothing is known of the others'.
+func hostTasks(_ context.Context, host string) (proto.HostTasksReply, error) {
+	if host != "host-a" {
+		return proto.HostTasksReply{Host: host}, nil
+	}
+	at := timeline.Time(1_767_571_200_000)
+	return proto.HostTasksReply{Host: host, Heard: at, HostTasks: proto.HostTasks{
+		Zone: "Europe/Berlin", More: 1, Unread: []string{"/etc/cron.d/binary: it is no text"},
+		Tasks: []proto.Task{
+			{Name: "backup.timer", Source: proto.TaskTimer, Activates: "backup.service", Schedule: []string{"*-*-* 00/5:00:00"}, Delay: 90_000, Last: at.Add(-time.Hour), Next: at.Add(4 * time.Hour)},
+			{Name: "cron.d/shop/report", Source: proto.TaskCron, User: "shop", Command: "report", Schedule: []string{"30 4 * * 1"}},
+			{Name: "tidy.timer", Source: proto.TaskTimer, Activates: "tidy.service", Every: 25_200_000},
+		},
+	}, Effects: []proto.TaskEffect{{Task: "backup.timer", Instance: "cache-1", Resource: resource.CPU, Rise: 400, Length: 1_200_000, Occurrences: 9}}}, nil
 }
 
 // scores are those of an instance whose CPU the window forecasts.

@@ -232,7 +232,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"plan migrate", "cache-1 --to host-c --store"}, {"plan explain", "cache-1"}, {"plan list", ""}, {"plan show", "PLAN"}, {"plan begin", "PLAN"}, {"plan cancel", "PLAN"}, {"migration list", ""}, {"migration show", aborted}, {"migration explain", aborted}, {"migration watch", aborted},
 		{"host drain", "host-a --before 2h"}, {"host drain pause", "host-a"}, {"host drain show", "host-a"}, {"host drain resume", "host-a"}, {"host undrain", "host-a"}, {"rebalance", "--moves 1"},
 		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
-		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"},
+		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"}, {"host tasks", "host-a"},
 		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
 		{"type remove", "m.tiny"}, {"app remove", "nginx"},
 		{"token create", "--role viewer"}, {"token list", ""}, {"token revoke", token},
