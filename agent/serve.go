@@ -18,6 +18,7 @@ type services struct {
 	holdings   func(ctx context.Context) ([]proto.Holding, error)
 	readBack   func(ctx context.Context, instance string) (enforce.Held, error)
 	retention  func(ctx context.Context) (proto.Retention, error)
+	signals    func(instance string) []proto.SignalState
 	board      *board
 	documented func(error) // is told of every document that came, and why it was not taken
 }
@@ -73,5 +74,6 @@ func (s services) readBackOf(ctx context.Context, _ wire.Peer, ref proto.Instanc
 		Instance: ref.Instance, Document: version, Files: held.Files, Held: held.Limits,
 		Scheduled: shown.scheduled, Granted: shown.granted,
 		Measured: shown.measured, Demand: shown.demanded, Throttled: shown.lately.sum().Milliseconds(), Free: shown.free,
+		Signals: s.signals(ref.Instance),
 	}, nil
 }
