@@ -29,22 +29,24 @@ type model struct {
 	step      time.Duration
 	events    []forecast.Event // that it learned from, and takes into account
 	opts      forecast.Options
-	stands    standIns // resources that the window forecasts in its place
+	signals   []proto.Signal // of the instance
+	stands    standIns       // resources that the window forecasts in its place
 	watch     watch
 }
 
-// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events were registered or removed since.
+// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events or signals were registered or removed since.
 func (m *model) stale(view *state.View, instance string, now timeline.Time) bool {
 	most := min(retrainMost, retrainSteps*m.step)
 	if m.observed == 0 {
 		most = min(most, m.step)
 	}
-	return now.Sub(m.trainedAt) >= most || !slices.Equal(m.events, events(view, instance))
+	i, _ := view.Instance(instance)
+	return now.Sub(m.trainedAt) >= most || !slices.Equal(m.events, events(view, instance)) || !slices.EqualFunc(m.signals, i.Spec.Signals, sameSignal)
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
 func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
-	alike func() (resource.Vector, string)) (*model, forecast.History, error) {
+	signals []forecast.Signal, alike func() (resource.Vector, string)) (*model, forecast.History, error) {
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
 	if err != nil {
 		return nil, h, err
@@ -64,11 +66,16 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		}
 	}
 	known := events(view, instance)
-	m, err := forecast.Train(h, known, opts)
+	learning := opts
+	learning.Signals = signals
+	m, err := forecast.Train(h, known, learning)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
 	trained := &model{forecast: m, trainedAt: now, observed: longest, step: step, events: known, opts: opts}
+	if i, ok := view.Instance(instance); ok {
+		trained.signals = i.Spec.Signals
+	}
 	return trained, h, trained.beginWatch(now)
 }
 
@@ -156,6 +163,8 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 	for _, q := range f.Quantiles {
 		r.Profiles = append(r.Profiles, f.Profile(q))
 	}
+	r.Signals = signalForecasts(f, m.signals)
+	r.Reasons = append(r.Reasons, signalWords(r.Signals, m.signals)...)
 	return r, nil
 }
 
