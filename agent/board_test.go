@@ -18,7 +18,7 @@ func TestAReadBackSaysWhatAnInstanceAsksForAndThatItIsThrottled(t *testing.T) {
 		b.states["cache-1"] = proto.FenceOwner
 		b.doc = stepping(500, 900, time.Hour)
 		defer b.start()()
-		s := services{board: b.board, readBack: func(ctx context.Context, instance string) (enforce.Held, error) { return b.k.ReadBack(ctx, instance) }}
+		s := services{board: b.board, readBack: func(ctx context.Context, instance string) (enforce.Held, error) { return b.k.ReadBack(ctx, instance) }, signals: func(string) []proto.SignalState { return []proto.SignalState{{Name: "requests", Value: 12}} }}
 		ask := func() proto.ReadBack {
 			t.Helper()
 			synctest.Wait()
@@ -29,7 +29,7 @@ func TestAReadBackSaysWhatAnInstanceAsksForAndThatItIsThrottled(t *testing.T) {
 			return r
 		}
 		time.Sleep(2*time.Second + time.Millisecond)
-		if r := ask(); !r.Measured || r.Demand[resource.CPU] != 100 || r.Granted[resource.CPU] != 500 || r.Throttled != 0 {
+		if r := ask(); !r.Measured || r.Demand[resource.CPU] != 100 || r.Granted[resource.CPU] != 500 || r.Throttled != 0 || len(r.Signals) != 1 {
 			t.Errorf("%+v", r)
 		}
 		b.edit(func() { b.m.throttled = 300 * time.Millisecond })

@@ -27,6 +27,7 @@ type metrics struct {
 	sampling    prometheus.Histogram
 	writes      *prometheus.CounterVec
 	differences *prometheus.CounterVec
+	signals     *prometheus.CounterVec
 }
 
 // newMetrics returns metrics; the functions of reader must be filled in before they are served. perInstance adds series of
@@ -42,6 +43,7 @@ func newMetrics(version string, perInstance bool, b *board) *metrics {
 		documents:   prometheus.NewCounterVec(opts("documents_total", "Documents that came from the home: stored, or refused."), []string{"result"}),
 		writes:      prometheus.NewCounterVec(opts("limit_writes_total", "Limits that were set in the kernel, or could not be."), []string{"resource", "result"}),
 		differences: prometheus.NewCounterVec(opts("limit_differences_total", "Limits that the kernel was found not to hold as they had been set."), []string{"resource"}),
+		signals:     prometheus.NewCounterVec(opts("signal_scrapes_total", "Signals of instances that were looked for on their applications' pages: read, or failed."), []string{"result"}),
 		sampling: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "sampling_duration_seconds", Help: "Time that measuring everything on the host took, each second.",
 			Buckets: prometheus.ExponentialBuckets(.0005, 2.5, 9),
@@ -49,6 +51,9 @@ func newMetrics(version string, perInstance bool, b *board) *metrics {
 	}
 	for _, k := range resource.All() { // at 0, so that the first one is seen as a rise
 		m.differences.WithLabelValues(k.String())
+	}
+	for _, result := range []string{"read", "failed"} {
+		m.signals.WithLabelValues(result)
 	}
 	return m
 }
@@ -90,12 +95,21 @@ func (m *metrics) limited(o enforce.Outcome) {
 // differed implements loopMeter.
 func (m *metrics) differed(k resource.Kind) { m.differences.WithLabelValues(k.String()).Inc() }
 
+// scraped counts a signal that was looked for.
+func (m *metrics) scraped(err error) {
+	result := "read"
+	if err != nil {
+		result = "failed"
+	}
+	m.signals.WithLabelValues(result).Inc()
+}
+
 // registry returns what is scraped.
 func (m *metrics) registry() (*prometheus.Registry, error) {
 	r := prometheus.NewRegistry()
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		&m.reader, m.operations, m.stale, m.documents, m.sampling, m.writes, m.differences,
+		&m.reader, m.operations, m.stale, m.documents, m.sampling, m.writes, m.differences, m.signals,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		errs = append(errs, r.Register(c))

@@ -25,6 +25,7 @@ import (
 	"github.com/glidepath/glidepath/agent/instance/service"
 	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/agent/session"
+	"github.com/glidepath/glidepath/agent/signals"
 	"github.com/glidepath/glidepath/agent/tasks"
 	"github.com/glidepath/glidepath/agent/transfer"
 	"github.com/glidepath/glidepath/internal/durable"
@@ -186,7 +187,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		return err
 	}
 	scheduled := tasks.Open(tasks.Config{Timers: bus, Root: "/", FS: durable.OS{}, File: cfg.path(tasksFile), Log: log.With("component", "tasks")})
-	serve := services{documents: documents, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention, tasks: scheduled.Tasks, board: board, documented: metrics.documented}
+	scraper := signals.New(signals.Config{
+		Now: clock.now, Wanted: func() []proto.InstanceSpec { return withSignals(documents, fences) },
+		Allow: allowed.Signal, Meter: metrics.scraped, Log: log.With("component", "signals"),
+	})
+	serve := services{
+		documents: documents, signals: scraper.States, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention,
+		tasks: scheduled.Tasks, board: board, documented: metrics.documented,
+	}
 	dial := func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 		conn, peer, err := wire.Dial(ctx, addr, wire.RPC, creds, pki.Want{Kind: pki.Coordinator})
 		if err != nil {
@@ -235,7 +243,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: said.followed(documents.Current), changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
-		host: here.limits, limits: enforcer, sampler: sampler, put: buffer.Put, working: work.since(), alive: heartbeat(),
+		host: here.limits, limits: enforcer, sampler: sampler, put: filled(scraper, buffer), working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 
@@ -294,6 +302,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	group.Go(func() error { return loop.run(ctx) })
 	group.Go(func() error { return said.run(ctx) })
 	group.Go(func() error { return driver.Run(ctx) })
+	group.Go(func() error { return scraper.Run(ctx) })
 	group.Go(func() error { return link.Run(ctx) })
 	group.Go(func() error { return direct.run(ctx) })
 	group.Go(func() error { return renewer.Run(ctx) })

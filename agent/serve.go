@@ -19,6 +19,7 @@ type services struct {
 	readBack   func(ctx context.Context, instance string) (enforce.Held, error)
 	retention  func(ctx context.Context) (proto.Retention, error)
 	tasks      func(have string) proto.TasksReply
+	signals    func(instance string) []proto.SignalState
 	board      *board
 	documented func(error) // is told of every document that came, and why it was not taken
 }
@@ -77,5 +78,6 @@ func (s services) readBackOf(ctx context.Context, _ wire.Peer, ref proto.Instanc
 		Instance: ref.Instance, Document: version, Files: held.Files, Held: held.Limits,
 		Scheduled: shown.scheduled, Granted: shown.granted,
 		Measured: shown.measured, Demand: shown.demanded, Throttled: shown.lately.sum().Milliseconds(), Free: shown.free,
+		Signals: s.signals(ref.Instance),
 	}, nil
 }

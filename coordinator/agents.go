@@ -165,6 +165,7 @@ func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.
 		if s.Windows[i].Instance == proto.SystemInstance {
 			s.Windows[i].Instance = proto.SystemReservation(peer.Name)
 		}
+		s.Windows[i].Signals = declared(view, s.Windows[i])
 	}
 	if err := c.store(ctx, s); err != nil {
 		return proto.SamplesReply{}, err
@@ -174,6 +175,14 @@ func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.
 	}
 	c.homes.Observed(peer.Name, s.Windows)
 	return proto.SamplesReply{Sequence: s.Sequence}, nil
+}
+
+// declared returns the signals of a window that its instance has by its spec: an agent makes up no others.
+func declared(view *state.View, w proto.Window) []proto.SignalSample {
+	i, _ := view.Instance(w.Instance)
+	return slices.DeleteFunc(w.Signals, func(s proto.SignalSample) bool {
+		return !slices.ContainsFunc(i.Spec.Signals, func(d proto.Signal) bool { return d.Name == s.Name })
+	})
 }
 
 // homeView returns the tables, which are no further behind than catchUp makes sure of, and the record of a host whose home this is by them.

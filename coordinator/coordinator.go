@@ -148,7 +148,7 @@ func (c *Coordinator) wire() {
 		VerifyLeader: c.consensus.VerifyLeader, Handover: c.handover, Log: c.log.With("component", "migrate"),
 	})
 	c.homes = home.New(home.Config{
-		Name: c.cfg.Name, View: c.tables.View, Changed: c.tables.Changed, Store: c.history, Propose: c.Propose,
+		Name: c.cfg.Name, View: c.tables.View, Changed: c.tables.Changed, Store: c.history, Signals: c.history.Signals, Propose: c.Propose,
 		Call: func(ctx context.Context, host, method string, body []byte) ([]byte, error) {
 			return c.callHere(ctx, host, method, body)
 		},

@@ -99,6 +99,13 @@ func (c *Coordinator) serveHistory(ctx context.Context, _ wire.Peer, r proto.His
 		out.Mean[k] = onPage(means[k], page)
 		out.Max[k] = onPage(maxima[k], page)
 	}
+	signals, err := c.history.Signals(ctx, r.Instance, page)
+	if err != nil {
+		return proto.HistoryPage{}, err
+	}
+	for _, s := range signals {
+		out.Signals = append(out.Signals, proto.SignalBlocks{Name: s.Name, Mean: onPage(s.Series.Resample(history.BlockStep), page)})
+	}
 	if page.End < end {
 		out.Next = page.End
 		return out, nil
@@ -145,6 +152,11 @@ func (c *Coordinator) serveImport(ctx context.Context, _ wire.Peer, p proto.Hist
 		maxima[k] = forecast.Series{Start: p.Start, Step: history.BlockStep, Values: p.Max[k], Fold: forecast.Max}
 	}
 	stored, late, err := c.history.Import(ctx, p.Instance, means, maxima)
+	var signals []forecast.Signal
+	for _, s := range p.Signals {
+		signals = append(signals, forecast.Signal{Name: s.Name, Series: forecast.Series{Start: p.Start, Step: history.BlockStep, Values: s.Mean}})
+	}
+	err = errors.Join(err, c.history.ImportSignals(ctx, p.Instance, signals))
 	c.homes.Forget(p.Instance)
 	return proto.HistoryStored{Stored: stored, Late: late}, err
 }

@@ -44,13 +44,14 @@ func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 		return ""
 	}
 	placed := &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i", Placement: &proto.Placement{Kernel: "6.1"}}}
+	signals := &proto.InstanceApply{Spec: proto.InstanceSpec{Name: "i", Signals: []proto.Signal{{Name: "s"}}}}
 	said := proto.Plan{Figures: &proto.Figures{}, Bias: &proto.Bias{Moves: 5}, Considered: []proto.Considered{{Host: "a", Violates: "cordoned"}}}
 	scored := proto.HostFacts{Name: "a", CPUScore: 5}
 	started, returned := &proto.MigrationStart{Plan: said}, &proto.MigrationReturn{Plan: said}
 	apply(&proto.FleetInit{Fleet: "demo", GridStep: 60_000, Policy: proto.DefaultPolicy()})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c1", Commands: proto.KnownCommands()}})
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: older}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: scored}} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, signals, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: scored}} {
 		if said := known(body); !strings.Contains(said, "install the same version") {
 			t.Errorf("%s is proposed: %q", body.Command(), said)
 		}
@@ -61,7 +62,7 @@ func TestNothingIsProposedThatACoordinatorDoesNotKnow(t *testing.T) {
 		}
 	}
 	apply(&proto.CoordinatorPut{Coordinator: proto.Coordinator{Name: "c2", Commands: proto.KnownCommands()}})
-	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: c.stated(scored)}} {
+	for _, body := range []proto.Body{&proto.PlanPut{}, &proto.Admit{}, &proto.PolicyPut{}, placed, signals, started, returned, &proto.MigrationStart{Plan: proto.Plan{Probation: 1}}, &proto.HostRegister{Facts: c.stated(scored)}} {
 		if said := known(body); said != "" {
 			t.Errorf("%s is not proposed: %s", body.Command(), said)
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -114,6 +115,9 @@ func (k *keeping) seed() proto.Scorecard {
 	if _, _, err := c.history.Import(k.t.Context(), "cache-1", h, h); err != nil {
 		k.t.Fatal(err)
 	}
+	if err := c.history.ImportSignals(k.t.Context(), "cache-1", []forecast.Signal{{Name: "requests", Series: h[resource.CPU]}}); err != nil {
+		k.t.Fatal(err)
+	}
 	if _, err := c.Forecast(k.t.Context(), proto.ForecastRequest{Instance: "cache-1"}); err != nil {
 		k.t.Fatal(err)
 	}
@@ -154,6 +158,12 @@ func TestAScorecardIsCopiedToTheStandbyAndGoesWithAMove(t *testing.T) {
 	h, err := k.all["c3"].history.Demand(t.Context(), "cache-1", timeline.Span{Start: timeline.Of(time.Now()).Add(-time.Hour), End: timeline.Of(time.Now())}, true)
 	if err != nil || len(h[resource.CPU].Values) < 10 {
 		t.Errorf("and of the history %d blocks, %v", len(h[resource.CPU].Values), err)
+	}
+	at := timeline.Span{Start: timeline.Of(time.Now()).Add(-5 * 24 * time.Hour), End: timeline.Of(time.Now())}
+	was, _ := k.all["c1"].history.Signals(t.Context(), "cache-1", at)
+	is, err := k.all["c3"].history.Signals(t.Context(), "cache-1", at)
+	if err != nil || len(was) != 1 || len(was[0].Series.Values) < 4*288 || !reflect.DeepEqual(was, is) {
+		t.Errorf("of signals %+v became %+v, %v", was, is, err)
 	}
 }
 

@@ -104,13 +104,19 @@ type Asking interface {
 	Asks() CommandType
 }
 
+// Versioned is a body that is of an older version of its command as long as nothing is in it that came with a newer one.
+type Versioned interface {
+	// Least returns the oldest version of the command that has all that is in the body.
+	Least() uint8
+}
+
 // Errors of decoding a command that somebody decides on.
 var (
 	ErrUnknownCommand = errors.New("unknown command: this program is older than the coordinator that proposed it; install the same version on every coordinator")
 	ErrIgnored        = errors.New("unknown command that may be skipped")
 )
 
-// NewCommand returns the command with the body, in the newest version that this program knows. The identifier is that of
+// NewCommand returns the command with the body, in the newest version that this program knows, or the oldest that has all that is in it. The identifier is that of
 // the request; the leader stamps the time.
 func NewCommand(id, actor string, body Body) (Command, error) {
 	b, err := Marshal(body)
@@ -120,7 +126,11 @@ func NewCommand(id, actor string, body Body) (Command, error) {
 	if len(b) > MaxCommand {
 		return Command{}, fmt.Errorf("the body of %s has %d bytes: at most %d can be committed", body.Command(), len(b), MaxCommand)
 	}
-	return Command{Type: body.Command(), Version: body.Command().Version(), ID: id, Actor: actor, Body: b}, nil
+	version := body.Command().Version()
+	if v, ok := body.(Versioned); ok {
+		version = v.Least()
+	}
+	return Command{Type: body.Command(), Version: version, ID: id, Actor: actor, Body: b}, nil
 }
 
 // Decode returns the typed body. The error wraps ErrUnknownCommand for a type or version that this program does not
@@ -160,6 +170,8 @@ func (t CommandType) Version() uint8 {
 	switch t {
 	case CmdHostForget:
 		return 2 // since then of a host that died, too: whoever knows only the first would refuse what others carry out
+	case CmdInstanceApply:
+		return 2 // since then with signals, too: without any it is of the first
 	case CmdPolicyPut:
 		return 2 // since then of windows, moves over one link and rebalancing, too
 	}

@@ -22,6 +22,14 @@ func (a InstanceApply) Asks() CommandType {
 	return 0
 }
 
+// Least returns the version that signals came with, where there are any.
+func (a InstanceApply) Least() uint8 {
+	if len(a.Spec.Signals) > 0 {
+		return 2
+	}
+	return 1
+}
+
 // InstanceAdopted tells what came of adoption on the host.
 type InstanceAdopted struct {
 	Instance   string   `msgpack:"i"`

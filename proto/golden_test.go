@@ -25,6 +25,8 @@ func messages() []any {
 		DocumentVersion{}, Document{}, InstanceSchedule{}, InstanceSpec{}, ServiceSpec{}, HealthSpec{}, Hooks{}, Hook{},
 		HostFacts{}, Missing{}, Label{}, Hello{}, HelloReply{}, Holding{},
 		Window{}, Fold{}, Pressure{}, Samples{}, SamplesReply{},
+		// signal
+		Signal{}, SignalSample{}, SignalBlocks{}, SignalState{}, SignalForecast{}, SignalPattern{}, SignalEffect{},
 		// methods, operation
 		OperationRef{}, InstanceRef{}, Holdings{}, Relay{}, RelayReply{}, JoinRequest{}, JoinReply{}, RenewRequest{}, RenewReply{}, ReadBack{}, LimitFile{},
 		Operation{}, Peer{}, OperationResult{}, TimedStep{}, Fault{}, SourceFacts{}, Program{}, RoundResult{}, StartResult{}, AdoptResult{}, HookCall{}, HookResult{},
@@ -261,7 +263,7 @@ func TestWhatCameLaterIsLeftOutWhereItIsNotSet(t *testing.T) {
 		later  []string
 	}{
 		{Host{}, []string{"id", "rv", "cf", "w", "dr"}}, {InstanceType{}, []string{"rv"}}, {Application{}, []string{"rv"}}, {Reservation{}, []string{"sq"}},
-		{Plan{}, []string{"fg", "ru", "sw", "pb", "sp"}}, {Considered{}, []string{"t", "v"}}, {InstanceSpec{}, []string{"pl"}}, {Policy{}, []string{"ml", "w", "rb"}},
+		{Plan{}, []string{"fg", "ru", "sw", "pb", "sp"}}, {Considered{}, []string{"t", "v"}}, {InstanceSpec{}, []string{"pl", "si"}}, {Window{}, []string{"sg"}}, {HistoryPage{}, []string{"sg"}}, {ForecastReply{}, []string{"sg"}}, {ReadBack{}, []string{"sg"}}, {Policy{}, []string{"ml", "w", "rb"}},
 	} {
 		b, err := Marshal(c.record)
 		if err != nil {

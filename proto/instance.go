@@ -22,6 +22,7 @@ type InstanceSpec struct {
 	Labels      []Label      `msgpack:"l" json:"labels,omitempty" yaml:"-"`                          // sorted by key
 	Hooks       Hooks        `msgpack:"hk" json:"hooks,omitzero" yaml:"hooks,omitempty"`             // what its migrations run on their hosts
 	Placement   *Placement   `msgpack:"pl,omitempty" json:"placement,omitempty" yaml:"-"`            // what hosts it is moved to must be like; nil: any
+	Signals     []Signal     `msgpack:"si,omitempty" json:"signals,omitempty" yaml:"-"`              // figures of its application that its agent scrapes, at most MaxSignals
 }
 
 // MaxAddresses is how many floating addresses an instance can have.

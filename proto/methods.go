@@ -116,11 +116,12 @@ type ReadBack struct {
 	Files     []LimitFile     `msgpack:"f" json:"files"` // cgroup files and programs, sorted by name
 	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`
 	Granted   resource.Vector `msgpack:"g" json:"granted"`
-	Held      resource.Vector `msgpack:"he" json:"held"`          // as read from the kernel
-	Measured  bool            `msgpack:"ms" json:"measured"`      // false until the first sample, and when the last one failed: the rest is not known
-	Demand    resource.Vector `msgpack:"de" json:"demand"`        // in the last second
-	Throttled int64           `msgpack:"th" json:"throttled_ms"`  // milliseconds of the last WindowLength in which CPU was throttled
-	Free      bool            `msgpack:"fr" json:"free,omitzero"` // no limit of ours is on it: in mode observe, or paused. What is held is its own unit's
+	Held      resource.Vector `msgpack:"he" json:"held"`                        // as read from the kernel
+	Measured  bool            `msgpack:"ms" json:"measured"`                    // false until the first sample, and when the last one failed: the rest is not known
+	Demand    resource.Vector `msgpack:"de" json:"demand"`                      // in the last second
+	Throttled int64           `msgpack:"th" json:"throttled_ms"`                // milliseconds of the last WindowLength in which CPU was throttled
+	Free      bool            `msgpack:"fr" json:"free,omitzero"`               // no limit of ours is on it: in mode observe, or paused. What is held is its own unit's
+	Signals   []SignalState   `msgpack:"sg,omitempty" json:"signals,omitempty"` // those of the instance that are scraped here, in the order of its spec
 }
 
 // LimitFile is one limit as the kernel prints it.
@@ -157,6 +158,7 @@ type ForecastReply struct {
 	TrainedAt timeline.Time      `msgpack:"ta" json:"trained_at"`
 	Observed  int64              `msgpack:"ob" json:"observed_s"` // seconds of history behind it
 	Patterns  []DemandPattern    `msgpack:"pt" json:"patterns,omitzero"`
+	Signals   []SignalForecast   `msgpack:"sg,omitempty" json:"signals,omitempty"` // of the instance, in the order of its spec, as far as anything is known of them
 }
 
 // DemandPattern is how the demand for a resource runs, as far as its history tells.
@@ -193,6 +195,7 @@ type HistoryPage struct {
 	Max      [resource.Kinds][]float64 `msgpack:"x" json:"max"`
 	Next     timeline.Time             `msgpack:"n" json:"next,omitzero"` // where the next page starts; 0: this is the last
 	Scores   *Scorecard                `msgpack:"sc" json:"scores,omitempty"`
+	Signals  []SignalBlocks            `msgpack:"sg,omitempty" json:"signals,omitempty"`
 }
 
 // HistoryStored is what became of a page: values stored, and values that were older than what is kept.

@@ -14,14 +14,15 @@ type Window struct {
 	Start     timeline.Time   `msgpack:"t" json:"start"`   // aligned to WindowLength
 	Samples   int             `msgpack:"n" json:"samples"` // seconds that were measured, 1 to 10
 	Usage     Fold            `msgpack:"u" json:"usage"`
-	Demand    Fold            `msgpack:"d" json:"demand"`                    // usage corrected for throttling, pressure and reclaim
-	Granted   resource.Vector `msgpack:"g" json:"granted"`                   // allocation at the window's end; Unlimited where no limit was
-	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`                 // what the schedule alone said at the window's end
-	Throttled int64           `msgpack:"th" json:"throttled_ms"`             // milliseconds of the window in which CPU was throttled
-	Pressure  Pressure        `msgpack:"p" json:"pressure"`                  // share of the window in which work waited
-	OOMKills  int             `msgpack:"oom" json:"oom_kills,omitzero"`      // processes the kernel killed for memory
-	Debt      int64           `msgpack:"debt" json:"memory_debt,omitzero"`   // bytes of memory that could not be taken back
-	Faults    []string        `msgpack:"f" json:"limits_not_held,omitempty"` // limits whose read-back differed, in words
+	Demand    Fold            `msgpack:"d" json:"demand"`                       // usage corrected for throttling, pressure and reclaim
+	Granted   resource.Vector `msgpack:"g" json:"granted"`                      // allocation at the window's end; Unlimited where no limit was
+	Scheduled resource.Vector `msgpack:"s" json:"scheduled"`                    // what the schedule alone said at the window's end
+	Throttled int64           `msgpack:"th" json:"throttled_ms"`                // milliseconds of the window in which CPU was throttled
+	Pressure  Pressure        `msgpack:"p" json:"pressure"`                     // share of the window in which work waited
+	OOMKills  int             `msgpack:"oom" json:"oom_kills,omitzero"`         // processes the kernel killed for memory
+	Debt      int64           `msgpack:"debt" json:"memory_debt,omitzero"`      // bytes of memory that could not be taken back
+	Faults    []string        `msgpack:"f" json:"limits_not_held,omitempty"`    // limits whose read-back differed, in words
+	Signals   []SignalSample  `msgpack:"sg,omitempty" json:"signals,omitempty"` // those that were read in the window, sorted by name
 }
 
 // Fold sums up the samples of a window.

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -25,6 +26,7 @@ type file struct {
 	Addresses []string `yaml:"addresses"` // floating addresses, alone or as networks
 	Users     []string `yaml:"users"`     // who may be named to run checks
 	Hooks     []string `yaml:"hooks"`     // user:program; the program is an absolute path, or a pattern of its last part
+	Signals   []string `yaml:"signals"`   // URLs, or patterns of them, that instances' signals may be fetched from here
 }
 
 // List is a host's allow-list. The zero List denies all.
@@ -35,6 +37,7 @@ type List struct {
 	addresses []netip.Prefix
 	users     []string
 	hooks     []hook
+	signals   []string
 }
 
 // hook is programs that a user may run as hooks.
@@ -88,7 +91,7 @@ func Parse(r io.Reader, name string) (*List, error) {
 	if err := config.Decode(r, name, &in); err != nil {
 		return nil, fmt.Errorf("allow-list: %w", err)
 	}
-	l := &List{path: name, units: in.Units, users: in.Users}
+	l := &List{path: name, units: in.Units, users: in.Users, signals: in.Signals}
 	var problems []error
 	bad := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("allow-list "+name+": "+format, args...))
@@ -130,6 +133,11 @@ func Parse(r io.Reader, name string) (*List, error) {
 			bad("hooks: %q names no program by a clean absolute path; only its last part may be a pattern", h)
 		}
 		l.hooks = append(l.hooks, hook{user, program})
+	}
+	for _, s := range in.Signals {
+		if _, err := path.Match(s, ""); err != nil || !strings.HasPrefix(s, "http://") {
+			bad("signals: %q is no URL or pattern of one, like http://127.0.0.1:9121/metrics", s)
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -189,6 +197,16 @@ func (l *List) Address(a netip.Addr) error {
 		}
 	}
 	return l.deny("address "+a.String(), "addresses", a.String())
+}
+
+// Signal refuses a signal whose URL the list does not name.
+func (l *List) Signal(s proto.Signal) error {
+	for _, pattern := range l.signals {
+		if ok, err := path.Match(pattern, s.URL); pattern == s.URL || ok && err == nil {
+			return nil
+		}
+	}
+	return l.deny("fetching "+s.URL, "signals", strconv.Quote(s.URL))
 }
 
 // Path refuses a path that is not in one of the list's roots, as it is written or after its symbolic links are followed.

@@ -17,6 +17,7 @@ paths: [/var/lib/redis, /etc/redis]
 addresses: [10.77.0.0/24, "fd00::60"]
 users: [nobody]
 hooks: [bird:/etc/glidepath/hooks/bgp, "nobody:/usr/lib/hooks/*"]
+signals: ["http://127.0.0.1:9121/metrics", "http://10.77.0.*:8080/metrics", "http://[::1]:9121/"]
 `
 
 func must(t *testing.T, text string) *List {
@@ -59,6 +60,19 @@ func TestWhatIsNotNamedIsDeniedWithTheLineThatAllowsIt(t *testing.T) {
 			t.Errorf("%s was allowed", p)
 		}
 	}
+}
+
+func TestASignalIsAllowedByItsURL(t *testing.T) {
+	l := must(t, example)
+	for _, url := range []string{"http://127.0.0.1:9121/metrics", "http://10.77.0.60:8080/metrics", "http://[::1]:9121/"} {
+		if err := l.Signal(proto.Signal{URL: url}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, url := range []string{"http://127.0.0.1:9121/", "http://127.0.0.1:9121/metrics?x", "http://10.77.0.60/a:8080/metrics", "http://10.77.1.60:8080/metrics", ""} {
+		notAllowed(t, l.Signal(proto.Signal{URL: url}), "signals: [\""+url+"\"]")
+	}
+	notAllowed(t, (&List{}).Signal(proto.Signal{URL: "http://127.0.0.1:9121/metrics"}), `signals: ["http://127.0.0.1:9121/metrics"]`)
 }
 
 func TestAHookIsAllowedToItsUserAlone(t *testing.T) {
@@ -144,6 +158,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"users: ['a b']":               "a b",
 		"hooks: [/etc/hooks/bgp]":      "names no user",
 		"hooks: ['bird:bgp']":          "names no program",
+		"signals: ['127.0.0.1:9121']":  "is no URL or pattern of one",
 		"hooks: ['bird:/etc/*/bgp']":   "only its last part",
 		"hooks: ['bird:/etc/h/../x']":  "names no program",
 		"hooks: ['bird:/etc/h/[']":     "names no program",

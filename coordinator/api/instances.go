@@ -85,6 +85,9 @@ func applyInstance(c *call) (any, error) {
 			return nil, err
 		}
 	}
+	if apply := (proto.InstanceApply{Spec: spec}); !c.view.Knows(apply.Command(), apply.Least()) {
+		return nil, unknownToSome("signals of an instance are")
+	}
 	kind, ok := c.view.Type(spec.Type)
 	if !ok {
 		return nil, missing("instance type", spec.Type, "type list")

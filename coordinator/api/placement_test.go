@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestWhatNotEveryCoordinatorKnowsIsRefusedOrDoneTheOldWay(t *testing.T) {
 		switch k.Type {
 		case proto.CmdTypeRevise, proto.CmdAppRevise, proto.CmdAdmit, proto.CmdHostWindow, proto.CmdPlanPut:
 			continue
-		case proto.CmdPolicyPut:
+		case proto.CmdPolicyPut, proto.CmdInstanceApply:
 			k.Version = 1
 		}
 		old = append(old, k)
@@ -30,15 +31,40 @@ func TestWhatNotEveryCoordinatorKnowsIsRefusedOrDoneTheOldWay(t *testing.T) {
 	ok[proto.Application](w, "PUT /v1/applications/redis", proto.Application{Name: "redis"})
 	placed := apitest.Spec("web-1")
 	placed.Placement = &proto.Placement{Kernel: "6.1"}
+	signals := apitest.Spec("app-1")
+	signals.Signals = []proto.Signal{{Name: "requests", URL: "http://127.0.0.1:9121/metrics", Metric: "requests_total", Kind: proto.SignalCounter}}
 	for request, body := range map[string]any{
 		"PUT /v1/policy":                v1.PolicyRequest{Policy: proto.DefaultPolicy()},
 		"POST /v1/hosts/host-c/windows": v1.WindowRequest{Whole: true},
 		"PUT /v1/instances/web-1":       placed,
+		"PUT /v1/instances/app-1":       signals,
 		"POST /v1/reservations":         v1.ReservationsRequest{Reservations: []v1.ReservationRequest{hold("high", proto.Standard, 400)}, Squeeze: true},
 	} {
 		if e := w.fails(v1.CodeRefused, 422, request, body); !strings.Contains(e.Message, "not known to every coordinator") || !strings.Contains(e.Remedy, "install the same version") {
 			t.Errorf("%s: %v", request, e)
 		}
+	}
+	ok[v1.InstanceDetail](w, "PUT /v1/instances/app-1", apitest.Spec("app-1")) // without any it is as it always was
+}
+
+func TestSignalsAreCheckedAndKept(t *testing.T) {
+	w := newWorld(t)
+	spec := apitest.Spec("cache-1")
+	spec.Signals = []proto.Signal{
+		{Name: "requests", URL: "http://127.0.0.1:9121/metrics", Metric: "requests_total", Kind: proto.SignalCounter, Labels: []proto.Label{{Key: "code", Value: "200"}}},
+		{Name: "sessions", URL: "http://10.77.0.60:9121/metrics", Metric: "sessions", Kind: proto.SignalGauge},
+	}
+	if got := ok[v1.InstanceDetail](w, "PUT /v1/instances/cache-1", spec); !reflect.DeepEqual(got.Spec.Signals, spec.Signals) {
+		t.Errorf("%+v", got.Spec.Signals)
+	}
+	spec.Signals[0].URL, spec.Signals[1].Kind = "http://10.77.0.61:80/", "sum"
+	e := w.fails(v1.CodeInvalid, 400, "PUT /v1/instances/cache-1", spec)
+	if !strings.Contains(e.Message, "signal requests: url: 10.77.0.61 is neither") || !strings.Contains(e.Message, "signal sessions: kind") {
+		t.Error(e)
+	}
+	spec.Signals = nil
+	if got := ok[v1.InstanceDetail](w, "PUT /v1/instances/cache-1", spec); len(got.Spec.Signals) != 0 {
+		t.Errorf("they are there still: %+v", got.Spec.Signals)
 	}
 }
 

@@ -250,7 +250,11 @@ func (c *call) known(t proto.CommandType, what string) error {
 	if c.view.Knows(t, 1) {
 		return nil
 	}
-	return &v1.Error{Code: v1.CodeRefused, Message: what + " is not known to every coordinator", Remedy: "install the same version on all of them: glidepath operator raft list"}
+	return unknownToSome(what + " is")
+}
+
+func unknownToSome(what string) error {
+	return &v1.Error{Code: v1.CodeRefused, Message: what + " not known to every coordinator", Remedy: "install the same version on all of them: glidepath operator raft list"}
 }
 
 // noRoom adds to a refusal for want of capacity what would help.

@@ -44,6 +44,7 @@ func checkSpec(s proto.InstanceSpec) error {
 	problems = append(problems, checkHealth(s.Health)...)
 	problems = append(problems, s.Hooks.Problems()...)
 	problems = append(problems, s.Placement.Problems()...)
+	problems = append(problems, s.SignalProblems()...)
 	if len(problems) == 0 {
 		return nil
 	}

@@ -76,7 +76,9 @@ func Backtest(h History, events []Event, opts Options, roll Rolling) ([resource.
 	}
 	opts.Maximum = opts.Maximum.Max(resource.Uniform(1)) // a resource that is not there yet at an origin is no error
 	for at := roll.From.Ceil(opts.Step); at.Add(roll.Horizon) <= roll.To; at = at.Add(roll.Every) {
-		m, err := Train(h.Before(at), events, opts)
+		known := opts
+		known.Signals = signalsBefore(opts.Signals, at)
+		m, err := Train(h.Before(at), events, known)
 		if err != nil {
 			return scores, fmt.Errorf("backtest at %s: %w", at, err)
 		}

@@ -85,23 +85,12 @@ type kindEffect struct {
 // coordinate descent because events seldom overlap; the penalty is the noise of a mean of that length against the variance
 // between occurrences (empirical Bayes: Efron and Morris, Stein's estimation rule and its competitors, 1973).
 func (g *grid) learnEvents(events []Event, quantiles []float64) []kindEffect {
-	masked := append([]float64(nil), g.y...)
-	var past []Event
-	for _, e := range events {
-		from, to := g.covered(e.Span)
-		if from >= to {
-			continue
-		}
-		past = append(past, e)
-		for i := from; i < to; i++ {
-			masked[i] = math.NaN()
-		}
-	}
+	masked, past := g.outside(events)
 	var out []kindEffect
 	for _, kind := range frequentKinds(events) {
 		out = append(out, kindEffect{kind: kind, excess: make([]float64, len(quantiles))})
 	}
-	if len(past) == 0 || observed(masked) < max(1, min(g.day, observed(g.y)/4)) {
+	if len(past) == 0 || !g.enough(masked) {
 		return out
 	}
 	base := g.base(masked)
@@ -117,6 +106,27 @@ func (g *grid) learnEvents(events []Event, quantiles []float64) []kindEffect {
 	}
 	g.y = masked
 	return out
+}
+
+// outside returns what was observed in steps that no event touches, and the events that touch others.
+func (g *grid) outside(events []Event) (masked []float64, past []Event) {
+	masked = append([]float64(nil), g.y...)
+	for _, e := range events {
+		from, to := g.covered(e.Span)
+		if from >= to {
+			continue
+		}
+		past = append(past, e)
+		for i := from; i < to; i++ {
+			masked[i] = math.NaN()
+		}
+	}
+	return masked, past
+}
+
+// enough reports whether enough of what was observed lies outside events for them to be told apart from the rest.
+func (g *grid) enough(masked []float64) bool {
+	return observed(masked) >= max(1, min(g.day, observed(g.y)/4))
 }
 
 // covered returns the steps of the grid, within its history, that the span touches.

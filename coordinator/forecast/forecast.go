@@ -31,7 +31,10 @@ type Options struct {
 	PriorFrom [resource.Kinds]string
 	// Cap is a physical limit that no demand can pass, such as the link's rate. 0 means none.
 	Cap resource.Vector
+	// Signals are figures of the application that demand may follow, as they are known at the end of the history; at most 8.
+	Signals []Signal
 	// Members restricts the portfolio to the named members; nil means all. Backtest uses it for its baseline.
+	// Signals then are not followed.
 	Members []string
 }
 
@@ -88,7 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 			return o, inputError("options", "no member is called %q", name)
 		}
 	}
-	return o, nil
+	return o, checkSignals(o.Signals)
 }
 
 // Forecast is the predicted demand per resource and quantile on a regular grid.
@@ -101,6 +104,8 @@ type Forecast struct {
 	Values [resource.Kinds][][]float64
 	// Reasons say per resource how the values came about.
 	Reasons [resource.Kinds]Reason
+	// Signals are what the signals of Options are expected to be, those without history left out.
+	Signals []SignalForecast
 }
 
 // Reason explains the forecast of one resource.
@@ -115,6 +120,7 @@ type Reason struct {
 	Shifted    bool          // the level has changed in the last days
 	Weights    []Weight      // what each member counts, largest first within a bucket and quantile; below 1 % left out
 	Effects    []Effect      // what is known of each kind of event, by name
+	Follows    []Following   // signals that demand follows
 }
 
 // Weight is the share of one member in one quantile and horizon bucket.

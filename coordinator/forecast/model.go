@@ -15,10 +15,11 @@ import (
 // Model is what was learned of one instance at the end of its history. It does not change and may be
 // used from several goroutines; train a new one when more is known, which takes milliseconds.
 type Model struct {
-	opts   Options
-	events []Event
-	kinds  [resource.Kinds]kindModel
-	until  timeline.Time // how far a settled model can forecast; 0 means any time
+	opts    Options
+	events  []Event
+	kinds   [resource.Kinds]kindModel
+	figures []figure      // signals
+	until   timeline.Time // how far a settled model can forecast; 0 means any time
 }
 
 // kindModel is what was learned of one resource.
@@ -26,6 +27,7 @@ type kindModel struct {
 	grid     *grid
 	fold     Fold
 	members  []chosen
+	follows  []follow // those of them that follow a signal
 	blends   [buckets]blend
 	effects  []kindEffect
 	sundays  *sundays // for holidays; nil: nothing is known, or there are none
@@ -61,6 +63,10 @@ func Train(h History, events []Event, opts Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{opts: opts, events: events}
+	m.opts.Signals = nil // what is to be kept of them is learned
+	if m.figures, err = learnFigures(events, opts); err != nil {
+		return nil, err
+	}
 	for k, s := range h {
 		kind := resource.Kind(k)
 		if err := s.check(kind.String()); err != nil {
@@ -106,6 +112,9 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	g.fill()
 	g.from = g.readFrom(g.origins())
 	m.members = portfolio(g, opts.Quantiles, opts.Members, m.policy)
+	if len(opts.Members) == 0 {
+		m.follow(opts.Signals, events)
+	}
 	ev := g.evaluate(m.members, len(opts.Quantiles))
 	for b := range ev {
 		m.blends[b] = m.blendOf(b, &ev, opts.Quantiles)
@@ -168,7 +177,14 @@ func (g *grid) lastHour(quantiles []float64) []float64 {
 // Forecast predicts the demand from the step that contains now for the horizon, which is rounded up to whole steps. It
 // returns an *InputError when the horizon is not positive, too long for the step, or now lies out of the calendar.
 func (m *Model) Forecast(now timeline.Time, horizon time.Duration) (*Forecast, error) {
-	return m.predict(now, horizon, (*kindModel).values)
+	f, err := m.predict(now, horizon, (*kindModel).values)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.figures {
+		f.Signals = append(f.Signals, s.forecast(f.Start, f.Steps()))
+	}
+	return f, nil
 }
 
 // predict makes a forecast of what of says of each resource for n steps.

@@ -17,7 +17,8 @@ type One struct {
 }
 
 // OfSeries forecasts a single series from at on, by what its steps before at show; later ones are not looked at. The forecast's first step
-// begins at that very time. Options.Maximum, Prior and Cap are those of a vector whose CPU stands for the series, whatever it counts.
+// begins at that very time. Options.Maximum, Prior and Cap are those of a vector whose CPU stands for the series, whatever it counts; there are no
+// signals.
 // It returns an *InputError for unusable input, and an error that wraps ErrColdStart when there is nothing before at.
 func OfSeries(s Series, events []Event, at timeline.Time, horizon time.Duration, opts Options) (*One, error) {
 	const kind = resource.CPU
@@ -44,6 +45,7 @@ func OfSeries(s Series, events []Event, at timeline.Time, horizon time.Duration,
 			opts.Maximum[k] = max(1, opts.Maximum[k])
 		}
 	}
+	opts.Signals = nil
 	m, err := Train(h, moved, opts)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	if m.grid == nil {
 		return r
 	}
+	r.Follows = m.following(quantiles)
 	r.Observed = m.observed
 	r.Missing = m.missing
 	r.Shifted = m.straight.moved != nil

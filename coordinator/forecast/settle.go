@@ -19,6 +19,9 @@ func (m *Model) Settled(until timeline.Time) *Model {
 	for k := range m.kinds {
 		out.kinds[k] = m.kinds[k].settled(until, m.opts.Quantiles)
 	}
+	for _, f := range m.figures {
+		out.figures = append(out.figures, f.settled(until))
+	}
 	return out
 }
 

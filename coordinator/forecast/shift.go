@@ -304,7 +304,7 @@ func (m *kindModel) rebuilt(g *grid, quantiles []float64) []chosen {
 	g.from = g.readFrom(nil)
 	out := slices.Clone(m.members)
 	for i, c := range out {
-		if m.mostOf(i) >= nextToNothing {
+		if c.build != nil && m.mostOf(i) >= nextToNothing { // what a signal explains is neither incident nor shift
 			out[i].member = c.build(g, quantiles)
 		}
 	}

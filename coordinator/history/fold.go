@@ -77,6 +77,9 @@ func (s *Store) fold(ctx context.Context, instance string, span timeline.Span) e
 			})
 		}
 	}
+	if err := s.foldSignals(ctx, &w, instance, span); err != nil {
+		return errors.Join(err, app.Rollback())
+	}
 	if w.err != nil {
 		return errors.Join(fmt.Errorf("fold history of %s: %w", instance, w.err), app.Rollback())
 	}

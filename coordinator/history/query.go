@@ -65,19 +65,29 @@ func (s *Store) Windows(ctx context.Context, instance string, span timeline.Span
 
 func read(ctx context.Context, db *tsdb.DB, instance string, m Metric, span timeline.Span, step time.Duration) (forecast.History, error) {
 	var out forecast.History
+	err := each(ctx, db, instance, m, span, step, func(l labels.Labels, s forecast.Series) {
+		if k, ok := kindOf(l.Get(labelResource)); ok {
+			out[k] = s
+		}
+	})
+	return out, err
+}
+
+// each calls f with each series of a figure of an instance, on the grid of step.
+func each(ctx context.Context, db *tsdb.DB, instance string, m Metric, span timeline.Span, step time.Duration, f func(l labels.Labels, s forecast.Series)) error {
 	if instance == "" {
-		return out, ErrInstance
+		return ErrInstance
 	}
 	span.Start, span.End = span.Start.Floor(step), span.End.Ceil(step)
 	if span.Empty() {
-		return out, nil
+		return nil
 	}
 	if n := span.Length() / step; n > maxPoints {
-		return out, fmt.Errorf("history of %s: %d points asked for, at most %d", instance, n, maxPoints)
+		return fmt.Errorf("history of %s: %d points asked for, at most %d", instance, n, maxPoints)
 	}
 	q, err := db.Querier(int64(span.Start), int64(span.End)-1)
 	if err != nil {
-		return out, fmt.Errorf("history of %s: %w", instance, err)
+		return fmt.Errorf("history of %s: %w", instance, err)
 	}
 	defer q.Close()
 	set := q.Select(ctx, false, nil,
@@ -86,17 +96,13 @@ func read(ctx context.Context, db *tsdb.DB, instance string, m Metric, span time
 	var it chunkenc.Iterator
 	for set.Next() {
 		series := set.At()
-		k, ok := kindOf(series.Labels().Get(labelResource))
-		if !ok {
-			continue
-		}
 		it = series.Iterator(it)
-		out[k] = gather(it, span, step)
+		f(series.Labels(), gather(it, span, step))
 	}
 	if err := set.Err(); err != nil {
-		return out, fmt.Errorf("history of %s: %w", instance, err)
+		return fmt.Errorf("history of %s: %w", instance, err)
 	}
-	return out, nil
+	return nil
 }
 
 func kindOf(name string) (resource.Kind, bool) {

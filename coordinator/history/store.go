@@ -120,6 +120,9 @@ func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, e
 		w.limits(win.Instance, Granted, win.Start, win.Granted)
 		w.limits(win.Instance, Scheduled, win.Start, win.Scheduled)
 		w.put(win.Instance, Throttled, resource.CPU, win.Start, float64(win.Throttled)/proto.WindowLength)
+		for _, s := range win.Signals {
+			w.signal(win.Instance, s.Name, win.Start, s.Value)
+		}
 	}
 	if w.err != nil {
 		return 0, errors.Join(fmt.Errorf("store windows: %w", w.err), app.Rollback())
@@ -179,10 +182,13 @@ func (w *writer) limits(instance string, m Metric, at timeline.Time, v resource.
 }
 
 func (w *writer) put(instance string, m Metric, k resource.Kind, at timeline.Time, v float64) {
+	w.append(labels.FromStrings(labels.MetricName, string(m), labelInstance, instance, labelResource, k.String()), at, v)
+}
+
+func (w *writer) append(l labels.Labels, at timeline.Time, v float64) {
 	if w.err != nil {
 		return
 	}
-	l := labels.FromStrings(labels.MetricName, string(m), labelInstance, instance, labelResource, k.String())
 	_, err := w.app.Append(0, l, int64(at), v)
 	switch {
 	case err == nil, errors.Is(err, storage.ErrDuplicateSampleForTimestamp):

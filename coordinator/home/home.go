@@ -38,9 +38,10 @@ type Config struct {
 	View    func() *state.View
 	Changed func() <-chan struct{} // closed at the next change; take it before the view
 	Store   Store
-	Call    func(ctx context.Context, host, method string, body []byte) ([]byte, error) // of an agent with a session here
-	Online  func() []string                                                             // hosts whose agents have a session here
-	Arrived func() <-chan struct{}                                                      // sent to when agents come or go
+	Signals func(ctx context.Context, instance string, span timeline.Span) ([]forecast.Signal, error) // figures of applications; nil: there are none
+	Call    func(ctx context.Context, host, method string, body []byte) ([]byte, error)               // of an agent with a session here
+	Online  func() []string                                                                           // hosts whose agents have a session here
+	Arrived func() <-chan struct{}                                                                    // sent to when agents come or go
 	Propose func(ctx context.Context, id, actor string, body proto.Body) (proto.Result, error)
 	Cards   *Cards                                                                                                 // how forecasts fared
 	Windows func(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) // of demand, as they were measured; nil: nothing is learned of moves
@@ -252,7 +253,11 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 // train trains a model, and tells how long that took.
 func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
 	began := time.Now()
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() kin { return h.alike(view, instance, step, now) },
+	signals, err := h.signals(ctx, view, instance, now)
+	if err != nil {
+		return nil, forecast.History{}, err
+	}
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, signals, func() kin { return h.alike(view, instance, step, now) },
 		func(history forecast.History, most int) (judged, []forecast.Event) {
 			return h.taskEvents(view, instance, history, now, most)
 		})
@@ -283,9 +288,11 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 	if !r.Means && step == grid && r.Steps <= planner.GridSteps && r.From >= now.Floor(grid) {
 		reply, err := h.forecast(ctx, view, r.Instance, now)
 		if err == nil {
+			span := timeline.Span{Start: r.From.Floor(grid), End: r.From.Floor(grid).Add(time.Duration(r.Steps) * grid)}
 			for i, p := range reply.Profiles {
-				reply.Profiles[i] = p.Clip(timeline.Span{Start: r.From.Floor(grid), End: r.From.Floor(grid).Add(time.Duration(r.Steps) * grid)})
+				reply.Profiles[i] = p.Clip(span)
 			}
+			clipSignals(&reply, span)
 			reply.Start = max(reply.Start, r.From.Floor(grid))
 		}
 		return reply, h.code(err)

@@ -52,22 +52,24 @@ type model struct {
 	notes     []string         // on what it learned from
 	others    *pool.Others     // that speak for it, too; nil: nobody
 	young     forecast.History // with others: what it has shown itself
+	signals   []proto.Signal   // of the instance
 	stands    standIns         // resources that the window forecasts in its place
 	watch     watch
 }
 
-// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events were registered or removed since.
+// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events or signals were registered or removed since.
 func (m *model) stale(view *state.View, instance string, now timeline.Time) bool {
 	most := min(retrainMost, retrainSteps*m.step)
 	if m.observed == 0 {
 		most = min(most, m.step)
 	}
-	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.known, events(view, instance))
+	i, _ := view.Instance(instance)
+	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.known, events(view, instance)) || !slices.EqualFunc(m.signals, i.Spec.Signals, sameSignal)
 }
 
 // train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
 func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
-	alike func() kin, ran func(h forecast.History, most int) (judged, []forecast.Event)) (*model, forecast.History, error) {
+	signals []forecast.Signal, alike func() kin, ran func(h forecast.History, most int) (judged, []forecast.Event)) (*model, forecast.History, error) {
 	known := events(view, instance)
 	window := reach(known, now)
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-window), End: now}, !means)
@@ -99,12 +101,17 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	}
 	found, runs := ran(h, min(mostOfTasks, forecast.MaxEvents-len(known)))
 	all := slices.Concat(known, runs)
-	m, err := forecast.Train(h, all, opts)
+	learning := opts
+	learning.Signals = signals
+	m, err := forecast.Train(h, all, learning)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
 	trained := &model{
 		forecast: m, trainedAt: now, observed: longest, step: step, events: all, known: known, judged: found, opts: opts, cpu: cpuOf(view, instance), notes: notes,
+	}
+	if i, ok := view.Instance(instance); ok {
+		trained.signals = i.Spec.Signals
 	}
 	if len(others.Forecasts) > 0 {
 		trained.others, trained.young = &others.Others, h
@@ -199,6 +206,8 @@ func (m *model) reply(instance string, from timeline.Time, steps int) (proto.For
 	for _, q := range f.Quantiles {
 		r.Profiles = append(r.Profiles, f.Profile(q))
 	}
+	r.Signals = signalForecasts(f, m.signals)
+	r.Reasons = append(r.Reasons, signalWords(r.Signals, m.signals)...)
 	return r, nil
 }
 

@@ -36,7 +36,7 @@ func TestOneBusyMomentIsNotKeptForAHostsFirstDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		now := timeline.Of(time.Now())
-		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, func() kin { return kin{} },
+		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, nil, func() kin { return kin{} },
 			func(forecast.History, int) (judged, []forecast.Event) { return judged{}, nil })
 		if err != nil {
 			t.Fatal(err)

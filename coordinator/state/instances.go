@@ -101,6 +101,9 @@ func (x *tx) validSpec(s *proto.InstanceSpec) proto.Result {
 	if wrong := s.Placement.Problems(); len(wrong) > 0 {
 		return invalid("instance %s: %s", s.Name, wrong[0])
 	}
+	if wrong := s.SignalProblems(); len(wrong) > 0 {
+		return invalid("instance %s: %s", s.Name, wrong[0])
+	}
 	return sortLabels("instance "+s.Name, &s.Labels)
 }
 

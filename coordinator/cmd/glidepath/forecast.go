@@ -170,6 +170,9 @@ func (a *app) printForecast(f proto.ForecastReply, kinds []resource.Kind) error 
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if err := a.printSignalForecasts(f); err != nil {
+		return err
+	}
 	a.list("Because", f.Reasons)
 	a.say("Learned from %s of history at %s", hours(time.Duration(f.Observed)*time.Second), stamp(f.TrainedAt))
 	return nil

@@ -19,6 +19,13 @@ type instanceFile struct {
 	proto.InstanceSpec `yaml:",inline"`
 	Labels             map[string]string `yaml:"labels"`    // by which events and lists select it
 	Placement          *placementFile    `yaml:"placement"` // what hosts it is moved to must be like
+	Signals            []signalFile      `yaml:"signals"`   // figures of its application that its agent scrapes
+}
+
+// signalFile is a signal as operators write it.
+type signalFile struct {
+	proto.Signal `yaml:",inline"`
+	Labels       map[string]string `yaml:"labels"` // that a series has to have
 }
 
 // placementFile is a placement as operators write it.
@@ -35,6 +42,10 @@ func (f instanceFile) spec() proto.InstanceSpec {
 		p := f.Placement.Placement
 		p.Require, p.Avoid = labelsOf(f.Placement.Require), labelsOf(f.Placement.Avoid)
 		s.Placement = &p
+	}
+	for _, g := range f.Signals {
+		g.Signal.Labels = labelsOf(g.Labels)
+		s.Signals = append(s.Signals, g.Signal)
 	}
 	return s
 }
@@ -147,6 +158,9 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	if s.Placement != nil {
 		t.row("placement", placementWords(s.Placement))
 	}
+	for _, g := range s.Signals {
+		t.row("signal", signalSource(g))
+	}
 	for _, p := range proto.HookPoints() {
 		for _, side := range []proto.HookSide{proto.HookSource, proto.HookTarget} {
 			for _, h := range s.Hooks.Run(p, side) {
@@ -212,7 +226,7 @@ func applyInstanceCommand(a *app) *cobra.Command {
 	var timeout time.Duration
 	apply := &cobra.Command{
 		Use: "apply -f FILE", Short: "Adopt instances, or change known ones", Args: none,
-		Long: `Adopt instances, or change what can change of known ones where they are: health, hooks, class, application, mode and labels.
+		Long: `Adopt instances, or change what can change of known ones where they are: health, hooks, signals, class, application, mode and labels.
 Adoption begins in mode observe unless the file says enforce: an instance is measured, and never limited, until then. Where
 the host is too full for what enforcing would take, the instance is observed all the same, and the command says what is lacking.
 Without --no-wait the command returns when the host's agent has taken the instance over.`,
@@ -226,7 +240,9 @@ Without --no-wait the command returns when the host's agent has taken the instan
     after_confirm: [{exec: [/etc/glidepath/hooks/dns, cache-1.example.org]}]
   type: m.small
   class: critical
-  application: redis`,
+  application: redis
+  signals:
+    - {name: commands, url: "http://127.0.0.1:9121/metrics", metric: redis_commands_processed_total, kind: counter}`,
 	}
 	files := fileFlag(apply, "instances")
 	apply.Flags().BoolVar(&noWait, "no-wait", false, "return when it is committed, before the agent has done it")

@@ -84,6 +84,7 @@ func (a *app) printSchedule(r v1.Schedule) error {
 	if r.Above != nil {
 		a.standsIn(r.Above.StandsIn)
 	}
+	a.printSignalStates(r.Signals)
 	if len(r.Files) == 0 {
 		return nil
 	}

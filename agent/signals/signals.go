@@ -1,0 +1,219 @@
+// Package signals scrapes the figures that instances' applications expose in Prometheus' text format.
+package signals
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/glidepath/glidepath/internal/timeline"
+	"github.com/glidepath/glidepath/proto"
+)
+
+const (
+	// Every is how often signals are scraped: once in each window.
+	Every = proto.WindowLength * time.Millisecond
+
+	atOnce  = 4           // pages that are fetched at a time
+	longest = time.Minute // between two values of a counter, for their difference to say what its rate is now
+)
+
+// Config is what a scraper needs.
+type Config struct {
+	Now    func() timeline.Time            // the coordinators' time
+	Wanted func() []proto.InstanceSpec     // instances that run here and whose signals are to be scraped
+	Allow  func(signal proto.Signal) error // refuses what may not be fetched here
+	Meter  func(err error)                 // is told of each signal that was looked at, and why it could not be read
+	Log    *slog.Logger
+}
+
+// Scraper scrapes the signals of a host's instances. Its methods may be called concurrently.
+type Scraper struct {
+	cfg    Config
+	client *http.Client
+
+	mu       sync.Mutex
+	readings map[string][]reading // by instance, in the order of its spec
+}
+
+// reading is what is known of a signal.
+type reading struct {
+	signal  proto.Signal
+	total   float64   // of a counter
+	totalAt time.Time // zero: there is none
+	state   proto.SignalState
+	taken   bool // the value of state is in a window, or there is none
+}
+
+// New returns a scraper; Run makes it work.
+func New(cfg Config) *Scraper {
+	return &Scraper{cfg: cfg, client: newClient(), readings: map[string][]reading{}}
+}
+
+// Run scrapes until ctx ends. What can't be read is a sample that is missing, and no error.
+func (s *Scraper) Run(ctx context.Context) error {
+	tick := time.NewTicker(Every)
+	defer tick.Stop()
+	for {
+		s.round(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// page is a URL with the signals of one instance that are there.
+type page struct {
+	instance, url string
+	signals       []proto.Signal
+}
+
+// round scrapes everything once.
+func (s *Scraper) round(ctx context.Context) {
+	pages := s.begin()
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, p := range pages {
+		group.Go(func() error {
+			values, faults, at, err := s.fetch(ctx, p.url, p.signals)
+			if ctx.Err() == nil {
+				s.took(p, values, faults, at, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // which has no error to tell
+}
+
+// begin brings what is known in line with what is wanted, and returns what is to be fetched.
+func (s *Scraper) begin() []page {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var pages []page
+	next := map[string][]reading{}
+	for _, spec := range s.cfg.Wanted() {
+		before := s.readings[spec.Name]
+		problems := spec.SignalProblems()
+		for i, signal := range spec.Signals {
+			if i == proto.MaxSignals {
+				break
+			}
+			r := reading{signal: signal, taken: true, state: proto.SignalState{Name: signal.Name}}
+			if j := slices.IndexFunc(before, func(old reading) bool { return reflect.DeepEqual(old.signal, signal) }); j >= 0 {
+				r = before[j]
+			}
+			var err error = &proto.Fault{Code: proto.FaultRefused, What: strings.Join(problems, "; "), Remedy: "mend the instance's file and apply it again"}
+			if len(problems) == 0 {
+				err = s.cfg.Allow(signal)
+			}
+			if err != nil {
+				s.fault(spec.Name, &r, err)
+			} else if j := slices.IndexFunc(pages, func(p page) bool { return p.instance == spec.Name && p.url == signal.URL }); j >= 0 {
+				pages[j].signals = append(pages[j].signals, signal)
+			} else {
+				pages = append(pages, page{spec.Name, signal.URL, []proto.Signal{signal}})
+			}
+			next[spec.Name] = append(next[spec.Name], r)
+		}
+	}
+	s.readings = next
+	return pages
+}
+
+// fault notes why a signal is not read, and logs it once. s.mu is held.
+func (s *Scraper) fault(instance string, r *reading, err error) {
+	s.cfg.Meter(err)
+	if r.state.Fault != err.Error() {
+		s.cfg.Log.Warn("a signal can't be read", "instance", instance, "signal", r.signal.Name, "url", r.signal.URL, "error", err)
+	}
+	r.state.Fault, r.totalAt = err.Error(), time.Time{}
+}
+
+// took takes in what came of a page.
+func (s *Scraper) took(p page, values []float64, faults []error, at time.Time, failed error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, signal := range p.signals {
+		j := slices.IndexFunc(s.readings[p.instance], func(r reading) bool { return reflect.DeepEqual(r.signal, signal) })
+		if j < 0 {
+			continue
+		}
+		r, err := &s.readings[p.instance][j], failed
+		if err == nil {
+			err = faults[i]
+		}
+		if err != nil {
+			s.fault(p.instance, r, err)
+			continue
+		}
+		s.cfg.Meter(nil)
+		if r.state.Fault != "" {
+			s.cfg.Log.Info("a signal can be read again", "instance", p.instance, "signal", signal.Name)
+		}
+		r.state.Fault = ""
+		if v, ok := r.next(values[i], at); ok {
+			r.state.Value, r.state.At, r.taken = v, s.cfg.Now(), false
+		}
+	}
+}
+
+// next returns what a value that was read at a time says. A counter says nothing the first time, and when it has fallen: it began anew, or
+// some of its series are gone.
+func (r *reading) next(value float64, at time.Time) (float64, bool) {
+	if r.signal.Kind != proto.SignalCounter {
+		return value, true
+	}
+	rise, over, known := value-r.total, at.Sub(r.totalAt), !r.totalAt.IsZero()
+	r.total, r.totalAt = value, at
+	if !known || rise < 0 || over <= 0 || over > longest {
+		return 0, false
+	}
+	return rise / over.Seconds(), true
+}
+
+// Fill adds to windows what was read since the last ones: each value goes to the newest window of its instance that had begun by then.
+func (s *Scraper) Fill(windows []proto.Window) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for instance, readings := range s.readings {
+		for i := range readings {
+			r := &readings[i]
+			if r.taken {
+				continue
+			}
+			var to *proto.Window
+			for j := range windows {
+				if w := &windows[j]; w.Instance == instance && w.Start <= r.state.At && (to == nil || w.Start > to.Start) {
+					to = w
+				}
+			}
+			if to != nil {
+				to.Signals = append(to.Signals, proto.SignalSample{Name: r.signal.Name, Value: r.state.Value})
+				r.taken = true
+			}
+		}
+	}
+	for i := range windows {
+		slices.SortFunc(windows[i].Signals, func(a, b proto.SignalSample) int { return strings.Compare(a.Name, b.Name) })
+	}
+}
+
+// States returns how scraping the signals of an instance goes, in the order of its spec.
+func (s *Scraper) States(instance string) []proto.SignalState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []proto.SignalState
+	for _, r := range s.readings[instance] {
+		out = append(out, r.state)
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package forecast
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
+)
+
+// Signal is a figure of an instance's application, such as requests per second or sessions, that demand may follow.
+type Signal struct {
+	Name   string // among the signals of the instance
+	Series Series // amounts in any unit, on steps of any length; folded by Mean
+}
+
+// maxSignals is how many signals an instance can have.
+const maxSignals = 8
+
+func checkSignals(signals []Signal) error {
+	if len(signals) > maxSignals {
+		return inputError("signals", "%d of them: at most %d", len(signals), maxSignals)
+	}
+	seen := map[string]bool{}
+	for _, s := range signals {
+		object := fmt.Sprintf("signal %q", s.Name)
+		if s.Name == "" || seen[s.Name] {
+			return inputError(object, "every signal needs a name of its own")
+		}
+		seen[s.Name] = true
+		if err := s.Series.check(object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signalsBefore returns the signals as they were known at t.
+func signalsBefore(signals []Signal, t timeline.Time) []Signal {
+	out := make([]Signal, len(signals))
+	for i, s := range signals {
+		out[i] = Signal{s.Name, s.Series.Before(t)}
+	}
+	return out
+}
+
+// SignalForecast is what a signal is expected to be: the same members as of demand, on its own history, with the events.
+type SignalForecast struct {
+	Name   string
+	Until  timeline.Time // end of its history
+	Values [][]float64   // by quantile and step, in the unit of the signal
+	Reason Reason
+}
+
+// Following is what a signal says of the demand for a resource.
+type Following struct {
+	Signal string
+	Each   float64 // amount that one more of the signal goes with, in the resource's unit
+	// NextHour and NextHours are what the member that follows the signal counts in the median of the first hour, and of the five
+	// after it: 0 where others were better.
+	NextHour, NextHours float64
+}
+
+// figure is what was learned of one signal: a model in which the CPU stands for it.
+type figure struct {
+	name  string
+	until timeline.Time
+	model *Model
+}
+
+const figureKind = resource.CPU
+
+// learnFigures learns the signals as series of their own. Those without history are left out.
+func learnFigures(events []Event, opts Options) ([]figure, error) {
+	var out []figure
+	signals := opts.Signals
+	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{}
+	opts.PriorFrom = [resource.Kinds]string{}
+	for _, s := range signals {
+		m := &Model{opts: opts, events: withoutAmounts(events)}
+		s.Series.Fold = Mean
+		var err error
+		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts)
+		if errors.Is(err, ErrColdStart) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		g := m.kinds[figureKind].grid
+		out = append(out, figure{s.Name, g.timeOf(len(g.y)), m})
+	}
+	return out, nil
+}
+
+// withoutAmounts returns events without what they are said to add, which is said of resources.
+func withoutAmounts(events []Event) []Event {
+	out := make([]Event, len(events))
+	for i, e := range events {
+		e.Stated = resource.Vector{}
+		out[i] = e
+	}
+	return out
+}
+
+// forecast forecasts the signal for n steps.
+func (f figure) forecast(start timeline.Time, n int) SignalForecast {
+	k := &f.model.kinds[figureKind]
+	return SignalForecast{Name: f.name, Until: f.until, Values: k.values(f.model, figureKind, start, n), Reason: k.reason(f.model.opts.Quantiles, start)}
+}
+
+// settled returns the figure in what a forecast up to a time takes.
+func (f figure) settled(until timeline.Time) figure {
+	f.model = f.model.Settled(until)
+	return f
+}
