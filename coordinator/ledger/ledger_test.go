@@ -276,6 +276,25 @@ func TestMarginsNeverOverflow(t *testing.T) {
 	}
 }
 
+func TestAtMostIsWhatTheMarginSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		amount := rapid.Custom(func(t *rapid.T) int64 {
+			return rapid.Int64Range(0, 1<<rapid.IntRange(0, 49).Draw(t, "bits")).Draw(t, "amount")
+		})
+		z, own, common := rapid.Int64Range(0, MaxZ).Draw(t, "z"), uint64(amount.Draw(t, "own")), uint64(amount.Draw(t, "common"))
+		sum, v := amount.Draw(t, "sum"), square(own)
+		for range rapid.IntRange(0, 3).Draw(t, "more") {
+			v = v.add(square(uint64(amount.Draw(t, "own"))))
+		}
+		need := sum + margin(z, v, common)
+		for _, limit := range []int64{need - 1, need, need + 1, amount.Draw(t, "limit"), -1} {
+			if limit = min(limit, resource.Unlimited-1); atMost(limit, sum, z, v, common) != (need <= limit) {
+				t.Fatalf("%d + %d of a limit of %d", sum, need-sum, limit)
+			}
+		}
+	})
+}
+
 func TestTheGridCoversAllTimeOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := Grid{time.Duration(rapid.SampledFrom([]int{1, 10, 300, 3600}).Draw(t, "step")) * time.Second}

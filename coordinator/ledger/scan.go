@@ -94,10 +94,8 @@ func (d *probe) shortStep(h *host, k, end int) int {
 			continue
 		}
 		from, to := max(blockStart(b), d.layout.first), min(blockStart(b+1), end)
-		for i := from; i < to; i++ {
-			if d.shortAt(h, k, i) {
-				return i
-			}
+		if i := d.shortIn(h, k, from, to); i < to {
+			return i
 		}
 		if to == end {
 			break
@@ -106,13 +104,22 @@ func (d *probe) shortStep(h *host, k, end int) int {
 	return end
 }
 
-func (d *probe) shortAt(h *host, k, i int) bool {
-	own, common := d.deviations(h, k, i)
-	limit := h.limit(k, i)
-	if limit >= resource.Unlimited || atMost(limit, h.sum[k][i]+d.sum[k][i], d.z, own, common) {
-		return false
+// shortIn returns the first step in [from, to) that d does not fit in one resource; to where there is none.
+func (d *probe) shortIn(h *host, k, from, to int) int {
+	if from >= to || h.limits == nil && h.flat[k] >= resource.Unlimited {
+		return to
 	}
-	return d.needed(h, k, i) > h.needed(d.z, k, i)
+	limit, held, more := h.flat[k], h.sum[k][from:to], d.sum[k][from:to]
+	for i, sum := range held {
+		if h.limits != nil {
+			limit = h.limits[k][from+i]
+		}
+		own, common := d.deviations(h, k, from+i)
+		if !atMost(limit, sum+more[i], d.z, own, common) && limit < resource.Unlimited && d.needed(h, k, from+i) > h.needed(d.z, k, from+i) {
+			return from + i
+		}
+	}
+	return to
 }
 
 // needed returns what a step of h needs with d on top.

@@ -65,22 +65,12 @@ func margin(z int64, own wide, common uint64) int64 {
 	return int64(min(q, maxMargin))
 }
 
-// atMost reports whether sum + margin ≤ limit. Most steps are far from their limit: a power of two that is surely above
-// the root decides for them.
+// atMost reports whether sum + margin ≤ limit, for limits up to resource.Unlimited. No root is taken: the margin is within the room that is left if the root,
+// rounded up, is at most ⌊1000·room ÷ z⌋, and so if the square of that is not less than what the root is of.
 func atMost(limit, sum, z int64, own wide, common uint64) bool {
-	if sum > limit {
-		return false
+	room := limit - sum
+	if room < 0 || z == 0 {
+		return room >= 0
 	}
-	v := own.add(square(common))
-	length := bits.Len64(v.lo)
-	if v.hi != 0 {
-		length = 64 + bits.Len64(v.hi)
-	}
-	if length <= 90 { // then z·2^45 ÷ 1000 fits
-		above := int64(1) << ((length + 1) / 2)
-		if sum+(above*z)/1000+1 <= limit {
-			return true
-		}
-	}
-	return sum+margin(z, own, common) <= limit
+	return !square(uint64(room) * 1000 / uint64(z)).less(own.add(square(common)))
 }
