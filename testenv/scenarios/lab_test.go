@@ -383,15 +383,20 @@ func (tr *trial) livesOn(owner string) {
 	tr.Helper()
 	other := fleet.Other(owner)
 	for _, line := range tr.footprint(other) {
-		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") ||
-			strings.HasPrefix(line, "glidepath") {
+		if strings.HasPrefix(line, "inet ") || strings.HasPrefix(line, "/sys/fs/cgroup") || strings.Contains(line, "redis-server ") {
 			tr.Errorf("%s, which gave the instance away, still has: %s", other, line)
 		}
 	}
-	for _, line := range tr.footprint(owner) {
-		if strings.HasPrefix(line, "glidepath") {
-			tr.Errorf("%s, which has the instance now, still has: %s", owner, line)
-		}
+	// What an agent has systemd do is a unit until it is done.
+	for _, host := range []string{other, owner} {
+		tr.wait(host+" has no unit of a move", 15*time.Second, func() (bool, error) {
+			for _, line := range tr.footprint(host) {
+				if strings.HasPrefix(line, "glidepath") {
+					return false, fmt.Errorf("%s still has: %s", host, line)
+				}
+			}
+			return true, nil
+		})
 	}
 	for _, r := range tr.reservations() {
 		if strings.HasPrefix(r, instance+" on ") && !strings.HasPrefix(r, instance+" on "+owner+" ") {
