@@ -108,9 +108,9 @@ func windowAt(start timeline.Time) []proto.Window {
 
 func TestACounterIsARateAndAGaugeIsWhatItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began, total := time.Now(), func() float64 { return 0 }
-		total = func() float64 { return 1000 + 25*time.Since(began).Seconds() }
-		b := newBench(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		total := func() float64 { return 1000 + 25*time.Since(began).Seconds() }
+		b := newBench(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, "requests_total %v\nsessions 7\n", total())
 		}, spec(named("requests", "/metrics", "requests_total", proto.SignalCounter), named("sessions", "/metrics", "sessions", proto.SignalGauge)))
 		b.run(func() {
@@ -140,7 +140,7 @@ func TestACounterIsARateAndAGaugeIsWhatItIs(t *testing.T) {
 func TestACounterThatBeganAnewSaysNothingForARound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, total := 0, []float64{100, 200, 50, 80}
-		b := newBench(func(w http.ResponseWriter, r *http.Request) {
+		b := newBench(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, "requests_total %v\n", total[n])
 			n++
 		}, spec(named("requests", "/", "requests_total", proto.SignalCounter)))

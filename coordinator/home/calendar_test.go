@@ -54,7 +54,7 @@ func TestWhatComesOnceAMonthIsLearnedWhereItIsRegistered(t *testing.T) {
 			}
 			return 100
 		})
-		time.Sleep(time.Date(2000, 7, 30, 12, 0, 0, 0, time.UTC).Sub(time.Now()))
+		time.Sleep(time.Until(time.Date(2000, 7, 30, 12, 0, 0, 0, time.UTC)))
 		w := newWorld(t, proto.Critical)
 		for _, m := range []time.Month{6, 7} { // the last of June is thirty days ago, that of July tomorrow
 			start := timeline.Of(time.Date(2000, m+1, 0, 0, 0, 0, 0, time.UTC))
@@ -78,7 +78,7 @@ func TestAnInstancesDaysAreThoseOfTheTimeZoneThatItsLabelNames(t *testing.T) {
 	for label, want := range map[string]bool{name: true, "": false, "Nowhere/City": false} {
 		synctest.Test(t, func(t *testing.T) {
 			// Two hours before the clocks go forward there: in UTC its mornings come an hour earlier from then on.
-			time.Sleep(time.Date(2000, 4, 2, 5, 0, 0, 0, time.UTC).Sub(time.Now()))
+			time.Sleep(time.Until(time.Date(2000, 4, 2, 5, 0, 0, 0, time.UTC)))
 			w := newWorld(t, proto.Critical)
 			if label != "" {
 				i, _ := w.view().Instance("cache-1")

@@ -12,7 +12,7 @@ func TestNoMoreIsAskedAtOnceThanMayBeAndWhatIsAskedIsJoined(t *testing.T) {
 		var a asking[int, int]
 		ctx, cancel := context.WithCancel(t.Context())
 		going, most, told, left := make(chan bool, 10), 0, 0, 5
-		err := a.rounds(ctx, time.Second, 2, func(ctx context.Context) error {
+		err := a.rounds(ctx, time.Second, 2, func(context.Context) error {
 			for key := range a.known {
 				if n, ok := a.told(key); !ok || n != 10*key {
 					t.Errorf("%d, %t for %d", n, ok, key)

@@ -23,7 +23,7 @@ func TestALessonIsKeptWithTheMoveThatTaughtIt(t *testing.T) {
 		"decay":   {Start: &proto.Start{Decay: -1}},
 		"amounts": {Start: &proto.Start{Extra: resource.Vector{resource.CPU: -1}}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(*testing.T) {
 			w.want(proto.ResultInvalid, &proto.MigrationLearned{Migration: "m", Lesson: wrong})
 		})
 	}

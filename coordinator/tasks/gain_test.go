@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ func losses(t *testing.T, values []float64, run func(timeline.Span) []timeline.T
 		past[resource.CPU] = forecast.Series{Start: now.Add(-28 * day), Step: step, Values: values[at-28*perDay : at], Fold: forecast.Max}
 		// Its runs go on from those before.
 		runs := run(timeline.Span{Start: monday, End: now.Add(2 * day)})
-		tasks := append(candidates(rand.New(rand.NewPCG(1, 1)), at/perDay)[len(distances)+len(schedules):], Candidate{Name: "task", Runs: runs})
+		others := candidates(rand.New(rand.NewPCG(1, 1)), at/perDay)[len(distances)+len(schedules):]
+		tasks := slices.Concat(others, []Candidate{{Name: "task", Runs: runs}})
 		var events []forecast.Event
 		for _, f := range Correlate(past, tasks) {
 			found++

@@ -62,7 +62,7 @@ func removeLeft(name string) (bool, error) {
 
 // claim locks a temporary file for as long as it is open. Where a file system has no locks it is told by its age alone.
 func claim(f File) {
-	if real, ok := f.(osFile); ok {
-		_ = syscall.Flock(int(real.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if file, ok := f.(osFile); ok {
+		_ = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 }

@@ -142,7 +142,7 @@ func (f *Fleet) configure() {
 			return proto.Scores{}, wire.Errorf(wire.Unavailable, "the home of %s is out of reach", instance)
 		},
 		AllScores: func(context.Context) ([]proto.ScoreSummary, []string) { return nil, []string{"c1"} },
-		HostTasks: func(_ context.Context, host string) (proto.HostTasksReply, error) {
+		HostTasks: func(context.Context, string) (proto.HostTasksReply, error) {
 			return proto.HostTasksReply{}, wire.Errorf(wire.NotFound, "there is no method %q here", proto.MethodHostTasks)
 		},
 		MigrationProgress: func(context.Context, string) any { return nil },

@@ -163,11 +163,12 @@ func (a *app) followPlan(ctx context.Context, p proto.StoredPlan, until until) e
 			return a.goesOn("Plan "+p.ID+" goes on", "glidepath plan show "+p.ID)
 		}
 		next, err := ask[proto.StoredPlan](ctx, a, "GET", path("plans", p.ID), nil)
-		if err == nil {
+		switch {
+		case err == nil:
 			p = next
-		} else if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			continue // it is said above
-		} else {
+		default:
 			progress.clear()
 		}
 		if end := away.bear(err); end != nil {

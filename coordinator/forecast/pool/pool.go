@@ -11,10 +11,12 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
+// Until is how much data an instance has from which on it speaks alone.
+const Until = 48 * time.Hour
+
 const (
 	day      = 24 * time.Hour
 	fadeFrom = 12 * time.Hour // of data, until which the others speak alone
-	Until    = 48 * time.Hour // of data, from which on an instance speaks alone
 	mostOff  = 20.0           // times the others' level that its own may be, either way
 	differ   = .2             // deviation that is assumed of the logarithms of instances' levels
 	assumed  = 2.0            // instances that what is assumed counts as
