@@ -186,7 +186,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 		return err
 	}
 	scraper := signals.New(signals.Config{
-		Now: clock.now, Wanted: func() []proto.InstanceSpec { return withSignals(documents, fences) },
+		Now: clock.now, Wanted: func() []proto.InstanceSpec {
+			document, _ := documents.Current()
+			return withSignals(document, fences.Get)
+		},
 		Allow: allowed.Signal, Meter: metrics.scraped, Log: log.With("component", "signals"),
 	})
 	serve := services{documents: documents, signals: scraper.States, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention, board: board, documented: metrics.documented}
@@ -238,7 +241,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: said.followed(documents.Current), changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
-		host: here.limits, limits: enforcer, sampler: sampler, put: filled(scraper, buffer), working: work.since(), alive: heartbeat(),
+		host: here.limits, limits: enforcer, sampler: sampler, put: filled(scraper, buffer.Put), working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 
