@@ -188,7 +188,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	}
 	scheduled := tasks.Open(tasks.Config{Timers: bus, Root: "/", FS: durable.OS{}, File: cfg.path(tasksFile), Log: log.With("component", "tasks")})
 	scraper := signals.New(signals.Config{
-		Now: clock.now, Wanted: func() []proto.InstanceSpec { return withSignals(documents, fences) },
+		Now: clock.now, Wanted: func() []proto.InstanceSpec {
+			document, _ := documents.Current()
+			return withSignals(document, fences.Get)
+		},
 		Allow: allowed.Signal, Meter: metrics.scraped, Log: log.With("component", "signals"),
 	})
 	serve := services{
@@ -243,7 +246,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	sampler := collect.New(collect.Config{Cgroups: limits.CgroupRoot, Interface: iface, Net: traffic{enforcer}})
 	loop := newLoop(loopConfig{
 		now: clock.now, document: said.followed(documents.Current), changed: documents.Changed(), poked: poked, record: fences.Get, cgroup: bus.ControlGroup,
-		host: here.limits, limits: enforcer, sampler: sampler, put: filled(scraper, buffer), working: work.since(), alive: heartbeat(),
+		host: here.limits, limits: enforcer, sampler: sampler, put: filled(scraper, buffer.Put), working: work.since(), alive: heartbeat(),
 		board: board, meter: metrics, log: log.With("component", "loop"),
 	})
 
