@@ -95,6 +95,7 @@ type planning struct {
 	grid     time.Duration
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
+	beyond   resource.Vector  // the same after its end
 	warnings []string
 	recent   recent  // of the instance, where the planner chooses
 	shapes   []shape // that were computed
@@ -153,6 +154,7 @@ func prepare(in Input) (*planning, error) {
 		p.Costs.Bias = LearnedOf(in.View, p.instance.Spec.Driver)
 	}
 	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	p.beyond = p.sizing.tail(p.wanted)
 	p.likely, p.high = writes(p.Forecast)
 	p.clients = clients(p.Forecast)
 	for k, n := range p.cut {
