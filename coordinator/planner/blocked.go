@@ -38,6 +38,7 @@ func (d *drain) blocked(found search) *proto.Blocked {
 	if short != nil {
 		b.Host, b.Span, b.Resource, b.Missing = short.Host, short.Span, short.Resource, short.Missing
 	}
+	d.effort = &effort{mostEffort}
 	b.Unblock = slices.Concat(d.byWindows(names), d.bySmaller(names, b.Resource), d.byTime(names), d.byHosts(names, b.Host))
 	return b
 }
@@ -197,12 +198,34 @@ func (d *drain) byHosts(names []string, near string) []proto.Unblock {
 			if err != nil {
 				break
 			}
-			if c.all(names) {
+			if c.allOn(names, addedTo(d.View, c.View)) {
 				return []proto.Unblock{{What: proto.UnblockHost, Says: fmt.Sprintf("%d more like %s", n, like)}}
 			}
 		}
 	}
 	return nil
+}
+
+// addedTo returns the names of the hosts that another fleet has besides.
+func addedTo(v, other *state.View) []string {
+	var out []string
+	other.EachHost(func(h *proto.Host) bool {
+		if _, there := v.Host(h.Facts.Name); !there {
+			out = append(out, h.Facts.Name)
+		}
+		return true
+	})
+	return out
+}
+
+// allOn places instances that no other host takes, each on the first host that does, and reports whether each found a place.
+func (d *drain) allOn(names, hosts []string) bool {
+	for _, name := range names {
+		if !slices.ContainsFunc(hosts, func(h string) bool { return d.place(name, h) == nil }) {
+			return false
+		}
+	}
+	return true
 }
 
 // with returns a drain that goes on from what is planned so far, in another fleet.

@@ -84,7 +84,7 @@ func drained(in DrainInput) (*drain, search, error) {
 		return nil, search{}, err
 	}
 	leaving := d.leaving()
-	d.greedy(leaving)
+	d.greedy(leaving, len(leaving)+1)
 	d = d.reordered(leaving)
 	var found search
 	if len(d.stays) > 0 {
@@ -115,6 +115,8 @@ type drain struct {
 	bare  map[string]emptied // hosts, once they are asked for
 	stays map[string]error   // why the instances that find no place do not
 	yield bool               // lower classes make room
+
+	effort *effort // of this plan and of those that are tried beside it
 }
 
 // trip is a move that is planned.
@@ -145,7 +147,7 @@ func newDrain(in DrainInput) (*drain, error) {
 	d := &drain{
 		DrainInput: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, stays: map[string]error{},
 		limits: places{fleet: max(1, p.MovesFleet), host: max(1, p.MovesHost), link: max(1, cmp.Or(p.MovesLink, p.MovesFleet))},
-		share:  map[string]line{}, bare: map[string]emptied{},
+		share:  map[string]line{}, bare: map[string]emptied{}, effort: &effort{mostEffort},
 	}
 	d.base, d.slots = keptSlots(in.View, in.Now)
 	d.open = OpenIn(timeline.Span{Start: in.Now, End: in.Now.Add(windowsFor)}, p.Windows, in.Windows)
@@ -207,9 +209,12 @@ func (d *drain) leaving() []proto.Instance {
 	return out
 }
 
-// greedy places one instance after the other where it suits best, each as soon as as many may go on beside it as the policy allows.
-func (d *drain) greedy(order []proto.Instance) {
+// greedy places one instance after the other where it suits best, each as soon as as many may go on beside it as the policy allows, until so many find no place.
+func (d *drain) greedy(order []proto.Instance, most int) {
 	for _, i := range order {
+		if len(d.stays) >= most {
+			return
+		}
 		if err := d.place(i.Name(), ""); err != nil {
 			d.stays[i.Name()] = err
 		}
@@ -254,8 +259,7 @@ func (d *drain) reordered(order []proto.Instance) *drain {
 		}
 		order = next
 		c := d.afresh()
-		c.greedy(order)
-		if len(c.stays) >= len(best.stays) {
+		if c.greedy(order, len(best.stays)); len(c.stays) >= len(best.stays) {
 			break
 		}
 		best = c

@@ -57,7 +57,7 @@ func (d *drain) leastNeed(p *planning) resource.Vector {
 	at := d.then()
 	need := p.wanted.MaxOver(timeline.Span{Start: at, End: at + 1})
 	if at >= p.wanted.Span().End {
-		need = p.sizing.tail(p.wanted)
+		need = p.beyond
 	}
 	s := p.sizing.segment(timeline.Step{Span: timeline.Span{Start: at, End: at + 1}, Amount: finite(need)}, p.Forecast)
 	return s.Firm.Add(s.Mean)
@@ -82,6 +82,32 @@ func (d *drain) nowhere(instance string) bool {
 			needs[there] = need
 		}
 		if e := d.bareHost(name); e.takes(e.stuck, need) {
+			return false
+		}
+	}
+	return true
+}
+
+// hopeless reports whether no later start of a move would do: not even the quickest one were over by the deadline, or no host has room for the instance by then, as
+// all is held now; nor the target, where that is named. Where others may yield that is not known.
+func (d *drain) hopeless(instance, owner, target string) bool {
+	p, err := d.planning(instance, owner, d.Now)
+	if err != nil {
+		return true // it can't be moved at all
+	}
+	if d.Deadline != 0 && d.Now.Add(p.quickest()) > d.Deadline {
+		return true
+	}
+	if d.yield {
+		return target == "" && d.nowhere(instance)
+	}
+	n, at := p.needs(d.Now), d.then()
+	need := proto.FirmEnvelope(timeline.Flat(timeline.Span{Start: at, End: at + 1}, d.leastNeed(p)))
+	for name, short := range d.ledger.Scan(need) {
+		if short != nil || name == owner || name == d.Host || target != "" && name != target {
+			continue
+		}
+		if host, there := d.View.Host(name); there && n.violation(&host).constraint == "" {
 			return false
 		}
 	}

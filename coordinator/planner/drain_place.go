@@ -21,6 +21,26 @@ var laterBy = []time.Duration{
 // mostStuck is how many instances that find no place bound the search: for more of them no later start is tried, nor another order.
 const mostStuck = 8
 
+// mostEffort bounds how many later starts are tried in a whole drain, and as many again for what would help one that is blocked: some 150 in a fleet of 1,000
+// hosts. It is counted in hosts that are looked at, and effortOfLook for the few of them that a move is planned to.
+const (
+	mostEffort   = 300_000
+	effortOfLook = 1000
+)
+
+// effort is what is left of the work that may be spent on more than the first start of each move.
+type effort struct{ left int }
+
+// spend takes a look over so many hosts off it, and reports false where that is more than is left.
+func (e *effort) spend(hosts int) bool {
+	if cost := effortOfLook + hosts; cost <= e.left {
+		e.left -= cost
+		return true
+	}
+	e.left = 0
+	return false
+}
+
 // mostSlots is at how many ends of probations a start is tried.
 const mostSlots = 4
 
@@ -42,6 +62,9 @@ func (d *drain) place(instance, target string) error {
 	d.leave(after)
 	var first error
 	for n, start := range d.starts(owner, target, from) {
+		if n > 0 && target == "" && !d.effort.spend(d.View.HostCount()) {
+			break
+		}
 		r, err := d.try(instance, owner, target, start)
 		if err == nil && target == "" && slices.ContainsFunc(d.trips, func(t trip) bool { return t.released && t.Source == r.Plan.Target }) {
 			return d.place(instance, r.Plan.Target) // after who leaves it
@@ -53,7 +76,7 @@ func (d *drain) place(instance, target string) error {
 			return d.take(r, after)
 		}
 		first = cmp.Or(first, err)
-		if n == 0 && target == "" && (len(d.stays) >= mostStuck || d.nowhere(instance)) {
+		if n == 0 && (target == "" && len(d.stays) >= mostStuck || d.hopeless(instance, owner, target)) {
 			break // no later start would do, or that has cost enough
 		}
 	}

@@ -97,6 +97,7 @@ type planning struct {
 	grid     time.Duration
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
+	beyond   resource.Vector  // the same after its end
 	assumed  []string         // warnings of what is assumed
 	warnings []string
 	book     lesson.Book

@@ -82,6 +82,7 @@ func (p *planning) translated(model string) *planning {
 // allocated works out what is allocated by the forecast alone, and warns of what the type cuts off that.
 func (p *planning) allocated() {
 	p.wanted, p.cut = p.sizing.Allocation(p.Forecast)
+	p.beyond = p.sizing.tail(p.wanted)
 	p.warnings = slices.Clone(p.assumed)
 	for k, n := range p.cut {
 		if n > 0 {

@@ -93,7 +93,7 @@ func (p *planning) held(plan proto.Plan) timeline.Profile {
 func (p *planning) allocate(span timeline.Span, started timeline.Time) (resource.Vector, string) {
 	want := p.wanted.MaxOver(span)
 	if p.wanted.Span().End <= span.Start {
-		want = p.sizing.tail(p.wanted)
+		want = p.beyond
 	}
 	reason := fmt.Sprintf("forecast p%g", float64(p.sizing.Quantile)/10)
 	// The step holds the highest of it: a start that falls within is at its beginning.

@@ -126,7 +126,7 @@ func Promised(e proto.Envelope) timeline.Profile {
 
 // Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments, the last one open, those before it nowhere below
 // the allocation. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the rest as expected demand with its
-// deviation, read off the forecast.
+// deviation, read off the forecast as spread says.
 func (s Sizing) Envelope(allocation timeline.Profile, f proto.ForecastReply) proto.Envelope {
 	coarse := allocation.Cover(proto.MaxSegments - 1)
 	out := make(proto.Envelope, 0, proto.MaxSegments)
@@ -161,16 +161,13 @@ func (s Sizing) segment(step timeline.Step, f proto.ForecastReply) proto.Segment
 	}
 	ahead := step.Span
 	ahead.End = ahead.End.Add(time.Duration(f.Step) * time.Millisecond) // as the allocation is
-	middle, high := f.At(500).MaxOver(ahead), f.At(950).MaxOver(ahead)
+	expected := bandOf(f).over(ahead).above(seg.Firm)
 	for k := range step.Amount {
 		// Nobody uses more than the type allows, however wide the band is.
-		s.pool(&seg, k, step.Amount[k], s.Type[k], middle[k]-seg.Firm[k], float64(max(0, high[k]-middle[k]))/deviationsOfP95)
+		s.pool(&seg, k, step.Amount[k], s.Type[k], expected)
 	}
 	return seg
 }
-
-// deviationsOfP95 is how many deviations above the median of a normal distribution its 95th percentile lies.
-const deviationsOfP95 = 1.645
 
 // firm returns the segment of a step with its firm part alone.
 func (s Sizing) firm(step timeline.Step) proto.Segment {
@@ -182,15 +179,14 @@ func (s Sizing) firm(step timeline.Step) proto.Segment {
 	return seg
 }
 
-// pool has a segment hold an amount of a resource, of which the mean of demand above the firm part and its deviation are given. Alone it is promised at most
-// so much.
-func (s Sizing) pool(seg *proto.Segment, k int, amount, most, mean int64, sigma float64) {
+// pool has a segment hold an amount of a resource, of which what is expected above the firm part is given. Alone it is promised at most so much.
+func (s Sizing) pool(seg *proto.Segment, k int, amount, most int64, expected spread) {
 	if !resource.Kind(k).Poolable() {
 		return
 	}
 	room := amount - seg.Firm[k]
-	seg.Mean[k] = min(max(0, mean), room)
-	sigma = min(sigma, float64(room-seg.Mean[k]))
+	seg.Mean[k] = min(int64(math.Ceil(expected.mean[k])), room)
+	sigma := min(expected.sigma[k], float64(room-seg.Mean[k]))
 	shared := float64(s.Common[k])
 	seg.Common[k] = int64(math.Ceil(sigma * shared / 100))
 	seg.Own[k] = int64(math.Ceil(sigma * math.Sqrt(100*100-shared*shared) / 100))
@@ -210,32 +206,9 @@ func (s Sizing) after(tail timeline.Step, f proto.ForecastReply, most resource.V
 	if s.Class == proto.Critical {
 		return seg
 	}
-	middle, high := f.At(500), f.At(950)
-	day := lastDay(middle)
-	above := middle.Clip(day).Map(func(v resource.Vector) resource.Vector { return v.Sub(seg.Firm).Max(resource.Vector{}) })
-	band := timeline.Combine(high.Clip(day), middle.Clip(day), func(a, b resource.Vector) resource.Vector { return a.Sub(b).Max(resource.Vector{}) })
-	mean, squares := averages(above)
-	_, chance := averages(band)
+	expected := bandOf(f).within(lastDay(f.At(500)), max(time.Duration(f.Step)*time.Millisecond, time.Second), seg.Firm)
 	for k := range seg.Firm {
-		variance := max(0, squares[k]-mean[k]*mean[k]) + chance[k]/(deviationsOfP95*deviationsOfP95)
-		s.pool(&seg, k, tail.Amount[k], most[k], int64(math.Ceil(mean[k])), math.Sqrt(variance))
+		s.pool(&seg, k, tail.Amount[k], most[k], expected)
 	}
 	return seg
-}
-
-// averages returns the mean over time of a profile's amounts, and of their squares.
-func averages(p timeline.Profile) (mean, squares [resource.Kinds]float64) {
-	all := 0.0
-	for _, s := range p {
-		length := s.Length().Seconds()
-		all += length
-		for k, n := range s.Amount {
-			mean[k] += length * float64(n)
-			squares[k] += length * float64(n) * float64(n)
-		}
-	}
-	for k := range mean {
-		mean[k], squares[k] = mean[k]/max(1, all), squares[k]/max(1, all)
-	}
-	return mean, squares
 }

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -85,11 +86,72 @@ func TestBeyondTheForecastNoMoreIsHeldThanInItsLastDay(t *testing.T) {
 			}
 			sum, steps := 0.0, 0.0
 			for _, m := range f.At(500).Clip(lastDay(f.At(500))) {
-				sum, steps = sum+float64(max(0, m.Amount[k]-tail.Firm[k])), steps+1
+				sum, steps = sum+max(0, bandOf(f).over(m.Span).mean[k]-float64(tail.Firm[k])), steps+1
 			}
 			if room := allocation.MaxOver(lastDay(allocation))[k] - tail.Firm[k]; float64(n) < min(sum/steps, float64(room))-1-sum/steps*1e-9 || float64(n) > sum/steps+2+sum/steps*1e-9 {
 				t.Fatalf("%d is the mean, expected is %v", n, sum/steps)
 			}
 		}
 	})
+}
+
+// spreadTwin is a dumb twin of a band: it returns the mean and the deviation of one resource's demand at so many evenly spread shares of the time.
+func spreadTwin(levels []int, values []float64, n int) (mean, sigma float64) {
+	at := func(u float64) float64 {
+		for i := len(levels) - 1; i >= 0; i-- {
+			from := float64(levels[i]) / 1000
+			if u < from {
+				continue
+			}
+			if i == len(levels)-1 {
+				return values[i]
+			}
+			return values[i] + (values[i+1]-values[i])*(u-from)/(float64(levels[i+1])/1000-from)
+		}
+		return values[0]
+	}
+	var sum, squares float64
+	for i := range n {
+		high := at(.5 + (float64(i)+.5)/float64(2*n))
+		for _, x := range []float64{high, max(0, 2*values[0]-high)} {
+			sum, squares = sum+x/float64(2*n), squares+x*x/float64(2*n)
+		}
+	}
+	return sum, math.Sqrt(max(0, squares-sum*sum))
+}
+
+func TestWhatIsExpectedIsTheMeanOfAllThatMayCome(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		span := timeline.Span{Start: begin, End: begin.Add(grid)}
+		f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds()}
+		last, values := int64(0), []float64(nil)
+		for _, level := range rapid.SampledFrom([][]int{{500}, {500, 950}, {500, 900, 950, 990}}).Draw(t, "levels") {
+			last += rapid.Int64Range(0, 1000).Draw(t, "more")
+			f.Quantiles, values = append(f.Quantiles, level), append(values, float64(last))
+			f.Profiles = append(f.Profiles, timeline.Flat(span, resource.Uniform(last)))
+		}
+		mean, sigma := spreadTwin(f.Quantiles, values, 20_000)
+		for _, got := range []spread{bandOf(f).over(span), bandOf(f).within(span, grid, resource.Vector{})} {
+			if off := 1e-3 * (1 + float64(last)); math.Abs(got.mean[0]-mean) > off || math.Abs(got.sigma[0]-sigma) > 3*off {
+				t.Fatalf("%v of %v: mean %v, deviation %v; want %v and %v", f.Quantiles, values, got.mean[0], got.sigma[0], mean, sigma)
+			}
+		}
+	})
+}
+
+func TestWhatIsMostlyLittleIsExpectedToBeMoreThanItsMedian(t *testing.T) {
+	span := timeline.Span{Start: begin, End: begin.Add(grid)}
+	f := proto.ForecastReply{Start: begin, Step: grid.Milliseconds(), Quantiles: []int{500, 900, 950, 990}}
+	for _, v := range []int64{10, 100, 1000, 2000} {
+		f.Profiles = append(f.Profiles, timeline.Flat(span, resource.Uniform(v)))
+	}
+	if got := bandOf(f).over(span).mean[resource.CPU]; got < 100 || got > 150 {
+		t.Errorf("%v", got)
+	}
+	for i, v := range []int64{1000, 1100, 1150, 1200} { // as far below as above
+		f.Profiles[i] = timeline.Flat(span, resource.Uniform(v))
+	}
+	if got := bandOf(f).over(span).mean[resource.CPU]; math.Abs(got-1000) > 1e-6 {
+		t.Errorf("%v", got)
+	}
 }

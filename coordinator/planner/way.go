@@ -173,7 +173,7 @@ func (p *planning) firmly(host string) (last timeline.Span, full bool) {
 	for _, s := range slices.Backward(p.View.Ledger().Steps(host)) {
 		need := p.wanted.MaxOver(s.Span)
 		if s.Start >= p.wanted.Span().End {
-			need = p.sizing.tail(p.wanted)
+			need = p.beyond
 		}
 		firm := need
 		if p.sizing.Class != proto.Critical {

@@ -111,7 +111,7 @@ func TestBenchmarksWithinOneAreReadByTheirNames(t *testing.T) {
 
 func TestTheBenchmarksOfCapacityAreThere(t *testing.T) {
 	for pkg, names := range map[string][]string{
-		ledgerPackage: {scanBenchmark, twinBenchmark, growthBenchmark}, plannerPackage: {planBenchmark, startBenchmark}, replanPackage: {replayBenchmark},
+		ledgerPackage: {scanBenchmark, twinBenchmark, growthBenchmark}, plannerPackage: {planBenchmark, startBenchmark, drainBenchmark}, replanPackage: {replayBenchmark},
 	} {
 		files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
 		if err != nil {
@@ -142,6 +142,10 @@ func TestWhatCapacityReportsHasItsBars(t *testing.T) {
 	if scan[0].Met() || !scan[1].Met() || !scan[2].Met() || scan[0].Value != 12 {
 		t.Errorf("%+v", scan)
 	}
+	drains := drainRows(map[string]metrics{"all": {cpuTime: 1.5e9}, "five": {cpuTime: 1e9}, "all_stay": {cpuTime: 2.1e9}, "wires": {cpuTime: 2e9}})
+	if !drains[0].Met() || drains[2].Met() || !drains[3].Met() || drains[2].Value != 2.1 {
+		t.Errorf("%+v", drains)
+	}
 	// Without the memory for it the largest fleet is left out, which is said.
 	if rows := growthRows(m); rows[0].Met() || !rows[1].Met() || !strings.Contains(rows[2].What, "left out") {
 		t.Errorf("%+v", rows)
@@ -168,9 +172,9 @@ func TestASetThatIsNotThereIsLeftOutWithTheReason(t *testing.T) {
 func TestPlacementIsHeldToStaticPeaksAndHindsight(t *testing.T) {
 	r := packing.Result{Machines: 3, Bound: 4}
 	r.By[packing.FirstPeak] = packing.Outcome{Hosts: 10, AtRisk: 10}
-	r.By[packing.Open] = packing.Outcome{Hosts: 4, AtRisk: 5, Over: .03, Margin: 1.25}
+	r.By[packing.Open] = packing.Outcome{Hosts: 4, AtRisk: 5, Over: .03, Memory: .01, Margin: 1.25}
 	rows := packingRows("set", r)
-	if !rows[0].Met() || rows[0].Ratio() != .5 || rows[1].Met() || rows[1].Ratio() != 1.25 || !strings.Contains(rows[0].What, "with 1.25 times what is asked for; as it is 4.0, 3.00 % of steps over") {
+	if !rows[0].Met() || rows[0].Ratio() != .5 || rows[1].Met() || rows[1].Ratio() != 1.25 || !strings.Contains(rows[0].What, "with 1.25 times what is asked for; as it is 4.0, 3.00 % of steps over, 1.00 % by memory") {
 		t.Errorf("%+v", rows[:2])
 	}
 }

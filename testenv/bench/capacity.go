@@ -14,6 +14,7 @@ const (
 	capacityEach   = 50
 	scanBar        = 10  // ms of CPU, of all hosts for one profile
 	planBar        = 50  // ms of CPU, of one move over all hosts
+	drainBar       = 2   // seconds of CPU, of 50 instances over 1,000 hosts
 	growthBar      = 1.1 // of what a host takes in a tenth of the fleet
 	commandsBar    = 99  // a second, "tens at most"
 	memoryForLarge = 8 << 30
@@ -24,7 +25,7 @@ const (
 	ledgerPackage, plannerPackage, replanPackage = "./coordinator/ledger", "./coordinator/planner", "./coordinator/replan"
 
 	scanBenchmark, twinBenchmark, growthBenchmark = "BenchmarkScan", "BenchmarkBesideTwin", "BenchmarkGrowth"
-	planBenchmark, startBenchmark                 = "BenchmarkPlan10000Hosts", "BenchmarkBestStart"
+	planBenchmark, startBenchmark, drainBenchmark = "BenchmarkPlan10000Hosts", "BenchmarkBestStart", "BenchmarkDrain"
 	replayBenchmark                               = "BenchmarkReplay"
 )
 
@@ -42,6 +43,7 @@ func measureCapacity(ctx context.Context, b *bench) ([]Row, error) {
 		{"memory, and growth", ledgerPackage, growthBenchmark, 1, largeIfItFits(), growthRows},
 		{"a move over all hosts", plannerPackage, planBenchmark, 10, nil, planRows},
 		{"a move at the best of all starts", plannerPackage, startBenchmark, 20, nil, startRows},
+		{"drains of a host, that can be done and not", plannerPackage, drainBenchmark, 3, nil, drainRows},
 		{"an hour of a hundred hosts, replanned", replanPackage, replayBenchmark, 1, nil, replayRows},
 	} {
 		b.Progress(fmt.Sprintf("capacity: %s", part.doing))
@@ -112,6 +114,17 @@ func planRows(m map[string]metrics) []Row {
 
 func startRows(m map[string]metrics) []Row {
 	return []Row{{What: "one move planned at the best of all starts in 48 h", Value: m[""]["ns/op"] / 1e6, Unit: "ms"}}
+}
+
+// drainRows are those of one that can be done, and of those that can't.
+func drainRows(m map[string]metrics) []Row {
+	var rows []Row
+	for _, r := range []struct{ name, what string }{
+		{"all", "all leave"}, {"five", "five find no room, but would on hosts that were empty"}, {"all_stay", "the same of all"}, {"wires", "five have more data than can be moved in time"},
+	} {
+		rows = append(rows, Row{What: "a drain of 50 instances over 1000 hosts: " + r.what + ", CPU", Value: m[r.name][cpuTime] / 1e9, Unit: "s", Bar: upTo(drainBar)})
+	}
+	return rows
 }
 
 // replayRows are those of generated demand: the peer is what a fleet may make at most.

@@ -19,6 +19,9 @@ const (
 	generated    = 60 // machines
 )
 
+// sizes are of how many machines static peaks fill a host that is replayed: one on which the largest machine is half of all, and one as fleets have them.
+func sizes() []int { return []int{4, 20} }
+
 // sets are what is replayed: demand of machines, in folders of the published series.
 func sets() []string { return []string{"bitbrains-rnd", "bitbrains-faststorage"} }
 
@@ -53,12 +56,15 @@ func measurePacking(ctx context.Context, b *bench) ([]Row, error) {
 	names, all, left := machinesOf(ctx, b, time.Duration(o.Origins)*o.Apart+o.Stay)
 	var rows []Row
 	for i, machines := range all {
-		o.Progress = func(text string) { b.Progress("packing: " + names[i] + ": " + text) }
-		r, err := packing.Run(ctx, machines, o)
-		if err != nil {
-			return rows, err
+		for _, o.Each = range sizes() {
+			name := fmt.Sprintf("%s, %d static peaks to a host", names[i], o.Each)
+			o.Progress = func(text string) { b.Progress("packing: " + name + ": " + text) }
+			r, err := packing.Run(ctx, machines, o)
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, packingRows(name, r)...)
 		}
-		rows = append(rows, packingRows(names[i], r)...)
 	}
 	return rows, left
 }
@@ -67,7 +73,7 @@ func packingRows(set string, r packing.Result) []Row {
 	static, ours := r.By[packing.FirstPeak], r.By[packing.Open]
 	what := fmt.Sprintf("%s, %d machines: hosts, ", set, r.Machines)
 	says := func(o packing.Outcome) string {
-		text := fmt.Sprintf("%.2f %% of steps over, %.2f %% if they stay twice as long", 100*o.Over, 100*o.Stayed)
+		text := fmt.Sprintf("%.2f %% of steps over, %.2f %% by memory, %.2f %% if they stay twice as long", 100*o.Over, 100*o.Memory, 100*o.Stayed)
 		if o.Margin > 1 {
 			text = fmt.Sprintf("with %.2f times what is asked for; as it is %.1f, %s", o.Margin, o.Hosts, text)
 		}
@@ -80,6 +86,8 @@ func packingRows(set string, r packing.Result) []Row {
 	rows := []Row{
 		row("Glidepath", ours, peaks, static.AtRisk, atMost(packingBar)),
 		row("Glidepath", ours, hindsight, r.Bound, atMost(hindsightBar)),
+		row("Glidepath, with the deviations that the times before would have needed", r.Learned, peaks, static.AtRisk, nil),
+		row("the same", r.Learned, hindsight, r.Bound, nil),
 		row("Glidepath, held for the 48 h of the forecast alone", r.By[packing.Ahead], peaks, static.AtRisk, nil),
 		row("the same", r.By[packing.Ahead], hindsight, r.Bound, nil),
 		row("best fit of static peaks", r.By[packing.BestPeak], peaks, static.AtRisk, nil),

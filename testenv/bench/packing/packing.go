@@ -42,7 +42,7 @@ type Options struct {
 	Apart   time.Duration
 	// Length is how long after an origin demand is replayed; Stay is how long if nobody moves anything for longer.
 	Length, Stay time.Duration
-	Hosts        int           // that the sum of all static peaks at the first origin would fill
+	Each         int           // static peaks of the mean size at the first origin that fill a host
 	Revised      time.Duration // for how long reservations are revised each hour, from the first origin on; 0: not at all
 	Policy       proto.Policy
 	Progress     func(string)
@@ -51,7 +51,7 @@ type Options struct {
 // DefaultOptions are what `make bench` replays.
 func DefaultOptions() Options {
 	return Options{
-		Seed: 1, Orders: 3, Origins: 6, Apart: 2 * day, Length: 2 * day, Stay: 4 * day, Hosts: 30, Revised: day, Policy: proto.DefaultPolicy(),
+		Seed: 1, Orders: 3, Origins: 6, Apart: 2 * day, Length: 2 * day, Stay: 4 * day, Each: 20, Revised: day, Policy: proto.DefaultPolicy(),
 		Progress: func(string) {},
 	}
 }
@@ -60,6 +60,7 @@ func DefaultOptions() Options {
 type Outcome struct {
 	Hosts  float64
 	Over   float64 // share of the steps of hosts in which more was used than the host has
+	Memory float64 // share of those in which it was more memory, whether or not it was more CPU, too
 	Stayed float64 // the same if all stay where they are for longer
 	// AtRisk is how many hosts it takes for at most Risk of the steps of all trials: with Margin times what the policy asks for, in each of them.
 	AtRisk, Margin float64
@@ -86,6 +87,7 @@ type Result struct {
 	By       [policies]Outcome
 	Bound    float64 // hosts that the highest sum of all demand needs, if it could be spread evenly
 	ByZ      []ByZ   // other numbers of deviations
+	Learned  Outcome // with the deviations that history would have had it choose
 	Pools    Pools   // how often the instances of a host used more than was held for them
 }
 
@@ -95,8 +97,8 @@ type ByZ struct {
 	Open, Ahead Outcome
 }
 
-// Zs are the deviations that are replayed, in thousandths.
-func Zs() []int64 { return []int64{0, 1000, 1280, 1640, 2330, 3000} }
+// Zs are the deviations that are replayed, in thousandths, in order.
+func Zs() []int64 { return []int64{0, 1000, 1280, 1640, 2330, 3000, 4000} }
 
 // NoDataError says that a set can't be replayed.
 type NoDataError struct{ Reason string }
@@ -109,7 +111,7 @@ func Run(ctx context.Context, machines []Machine, o Options) (Result, error) {
 		return Result{}, errors.New("there are no machines to place")
 	}
 	first := machines[0].History[resource.CPU].Start.Add(warm).Ceil(time.Hour)
-	out := Result{Machines: len(machines), Host: hostOf(machines, first, o.Hosts), Trials: o.Origins * o.Orders}
+	out := Result{Machines: len(machines), Host: hostOf(machines, first, o.Each), Trials: o.Origins * o.Orders}
 	var all []placed
 	for n := range o.Origins {
 		at := first.Add(time.Duration(n) * o.Apart)
@@ -134,9 +136,13 @@ func Run(ctx context.Context, machines []Machine, o Options) (Result, error) {
 		}
 		out.By[i] = outcome(all, p)
 	}
+	var byZ [][]Outcome
 	for _, z := range Zs() {
-		out.ByZ = append(out.ByZ, ByZ{z, mean(all, ours(z, open), 100), mean(all, ours(z, whileForecast), 100)})
+		each := outcomes(all, ours(z, open), 100)
+		byZ = append(byZ, each)
+		out.ByZ = append(out.ByZ, ByZ{z, mean(each), mean(outcomes(all, ours(z, whileForecast), 100))})
 	}
+	out.Learned = learned(byZ, o.Orders, o.Policy.Z)
 	if o.Revised == 0 {
 		return out, nil
 	}
@@ -146,8 +152,8 @@ func Run(ctx context.Context, machines []Machine, o Options) (Result, error) {
 	return out, err
 }
 
-// hostOf returns hosts of which so many would hold all static peaks at a time, if these could be cut into pieces; at least what the largest needs.
-func hostOf(machines []Machine, at timeline.Time, hosts int) resource.Vector {
+// hostOf returns a host that would hold so many static peaks of the mean size, if these could be cut into pieces; at least what the largest needs.
+func hostOf(machines []Machine, at timeline.Time, each int) resource.Vector {
 	v := resource.Uniform(resource.Unlimited)
 	for _, k := range kinds() {
 		var sum, most float64
@@ -155,7 +161,7 @@ func hostOf(machines []Machine, at timeline.Time, hosts int) resource.Vector {
 			p := quantile(m.History[k].Before(at).Values, 1)
 			sum, most = sum+p, max(most, p)
 		}
-		v[k] = int64(math.Ceil(max(sum/float64(hosts), most)))
+		v[k] = int64(math.Ceil(max(sum*float64(each)/float64(len(machines)), most)))
 	}
 	return v
 }

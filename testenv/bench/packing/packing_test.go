@@ -73,7 +73,7 @@ func TestOppositePeaksNeedOneHostInsteadOfTwo(t *testing.T) {
 		"while there is a forecast": {trial.ledger(2330, whileForecast), 1},
 	} {
 		on, hosts := c.place(order, 100)
-		if over := trial.over(on, hosts, trial.length); hosts != c.hosts || over != 0 {
+		if over, _ := trial.over(on, hosts, trial.length); hosts != c.hosts || over != 0 {
 			t.Errorf("%s: %d hosts, %v of the steps over", name, hosts, over)
 		}
 	}
@@ -90,10 +90,10 @@ func TestOppositePeaksNeedOneHostInsteadOfTwo(t *testing.T) {
 
 func TestOverloadedStepsAreCountedByTheHost(t *testing.T) {
 	two := trialOf(t, opposite(17), 1050) // together they use 1100, more or less
-	if over := two.over([]int{0, 0}, 1, two.length); over < .8 {
+	if over, memory := two.over([]int{0, 0}, 1, two.length); over < .8 || memory != 0 {
 		t.Errorf("%v of the steps over on one host", over)
 	}
-	if over := two.over([]int{0, 1}, 2, two.length); over != 0 {
+	if over, _ := two.over([]int{0, 1}, 2, two.length); over != 0 {
 		t.Errorf("%v of the steps over on two", over)
 	}
 	// A policy that is over is given less and less of each host until it is not.
@@ -110,10 +110,35 @@ func TestOverloadedStepsAreCountedByTheHost(t *testing.T) {
 	}
 }
 
+func TestDeviationsAreLearnedFromTheTimesBefore(t *testing.T) {
+	// Of three times the first is quiet, and the second needs 2.33 deviations, as both do in the mean.
+	over := func(z int64) [3]float64 {
+		switch {
+		case z < 1280:
+			return [3]float64{.02, .05, .05}
+		case z < 2330:
+			return [3]float64{.005, .03, .03}
+		default:
+			return [3]float64{0, .01, .02}
+		}
+	}
+	var byZ [][]Outcome
+	for _, z := range Zs() {
+		var of []Outcome
+		for _, o := range over(z) {
+			of = append(of, Outcome{Hosts: float64(z), Over: o}, Outcome{Hosts: float64(z), Over: o})
+		}
+		byZ = append(byZ, of)
+	}
+	if got := learned(byZ, 2, 3000); math.Abs(got.Hosts-(3000+1280+2330)/3.) > 1e-9 || math.Abs(got.Over-.05/3) > 1e-9 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // quick are options of a replay that takes no time.
 func quick() Options {
 	o := DefaultOptions()
-	o.Orders, o.Origins, o.Apart, o.Length, o.Stay, o.Hosts, o.Revised = 2, 1, day, day, 2*day, 4, 2*time.Hour
+	o.Orders, o.Origins, o.Apart, o.Length, o.Stay, o.Each, o.Revised = 2, 1, day, day, 2*day, 3, 2*time.Hour
 	return o
 }
 

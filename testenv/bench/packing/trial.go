@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
@@ -102,9 +103,8 @@ func (t *trial) bound(steps int) float64 {
 	return most
 }
 
-// over returns the share of the steps of all hosts in which more is used than a host has.
-func (t *trial) over(on []int, hosts, steps int) float64 {
-	over := 0
+// over returns the share of the steps of all hosts in which more is used than a host has, and of those in which that is memory.
+func (t *trial) over(on []int, hosts, steps int) (either, memory float64) {
 	sums := make([]resource.Vector, hosts)
 	for n := range steps {
 		clear(sums)
@@ -112,15 +112,15 @@ func (t *trial) over(on []int, hosts, steps int) float64 {
 			sums[h] = sums[h].Add(t.instances[i].used[n])
 		}
 		for _, sum := range sums {
-			for _, k := range kinds() {
-				if sum[k] > t.host[k] {
-					over++
-					break
-				}
+			if sum[resource.Memory] > t.host[resource.Memory] {
+				either, memory = either+1, memory+1
+			} else if sum[resource.CPU] > t.host[resource.CPU] {
+				either++
 			}
 		}
 	}
-	return float64(over) / float64(max(1, hosts*steps))
+	of := float64(max(1, hosts*steps))
+	return either / of, memory / of
 }
 
 // placing puts instances, in an order, on the fewest hosts that a policy is content with, of which it uses the part that is given in percent. It returns on
@@ -136,27 +136,55 @@ type placed struct {
 	order []int
 }
 
-// mean returns what a policy comes to, in the mean of all trials, that uses a part of each host.
-func mean(all []placed, p policy, percent int64) Outcome {
-	out := Outcome{Margin: 100 / float64(percent)}
-	n := float64(len(all))
+// outcomes returns what a policy comes to in each trial, that uses a part of each host.
+func outcomes(all []placed, p policy, percent int64) []Outcome {
+	var out []Outcome
 	for _, t := range all {
 		on, hosts := p(t.trial)(t.order, percent)
-		out.Hosts += float64(hosts) / n
-		out.Over += t.over(on, hosts, t.length) / n
-		out.Stayed += t.over(on, hosts, len(t.instances[0].used)) / n
+		o := Outcome{Hosts: float64(hosts), AtRisk: float64(hosts), Margin: 100 / float64(percent)}
+		o.Over, o.Memory = t.over(on, hosts, t.length)
+		o.Stayed, _ = t.over(on, hosts, len(t.instances[0].used))
+		out = append(out, o)
 	}
-	out.AtRisk = out.Hosts
+	return out
+}
+
+// mean returns the mean of what came of trials of a policy, all with the same margin.
+func mean(all []Outcome) Outcome {
+	var out Outcome
+	n := float64(len(all))
+	for _, o := range all {
+		out.Hosts, out.AtRisk, out.Margin = out.Hosts+o.Hosts/n, out.AtRisk+o.AtRisk/n, o.Margin
+		out.Over, out.Memory, out.Stayed = out.Over+o.Over/n, out.Memory+o.Memory/n, out.Stayed+o.Stayed/n
+	}
 	return out
 }
 
 // outcome adds how many hosts it takes when no more steps are overloaded than may be: less and less of each host is used, in all trials alike, until that is so.
 func outcome(all []placed, p policy) Outcome {
-	out := mean(all, p, 100)
+	out := mean(outcomes(all, p, 100))
 	for percent, over := int64(98), out.Over; over > Risk && percent >= 20; percent -= 2 {
-		less := mean(all, p, percent)
+		less := mean(outcomes(all, p, percent))
 		over = less.Over
 		out.AtRisk, out.Margin = less.Hosts, less.Margin
 	}
 	return out
+}
+
+// learned returns what it comes to if at each origin as many deviations are held as would have been enough at those before it, which are over by then: the fewest
+// with which no more of their steps were overloaded than may be, or the most. At the first one they are those of the policy. Trials are given for each of Zs, those
+// of an origin together.
+func learned(byZ [][]Outcome, orders int, first int64) Outcome {
+	var out []Outcome
+	for n := 0; n < len(byZ[0]); n += orders {
+		z := slices.Index(Zs(), first)
+		if n > 0 {
+			z = slices.IndexFunc(byZ, func(of []Outcome) bool { return mean(of[:n]).Over <= Risk })
+		}
+		if z < 0 {
+			z = len(byZ) - 1
+		}
+		out = append(out, byZ[z][n:n+orders]...)
+	}
+	return mean(out)
 }
