@@ -63,11 +63,15 @@ type loopConfig struct {
 	log      *slog.Logger
 }
 
+// settling is how long what an agent's start takes may weigh on its host.
+const settling = 30 * time.Second
+
 // loop measures the host's instances each second and grants them what the stored document and their demand say. It
 // needs no coordinator. Its state belongs to the goroutine of run.
 type loop struct {
 	loopConfig
 
+	began  time.Time
 	seats  []*seat // of the instances that are steered, sorted
 	state  pilot.State
 	folder *collect.Folder
@@ -80,6 +84,7 @@ func newLoop(c loopConfig) *loop {
 // run works until ctx ends. All limits stay as they are then.
 func (l *loop) run(ctx context.Context) error {
 	defer l.sampler.Close()
+	l.began = time.Now()
 	tick := time.NewTicker(collect.Interval)
 	defer tick.Stop()
 	l.round(ctx)
@@ -261,8 +266,9 @@ func (l *loop) fold(samples []collect.Sample) {
 			m.Demand, m.Granted, m.Scheduled = s.demand, s.granted, s.scheduled
 			m.Debt, m.Faults = s.held.Debt, slices.Clone(s.faults)
 		}
-		// While instances are moved the host's own use is not recorded: what that takes would be held for ever as the host's own need.
-		if working && sample.Instance == proto.SystemInstance {
+		// While instances are moved, and while the agent and perhaps its host start, the host's own use is not recorded: what that takes
+		// would be held for long as the host's own need.
+		if (working || time.Since(l.began) < settling) && sample.Instance == proto.SystemInstance {
 			l.folder.Void(now, m)
 			continue
 		}

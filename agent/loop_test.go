@@ -378,7 +378,7 @@ func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		b.edit(func() { b.k.stopped["cache-1"] = true })
-		time.Sleep(25 * time.Second)
+		time.Sleep(35 * time.Second)
 		stop()
 		var ran, system int
 		for _, w := range b.windows {
@@ -391,7 +391,8 @@ func TestWindowsSayWhatWasGrantedAndOnlyOfWhatRuns(t *testing.T) {
 				t.Errorf("window %+v", w)
 			}
 		}
-		if ran < 23 || ran > 26 || system < 47 {
+		// Of the system's minute the first half is what the agent's start may weigh.
+		if ran < 23 || ran > 26 || system < 29 || system > 31 {
 			t.Errorf("%d seconds of cache-1 and %d of the system were kept", ran, system)
 		}
 	})
@@ -406,7 +407,7 @@ func TestTheHostsOwnUseIsNotRecordedWhileInstancesAreMoved(t *testing.T) {
 		units := counted{runnerFunc(func() { time.Sleep(30 * time.Second) }), work}
 		b.working = work.since()
 		stop := b.start()
-		time.Sleep(20*time.Second + time.Millisecond)
+		time.Sleep(settling + 20*time.Second + time.Millisecond)
 		if _, err := units.Run(t.Context(), transfer.Command{Name: "sync", Path: "/usr/bin/rsync"}); err != nil {
 			t.Fatal(err)
 		}
@@ -417,7 +418,7 @@ func TestTheHostsOwnUseIsNotRecordedWhileInstancesAreMoved(t *testing.T) {
 			kept[w.Instance] += w.Samples
 		}
 		// Windows are told of whole or not at all.
-		if kept["cache-1"] < 69 || kept[proto.SystemInstance] < 29 || kept[proto.SystemInstance] > 32 {
+		if kept["cache-1"] < 99 || kept[proto.SystemInstance] < 29 || kept[proto.SystemInstance] > 32 {
 			t.Errorf("seconds that were kept: %v", kept)
 		}
 	})
