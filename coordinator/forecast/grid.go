@@ -53,7 +53,10 @@ func newGrid(s Series, step time.Duration, window time.Duration, loc *time.Locat
 		cut := len(s.Values) - keep
 		s.Start, s.Values = s.Start.Add(time.Duration(cut)*s.Step), s.Values[cut:]
 	}
-	s = dropThinEnd(s, step).Resample(step)
+	if thick := dropThinEnd(s, step); observed(thick.Values) > 0 { // else there is nothing but that
+		s = thick
+	}
+	s = s.Resample(step)
 	from, to := 0, len(s.Values)
 	for from < to && math.IsNaN(s.Values[from]) {
 		from++
@@ -70,17 +73,14 @@ func newGrid(s Series, step time.Duration, window time.Duration, loc *time.Locat
 	return g
 }
 
-// dropThinEnd cuts the samples of a last model step that is less than half over, unless there is nothing else.
+// dropThinEnd cuts the samples of a last step that is less than half over: what they say of it is too low, or by chance.
 func dropThinEnd(s Series, step time.Duration) Series {
 	end := s.End()
 	whole := end.Floor(step)
-	if whole == end || end.Sub(whole) >= step/2 {
+	if end.Sub(whole) >= step/2 {
 		return s
 	}
-	if short := s.Before(whole); observed(short.Values) > 0 {
-		return short
-	}
-	return s
+	return s.Before(whole)
 }
 
 // wallClock returns the offset of local time in steps for n steps, or nil when it is the same throughout.

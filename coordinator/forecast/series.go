@@ -149,15 +149,18 @@ func (s Series) Resample(step time.Duration) Series {
 const maxSpliceGap = 1 << 22
 
 // Splice returns old continued by recent, on the longer of their steps: the way to join imported 5-minute history with
-// fresh 10-second windows. Where both have a value, recent wins. An old that lies more than four million steps away is dropped.
+// fresh 10-second windows. Where both have a value, recent wins; what it has of a last step that is less than half over is left out. An old that lies more than four million steps away is dropped.
 func Splice(old, recent Series) Series {
 	if len(old.Values) == 0 {
 		return recent
 	}
+	step := max(old.Step, recent.Step)
+	if recent.Step < step {
+		recent = dropThinEnd(recent, step)
+	}
 	if len(recent.Values) == 0 {
 		return old
 	}
-	step := max(old.Step, recent.Step)
 	a, b := old.Resample(step), recent.Resample(step)
 	start, end := min(a.Start, b.Start), max(a.End(), b.End())
 	n := int(end.Sub(start) / step)

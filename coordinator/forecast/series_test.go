@@ -55,16 +55,24 @@ func TestResampleKeepsTheLargestAmount(t *testing.T) {
 
 func TestSplicePrefersTheRecentOnTheLongerStep(t *testing.T) {
 	old := Series{Start: monday, Step: step, Values: []float64{1, 2, 3}}
-	recent := Series{Start: monday.Add(2 * step), Step: time.Minute, Values: []float64{7, 7, 7, 7, 7, missing, 9}}
+	recent := Series{Start: monday.Add(2 * step), Step: time.Minute, Values: []float64{7, 7, 7, 7, 7, missing, 9, 9}}
 	got := Splice(old, recent)
 	if got.Step != step || got.Start != monday || !equal(got.Values, []float64{1, 2, 7, 9}) {
 		t.Errorf("spliced to %+v", got)
 	}
+	recent.Values = recent.Values[:len(recent.Values)-1] // of a step that is a fifth over
+	if got := Splice(old, recent); !equal(got.Values, []float64{1, 2, 7}) {
+		t.Errorf("of the beginning of a step it makes %+v", got)
+	}
+	if got := Splice(old, Series{Start: monday.Add(3 * step), Step: time.Minute, Values: []float64{9}}); !equal(got.Values, old.Values) {
+		t.Errorf("of nothing but the beginning of a step it makes %+v", got)
+	}
+	recent.Values = append(recent.Values, 9)
 	far := Series{Start: earliest, Step: step, Values: []float64{1}}
 	if got := Splice(far, recent); len(got.Values) != len(recent.Values) {
 		t.Errorf("a series from another century takes %d steps", len(got.Values))
 	}
-	if got := Splice(Series{}, recent); len(got.Values) != 7 {
+	if got := Splice(Series{}, recent); len(got.Values) != len(recent.Values) {
 		t.Errorf("nothing and recent makes %+v", got)
 	}
 	if got := Splice(old, Series{}); len(got.Values) != 3 {
