@@ -57,12 +57,10 @@ type model struct {
 	watch     watch
 }
 
-// stale reports whether a model should be trained anew: it is old, or was made of nothing, or events or signals were registered or removed since.
+// stale reports whether a model should be trained anew: it is old, or was made of less than what there is by now, or events or signals were registered or removed since.
 func (m *model) stale(view *state.View, instance string, now timeline.Time) bool {
-	most := min(retrainMost, retrainSteps*m.step)
-	if m.observed == 0 {
-		most = min(most, m.step)
-	}
+	// What little it was made of has doubled: soon, where that is a minute.
+	most := min(retrainMost, retrainSteps*m.step, max(m.step, m.observed))
 	i, _ := view.Instance(instance)
 	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.known, events(view, instance)) || !slices.EqualFunc(m.signals, i.Spec.Signals, sameSignal)
 }

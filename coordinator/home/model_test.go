@@ -56,3 +56,31 @@ func TestOneBusyMomentIsNotKeptForAHostsFirstDay(t *testing.T) {
 		}
 	})
 }
+
+// lately is the history of the last minute.
+type lately struct{}
+
+func (lately) Demand(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) {
+	h, err := young{}.Demand(ctx, instance, span, highest)
+	for k := range h {
+		h[k].Start, h[k].Values = h[k].End().Add(-time.Minute), h[k].Values[:6]
+	}
+	return h, err
+}
+
+func TestWhatWasLearnedOfAMinuteIsLearnedAnewAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		now, own := timeline.Of(time.Now()), proto.SystemReservation("host-a")
+		m, _, err := train(t.Context(), lately{}, w.view(), own, 10*time.Second, true, now, nil, func() kin { return kin{} },
+			func(forecast.History, int) (judged, []forecast.Event) { return judged{}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for after, want := range map[time.Duration]bool{10 * time.Second: false, time.Minute - 1e6: false, time.Minute: true} {
+			if m.stale(w.view(), own, now.Add(after)) != want {
+				t.Errorf("%s after it was learned of a minute, to be learned anew: %v", after, !want)
+			}
+		}
+	})
+}
