@@ -36,11 +36,7 @@ func (l *Ledger) Apply(c Change) error {
 	}
 	for _, e := range t.edits {
 		e.next.draw(l.z, e.from, e.to)
-		if e.base != nil {
-			l.put(e.next)
-		} else {
-			l.ahead.changed(e.name)
-		}
+		l.put(e.next)
 	}
 	for _, r := range t.drop {
 		l.leave(r)

@@ -61,11 +61,15 @@ type ending struct {
 	id string
 }
 
-// place is a host under its name. A host itself is big, and would have to be made to look for one.
+// place is a host under its name. A host itself is big, and would have to be made to look for one. Beside the name is what is free there at
+// all times, so that who asks all hosts reads no more of most of them than the tree has in a row.
 type place struct {
-	name string
-	host *host
+	name  string
+	least [resource.Kinds]int64 // of the host's outline
+	host  *host
 }
+
+func placeOf(h *host) place { return place{h.capacity.Host, h.outline.least, h} }
 
 const degree = 32 // of the trees: a node's items stay within a few cache lines' worth of pointers
 
@@ -170,7 +174,7 @@ func (l *Ledger) own(h *host) *host {
 func (l *Ledger) replaceHosts(f func(*host) *host) {
 	var next []*host
 	l.hosts.Ascend(func(p place) bool {
-		if h := f(p.host); h != p.host {
+		if h := f(p.host); placeOf(h) != p {
 			next = append(next, h)
 		}
 		return true
@@ -313,10 +317,10 @@ func (l *Ledger) host(name string) (*host, bool) {
 	return p.host, ok
 }
 
-// put puts a host that was made for this ledger in the place of the one with its name.
+// put puts a host that was made for this ledger, or has changed in it, in the place of the one with its name.
 func (l *Ledger) put(h *host) {
 	h.owner = l.owner
-	l.hosts.ReplaceOrInsert(place{h.capacity.Host, h})
+	l.hosts.ReplaceOrInsert(placeOf(h))
 	l.ahead.changed(h.capacity.Host)
 }
 

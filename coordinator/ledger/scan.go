@@ -56,8 +56,23 @@ func (l *Ledger) probe(e proto.Envelope) *probe {
 func (l *Ledger) Scan(e proto.Envelope) iter.Seq2[string, *proto.Shortfall] {
 	return func(yield func(string, *proto.Shortfall) bool) {
 		d := l.probe(e)
-		l.hosts.Ascend(func(p place) bool { return yield(p.name, d.shortfall(p.host)) })
+		l.hosts.Ascend(func(p place) bool {
+			if d.fitsAlways(&p.least) { // on most
+				return yield(p.name, nil)
+			}
+			return yield(p.name, d.shortfall(p.host))
+		})
 	}
+}
+
+// fitsAlways reports whether d fits into what is free at all times.
+func (d *probe) fitsAlways(least *[resource.Kinds]int64) bool {
+	for k, most := range d.most {
+		if most > least[k] && most != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // shortfall returns the first step, and in it the first resource, where h with d on top would need more than it may and

@@ -341,6 +341,12 @@ func (w *twin) compare(t *rapid.T, l *Ledger) {
 	if found := l.Check(); len(found) > 0 {
 		t.Fatalf("NoOversell: %q", found)
 	}
+	l.hosts.Ascend(func(p place) bool {
+		if p != placeOf(p.host) {
+			t.Fatalf("%s was changed, and lies where Scan finds it as it was before", p.name)
+		}
+		return true
+	})
 	for _, host := range hostNames {
 		held := w.on(host)
 		if on := l.On(host); len(held)+len(on) > 0 && !reflect.DeepEqual(held, on) {
