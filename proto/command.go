@@ -173,7 +173,7 @@ func (t CommandType) Version() uint8 {
 	case CmdInstanceApply:
 		return 2 // since then with signals, too: without any it is of the first
 	case CmdPolicyPut:
-		return 2 // since then of windows, moves over one link and rebalancing, too
+		return 3 // since 2 of windows, moves over one link and rebalancing, too, since 3 of which hosts are filled first: without that it is of the second
 	}
 	return 1
 }

@@ -18,6 +18,14 @@ type PolicyPut struct {
 	Revision uint64 `msgpack:"rv"` // that it replaces; 0: any
 }
 
+// Least returns the version that filling hosts one after another came with, where they are.
+func (p PolicyPut) Least() uint8 {
+	if p.Policy.Fill != FillSpread {
+		return 3
+	}
+	return 2
+}
+
 // IncarnationRaise begins a new life of the control plane, after it was restored from a backup. Nothing is operated on a
 // host until its agent has reported what it runs.
 type IncarnationRaise struct {

@@ -43,7 +43,17 @@ type Policy struct {
 	MovesLink int          `msgpack:"ml,omitempty" json:"moves_per_segment,omitzero"` // migrations at once that transfer over one L2 segment; 0: as many as in the fleet
 	Windows   []MoveWindow `msgpack:"w,omitempty" json:"windows,omitempty"`           // when planned moves begin, and when they don't
 	Rebalance *Rebalance   `msgpack:"rb,omitempty" json:"rebalance,omitempty"`        // nil: only when somebody asks
+	Fill      Fill         `msgpack:"fi,omitempty" json:"fill,omitzero"`              // which hosts are filled first, where the planner chooses
 }
+
+// Fill is which hosts the planner fills first.
+type Fill string
+
+// Those with most room, so that instances are kept from each other where forecasts are wrong; or those with least, so that others stay empty.
+const (
+	FillSpread Fill = ""
+	FillPack   Fill = "pack"
+)
 
 // Rebalance is when the fleet is looked at for moves that balance it, and what becomes of them.
 type Rebalance struct {

@@ -19,7 +19,9 @@ func TestWhatNotEveryCoordinatorKnowsIsRefusedOrDoneTheOldWay(t *testing.T) {
 		switch k.Type {
 		case proto.CmdTypeRevise, proto.CmdAppRevise, proto.CmdAdmit, proto.CmdHostWindow, proto.CmdPlanPut:
 			continue
-		case proto.CmdPolicyPut, proto.CmdInstanceApply:
+		case proto.CmdPolicyPut:
+			k.Version = 2
+		case proto.CmdInstanceApply:
 			k.Version = 1
 		}
 		old = append(old, k)
@@ -33,8 +35,10 @@ func TestWhatNotEveryCoordinatorKnowsIsRefusedOrDoneTheOldWay(t *testing.T) {
 	placed.Placement = &proto.Placement{Kernel: "6.1"}
 	signals := apitest.Spec("app-1")
 	signals.Signals = []proto.Signal{{Name: "requests", URL: "http://127.0.0.1:9121/metrics", Metric: "requests_total", Kind: proto.SignalCounter}}
+	packing := proto.DefaultPolicy()
+	packing.Fill = proto.FillPack
 	for request, body := range map[string]any{
-		"PUT /v1/policy":                v1.PolicyRequest{Policy: proto.DefaultPolicy()},
+		"PUT /v1/policy":                v1.PolicyRequest{Policy: packing},
 		"POST /v1/hosts/host-c/windows": v1.WindowRequest{Whole: true},
 		"PUT /v1/instances/web-1":       placed,
 		"PUT /v1/instances/app-1":       signals,
@@ -45,6 +49,7 @@ func TestWhatNotEveryCoordinatorKnowsIsRefusedOrDoneTheOldWay(t *testing.T) {
 		}
 	}
 	ok[v1.InstanceDetail](w, "PUT /v1/instances/app-1", apitest.Spec("app-1")) // without any it is as it always was
+	ok[v1.FleetPolicy](w, "PUT /v1/policy", v1.PolicyRequest{Policy: proto.DefaultPolicy()})
 }
 
 func TestSignalsAreCheckedAndKept(t *testing.T) {

@@ -25,10 +25,11 @@ func putPolicy(c *call) (any, error) {
 	if err := rebalances(in.Rebalance); err != nil {
 		return nil, err
 	}
-	if !c.view.Knows(proto.CmdPolicyPut, 2) {
+	put := &proto.PolicyPut{Policy: in.Policy, Revision: in.Revision}
+	if !c.view.Knows(proto.CmdPolicyPut, put.Least()) {
 		return nil, &v1.Error{Code: v1.CodeRefused, Message: "this policy is not known to every coordinator", Remedy: "install the same version on all of them: glidepath operator raft list"}
 	}
-	_, err := c.propose(&proto.PolicyPut{Policy: in.Policy, Revision: in.Revision})
+	_, err := c.propose(put)
 	var refusal *proto.Refusal
 	if errors.As(err, &refusal) && refusal.Result.Shortfall != nil {
 		s := refusal.Result.Shortfall

@@ -55,7 +55,7 @@ func (p *planning) lie(host string) lie {
 		envelope = p.fullSpeed(p.begin())
 	}
 	fit, _ := p.View.Ledger().WeighOn(host, envelope)
-	return lieOf(fit)
+	return p.lieOf(fit)
 }
 
 // chosen plans the move to the host that suits the instance best.

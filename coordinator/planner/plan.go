@@ -95,6 +95,7 @@ type planning struct {
 	app      proto.Application
 	sizing   Sizing
 	grid     time.Duration
+	fill     proto.Fill
 	cut      resource.Vector  // that the type's maximum cuts off the forecast
 	wanted   timeline.Profile // allocation by the forecast alone
 	beyond   resource.Vector  // the same after its end
@@ -125,7 +126,7 @@ func prepare(in Input) (*planning, error) {
 	if fleet.ID == "" {
 		return nil, ErrNoFleet
 	}
-	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, assumed: warnings}
+	p := &planning{Input: in, grid: time.Duration(fleet.GridStep) * time.Millisecond, fill: fleet.Policy.Fill, assumed: warnings}
 	if err := in.Request.timed(in.Now, p.grid); err != nil {
 		return nil, err
 	}

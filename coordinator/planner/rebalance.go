@@ -279,6 +279,7 @@ func (b *balancing) weigh(l leaver) (*shift, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.fill = proto.FillSpread // strain is what the look is for
 	r, err := p.chosen()
 	if err != nil {
 		return nil, err
@@ -323,7 +324,7 @@ func (b *balancing) weigh(l leaver) (*shift, error) {
 // lies returns the score of a target with what the instance holds today: what its start takes on top counts for where there is room, and not for what comes after.
 func (b *balancing) lies(l leaver, best proto.Considered) int64 {
 	fit, _ := b.ledger.WeighOn(best.Host, l.held.Envelope)
-	score := lieOf(fit).score()
+	score := lieOf(fit, proto.FillSpread).score()
 	for _, t := range best.Terms {
 		if t.Name == termTransfer || t.Name == termGaveUp {
 			score += t.Points

@@ -420,6 +420,20 @@ func TestInstancesThatAreKeptApartAreNotSuggestedToMeet(t *testing.T) {
 	}
 }
 
+func TestWhereHostsAreFilledOneAfterAnotherTheFullestIsRelievedAllTheSame(t *testing.T) {
+	w := crowded(t)
+	want := w.look()
+	if len(want.Suggestions) == 0 {
+		t.Fatal("nothing is suggested")
+	}
+	p := proto.DefaultPolicy()
+	p.Fill = proto.FillPack
+	w.must(&proto.PolicyPut{Policy: p})
+	if got := w.look(); !reflect.DeepEqual(got.Suggestions, want.Suggestions) {
+		t.Errorf("%+v, and where they are filled alike %+v", got.Suggestions, want.Suggestions)
+	}
+}
+
 func TestOutsideTheWindowsMovesAreSuggestedForTheNextOne(t *testing.T) {
 	w := crowded(t)
 	p := proto.DefaultPolicy()

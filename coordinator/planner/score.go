@@ -11,7 +11,7 @@ import (
 
 // The terms of a host's score. Those of how the instance would lie there add up to a thousand at most; the others are taken off.
 const (
-	termRoom     = "room"     // what is free where least is
+	termRoom     = "room"     // what is free where least is, or where the policy has hosts filled one after another, what is not
 	termPeaks    = "peaks"    // what the instance adds to the squared use over time: peaks that don't coincide go together
 	termMix      = "mix"      // what it adds to the differences between resources: what one has left is worth little where another is used up
 	termTransfer = "transfer" // how much longer the move takes than at full speed
@@ -19,7 +19,7 @@ const (
 )
 
 // Their weights, in thousandths of a score. Room counts as much as the other two together: it is what keeps instances from each other when
-// forecasts are wrong. Peaks and mix count what the instance changes, not what is there: then the fleet as a whole gets more even. What the move
+// forecasts are wrong, or leaves whole hosts empty. Peaks and mix count what the instance changes, not what is there: then the fleet as a whole gets more even. What the move
 // itself costs is paid once, so it decides only between hosts that are about alike.
 const (
 	roomWeight     = 500
@@ -43,16 +43,21 @@ type lie struct {
 	span       timeline.Span // its fullest time; empty where the host has no limits
 	use, added int64         // mean of the squared use, with the instance, and what that adds to it; millionths
 	mix, mixed int64         // mean variance between the resources, with the instance, and what that adds to it, or takes away; millionths
+	fill       proto.Fill    // by which it is judged
 }
 
-func lieOf(f ledger.Fit) lie {
-	return lie{room: int64(f.Tightest), free: f.Free, of: f.Limit, kind: f.Kind, span: f.Span, use: f.MeanSquare, added: f.Rise, mix: f.Skew, mixed: f.SkewRise}
+func lieOf(f ledger.Fit, fill proto.Fill) lie {
+	return lie{room: int64(f.Tightest), free: f.Free, of: f.Limit, kind: f.Kind, span: f.Span, use: f.MeanSquare, added: f.Rise, mix: f.Skew, mixed: f.SkewRise, fill: fill}
 }
 
 // points returns what the host's room, peaks and mix are worth.
 func (l lie) points() [3]int64 {
+	room := l.room
+	if l.fill == proto.FillPack {
+		room = 1000 - room
+	}
 	return [3]int64{
-		roomWeight * l.room / 1000,
+		roomWeight * room / 1000,
 		peaksWeight * halfPeaks / (halfPeaks + max(0, l.added)),
 		mixWeight/2 - mixWeight/2*l.mixed/(halfMix+max(l.mixed, -l.mixed)),
 	}
@@ -67,14 +72,17 @@ func (l lie) score() int64 {
 }
 
 // Score returns what a host is worth to an instance that would lie there as it was weighed, apart from what a move there costs: the more the better.
-func Score(f ledger.Fit) int64 { return lieOf(f).score() }
+func Score(f ledger.Fit, fill proto.Fill) int64 { return lieOf(f, fill).score() }
+
+// lieOf returns how the instance would lie on a host, judged by the policy: a move for the balance's sake always by what keeps hosts even.
+func (p *planning) lieOf(f ledger.Fit) lie { return lieOf(f, p.fill) }
 
 // staying returns how the instance lies where it is: what it adds there is what would be gone without it. It is counted over the steps of the grid, each for
 // as long as it lasts, the tail for two hours, which is what the ledger counts in blocks.
 func (p *planning) staying() lie {
 	host := p.instance.Owner
 	fit, _ := p.View.Ledger().WeighOn(host, nil)
-	out := lieOf(fit)
+	out := p.lieOf(fit)
 	held, _ := p.View.Reservation(p.instance.Reservation)
 	mine := held.Envelope.Expected()
 	var with, without, all float64

@@ -70,7 +70,7 @@ func (p *planning) look(start timeline.Time) ([]candidate, *listing) {
 	}
 	candidates := make([]candidate, len(open))
 	p.weigh(open, of, start, func(i int, fit ledger.Fit) {
-		c := candidate{name: open[i], of: of[i], lie: lieOf(fit), short: fit.Short()}
+		c := candidate{name: open[i], of: of[i], lie: p.lieOf(fit), short: fit.Short()}
 		c.score = c.lie.score()
 		candidates[i] = c
 	})

@@ -103,7 +103,7 @@ func everyHost(t *rapid.T, in Input) (best string, score int64, fits map[string]
 		var c candidate
 		in.View.Ledger().Weigh(p.fullSpeed(in.Now), func(n string, fit ledger.Fit) bool {
 			if n == name {
-				c = candidate{name: n, lie: lieOf(fit), short: fit.Short()}
+				c = candidate{name: n, lie: p.lieOf(fit), short: fit.Short()}
 			}
 			return true
 		})
@@ -235,6 +235,32 @@ func TestPeaksThatDoNotCoincideGoTogether(t *testing.T) {
 		if why := r.Plan.Considered[1].Reason; !strings.Contains(why, "most of it for room: ") || !strings.Contains(why, "% of its cpu stay free at its fullest time") ||
 			!strings.Contains(why, "; on "+want+" ") {
 			t.Errorf("night %v: %q", night, why)
+		}
+	}
+}
+
+// Where hosts are filled one after another the room that is left speaks against a host, and all else as it does.
+func TestHostsAreFilledAsThePolicySays(t *testing.T) {
+	for fill, want := range map[proto.Fill]string{proto.FillSpread: "host-c", proto.FillPack: "host-b"} {
+		w := newWorld(t)
+		policy := proto.DefaultPolicy()
+		policy.Fill = fill
+		w.must(&proto.PolicyPut{Policy: policy})
+		w.must(&proto.HostRegister{Facts: facts("host-b", 4000), Incarnation: w.state.View().Fleet().Incarnation})
+		w.hold("web", "host-b", resource.Vector{resource.CPU: 2500})
+		r, err := Make(w.input(Request{Instance: "cache-1"}))
+		if err != nil || r.Plan.Target != want {
+			t.Fatalf("fill %q: to %q: %v %+v", fill, r.Plan.Target, err, r.Plan.Considered)
+		}
+		other := r.Plan.Considered[1]
+		if why := other.Reason; !strings.Contains(why, "most of it for room: ") {
+			t.Errorf("fill %q: %q", fill, why)
+		}
+		for _, c := range r.Plan.Considered {
+			room, peaks := c.Terms[0].Points, c.Terms[1].Points
+			if c.Score != scoreOf(c.Terms) || room <= 0 || room >= roomWeight || peaks <= 0 {
+				t.Errorf("fill %q: %s scores %d: %+v", fill, c.Host, c.Score, c.Terms)
+			}
 		}
 	}
 }

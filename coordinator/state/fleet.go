@@ -61,6 +61,9 @@ func validPolicy(p proto.Policy) proto.Result {
 	if p.MovesLink < 0 {
 		return invalid("%d migrations over one segment: allow at least one, or say 0 for as many as in the fleet", p.MovesLink)
 	}
+	if p.Fill != proto.FillSpread && p.Fill != proto.FillPack {
+		return invalid("hosts can't be filled by %q: use pack, or leave it out to spread", p.Fill)
+	}
 	if b := p.Rebalance; b != nil && (b.Every < 0 || b.MovesDay < 0 || b.LeastGain < 0) {
 		return invalid("rebalancing every %d ms, %d moves a day, for a gain of %d thousandths: none of them can be negative", b.Every, b.MovesDay, b.LeastGain)
 	}

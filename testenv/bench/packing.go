@@ -90,6 +90,7 @@ func packingRows(set string, r packing.Result) []Row {
 		row("the same", r.Learned, hindsight, r.Bound, nil),
 		row("Glidepath, held for the 48 h of the forecast alone", r.By[packing.Ahead], peaks, static.AtRisk, nil),
 		row("the same", r.By[packing.Ahead], hindsight, r.Bound, nil),
+		row("Glidepath, spread over the hosts that there are", r.By[packing.Spread], peaks, static.AtRisk, nil),
 		row("best fit of static peaks", r.By[packing.BestPeak], peaks, static.AtRisk, nil),
 		row("best fit of p95", r.By[packing.BestP95], peaks, static.AtRisk, nil),
 		row("first fit of static peaks", static, hindsight, r.Bound, nil),

@@ -39,6 +39,7 @@ type policyFlags struct {
 	window, forbid            []string
 	noWindows, execute        bool
 	gain                      float64
+	fill                      string
 }
 
 func setPolicyCommand(a *app) *cobra.Command {
@@ -50,12 +51,16 @@ func setPolicyCommand(a *app) *cobra.Command {
 Pooled demand is held with so many standard deviations (--z): fewer promise more of a host, and are wrong more often. A ratio is how much of what is
 allocatable may be promised: above 1 more than there is. A quantile of the forecast is what is reserved for an instance of a class.
 
+Where the planner chooses the host it prefers one with much room, which keeps instances from each other where forecasts are wrong (--fill spread, the default), or
+one with little, which leaves other hosts empty (--fill pack).
+
 With --rebalance-every the fleet is looked at for moves that balance it, and these are kept as suggestions; none is carried out but by your word.
 With --rebalance-execute, too, the leader carries them out, so many in 24 hours at most, until --rebalance-execute=false.`,
 		Example: `  glidepath policy set --z 1.64 --quantile standard=0.9
   glidepath policy set --ratio cpu=1.5 --ratio net_tx=0.8
   glidepath policy set --moves-per-host 3 --moves-in-fleet 32 --probation 30m
   glidepath policy set --window 22:00-05:00 --forbid 2026-12-24T12:00Z/2026-12-27T06:00Z
+  glidepath policy set --fill pack
   glidepath policy set --rebalance-every 6h --rebalance-least-gain 10
   glidepath policy set --rebalance-every 6h --rebalance-execute --rebalance-moves-per-day 4`,
 	}
@@ -70,6 +75,8 @@ With --rebalance-execute, too, the leader carries them out, so many in 24 hours 
 	flags.StringArrayVar(&f.window, "window", nil, "`window` in which planned moves begin: 22:00-05:00 in UTC every day, or START/END once; may be repeated, and replaces those that are there")
 	flags.StringArrayVar(&f.forbid, "forbid", nil, "`window` in which they don't; may be repeated, and replaces those that are there")
 	flags.BoolVar(&f.noWindows, "no-windows", false, "they begin at any time")
+	flags.StringVar(&f.fill, "fill", "", "`spread|pack`: whether the planner takes the host with most room first, or the one with least, so that others stay empty")
+	_ = cmd.RegisterFlagCompletionFunc("fill", cobra.FixedCompletions([]string{"spread", "pack"}, cobra.ShellCompDirectiveNoFileComp))
 	flags.DurationVar(&f.every, "rebalance-every", 0, "how often the fleet is looked at for moves that balance it, by the clock in UTC; 0: only when somebody asks")
 	flags.BoolVar(&f.execute, "rebalance-execute", false, "carry out what is suggested")
 	flags.IntVar(&f.day, "rebalance-moves-per-day", 0, "moves that are carried out so in 24 hours at most")
@@ -106,7 +113,7 @@ const policyTries = 5
 // policyNames are the flags that change something.
 var policyNames = []string{
 	"z", "ratio", "quantile", "probation", "moves-per-host", "moves-in-fleet", "moves-per-segment", "window", "forbid", "no-windows",
-	"rebalance-every", "rebalance-execute", "rebalance-moves-per-day", "rebalance-least-gain",
+	"fill", "rebalance-every", "rebalance-execute", "rebalance-moves-per-day", "rebalance-least-gain",
 }
 
 // set changes what the flags name.
@@ -164,6 +171,13 @@ func (f *policyFlags) set(p *proto.Policy, changed func(string) bool, now time.T
 			return usagef("--%s %d: use %d or more", flag, c.from, c.least)
 		}
 		*c.replaces = c.from
+	}
+	if changed("fill") {
+		fill, ok := map[string]proto.Fill{"spread": proto.FillSpread, "pack": proto.FillPack}[f.fill]
+		if !ok {
+			return usagef("--fill %s: use spread or pack", f.fill)
+		}
+		p.Fill = fill
 	}
 	if err := f.setRebalance(p, changed); err != nil {
 		return err
@@ -282,6 +296,11 @@ func (a *app) printPolicy(p v1.FleetPolicy) error {
 		segment = strconv.Itoa(p.MovesLink)
 	}
 	t.row("moves at once", fmt.Sprintf("%d per host, %d in the fleet; per segment %s", p.MovesHost, p.MovesFleet, segment))
+	fill := "filled alike: spread"
+	if p.Fill == proto.FillPack {
+		fill = "filled one after another: pack"
+	}
+	t.row("hosts", fill)
 	for _, w := range p.Windows {
 		word := "moves begin"
 		if w.Forbid {

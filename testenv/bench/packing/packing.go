@@ -74,8 +74,9 @@ const (
 	FirstPeak Policy = iota // first fit, of the highest use so far
 	BestPeak                // best fit, of the same
 	BestP95                 // best fit, of what 19 of 20 steps so far did not pass
-	Open                    // what Glidepath reserves for instances, until further notice
+	Open                    // what Glidepath reserves for instances, until further notice, with hosts filled one after another
 	Ahead                   // the same, held only for as long as there is a forecast
+	Spread                  // the same as Open, with instances spread over the hosts that there are
 	policies
 )
 
@@ -126,10 +127,13 @@ func Run(ctx context.Context, machines []Machine, o Options) (Result, error) {
 			all = append(all, placed{t, rand.New(rand.NewPCG(o.Seed, uint64(n*o.Orders+k))).Perm(len(machines))})
 		}
 	}
-	ours := func(z int64, long reach) policy { return func(t *trial) placing { return t.ledger(z, long) } }
+	ours := func(z int64, long reach, fill proto.Fill) policy {
+		return func(t *trial) placing { return t.ledger(z, long, fill) }
+	}
 	for i, p := range [policies]policy{
 		FirstPeak: func(t *trial) placing { return t.firstFit }, BestPeak: func(t *trial) placing { return t.bestFit },
-		BestP95: func(t *trial) placing { return t.bestFit95 }, Open: ours(o.Policy.Z, open), Ahead: ours(o.Policy.Z, whileForecast),
+		BestP95: func(t *trial) placing { return t.bestFit95 }, Open: ours(o.Policy.Z, open, proto.FillPack), Ahead: ours(o.Policy.Z, whileForecast, proto.FillPack),
+		Spread: ours(o.Policy.Z, open, proto.FillSpread),
 	} {
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
@@ -138,9 +142,9 @@ func Run(ctx context.Context, machines []Machine, o Options) (Result, error) {
 	}
 	var byZ [][]Outcome
 	for _, z := range Zs() {
-		each := outcomes(all, ours(z, open), 100)
+		each := outcomes(all, ours(z, open, proto.FillPack), 100)
 		byZ = append(byZ, each)
-		out.ByZ = append(out.ByZ, ByZ{z, mean(each), mean(outcomes(all, ours(z, whileForecast), 100))})
+		out.ByZ = append(out.ByZ, ByZ{z, mean(each), mean(outcomes(all, ours(z, whileForecast, proto.FillPack), 100))})
 	}
 	out.Learned = learned(byZ, o.Orders, o.Policy.Z)
 	if o.Revised == 0 {

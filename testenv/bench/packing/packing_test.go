@@ -70,7 +70,7 @@ func TestOppositePeaksNeedOneHostInsteadOfTwo(t *testing.T) {
 		hosts int
 	}{
 		"first fit": {trial.firstFit, 2}, "best fit": {trial.bestFit, 2}, "best fit of p95": {trial.bestFit95, 2},
-		"while there is a forecast": {trial.ledger(2330, whileForecast), 1},
+		"while there is a forecast": {trial.ledger(2330, whileForecast, proto.FillPack), 1},
 	} {
 		on, hosts := c.place(order, 100)
 		if over, _ := trial.over(on, hosts, trial.length); hosts != c.hosts || over != 0 {
@@ -83,7 +83,7 @@ func TestOppositePeaksNeedOneHostInsteadOfTwo(t *testing.T) {
 	// Alike they fit on one host by no policy.
 	same := trialOf(t, append(opposite(17)[:1], opposite(17)[:1]...), 1400)
 	same.instances[1].name = "day-2"
-	if _, hosts := same.ledger(2330, whileForecast)(order, 100); hosts != 2 {
+	if _, hosts := same.ledger(2330, whileForecast, proto.FillPack)(order, 100); hosts != 2 {
 		t.Errorf("two that are busy at the same time are on %d host", hosts)
 	}
 }

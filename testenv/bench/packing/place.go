@@ -65,7 +65,7 @@ const (
 
 // ledger returns the policy of Glidepath: each instance's reservation is held on the host with the highest score, of those on which the ledger admits it. As with
 // fixed amounts a host is opened when there is none. One that is admitted on no empty host gets one for itself.
-func (t *trial) ledger(z int64, long reach) placing {
+func (t *trial) ledger(z int64, long reach, fill proto.Fill) placing {
 	return func(order []int, percent int64) ([]int, int) {
 		l, err := ledger.New(ledger.Grid{Step: grid}, z, t.at)
 		if err != nil {
@@ -84,7 +84,7 @@ func (t *trial) ledger(z int64, long reach) placing {
 					ID: i.name, Host: hostName(h), Instance: i.name, Class: proto.Standard, Purpose: proto.PurposeInstance, Envelope: envelope, Floor: i.floor,
 				}) == nil
 			}
-			if h := best(l, envelope, opened); h >= 0 && hold(h) {
+			if h := best(l, envelope, opened, fill); h >= 0 && hold(h) {
 				on[n] = h
 				continue
 			}
@@ -103,11 +103,11 @@ func (t *trial) ledger(z int64, long reach) placing {
 }
 
 // best returns the host with the highest score of those that admit an envelope, or -1.
-func best(l *ledger.Ledger, e proto.Envelope, hosts []int) int {
+func best(l *ledger.Ledger, e proto.Envelope, hosts []int, fill proto.Fill) int {
 	best, score, n := -1, int64(0), -1
 	l.Weigh(e, func(_ string, fit ledger.Fit) bool {
 		n++
-		if s := planner.Score(fit); fit.Fits() && s > score {
+		if s := planner.Score(fit, fill); fit.Fits() && s > score {
 			best, score = hosts[n], s
 		}
 		return true

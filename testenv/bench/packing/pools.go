@@ -66,7 +66,7 @@ func (w *watched) learn(now timeline.Time, host resource.Vector) error {
 
 // pools replays demand from the origin on, on hosts where the ledger put the instances.
 func (t *trial) pools(ctx context.Context, machines []Machine, o Options) (Pools, error) {
-	on, hosts := t.ledger(o.Policy.Z, open)(rand.New(rand.NewPCG(o.Seed, 0)).Perm(len(machines)), 100)
+	on, hosts := t.ledger(o.Policy.Z, open, o.Policy.Fill)(rand.New(rand.NewPCG(o.Seed, 0)).Perm(len(machines)), 100)
 	out := Pools{Hosts: hosts, Instances: float64(len(on)) / float64(hosts)}
 	for _, z := range Zs() {
 		out.ByZ = append(out.ByZ, PoolRate{Z: z})
