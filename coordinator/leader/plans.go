@@ -194,12 +194,12 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 		return nil
 	}
 	m := plan.Moves[r.Move]
-	if since, away := known.in.Silent[m.Target]; away && known.err == nil {
-		known.err = fmt.Errorf("the agent of %s has been silent since %s", m.Target, since)
+	if m.Instance != known.instance {
+		return nil // the plan was made anew while that was asked: what is known is not of the move that is at its place now
 	}
-	if known.err != nil {
-		p.bear(r, known.err.Error())
-		return p.say(ctx, plan, known.err.Error())
+	if err := known.wrong(m.Target); err != nil {
+		p.bear(r, err.Error())
+		return p.say(ctx, plan, err.Error())
 	}
 	without, err := view.Letting(m.Holds...)
 	if err != nil {
