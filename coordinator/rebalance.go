@@ -18,7 +18,7 @@ const rebalanceTime = time.Minute
 // rebalance suggests moves while this coordinator leads.
 func (c *Coordinator) rebalance() *leader.Rebalance {
 	return &leader.Rebalance{
-		View: c.tables.View, Own: c.tables.Own, Look: c.lookForBalance, Plan: c.planMove,
+		View: c.tables.View, Own: c.tables.Own, Look: c.lookForBalance, Ask: c.moving,
 		Propose: func(ctx context.Context, id string, body proto.Body) (proto.Result, error) {
 			return c.Propose(ctx, id, "leader", body)
 		},
