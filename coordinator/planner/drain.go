@@ -103,6 +103,7 @@ type drain struct {
 	grid   time.Duration
 	base   *ledger.Ledger  // without anything of the plan
 	slots  []timeline.Time // when slots are given up there that are kept now
+	back   []timeline.Time // when hosts are back that are away for a time, in order
 	ledger *ledger.Ledger  // with what is planned so far. What is left behind is there until a move begins that needs it gone
 	view   *state.View     // over it
 	open   []timeline.Span
@@ -150,6 +151,7 @@ func newDrain(in DrainInput) (*drain, error) {
 		share:  map[string]line{}, bare: map[string]emptied{}, effort: &effort{mostEffort},
 	}
 	d.base, d.slots = keptSlots(in.View, in.Now)
+	d.back = backAt(in.View, in.Now)
 	d.open = OpenIn(timeline.Span{Start: in.Now, End: in.Now.Add(windowsFor)}, p.Windows, in.Windows)
 	if len(p.Windows)+len(in.Windows) == 0 {
 		d.open = []timeline.Span{{Start: in.Now, End: timeline.Forever}}

@@ -63,6 +63,22 @@ func (d *drain) leastNeed(p *planning) resource.Vector {
 	return s.Firm.Add(s.Mean)
 }
 
+// whenever returns what a host violates at every start that there is until then: at once and, where it is away for a time, as soon as it is back.
+func (d *drain) whenever(n *needs, host *proto.Host) violated {
+	v := n.violation(host)
+	for _, w := range host.Windows {
+		if v.constraint != leavingHost {
+			break
+		}
+		if w.Whole && w.Span.End > n.start && w.Span.End < d.then() {
+			back := *n
+			back.start = w.Span.End
+			v = back.violation(host)
+		}
+	}
+	return v
+}
+
 // nowhere reports whether no host could take an instance of the host by then, had it all to itself but for what can't be moved: whoever else moves, it stays.
 func (d *drain) nowhere(instance string) bool {
 	p, err := d.planning(instance, d.Host, d.Now)
@@ -72,7 +88,7 @@ func (d *drain) nowhere(instance string) bool {
 	n, needs := p.needs(d.Now), map[*planning]resource.Vector{}
 	for host := range d.View.Hosts() {
 		name := host.Facts.Name
-		if name == d.Host || n.violation(&host).constraint != "" {
+		if name == d.Host || d.whenever(n, &host).constraint != "" {
 			continue
 		}
 		there := p.on(&host)
@@ -107,7 +123,7 @@ func (d *drain) hopeless(instance, owner, target string) bool {
 		if short != nil || name == owner || name == d.Host || target != "" && name != target {
 			continue
 		}
-		if host, there := d.View.Host(name); there && n.violation(&host).constraint == "" {
+		if host, there := d.View.Host(name); there && d.whenever(n, &host).constraint == "" {
 			return false
 		}
 	}
