@@ -70,6 +70,7 @@ type Rebalanced struct {
 	Before, After int64        // the strain of all hosts together, in millionths, as it is and with all of them done
 	Hosts         int          // of the fleet
 	Weighed       int          // instances for which a move was planned
+	Unknown       []string     // instances that stay because nothing could be learned of them, sorted
 	Says          []string     // in words, most telling first
 }
 
@@ -382,6 +383,7 @@ func (b *balancing) say(busy int) {
 	if len(b.unknown) > 0 {
 		slices.Sort(b.unknown)
 		b.unknown = slices.Compact(b.unknown)
+		o.Unknown = b.unknown
 		o.Says = append(o.Says, fmt.Sprintf("it could not be asked what is expected of %s: they stay", strings.Join(b.unknown[:min(mostTold, len(b.unknown))], ", ")))
 	}
 	if o.Weighed == mostWeighed {
