@@ -41,6 +41,6 @@ func (c *Coordinator) lookForBalance(ctx context.Context, in planner.RebalanceIn
 	if err != nil {
 		return planner.Rebalanced{}, err
 	}
-	in.Of = known.Ask
+	in.Of, in.Ahead = known.Ask, known.Ahead
 	return planner.Rebalance(in)
 }

@@ -38,6 +38,7 @@ type RebalanceInput struct {
 	Moves  int                                          // that are suggested at most; 0: DefaultSuggested
 	Margin int64                                        // thousandths of a score that a move has to win by; 0: MarginOfBalance
 	Of     func(instance string) (MovingFigures, error) // of any instance of the fleet: the same answer whenever it is asked; one of which nothing can be learned stays
+	Ahead  func(instances []string)                     // is told, before, of which instances Of is asked next; nil: nobody is
 	Costs  Costs
 	Silent map[string]timeline.Time // as in Input
 }
@@ -248,10 +249,16 @@ type shift struct {
 // from returns the move away from a host that relieves the fleet most; nil where none wins.
 func (b *balancing) from(host string) (*shift, error) {
 	var best *shift
-	for _, l := range b.leavers(host) {
-		if b.out.Weighed == mostWeighed {
-			break
+	all := b.leavers(host)
+	all = all[:min(len(all), mostWeighed-b.out.Weighed)]
+	if b.Ahead != nil {
+		names := make([]string, len(all))
+		for n, l := range all {
+			names[n] = l.Name()
 		}
+		b.Ahead(names)
+	}
+	for _, l := range all {
 		b.out.Weighed++
 		s, err := b.weigh(l)
 		var no *Refusal
