@@ -13,6 +13,14 @@ type emptied struct {
 	movers map[string]resource.Vector // what the instances that could be moved are expected to use, as they are held now
 }
 
+// over returns why nobody waits for the answer any more; nil while somebody does.
+func (in DrainInput) over() error {
+	if in.Over == nil {
+		return nil
+	}
+	return in.Over()
+}
+
 // then returns the time from which on every instance that leaves has to be elsewhere: the deadline, or the end of what is planned.
 func (d *drain) then() timeline.Time {
 	end := Grid(d.Now, d.grid).End - 1
