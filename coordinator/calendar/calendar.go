@@ -79,6 +79,7 @@ const (
 	maxExpanded    = 1_000_000 // of one entry, before and within it
 	maxZones       = 200       // that its entries name
 	maxRule        = 2000      // bytes of an RRULE
+	maxPositions   = 31        // of its BYSETPOS: the library looks for each of them, in every period until the year 9999, and can't be interrupted
 	maxKind        = 40        // characters
 	lastYear       = 2200      // that times lie before
 )

@@ -167,6 +167,7 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"by the second":     {recurs("FREQ=SECONDLY"), "more often than hourly"},
 		"never in hours":    {recurs("FREQ=HOURLY;INTERVAL=24;BYHOUR=5"), "an hourly rule has no BY"},
 		"many times a day":  {recurs("FREQ=DAILY;BYSECOND=0,0,0,0"), "too many times of day"},
+		"many positions":    {recurs("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;BYSETPOS=" + strings.TrimPrefix(numbers(33), "0,")), "BYSETPOS has more than 31 positions"},
 		"sixth in a month":  {recurs("FREQ=MONTHLY;BYDAY=-6MO"), "a month has no more than five of a weekday"},
 		"53rd in a month":   {recurs("FREQ=YEARLY;BYMONTH=12;BYDAY=53MO"), "a month has no more than five of a weekday"},
 		"by Easter":         {recurs("FREQ=YEARLY;BYEASTER=300"), "BYEASTER is not known here"},
