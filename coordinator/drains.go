@@ -29,6 +29,7 @@ func (c *Coordinator) drains() *leader.Drains {
 
 // planDrain plans how all that a host has leaves it, by the demand that is forecast now, and the data that there are.
 func (c *Coordinator) planDrain(ctx context.Context, in planner.DrainInput) (proto.StoredPlan, error) {
+	in.Over = ctx.Err // whoever leads no more waits for what is planned: it is joined
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	in.View, in.Costs, in.Silent = c.tables.Own(), planner.DefaultCosts(), map[string]timeline.Time{}

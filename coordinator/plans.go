@@ -55,17 +55,3 @@ func (c *Coordinator) moving(ctx context.Context, instance string) (planner.Inpu
 	}
 	return planner.Input{Now: now, Forecast: demand, Data: data, Costs: planner.DefaultCosts(), Silent: silent}, nil
 }
-
-// planMove plans a move that begins now, at a rate of so many bits per second at most. An error that is no *planner.Refusal says nothing of the move.
-func (c *Coordinator) planMove(ctx context.Context, view *state.View, request planner.Request, rate int64) (planner.Result, error) {
-	in, err := c.moving(ctx, request.Instance)
-	if err != nil {
-		return planner.Result{}, err
-	}
-	if since, away := in.Silent[request.Target]; away {
-		return planner.Result{}, fmt.Errorf("the agent of %s has been silent since %s", request.Target, since)
-	}
-	in.Request, in.View = request, view
-	in.Costs.Rate = min(in.Costs.Rate, rate)
-	return planner.Make(in)
-}

@@ -18,7 +18,7 @@ const rebalanceTime = time.Minute
 // rebalance suggests moves while this coordinator leads.
 func (c *Coordinator) rebalance() *leader.Rebalance {
 	return &leader.Rebalance{
-		View: c.tables.View, Own: c.tables.Own, Look: c.lookForBalance, Plan: c.planMove,
+		View: c.tables.View, Own: c.tables.Own, Look: c.lookForBalance, Ask: c.moving,
 		Propose: func(ctx context.Context, id string, body proto.Body) (proto.Result, error) {
 			return c.Propose(ctx, id, "leader", body)
 		},
@@ -41,6 +41,6 @@ func (c *Coordinator) lookForBalance(ctx context.Context, in planner.RebalanceIn
 	if err != nil {
 		return planner.Rebalanced{}, err
 	}
-	in.Of = known.Ask
+	in.Of, in.Ahead = known.Ask, known.Ahead
 	return planner.Rebalance(in)
 }

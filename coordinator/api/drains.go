@@ -186,7 +186,7 @@ func (c *call) drainPlan(host string, in v1.DrainRequest) (proto.StoredPlan, err
 	}
 	ask := planner.DrainInput{
 		Host: host, View: view, Now: c.now, Deadline: in.Before, Probation: in.Probation, Squeeze: in.Squeeze, Of: known.Of, Costs: c.cfg.Costs, Silent: c.silent(""),
-		WhatIf: in.WhatIf,
+		WhatIf: in.WhatIf, Over: c.ctx.Err,
 	}
 	plan, blocked, err := planner.Drain(ask)
 	if err := errors.Join(err, known.Err()); err != nil {

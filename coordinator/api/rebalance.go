@@ -42,7 +42,7 @@ func rebalance(c *call) (any, error) {
 		return nil, err
 	}
 	found, err := planner.Rebalance(planner.RebalanceInput{
-		View: c.cfg.OwnView(), Now: c.now, Moves: in.Moves, Margin: in.LeastGain, Of: known.Ask, Costs: c.cfg.Costs, Silent: c.silent(""),
+		View: c.cfg.OwnView(), Now: c.now, Moves: in.Moves, Margin: in.LeastGain, Of: known.Ask, Ahead: known.Ahead, Costs: c.cfg.Costs, Silent: c.silent(""),
 	})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,8 @@ type Occurrence struct {
 	Kind  string // what it has in common with others, in lower case letters, digits and hyphens: the first of CATEGORIES, else the SUMMARY
 	Title string // the SUMMARY
 	UID   string // of the entry, as its program named it; "" where it did not
+	Rule  string // of the entry, as it is written; "" where it does not recur
+	Line  int    // where the entry begins
 	Span  timeline.Span
 }
 
@@ -45,6 +47,14 @@ type entry struct {
 	instead    stamp   // RECURRENCE-ID: of which occurrence this one takes the place
 }
 
+// series names what an entry is one of: its UID or, where its program gave it none, its summary.
+func (e entry) series() string {
+	if e.uid == "" {
+		return "summary " + e.title
+	}
+	return "uid " + e.uid
+}
+
 // stamp is a time as it is written.
 type stamp struct {
 	wall time.Time // what the clock shows, as if it were UTC; zero when nothing was said
@@ -69,6 +79,7 @@ const (
 	maxExpanded    = 1_000_000 // of one entry, before and within it
 	maxZones       = 200       // that its entries name
 	maxRule        = 2000      // bytes of an RRULE
+	maxPositions   = 31        // of its BYSETPOS: the library looks for each of them, in every period until the year 9999, and can't be interrupted
 	maxKind        = 40        // characters
 	lastYear       = 2200      // that times lie before
 )
@@ -109,7 +120,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 			if err != nil {
 				return nil, nil, err
 			}
-			replaced[e.uid] = append(replaced[e.uid], at)
+			replaced[e.series()] = append(replaced[e.series()], at)
 		}
 	}
 	for _, e := range c.entries {
@@ -121,7 +132,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 		}
 		var without []timeline.Time
 		if e.instead.wall.IsZero() {
-			without = replaced[e.uid]
+			without = replaced[e.series()]
 		}
 		spans, err := c.spans(ctx, e, span, loc, without)
 		if err != nil {
@@ -133,7 +144,7 @@ func (c *Calendar) Between(ctx context.Context, span timeline.Span, loc *time.Lo
 				break
 			}
 			if s.Overlaps(span) {
-				out = append(out, Occurrence{e.kind, e.title, e.uid, s})
+				out = append(out, Occurrence{Kind: e.kind, Title: e.title, UID: e.uid, Rule: e.rule, Line: e.line, Span: s})
 			}
 		}
 		if len(out) > maxOccurrences {

@@ -89,10 +89,15 @@ END:VTIMEZONE
 			"UID:a\nRECURRENCE-ID:20260309T100000Z\nSUMMARY:x\nDTSTART:20260310T120000Z\nDURATION:PT1H",
 			"UID:a\nRECURRENCE-ID:20260316T100000Z\nSTATUS:CANCELLED\nSUMMARY:x\nDTSTART:20260316T100000Z\nDURATION:PT2H"),
 			[]string{"x 03-02 10:00 +2h0m0s", "x 03-10 12:00 +1h0m0s"}},
+		"one of them moved that have no name": {file("SUMMARY:x\nDTSTART:20260302T100000Z\nDURATION:PT2H\nRRULE:FREQ=WEEKLY;COUNT=2", "SUMMARY:y\nDTSTART:20260302T100000Z\nDURATION:PT3H\nRRULE:FREQ=WEEKLY;COUNT=2",
+			"SUMMARY:x\nRECURRENCE-ID:20260309T100000Z\nDTSTART:20260310T120000Z\nDURATION:PT1H"),
+			[]string{"x 03-02 10:00 +2h0m0s", "y 03-02 10:00 +3h0m0s", "y 03-09 10:00 +3h0m0s", "x 03-10 12:00 +1h0m0s"}},
 		"the end of a month":  {file("SUMMARY:x\nDTSTART:20250131T220000Z\nDURATION:PT4H\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1"), []string{"x 02-28 22:00 +4h0m0s", "x 03-31 22:00 +4h0m0s"}},
 		"one that reaches in": {file("SUMMARY:x\nDTSTART:20260228T220000Z\nDURATION:PT4H"), []string{"x 02-28 22:00 +4h0m0s"}},
 		"a zone of its own": {strings.Replace(file("SUMMARY:x\nDTSTART;TZID=W. Europe Standard Time:20260327T100000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=4"), "BEGIN:VEVENT", strings.ReplaceAll(outlook, "\n", "\r\n")+"BEGIN:VEVENT", 1),
 			[]string{"x 03-27 09:00 +1h0m0s", "x 03-28 09:00 +1h0m0s", "x 03-29 08:00 +1h0m0s", "x 03-30 08:00 +1h0m0s"}},
+		"what a zone of its own never shows": {strings.Replace(file("SUMMARY:x\nDTSTART;TZID=W. Europe Standard Time:20260329T023000\nDURATION:PT1H"), "BEGIN:VEVENT", strings.ReplaceAll(outlook, "\n", "\r\n")+"BEGIN:VEVENT", 1),
+			[]string{"x 03-29 01:30 +1h0m0s"}},
 		"a zone with a prefix":          {file("SUMMARY:x\nDTSTART;TZID=\"/example.org/2025/Europe/Berlin\":20260310T180000\nDURATION:PT1H"), []string{"x 03-10 17:00 +1h0m0s"}},
 		"a zone whose rules have ended": {strings.Replace(file("SUMMARY:x\nDTSTART;TZID=Old:20260310T180000\nDURATION:PT1H"), "BEGIN:VEVENT", ended+"BEGIN:VEVENT", 1), []string{"x 03-10 17:00 +1h0m0s"}},
 		"given twice":                   {file("SUMMARY:x\nDTSTART:20260310T180000Z\nDURATION:PT1H\nRDATE:20260310T180000Z"), []string{"x 03-10 18:00 +1h0m0s"}},
@@ -105,6 +110,32 @@ END:VTIMEZONE
 				t.Error(diff, notes)
 			}
 		})
+	}
+}
+
+func TestATimeThatAClockShowsTwiceIsTheFirstAndOneThatItNeverShowsIsAsItWasBefore(t *testing.T) {
+	for zone, times := range map[string]map[string]string{
+		"Europe/Berlin": {
+			"2026-03-29T01:30": "03-29 00:30", "2026-03-29T02:00": "03-29 01:00", "2026-03-29T02:30": "03-29 01:30", "2026-03-29T03:00": "03-29 01:00", "2026-03-29T05:00": "03-29 03:00",
+			"2026-10-25T01:30": "10-24 23:30", "2026-10-25T02:00": "10-25 00:00", "2026-10-25T02:30": "10-25 00:30", "2026-10-25T03:00": "10-25 02:00", "2026-10-25T06:00": "10-25 05:00",
+		},
+		"America/New_York": {
+			"2026-03-08T01:30": "03-08 06:30", "2026-03-08T02:30": "03-08 07:30", "2026-03-08T03:30": "03-08 07:30",
+			"2026-11-01T00:30": "11-01 04:30", "2026-11-01T01:30": "11-01 05:30", "2026-11-01T02:00": "11-01 07:00",
+		},
+		"America/Havana": {"2026-03-08T00:00": "03-08 05:00"}, // a day begins at one
+		"UTC":            {"2026-03-08T00:00": "03-08 00:00"},
+	} {
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		for text, want := range times {
+			at, ok := timeOf(text, loc)
+			if got := at.Std().Format("01-02 15:04"); !ok || got != want {
+				t.Errorf("%s in %s is %s UTC, want %s", text, zone, got, want)
+			}
+		}
 	}
 }
 
@@ -136,6 +167,7 @@ func TestWhatIsWrongIsSaidWithLineFaultAndRemedy(t *testing.T) {
 		"by the second":     {recurs("FREQ=SECONDLY"), "more often than hourly"},
 		"never in hours":    {recurs("FREQ=HOURLY;INTERVAL=24;BYHOUR=5"), "an hourly rule has no BY"},
 		"many times a day":  {recurs("FREQ=DAILY;BYSECOND=0,0,0,0"), "too many times of day"},
+		"many positions":    {recurs("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;BYSETPOS=" + strings.TrimPrefix(numbers(33), "0,")), "BYSETPOS has more than 31 positions"},
 		"sixth in a month":  {recurs("FREQ=MONTHLY;BYDAY=-6MO"), "a month has no more than five of a weekday"},
 		"53rd in a month":   {recurs("FREQ=YEARLY;BYMONTH=12;BYDAY=53MO"), "a month has no more than five of a weekday"},
 		"by Easter":         {recurs("FREQ=YEARLY;BYEASTER=300"), "BYEASTER is not known here"},

@@ -35,8 +35,10 @@ func (c *Calendar) expand(ctx context.Context, e entry, span timeline.Span, loc 
 		return nil, bad("it recurs more often than hourly")
 	case rule.Freq == rrule.HOURLY && strings.Contains(text, "BY"):
 		return nil, bad("an hourly rule has no BY… here")
-	case len(rule.Bysecond) > 0 || len(rule.Byhour) > 24 || len(rule.Byminute) > 60 || len(rule.Bysetpos) > 366:
+	case len(rule.Bysecond) > 0 || len(rule.Byhour) > 24 || len(rule.Byminute) > 60:
 		return nil, bad("it has too many times of day")
+	case len(rule.Bysetpos) > maxPositions:
+		return nil, bad(fmt.Sprintf("BYSETPOS has more than %d positions", maxPositions))
 	case rule.Interval > 10_000 || rule.Interval < 0 || rule.Count < 0:
 		return nil, bad("INTERVAL or COUNT is out of range")
 	}

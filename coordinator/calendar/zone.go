@@ -93,10 +93,24 @@ func located(name string) *time.Location {
 	return nil
 }
 
+// beforeChange is how long before a time the clock of its zone is as it was before it was put on or back, if it was about then.
+const beforeChange = 4 * time.Hour
+
+// in returns when the clock of a zone shows a time: the first time where it shows it twice, and where it is put on over it, when the clock would show it as it was
+// before (RFC 5545, section 3.3.5). What time.Date returns for those depends on the zone.
 func in(loc *time.Location, wall time.Time) timeline.Time {
+	shows := func(t time.Time) bool {
+		_, offset := t.In(loc).Zone()
+		return t.Unix()+int64(offset) == wall.Unix()
+	}
 	y, m, d := wall.Date()
 	hour, minute, second := wall.Clock()
-	return timeline.Of(time.Date(y, m, d, hour, minute, second, 0, loc))
+	at := time.Date(y, m, d, hour, minute, second, 0, loc)
+	_, offset := at.Add(-beforeChange).Zone()
+	if before := wall.Add(-time.Duration(offset) * time.Second); !shows(at) || shows(before) {
+		at = before
+	}
+	return timeline.Of(at)
 }
 
 // at returns how far the zone's clock is ahead of UTC when it shows a time: as says the observance that began last.
@@ -114,7 +128,9 @@ func (z *zone) at(ctx context.Context, wall time.Time) (time.Duration, error) {
 			return 0, err
 		}
 		if !onset.IsZero() && onset.After(last) {
-			last, offset = onset, o.offset
+			if last, offset = onset, o.offset; wall.Before(onset.Add(o.offset - o.before)) {
+				offset = o.before // the clock is put on over it
+			}
 		}
 	}
 	if len(z.told) >= maxTold || z.told == nil {

@@ -90,7 +90,8 @@ func wrong(c proto.Calendar, e proto.Event) string {
 	return ""
 }
 
-// entries returns the events of an iCalendar file.
+// entries returns the events of an iCalendar file. Entries without a UID are told apart by what they say; two that are the same event by that, and differ in their end, are an
+// error: one of them would be lost.
 func entries(ctx context.Context, c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, error) {
 	loc, err := zone(c)
 	if err != nil {
@@ -105,15 +106,21 @@ func entries(ctx context.Context, c proto.Calendar, body []byte, span timeline.S
 		return nil, err
 	}
 	out := make([]proto.Event, 0, len(all))
+	first := map[string]calendar.Occurrence{}
 	for _, o := range all {
 		if o.Span.Empty() {
 			continue // an entry that lasts no time moves no demand
 		}
-		which := o.UID
-		if which == "" {
-			which = o.Kind
+		which := []string{o.UID}
+		if o.UID == "" {
+			which = []string{"", o.Kind, o.Title, o.Rule}
 		}
-		out = append(out, proto.Event{ID: id(c.Name, o.Span.Start, which), Kind: proto.EventKind(o.Kind), Title: title(o.Title), Span: o.Span})
+		e := proto.Event{ID: id(c.Name, o.Span.Start, which...), Kind: proto.EventKind(o.Kind), Title: title(o.Title), Span: o.Span}
+		if was, twice := first[e.ID]; twice && o.UID == "" && was.Span != o.Span {
+			return nil, faultf("%s lines %d and %d have no UID, are of the same summary, start and rule, and differ in their end: give each entry a UID, or leave one out", fileName, was.Line, o.Line)
+		}
+		first[e.ID] = o
+		out = append(out, e)
 	}
 	return out, nil
 }
@@ -162,7 +169,7 @@ func rows(c proto.Calendar, body []byte, span timeline.Span) ([]proto.Event, err
 	return out, nil
 }
 
-// id names an event so that it is the same one each time that its calendar is read, though its end, its kind or its title change.
+// id names an event so that it is the same one each time that its calendar is read, though its end changes, or its kind or title where it has a UID.
 func id(name string, start timeline.Time, which ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(which, "\x00")))
 	return fmt.Sprintf("%s:%s-%s", name, start.Std().Format("20060102T150405"), hex.EncodeToString(sum[:6]))

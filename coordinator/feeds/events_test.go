@@ -2,6 +2,7 @@ package feeds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,41 @@ func TestRowsThatAreTheSameEventAndDifferAreToldOf(t *testing.T) {
 		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 			t.Errorf("%q: %d events, %v", text, len(found), err)
 		}
+	}
+}
+
+func TestEntriesWithoutAUIDAreToldApartByWhatTheySay(t *testing.T) {
+	entry := func(summary, ends string, more ...string) string {
+		return "BEGIN:VEVENT\r\nCATEGORIES:sale\r\nSUMMARY:" + summary + "\r\nDTSTART:20260311T180000Z\r\nDTEND:20260311T" + ends + "0000Z\r\n" + strings.Join(more, "\r\n") + "\r\nEND:VEVENT\r\n"
+	}
+	ids := func(text string) (out []string, err error) {
+		found, err := read(t.Context(), proto.Calendar{Name: "sales"}, []byte("BEGIN:VCALENDAR\r\n"+text+"END:VCALENDAR\r\n"), noon)
+		for _, e := range found {
+			out = append(out, e.ID)
+		}
+		return out, err
+	}
+	const weekly = "RRULE:FREQ=WEEKLY;COUNT=1"
+	for name, c := range map[string]struct {
+		text string
+		want int
+		says string
+	}{
+		"other summaries":                  {entry("a", "19") + entry("b", "20"), 2, ""},
+		"another rule":                     {entry("a", "19") + entry("a", "20", weekly), 2, ""},
+		"the same again":                   {entry("a", "19") + entry("a", "19"), 1, ""},
+		"the same but for its end":         {entry("a", "19") + entry("b", "19") + entry("a", "20"), 0, "lines 2 and 16 have no UID, are of the same summary, start and rule"},
+		"the same, of which one has a UID": {entry("a", "19") + entry("a", "20", "UID:x"), 2, ""},
+	} {
+		got, err := ids(c.text)
+		if len(got) != c.want || c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	before, _ := ids(entry("a", "19"))
+	after, err := ids(entry("b", "21") + entry("a", "20"))
+	if err != nil || !slices.Contains(after, before[0]) {
+		t.Errorf("%q with another end, and beside another one, is %q: %v", before, after, err)
 	}
 }
 

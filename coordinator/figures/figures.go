@@ -22,8 +22,11 @@ type Sources struct {
 	DataBytes func(ctx context.Context, instance string) (int64, error)
 }
 
-// asksAtOnce is for how many instances it is asked at the same time.
-const asksAtOnce = 16
+// For how many instances it is asked at the same time, and for how long ahead of a plan that can do without one.
+const (
+	asksAtOnce = 16
+	aheadTime  = 10 * time.Second
+)
 
 // Figures is what is known at one time. Each instance is asked for once, so that a plan sees the same of it all the way.
 type Figures struct {
@@ -32,13 +35,14 @@ type Figures struct {
 	now     timeline.Time
 	step    time.Duration
 	known   map[string]planner.MovingFigures
+	failed  map[string]error // of those that were asked for ahead
 	unsized []string
 	err     error
 }
 
 // At returns figures that are asked for within ctx, over the ledger's grid by its base step, and asks for those of some instances at once.
 func (s Sources) At(ctx context.Context, now timeline.Time, step time.Duration, instances []string) (*Figures, error) {
-	f := &Figures{ctx: ctx, from: s, now: now, step: step, known: map[string]planner.MovingFigures{}}
+	f := &Figures{ctx: ctx, from: s, now: now, step: step, known: map[string]planner.MovingFigures{}, failed: map[string]error{}}
 	type answer struct {
 		figures planner.MovingFigures
 		sized   bool
@@ -75,10 +79,48 @@ func (f *Figures) Of(instance string) planner.MovingFigures {
 	return figures
 }
 
+// Ahead asks for instances at once of which Ask is to tell next, so that one whose home or agent does not answer holds up no other. It returns when all have been asked.
+func (f *Figures) Ahead(instances []string) {
+	type answer struct {
+		figures planner.MovingFigures
+		sized   bool
+		err     error
+	}
+	answers := make([]answer, len(instances))
+	var group errgroup.Group
+	group.SetLimit(asksAtOnce)
+	for n, name := range instances {
+		if _, known := f.known[name]; known || f.failed[name] != nil {
+			continue
+		}
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(f.ctx, aheadTime)
+			defer cancel()
+			a := &answers[n]
+			a.figures, a.sized, a.err = f.ask(ctx, name)
+			return nil
+		})
+	}
+	_ = group.Wait() // each answer has its error
+	for n, name := range instances {
+		_, known := f.known[name]
+		switch a := answers[n]; {
+		case known || f.failed[name] != nil:
+		case a.err != nil:
+			f.failed[name] = a.err
+		default:
+			f.note(name, a.figures, a.sized)
+		}
+	}
+}
+
 // Ask is as Of for a plan that can do without an instance: where what is expected of it can't be asked, it says why, and Err does not.
 func (f *Figures) Ask(instance string) (planner.MovingFigures, error) {
 	if known, ok := f.known[instance]; ok {
 		return known, nil
+	}
+	if err := f.failed[instance]; err != nil {
+		return planner.MovingFigures{}, err
 	}
 	figures, sized, err := f.ask(f.ctx, instance)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -88,4 +89,42 @@ func TestWithoutWhatIsExpectedThereIsNoPlan(t *testing.T) {
 	if err := f.Err(); wire.CodeOf(err) != wire.Unavailable {
 		t.Error(err)
 	}
+}
+
+func TestWhatIsAskedAheadHoldsUpNoOtherAndIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, asked := sources()
+		forecast := s.Forecast
+		s.Forecast = func(ctx context.Context, r proto.ForecastRequest) (proto.ForecastReply, error) {
+			out, err := forecast(ctx, r)
+			switch r.Instance {
+			case "hung", "hung too":
+				<-ctx.Done()
+				return out, ctx.Err()
+			default:
+				time.Sleep(time.Second)
+			}
+			return out, err
+		}
+		f, err := s.At(t.Context(), 0, time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		names := []string{"a", "hung", "b", "unsized", "hung too", "c"}
+		f.Ahead(names)
+		f.Ahead(names)
+		if took := time.Since(began); took > aheadTime {
+			t.Errorf("it took %s", took)
+		}
+		for _, name := range names {
+			_, err := f.Ask(name)
+			if n := asked(name); n != 1 || (err != nil) != strings.HasPrefix(name, "hung") {
+				t.Errorf("%s was asked for %d times: %v", name, n, err)
+			}
+		}
+		if f.Err() != nil || !strings.HasSuffix(f.Unsized(), "of unsized") {
+			t.Errorf("%v, %q", f.Err(), f.Unsized())
+		}
+	})
 }

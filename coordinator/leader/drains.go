@@ -80,6 +80,7 @@ func (d *Drains) round(ctx context.Context) error {
 		}
 	}
 	told, gone := toldOf(view)
+	due := dueOf(view, now)
 	for h := range view.Hosts() {
 		name := h.Facts.Name
 		plans := live[name]
@@ -90,7 +91,7 @@ func (d *Drains) round(ctx context.Context) error {
 		if h.Drain == nil && plans == nil && !told[name] {
 			continue
 		}
-		e := emptying{host: h, view: view, now: now}
+		e := emptying{host: h, view: view, now: now, due: due}
 		if h.Drain != nil {
 			e.drain = *h.Drain
 		}

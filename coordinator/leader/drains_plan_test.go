@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -109,4 +110,39 @@ func TestWhatWasPlannedForADrainThatIsPausedMeanwhileIsNotStored(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+func TestALookAtManyDrainsLooksAtEachPlanOnce(t *testing.T) {
+	const each = 4
+	allocations := func(hosts int) float64 {
+		w := newDrained(t)
+		for n := range hosts {
+			host := fmt.Sprintf("d%02d", n)
+			w.must(&proto.HostRegister{Incarnation: 1, Facts: hostOf(host, room)})
+			plan := proto.StoredPlan{ID: host, Kind: proto.PlanDrain, Host: host, Status: proto.PlanQueued}
+			for i := range each {
+				name := fmt.Sprintf("%s-%d", host, i)
+				r := w.must(&proto.InstanceApply{
+					Spec:     proto.InstanceSpec{Name: name, Driver: "service", Service: &proto.ServiceSpec{Unit: name + ".service"}, Host: host, Type: "small", Class: proto.Standard, Mode: proto.Observe},
+					Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}}},
+				})
+				w.must(&proto.InstanceAdopted{Instance: name, Fence: r.Fence})
+				plan.Moves = append(plan.Moves, proto.Move{Instance: name, Source: host, Target: "host-b", FromType: "small", ToType: "small", Start: timeline.Of(time.Now())})
+			}
+			w.must(&proto.HostDrain{Host: host, To: proto.DrainGoesOn})
+			w.must(&proto.PlanPut{Plan: plan})
+		}
+		d := &Drains{View: w.view, Log: slog.New(slog.DiscardHandler), Propose: func(_ context.Context, body proto.Body) (proto.Result, error) {
+			t.Errorf("%s is asked for", body.Command())
+			return proto.Result{}, nil
+		}}
+		return testing.AllocsPerRun(3, func() {
+			if err := d.round(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if few, many := allocations(10), allocations(40); many > 6*few {
+		t.Errorf("with 10 hosts that are emptied a look takes %.0f allocations, with 40 it takes %.0f", few, many)
+	}
 }

@@ -3,6 +3,7 @@ package leader
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -25,6 +26,7 @@ type emptying struct {
 	live  *proto.StoredPlan // nil: there is none
 	view  *state.View
 	now   timeline.Time
+	due   func() []planner.Ready // moves of all plans that may begin now, whether they rest or not
 }
 
 // here returns the instances that the host has, or keeps a slot for.
@@ -200,13 +202,14 @@ func (e emptying) moot(n int) string {
 	return ""
 }
 
+// dueOf returns the moves that may begin now. It looks at all plans, whichever host is asked about, and does so once, if at all.
+func dueOf(view *state.View, now timeline.Time) func() []planner.Ready {
+	return sync.OnceValue(func() []planner.Ready { return planner.Queue(slices.Collect(view.Plans()), view, now, nil) })
+}
+
 // late returns the place of a move whose turn it is for some time, and that has not begun; -1 while there is none.
 func (e emptying) late() int {
-	var all []proto.StoredPlan
-	for p := range e.view.Plans() {
-		all = append(all, p)
-	}
-	for _, r := range planner.Queue(all, e.view, e.now, nil) {
+	for _, r := range e.due() {
 		if r.Plan == e.live.ID && e.live.Moves[r.Move].Start.Add(drainLate) <= e.now && e.live.ChangedAt.Add(drainLate) <= e.now {
 			return r.Move
 		}

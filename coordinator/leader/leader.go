@@ -100,16 +100,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // rounds calls round at once, and again each time that so long has passed, until ctx ends or it fails.
 func rounds(ctx context.Context, every time.Duration, round func(context.Context) error) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		if err := round(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	var nothing asking[struct{}, struct{}]
+	return nothing.rounds(ctx, every, 0, round)
 }

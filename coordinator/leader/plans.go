@@ -84,7 +84,7 @@ func (p *Plans) round(ctx context.Context) error {
 			rates[i] = planner.LeastRate
 		}
 		if rates[i] == 0 {
-			p.wait(r, "the links of its hosts have no room for its transfer")
+			p.pass(r, "the links of its hosts have no room for its transfer")
 			continue
 		}
 		known, told := p.answer(ctx, view, r)
@@ -194,12 +194,12 @@ func (p *Plans) begin(ctx context.Context, r planner.Ready, known known, rate in
 		return nil
 	}
 	m := plan.Moves[r.Move]
-	if since, away := known.in.Silent[m.Target]; away && known.err == nil {
-		known.err = fmt.Errorf("the agent of %s has been silent since %s", m.Target, since)
+	if m.Instance != known.instance {
+		return nil // the plan was made anew while that was asked: what is known is not of the move that is at its place now
 	}
-	if known.err != nil {
-		p.bear(r, known.err.Error())
-		return p.say(ctx, plan, known.err.Error())
+	if err := known.wrong(m.Target); err != nil {
+		p.bear(r, err.Error())
+		return p.say(ctx, plan, err.Error())
 	}
 	without, err := view.Letting(m.Holds...)
 	if err != nil {
@@ -245,6 +245,11 @@ func (p *Plans) wait(r planner.Ready, reason string) {
 	p.rest(r, try{again: timeline.Of(time.Now().Add(planAgain)), unfit: p.tried[r].unfit, reason: reason})
 }
 
+// pass has a move tried again a little later, and lets others go first until then: what is in its way may be there for long, and it comes first again when that is over.
+func (p *Plans) pass(r planner.Ready, reason string) {
+	p.rest(r, try{again: timeline.Of(time.Now().Add(planAgain)), wait: planAgain, unfit: p.tried[r].unfit, reason: reason})
+}
+
 // bear has a move that was refused for what passes tried again, later each time, and lets others go first until then.
 func (p *Plans) bear(r planner.Ready, reason string) {
 	wait := min(max(2*p.tried[r].wait, planAgain), planAgainMost)
@@ -262,7 +267,7 @@ func (p *Plans) rest(r planner.Ready, t try) {
 // stale when it does not fit for the second time.
 func (p *Plans) unfit(ctx context.Context, view *state.View, plan proto.StoredPlan, r planner.Ready, known known, reason string, passes bool) error {
 	if plan.Kind == proto.PlanDrain {
-		p.wait(r, reason)
+		p.pass(r, reason)
 		return nil
 	}
 	if !passes && p.tried[r].unfit {

@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -16,9 +17,10 @@ const (
 
 // known is what a move is planned by, or why that is not known.
 type known struct {
-	in  planner.Input
-	err error
-	at  time.Time // when it was asked
+	instance string
+	in       planner.Input
+	err      error
+	at       time.Time // when it was asked
 }
 
 // Run begins moves until ctx ends.
@@ -36,7 +38,7 @@ func (p *Plans) answer(ctx context.Context, view *state.View, r planner.Ready) (
 		instance, at := plan.Moves[r.Move].Instance, time.Now()
 		p.asking.ask(r, func() known {
 			in, err := p.Ask(ctx, instance)
-			return known{in, err, at}
+			return known{instance, in, err, at}
 		})
 	}
 	return known{}, false
@@ -48,6 +50,14 @@ func (k known) plan(view *state.View, request planner.Request, rate int64) (plan
 	in.View, in.Request = view, request
 	in.Costs.Rate = min(in.Costs.Rate, rate)
 	return planner.Make(in)
+}
+
+// wrong returns why a move to a host can't be planned by it.
+func (k known) wrong(target string) error {
+	if since, away := k.in.Silent[target]; away && k.err == nil {
+		return fmt.Errorf("the agent of %s has been silent since %s", target, since)
+	}
+	return k.err
 }
 
 // fitsLater reports whether a move that does not fit now will, within the time that it has: then what is in the way passes.

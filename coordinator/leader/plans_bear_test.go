@@ -128,3 +128,35 @@ func TestAHomeThatDoesNotAnswerHoldsUpOnlyItsOwnMoves(t *testing.T) {
 		}
 	})
 }
+
+func TestMovesThatWaitForLinksHoldUpNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newPlanned(t)
+		w.adopt("j")
+		policy := proto.DefaultPolicy()
+		policy.MovesHost, policy.MovesFleet = 1, 1
+		w.must(&proto.PolicyPut{Policy: policy})
+		for id, r := range map[string]planner.Request{
+			"p": {Instance: "i", Target: "host-b", Before: after(6 * time.Hour)}, // its turn comes first
+			"q": {Instance: "j", Target: "host-c"},
+		} {
+			w.store(id, proto.PlanKept, r)
+			w.must(&proto.PlanChange{ID: id, From: proto.PlanKept, To: proto.PlanQueued})
+		}
+		now := timeline.Of(time.Now())
+		span := timeline.Span{Start: now, End: now.Add(2 * time.Hour)}
+		w.must(&proto.ReservationChange{Author: proto.AuthorOperator, Hold: []proto.Reservation{{
+			ID: "backup", Host: "host-b", Class: proto.Critical, Purpose: proto.PurposeHold, Until: span.End,
+			Envelope: proto.FirmEnvelope(timeline.Flat(span, resource.Vector{resource.NetRx: 995_000_000})), // of 1 Gbit/s
+		}}})
+		w.lead(time.Minute)
+		if got := w.migrations(); len(got) != 1 || !strings.HasSuffix(got[0], " j to host-c") {
+			t.Fatalf("%q", got)
+		}
+		w.end(proto.OutcomeCompleted)
+		w.lead(2 * time.Hour)
+		if got := w.migrations(); len(got) != 2 || w.stored("p").Status != proto.PlanRunning {
+			t.Errorf("%q: %s", got, w.stored("p").Reason)
+		}
+	})
+}

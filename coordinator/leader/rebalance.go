@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/planner"
@@ -18,6 +19,7 @@ const (
 	rebalanceEvery = 30 * time.Second
 	rebalanceLeast = planner.LeastEvery
 	rebalanceAgain = time.Minute
+	rebalanceAsked = 16             // moves that are asked for at once
 	executedDay    = 24 * time.Hour // in which no more moves are carried out than the policy says
 )
 
@@ -33,8 +35,8 @@ type Rebalance struct {
 	Own  func() *state.View // one that nobody else has
 	// Look fills in what the tables don't say, and looks at the fleet.
 	Look func(context.Context, planner.RebalanceInput) (planner.Rebalanced, error)
-	// Plan plans a move, at a rate of so many bits per second at most.
-	Plan    func(context.Context, *state.View, planner.Request, int64) (planner.Result, error)
+	// Ask returns what a move of an instance that begins now is planned by, all but the request and the view. It is called concurrently.
+	Ask     func(ctx context.Context, instance string) (planner.Input, error)
 	Propose func(ctx context.Context, id string, body proto.Body) (proto.Result, error)
 	Rate    int64 // of a transfer, in bits per second
 	Log     *slog.Logger
@@ -137,19 +139,37 @@ func (r *Rebalance) look(ctx context.Context, policy proto.Rebalance, turn, now 
 // execute has what is suggested carried out, in its order: as many moves as the policy has left for the day.
 func (r *Rebalance) execute(ctx context.Context, policy proto.Rebalance, plans []string, now timeline.Time) error {
 	left := policy.MovesDay - executed(r.View(), now)
-	for _, id := range plans {
-		if left <= 0 {
-			return nil
-		}
-		begins, err := r.begin(ctx, id, now)
-		if err != nil {
-			return err
-		}
-		if begins {
-			left--
+	for len(plans) > 0 && left > 0 {
+		some := plans[:min(len(plans), left, rebalanceAsked)]
+		plans = plans[len(some):]
+		for i, known := range r.ask(ctx, some) {
+			begins, err := r.begin(ctx, some[i], known)
+			if err != nil {
+				return err
+			}
+			if begins {
+				left--
+			}
 		}
 	}
 	return nil
+}
+
+// ask returns what the moves of plans are planned by. All of them are asked for at once: an agent or a home that does not answer holds up nothing but its own.
+func (r *Rebalance) ask(ctx context.Context, plans []string) []known {
+	view, out := r.View(), make([]known, len(plans))
+	var all sync.WaitGroup
+	for i, id := range plans {
+		if p, _ := view.Plan(id); len(p.Moves) == 1 {
+			all.Go(func() {
+				at, instance := time.Now(), p.Moves[0].Instance
+				in, err := r.Ask(ctx, instance)
+				out[i] = known{instance, in, err, at}
+			})
+		}
+	}
+	all.Wait()
+	return out
 }
 
 // executed returns how many moves that a rebalance suggested have begun in the last day, or are about to, by whoever's word. It counts migrations, which are kept for that
@@ -169,19 +189,23 @@ func executed(view *state.View, now timeline.Time) (n int) {
 }
 
 // begin has one plan carried out: it is planned again, against what is committed now, and holds its room from now on.
-func (r *Rebalance) begin(ctx context.Context, id string, now timeline.Time) (bool, error) {
+func (r *Rebalance) begin(ctx context.Context, id string, known known) (bool, error) {
 	view := r.Own()
 	p, there := view.Plan(id)
-	if !there || p.Status != proto.PlanSuggested || !waits(p) {
+	if !there || p.Status != proto.PlanSuggested || !waits(p) || p.Moves[0].Instance != known.instance {
 		return false, nil
 	}
 	was := p.Moves[0]
-	request := planner.Again(p, was)
-	p.Status = proto.PlanQueued
-	if was.Start > now {
-		request.At, p.Status = was.Start, proto.PlanScheduled
+	err := known.wrong(was.Target)
+	var result planner.Result
+	if err == nil {
+		request := planner.Again(p, was)
+		p.Status = proto.PlanQueued
+		if was.Start > known.in.Now {
+			request.At, p.Status = was.Start, proto.PlanScheduled
+		}
+		result, err = known.plan(view, request, r.Rate)
 	}
-	result, err := r.Plan(ctx, view, request, r.Rate)
 	if err != nil {
 		r.Log.Info("a move that is suggested can't be carried out: it stays a suggestion", "plan", id, "reason", err)
 		return false, nil

@@ -24,6 +24,9 @@ type tilted struct {
 	looks  int
 	deaf   error // why the fleet can't be looked at
 	losing int   // answers that are lost, although what they answer is committed
+
+	slow         time.Duration // that it takes to ask what a move is planned by
+	asking, most int           // how often that is asked for at once, now and at most
 }
 
 func newTilted(t *testing.T, p *proto.Rebalance) *tilted {
@@ -50,10 +53,15 @@ func (w *tilted) leads(d time.Duration, plans bool) {
 		defer mu.Unlock()
 		return w.s.View()
 	}
-	plan := func(_ context.Context, v *state.View, r planner.Request, rate int64) (planner.Result, error) {
-		return w.plan(v, r, rate)
-	}
 	ask := func(context.Context, string) (planner.Input, error) {
+		mu.Lock()
+		w.asking++
+		w.most = max(w.most, w.asking)
+		mu.Unlock()
+		time.Sleep(w.slow)
+		mu.Lock()
+		w.asking--
+		mu.Unlock()
 		return planner.Input{Now: timeline.Of(time.Now()), Data: 60 << 20, Costs: planner.DefaultCosts()}, w.away
 	}
 	propose := func(_ context.Context, id string, body proto.Body) (proto.Result, error) {
@@ -68,7 +76,7 @@ func (w *tilted) leads(d time.Duration, plans bool) {
 		return r, nil
 	}
 	r := &Rebalance{
-		View: view, Own: view, Plan: plan, Propose: propose, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler),
+		View: view, Own: view, Ask: ask, Propose: propose, Rate: planner.DefaultCosts().Rate, Log: slog.New(slog.DiscardHandler),
 		Look: func(_ context.Context, in planner.RebalanceInput) (planner.Rebalanced, error) {
 			w.looks++
 			if w.deaf != nil {
@@ -240,6 +248,22 @@ func TestWhatThePolicySaysIsCarriedOutAndNoMore(t *testing.T) {
 			t.Errorf("on a fleet in which nothing else changes an instance moves again: %q", w.migrations())
 		}
 	})
+}
+
+func TestMovesThatAreCarriedOutAreAskedForAtOnceAndNoMoreThanMayBegin(t *testing.T) {
+	for moves, most := range map[int]int{1: 1, 4: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTilted(t, &proto.Rebalance{Every: time.Hour.Milliseconds(), Execute: true, MovesDay: moves})
+			for _, host := range []string{"host-d", "host-e"} {
+				w.must(&proto.HostRegister{Incarnation: 1, Facts: hostOf(host, 4*room)})
+			}
+			w.slow = 8 * time.Second
+			w.balances(10 * time.Second)
+			if got := len(w.suggestions(proto.PlanQueued)); got != most || w.most != most || w.asking != 0 {
+				t.Errorf("%d a day: %d are to be carried out, asked for %d at once, %d of them left behind", moves, got, w.most, w.asking)
+			}
+		})
+	}
 }
 
 func TestWhatIsNotToBeCarriedOutAnyMoreIsNot(t *testing.T) {

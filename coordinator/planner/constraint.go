@@ -36,6 +36,9 @@ type needs struct {
 // comes later is left to the ledger.
 const leaveAhead = 48 * time.Hour
 
+// leavingHost is the constraint that a host does not meet then: the only one that a later start may meet.
+const leavingHost = "leaving"
+
 // constraints in the order in which they are checked: the first that fails is the one that is told. What an operator decided comes before what is
 // found out.
 var constraints = []constraint{
@@ -57,7 +60,7 @@ var constraints = []constraint{
 		}
 		return "", ""
 	}},
-	{name: "leaving", fails: func(n *needs, h *proto.Host) (string, string) {
+	{name: leavingHost, fails: func(n *needs, h *proto.Host) (string, string) {
 		for _, w := range h.Windows {
 			if w.Whole && w.Span.End > n.latest() && w.Span.Start < n.start.Add(leaveAhead) {
 				return fmt.Sprintf("it is not there in %s%s", w.Span, because(w.Reason)), "name another host, or take the window back"

@@ -28,6 +28,7 @@ type DrainInput struct {
 	Of        func(instance string) MovingFigures // of any instance of the fleet: the same answer whenever it is asked
 	Costs     Costs
 	Silent    map[string]timeline.Time // as in Input
+	Over      func() error             // is asked now and then whether anybody waits for the answer still: its error is the answer then; nil: somebody does
 }
 
 // MovingFigures is what is known of an instance that may have to move.
@@ -73,6 +74,9 @@ func Drain(in DrainInput) (DrainPlan, *proto.Blocked, error) {
 	if err != nil {
 		return DrainPlan{}, nil, err
 	}
+	if err := in.over(); err != nil {
+		return DrainPlan{}, nil, err
+	}
 	blocked := d.blocked(found)
 	return d.finished(blocked), blocked, nil
 }
@@ -86,6 +90,9 @@ func drained(in DrainInput) (*drain, search, error) {
 	leaving := d.leaving()
 	d.greedy(leaving, len(leaving)+1)
 	d = d.reordered(leaving)
+	if err := in.over(); err != nil {
+		return nil, search{}, err // not all of them were placed
+	}
 	var found search
 	if len(d.stays) > 0 {
 		d, found = d.swapped(leaving)
@@ -103,6 +110,7 @@ type drain struct {
 	grid   time.Duration
 	base   *ledger.Ledger  // without anything of the plan
 	slots  []timeline.Time // when slots are given up there that are kept now
+	back   []timeline.Time // when hosts are back that are away for a time, in order
 	ledger *ledger.Ledger  // with what is planned so far. What is left behind is there until a move begins that needs it gone
 	view   *state.View     // over it
 	open   []timeline.Span
@@ -150,6 +158,7 @@ func newDrain(in DrainInput) (*drain, error) {
 		share:  map[string]line{}, bare: map[string]emptied{}, effort: &effort{mostEffort},
 	}
 	d.base, d.slots = keptSlots(in.View, in.Now)
+	d.back = backAt(in.View, in.Now)
 	d.open = OpenIn(timeline.Span{Start: in.Now, End: in.Now.Add(windowsFor)}, p.Windows, in.Windows)
 	if len(p.Windows)+len(in.Windows) == 0 {
 		d.open = []timeline.Span{{Start: in.Now, End: timeline.Forever}}
@@ -212,7 +221,7 @@ func (d *drain) leaving() []proto.Instance {
 // greedy places one instance after the other where it suits best, each as soon as as many may go on beside it as the policy allows, until so many find no place.
 func (d *drain) greedy(order []proto.Instance, most int) {
 	for _, i := range order {
-		if len(d.stays) >= most {
+		if len(d.stays) >= most || d.over() != nil {
 			return
 		}
 		if err := d.place(i.Name(), ""); err != nil {

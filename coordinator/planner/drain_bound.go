@@ -13,6 +13,14 @@ type emptied struct {
 	movers map[string]resource.Vector // what the instances that could be moved are expected to use, as they are held now
 }
 
+// over returns why nobody waits for the answer any more; nil while somebody does.
+func (in DrainInput) over() error {
+	if in.Over == nil {
+		return nil
+	}
+	return in.Over()
+}
+
 // then returns the time from which on every instance that leaves has to be elsewhere: the deadline, or the end of what is planned.
 func (d *drain) then() timeline.Time {
 	end := Grid(d.Now, d.grid).End - 1
@@ -63,6 +71,22 @@ func (d *drain) leastNeed(p *planning) resource.Vector {
 	return s.Firm.Add(s.Mean)
 }
 
+// whenever returns what a host violates at every start that there is until then: at once and, where it is away for a time, as soon as it is back.
+func (d *drain) whenever(n *needs, host *proto.Host) violated {
+	v := n.violation(host)
+	for _, w := range host.Windows {
+		if v.constraint != leavingHost {
+			break
+		}
+		if w.Whole && w.Span.End > n.start && w.Span.End < d.then() {
+			back := *n
+			back.start = w.Span.End
+			v = back.violation(host)
+		}
+	}
+	return v
+}
+
 // nowhere reports whether no host could take an instance of the host by then, had it all to itself but for what can't be moved: whoever else moves, it stays.
 func (d *drain) nowhere(instance string) bool {
 	p, err := d.planning(instance, d.Host, d.Now)
@@ -72,7 +96,7 @@ func (d *drain) nowhere(instance string) bool {
 	n, needs := p.needs(d.Now), map[*planning]resource.Vector{}
 	for host := range d.View.Hosts() {
 		name := host.Facts.Name
-		if name == d.Host || n.violation(&host).constraint != "" {
+		if name == d.Host || d.whenever(n, &host).constraint != "" {
 			continue
 		}
 		there := p.on(&host)
@@ -107,7 +131,7 @@ func (d *drain) hopeless(instance, owner, target string) bool {
 		if short != nil || name == owner || name == d.Host || target != "" && name != target {
 			continue
 		}
-		if host, there := d.View.Host(name); there && n.violation(&host).constraint == "" {
+		if host, there := d.View.Host(name); there && d.whenever(n, &host).constraint == "" {
 			return false
 		}
 	}

@@ -41,7 +41,7 @@ func (e *effort) spend(hosts int) bool {
 	return false
 }
 
-// mostSlots is at how many ends of probations a start is tried.
+// mostSlots is at how many ends of probations a start is tried, and of times in which a host is away.
 const mostSlots = 4
 
 // keptByDrain is how many hosts each move of a drain keeps, so that hundreds of them fit a command.
@@ -137,9 +137,11 @@ func (d *drain) starts(source, target string, from timeline.Time) []timeline.Tim
 	for _, l := range laterBy {
 		at = append(at, d.free(source, target, at[0].Add(l).Ceil(d.grid)))
 	}
-	soon := slices.DeleteFunc(slices.Clone(d.slots), func(t timeline.Time) bool { return t <= at[0] })
-	for _, t := range soon[:min(mostSlots, len(soon))] {
-		at = append(at, d.free(source, target, d.nextStep(source, t)))
+	for _, list := range [][]timeline.Time{d.slots, d.back} {
+		soon := slices.DeleteFunc(slices.Clone(list), func(t timeline.Time) bool { return t <= at[0] })
+		for _, t := range soon[:min(mostSlots, len(soon))] {
+			at = append(at, d.free(source, target, d.nextStep(source, t)))
+		}
 	}
 	for _, o := range d.open {
 		if o.Start > at[0] {

@@ -40,3 +40,18 @@ func keptSlots(v *state.View, now timeline.Time) (*ledger.Ledger, []timeline.Tim
 	slices.Sort(ends)
 	return out, ends
 }
+
+// backAt returns when hosts are back that are away for a time, or will be, in order.
+func backAt(v *state.View, now timeline.Time) []timeline.Time {
+	var ends []timeline.Time
+	v.EachHost(func(h *proto.Host) bool {
+		for _, w := range h.Windows {
+			if w.Whole && w.Span.End > now && w.Span.End < timeline.Forever {
+				ends = append(ends, w.Span.End)
+			}
+		}
+		return true
+	})
+	slices.Sort(ends)
+	return slices.Compact(ends)
+}

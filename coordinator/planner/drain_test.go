@@ -210,7 +210,12 @@ func TestADrainThatAWindowOfAnotherHostBlocksSaysWhichAndUntilWhen(t *testing.T)
 	}
 	disks := window("disks", 2*time.Hour, 4*time.Hour)
 	w.must(&proto.HostWindow{Host: "host-b", Put: &disks})
-	_, b := plannedDrain(t, w.drain("host-a"))
+	before := func() DrainInput { // it is over
+		in := w.drain("host-a")
+		in.Deadline = disks.Span.End
+		return in
+	}
+	_, b := plannedDrain(t, before())
 	if b == nil || b.Unblock[0].What != proto.UnblockWindow {
 		t.Fatalf("%+v", b)
 	}
@@ -230,14 +235,14 @@ func TestADrainThatAWindowOfAnotherHostBlocksSaysWhichAndUntilWhen(t *testing.T)
 	// One that takes so little that it is not in the way is not named, nor is one beside that is.
 	little := proto.CapacityWindow{ID: "little", Span: timeline.Span{Start: begin, End: timeline.Forever}, Amount: resource.Vector{resource.CPU: 1}}
 	w.must(&proto.HostWindow{Host: "host-b", Put: &little})
-	_, b = plannedDrain(t, w.drain("host-a"))
+	_, b = plannedDrain(t, before())
 	if u := of(b.Unblock); !strings.HasPrefix(u.Says, "without window disks of host-b") || strings.Contains(u.Says, "little") {
 		t.Errorf("%q", u.Says)
 	}
 	gone := window("gone", 3*time.Hour, 0)
 	gone.Span.End = timeline.Forever
 	w.must(&proto.HostWindow{Host: "host-b", Put: &gone})
-	_, b = plannedDrain(t, w.drain("host-a"))
+	_, b = plannedDrain(t, before())
 	if u := of(b.Unblock); !strings.Contains(u.Says, "window disks of host-b") || !strings.Contains(u.Says, ", and window gone of host-b") || u.At != 0 || !strings.Contains(u.Says, ": take them back: ") {
 		t.Errorf("%+v", u)
 	}
@@ -245,7 +250,7 @@ func TestADrainThatAWindowOfAnotherHostBlocksSaysWhichAndUntilWhen(t *testing.T)
 	w.run("one", "host-a", 900)
 	w.run("other", "host-b", 300)
 	w.must(&proto.HostWindow{Host: "host-b", Put: &disks, Force: true})
-	if _, b = plannedDrain(t, w.drain("host-a")); b == nil || of(b.Unblock).Says != "" {
+	if _, b = plannedDrain(t, before()); b == nil || of(b.Unblock).Says != "" {
 		t.Errorf("%+v, though there is no room without them", b.Unblock)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type RebalanceInput struct {
 	Moves  int                                          // that are suggested at most; 0: DefaultSuggested
 	Margin int64                                        // thousandths of a score that a move has to win by; 0: MarginOfBalance
 	Of     func(instance string) (MovingFigures, error) // of any instance of the fleet: the same answer whenever it is asked; one of which nothing can be learned stays
+	Ahead  func(instances []string)                     // is told, before, of which instances Of is asked next; nil: nobody is
 	Costs  Costs
 	Silent map[string]timeline.Time // as in Input
 }
@@ -70,6 +72,7 @@ type Rebalanced struct {
 	Before, After int64        // the strain of all hosts together, in millionths, as it is and with all of them done
 	Hosts         int          // of the fleet
 	Weighed       int          // instances for which a move was planned
+	Unknown       []string     // instances that stay because nothing could be learned of them, sorted
 	Says          []string     // in words, most telling first
 }
 
@@ -86,22 +89,18 @@ func Rebalance(in RebalanceInput) (Rebalanced, error) {
 	}
 	b := &balancing{
 		RebalanceInput: in, ledger: in.View.Ledger().Clone(), start: firstOpen(fleet, in.Now), strain: map[string]int64{}, rests: map[string]bool{},
-		left: map[string]map[string]bool{}, over: map[string]bool{}, gives: map[string]bool{}, takes: map[string][]proto.Instance{},
+		left: map[string]map[string]bool{}, gives: map[string]bool{}, takes: map[string][]proto.Instance{},
 	}
 	b.view = in.View.Over(b.ledger)
 	b.past()
 	busy := b.hosts()
-	for b.out.Weighed < mostWeighed && len(b.out.Suggestions) < b.Moves {
-		host := b.worst()
-		if host == "" {
-			break
-		}
-		best, err := b.from(host)
+	for b.out.Weighed < mostWeighed && len(b.out.Suggestions) < b.Moves && len(b.order) > 0 {
+		best, err := b.from(b.order[0])
 		if err != nil {
 			return Rebalanced{}, err
 		}
 		if best == nil {
-			b.over[host] = true
+			b.order = b.order[1:]
 			continue
 		}
 		if err := b.take(*best); err != nil {
@@ -119,9 +118,9 @@ type balancing struct {
 	view    *state.View    // over it
 	start   timeline.Time  // of the moves; 0: now
 	strain  map[string]int64
+	order   []string                   // hosts that may give something away still, that which is filled worst first
 	rests   map[string]bool            // instances that stay where they are
 	left    map[string]map[string]bool // hosts that an instance left for the balance's sake
-	over    map[string]bool            // hosts from which nothing more is moved
 	gives   map[string]bool            // that something is moved away from
 	takes   map[string][]proto.Instance
 	no      string   // why the first instance of the worst host stays
@@ -192,21 +191,13 @@ func (b *balancing) hosts() (busy int) {
 		return true
 	})
 	b.out.After = b.out.Before
+	b.order = slices.SortedFunc(maps.Keys(b.strain), b.worse)
 	return busy
 }
 
-// worst returns the host that is filled worst of those that may still give something away; "" when there is none.
-func (b *balancing) worst() string {
-	out := ""
-	for name, n := range b.strain {
-		if b.over[name] || len(b.takes[name]) > 0 {
-			continue
-		}
-		if at := b.strain[out]; out == "" || n > at || n == at && name < out {
-			out = name
-		}
-	}
-	return out
+// worse orders hosts by how badly they are filled, the worst first, and those alike by their names.
+func (b *balancing) worse(x, y string) int {
+	return cmp.Or(cmp.Compare(b.strain[y], b.strain[x]), strings.Compare(x, y))
 }
 
 // leaver is an instance that may be moved away from its host, and how much strain that is relieved of without it.
@@ -247,10 +238,16 @@ type shift struct {
 // from returns the move away from a host that relieves the fleet most; nil where none wins.
 func (b *balancing) from(host string) (*shift, error) {
 	var best *shift
-	for _, l := range b.leavers(host) {
-		if b.out.Weighed == mostWeighed {
-			break
+	all := b.leavers(host)
+	all = all[:min(len(all), mostWeighed-b.out.Weighed)]
+	if b.Ahead != nil {
+		names := make([]string, len(all))
+		for n, l := range all {
+			names[n] = l.Name()
 		}
+		b.Ahead(names)
+	}
+	for _, l := range all {
 		b.out.Weighed++
 		s, err := b.weigh(l)
 		var no *Refusal
@@ -357,6 +354,9 @@ func (b *balancing) take(s shift) error {
 			b.strain[h.Host] = h.After
 		}
 	}
+	b.order = slices.DeleteFunc(b.order, func(host string) bool { return host == s.Move.Source || host == s.Move.Target })
+	at, _ := slices.BinarySearchFunc(b.order, s.Move.Source, b.worse)
+	b.order = slices.Insert(b.order, at, s.Move.Source)
 	b.rests[s.leaver.Name()] = true
 	b.gives[s.Move.Source] = true
 	b.takes[s.Move.Target] = append(b.takes[s.Move.Target], s.leaver.Instance)
@@ -383,6 +383,7 @@ func (b *balancing) say(busy int) {
 	if len(b.unknown) > 0 {
 		slices.Sort(b.unknown)
 		b.unknown = slices.Compact(b.unknown)
+		o.Unknown = b.unknown
 		o.Says = append(o.Says, fmt.Sprintf("it could not be asked what is expected of %s: they stay", strings.Join(b.unknown[:min(mostTold, len(b.unknown))], ", ")))
 	}
 	if o.Weighed == mostWeighed {

@@ -24,3 +24,19 @@ func BenchmarkRebalance(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRebalanceOfFew looks at a fleet of 10,000 hosts, of which none but the first ones has anything, and nothing that it could give away.
+func BenchmarkRebalanceOfFew(b *testing.B) {
+	w := newEvened(b, 10_000)
+	for h := range 10 {
+		if !w.runs(fmt.Sprintf("i%d", h), fmt.Sprintf("h%d", h), 20, 128<<20) {
+			b.Fatal("there is no room for it")
+		}
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		if r := w.look(); len(r.Suggestions) != 0 || r.Weighed != 10 {
+			b.Fatalf("%+v", r.Says)
+		}
+	}
+}

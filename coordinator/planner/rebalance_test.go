@@ -241,6 +241,28 @@ func TestLooksAtASteadyFleetComeToAnEnd(t *testing.T) {
 	})
 }
 
+func TestWhatALookAsksAboutIsToldAhead(t *testing.T) {
+	w := crowded(t)
+	told, asked := map[string]bool{}, 0
+	w.look(func(in *RebalanceInput) {
+		of := in.Of
+		in.Ahead = func(instances []string) {
+			for _, name := range instances {
+				told[name] = true
+			}
+		}
+		in.Of = func(instance string) (MovingFigures, error) {
+			if asked++; !told[instance] {
+				t.Errorf("%s is asked about, and nobody was told", instance)
+			}
+			return of(instance)
+		}
+	})
+	if asked == 0 {
+		t.Error("nothing is asked about")
+	}
+}
+
 // Nothing that is suggested takes room that something else that is suggested takes, or that only something else's leaving makes.
 func TestSuggestionsFitTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

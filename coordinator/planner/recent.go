@@ -37,13 +37,11 @@ type past struct {
 // recentMoves reads the migrations that ended not long before now.
 func recentMoves(v *state.View, instance string, now timeline.Time) recent {
 	r := recent{left: map[string]past{}, gaveUp: map[string]past{}}
-	for m := range v.EndedMigrations() {
+	for m := range v.EndedMigrationsOf(instance) {
 		if now.Sub(m.EndedAt) >= remembered {
 			break
 		}
-		if m.Instance == instance {
-			r.note(m)
-		}
+		r.note(m)
 	}
 	return r
 }

@@ -20,7 +20,8 @@ type Stored struct {
 	IDs []string // of the plans of the suggestions, in their order
 }
 
-// Store returns how suggestions are kept: one that is there already stays as it is, and is put again only before it lapses; one that is made no more has ended.
+// Store returns how suggestions are kept: one that is there already stays as it is, and is put again only before it lapses; one that is made no more has ended. One whose
+// instance could not be asked about stays, too, until it lapses: nothing was found against it.
 func (r Rebalanced) Store(v *state.View, now timeline.Time) Stored {
 	was := map[string]proto.StoredPlan{} // by instance
 	var out Stored
@@ -56,7 +57,7 @@ func (r Rebalanced) Store(v *state.View, now timeline.Time) Stored {
 		delete(was, m.Instance)
 	}
 	for p := range v.Plans() { // in their order
-		if old, left := was[onlyOne(p)]; left && old.ID == p.ID {
+		if old, left := was[onlyOne(p)]; left && old.ID == p.ID && !slices.Contains(r.Unknown, onlyOne(p)) {
 			out.end(p, "the fleet was looked at again, and it is not suggested any more")
 		}
 	}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,18 @@ func (w *evened) suggested() (out []proto.StoredPlan) {
 		}
 	}
 	return out
+}
+
+func TestASuggestionStaysWhoseInstanceCanNotBeAskedAbout(t *testing.T) {
+	w := crowded(t)
+	first := w.look()
+	w.keep(first)
+	r := w.look(func(in *RebalanceInput) {
+		in.Of = func(string) (MovingFigures, error) { return MovingFigures{}, errors.New("no answer") }
+	})
+	if _, n := w.keep(r); n != 0 || len(w.suggested()) != len(first.Suggestions) {
+		t.Errorf("%d commands, %d of %d are suggested still, though nothing was found against them", n, len(w.suggested()), len(first.Suggestions))
+	}
 }
 
 func TestSuggestionsAreReplacedAndDoNotPileUp(t *testing.T) {

@@ -210,7 +210,7 @@ func (b *board) mover(name string, host int) (mover, bool) {
 	m.box = proto.Reservation{Instance: name, Class: p.sizing.Class, Purpose: proto.PurposeMigration, Envelope: envelope, Floor: p.sizing.Floor}
 	for h, name := range b.hosts[1:] {
 		facts, _ := d.View.Host(name)
-		m.may[h+1] = n.violation(&facts).constraint == ""
+		m.may[h+1] = d.whenever(n, &facts).constraint == ""
 	}
 	return m, true
 }

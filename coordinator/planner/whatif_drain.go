@@ -59,7 +59,7 @@ type leavers struct {
 
 // drain has what a host has go elsewhere.
 func (l *leavers) drain(host string) error {
-	plan, blocked, err := Drain(DrainInput{Host: host, View: l.view.Over(l.ledger), Now: l.in.Now, Of: l.in.Of, Costs: l.in.Costs, Silent: l.in.Silent})
+	plan, blocked, err := Drain(DrainInput{Host: host, View: l.view.Over(l.ledger), Now: l.in.Now, Of: l.in.Of, Costs: l.in.Costs, Silent: l.in.Silent, Over: l.in.Over})
 	if err != nil {
 		return err
 	}

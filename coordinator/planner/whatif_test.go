@@ -2,6 +2,7 @@ package planner
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,33 @@ func TestWhatIsOnHostsThatAreLeftOutGoesElsewhereBeforeAHostIsEmptied(t *testing
 	p, blocked, err = w.drains(&proto.WhatIf{Without: []string{"host-c"}})
 	if err != nil || blocked == nil || strings.Join(blocked.Instances, " ") != "cache-1 cache-2" || blocked.Proof != proto.BlockedNotFound || len(p.Stays) != 2 {
 		t.Errorf("%+v, %+v, %v", p.Stays, blocked, err)
+	}
+}
+
+func TestADrainEndsWhenNobodyWaitsForItAnyMore(t *testing.T) {
+	gone := errors.New("the client has gone")
+	for name, what := range map[string]*proto.WhatIf{"of the fleet": nil, "of another one": {Without: []string{"host-c"}}} {
+		w := newFleet(t, 1000, 1000, 1000, 1000)
+		for i := range 3 {
+			w.run(fmt.Sprintf("a-%d", i), "host-a", 100)
+			w.run(fmt.Sprintf("c-%d", i), "host-c", 100)
+		}
+		in, asked := w.drain("host-a"), map[string]bool{}
+		of := in.Of
+		in.Of = func(instance string) MovingFigures {
+			asked[instance] = true
+			return of(instance)
+		}
+		in.WhatIf = what
+		in.Over = func() error {
+			if len(asked) > 1 {
+				return gone
+			}
+			return nil
+		}
+		if _, _, err := Drain(in); !errors.Is(err, gone) || len(asked) != 2 {
+			t.Errorf("%s: %v, after it was asked about %v", name, err, asked)
+		}
 	}
 }
 

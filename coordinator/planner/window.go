@@ -67,36 +67,27 @@ func spans(w proto.MoveWindow, within timeline.Span) []timeline.Span {
 // may not. The spans are in order, and don't touch.
 func Open(windows []proto.MoveWindow, within timeline.Span) []timeline.Span {
 	open := []timeline.Span{within}
-	var allowed []timeline.Span
+	var allowed, closed []timeline.Span
 	some := false
 	for _, w := range windows {
-		if !w.Forbid {
-			some = true
-			allowed = append(allowed, spans(w, within)...)
+		if w.Forbid {
+			closed = append(closed, spans(w, within)...)
+			continue
 		}
+		some = true
+		allowed = append(allowed, spans(w, within)...)
 	}
 	if some {
 		open = joined(allowed)
 	}
-	for _, w := range windows {
-		if w.Forbid {
-			for _, s := range spans(w, within) {
-				open = without(open, s)
-			}
-		}
-	}
-	return open
+	return without(open, joined(closed))
 }
 
 // OpenIn returns when instances may be moved within the span by each list of windows.
 func OpenIn(within timeline.Span, lists ...[]proto.MoveWindow) []timeline.Span {
 	open := []timeline.Span{within}
 	for _, windows := range lists {
-		var next []timeline.Span
-		for _, s := range open {
-			next = append(next, Open(windows, s)...)
-		}
-		open = next
+		open = both(open, Open(windows, within))
 	}
 	return open
 }
@@ -115,14 +106,40 @@ func joined(list []timeline.Span) []timeline.Span {
 	return out
 }
 
-// without returns what of the spans is not in s.
-func without(list []timeline.Span, s timeline.Span) []timeline.Span {
+// without returns what of the spans is in none of the others. Of each list none touches another, and both are in order.
+func without(list, others []timeline.Span) []timeline.Span {
 	var out []timeline.Span
-	for _, o := range list {
-		for _, part := range []timeline.Span{{Start: o.Start, End: min(o.End, s.Start)}, {Start: max(o.Start, s.End), End: o.End}} {
-			if !part.Empty() {
-				out = append(out, part)
+	for _, s := range list {
+		for len(others) > 0 && others[0].End <= s.Start {
+			others = others[1:]
+		}
+		for _, o := range others {
+			if o.Start >= s.End {
+				break
 			}
+			if before := (timeline.Span{Start: s.Start, End: o.Start}); !before.Empty() {
+				out = append(out, before)
+			}
+			s.Start = o.End
+		}
+		if !s.Empty() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// both returns what is in a span of each list. Of each none touches another, and both are in order.
+func both(a, b []timeline.Span) []timeline.Span {
+	var out []timeline.Span
+	for len(a) > 0 && len(b) > 0 {
+		if s := a[0].Intersect(b[0]); !s.Empty() {
+			out = append(out, s)
+		}
+		if a[0].End < b[0].End {
+			a = a[1:]
+		} else {
+			b = b[1:]
 		}
 	}
 	return out

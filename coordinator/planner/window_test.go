@@ -74,6 +74,21 @@ func TestMovesAreOnlyWithinTheirWindows(t *testing.T) {
 	})
 }
 
+// The leader asks for every plan that waits, each second.
+func TestAsManyWindowsAsThereMayBeAreLookedAtInOnePass(t *testing.T) {
+	var windows []proto.MoveWindow
+	for i := range proto.MaxWindows {
+		windows = append(windows, proto.MoveWindow{Forbid: true, From: 20 * i, To: 20*i + 10})
+	}
+	within := span(0, windowsFor)
+	if n := len(OpenIn(within, windows, windows)); n != 14*proto.MaxWindows {
+		t.Errorf("%d spans are open", n)
+	}
+	if n := testing.AllocsPerRun(3, func() { OpenIn(within, windows, windows) }); n > 50*proto.MaxWindows {
+		t.Errorf("to look at %d windows over %s takes %.0f allocations", 2*proto.MaxWindows, within.Length(), n)
+	}
+}
+
 func TestAWindowReachesOverMidnight(t *testing.T) {
 	night := []proto.MoveWindow{{From: 22 * 60, To: 5 * 60}, {Forbid: true, Span: span(23*time.Hour, 24*time.Hour)}}
 	want := []timeline.Span{span(2*time.Hour, 5*time.Hour), span(22*time.Hour, 23*time.Hour), span(24*time.Hour, 29*time.Hour), span(46*time.Hour, 48*time.Hour)}
