@@ -225,6 +225,46 @@ func TestAHistoryIsAsIfTheInstanceHadAlwaysRunOnItsCPU(t *testing.T) {
 	}
 }
 
+// goBack takes the instance back from a move that was confirmed, up to the commit of the way back, an hour on.
+func (w *world) goBack(id, of string) {
+	w.t.Helper()
+	m := mustMigration(w.t, w, of)
+	w.must(&proto.MigrationReturn{ID: id, Returns: of, Fence: w.fence(), Plan: proto.Plan{
+		Instance: "i", Source: m.Target, Target: m.Source, FromType: "any", ToType: "any", Fence: w.fence(), MadeAt: w.now,
+	}})
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhasePrepare, To: proto.PhaseCopy})
+	w.now = w.now.Add(time.Hour)
+	w.must(&proto.MigrationFreeze{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationCommit{Migration: id, Fence: w.fence()})
+}
+
+func TestOnTheWayBackTheMoveThatIsUndoneStillCounts(t *testing.T) {
+	w := newWorld(t)
+	whole := timeline.Span{Start: start, End: start.Add(24 * time.Hour)}
+	want := func(what string, alone bool, values ...float64) {
+		t.Helper()
+		var h forecast.History
+		h[resource.CPU] = forecast.Series{Start: start, Step: time.Hour, Values: []float64{100, 100, 100}}
+		changes := Changes(w.s.View(), "i", start)
+		got := History(h, changes)[resource.CPU].Values
+		for i, v := range got {
+			if math.Abs(v-values[i]) > 1e-9 {
+				t.Fatalf("%s: %v, want %v", what, got, values)
+			}
+		}
+		if got := Alone(w.s.View(), "i", changes[0].At, whole); got != alone {
+			t.Fatalf("%s: the move is alone: %v", what, got)
+		}
+	}
+	w.move("m1", "fast")
+	w.must(&proto.MigrationConfirm{Migration: "m1", Fence: w.fence(), Until: w.now.Add(24 * time.Hour)})
+	want("there", true, 50, 100, 100)
+	w.goBack("m2", "m1")
+	want("back, on probation", false, 100, 200, 100)
+	w.complete("m2")
+	want("when that is over", false, 100, 200, 100)
+}
+
 func mustMigration(t *testing.T, w *world, id string) proto.Migration {
 	m, ok := w.s.View().Migration(id)
 	if !ok {
