@@ -64,6 +64,12 @@ func TestAFactorIsLearnedElseFromBenchmarksElseOneWithAWiderBand(t *testing.T) {
 	}
 }
 
+func TestWhatIsOfNoApplicationIsNotAlikeForThat(t *testing.T) {
+	if f := moves(3, "", slow, fast, 800).Factor(slow, fast, "", proto.Critical); f.Moves != 0 || math.Abs(f.By-.5) > .001 {
+		t.Errorf("moves of another class, of no application, make it %+v", f)
+	}
+}
+
 func TestAFewOddMovesDoNotMakeAFactor(t *testing.T) {
 	book := append(moves(7, "web", slow, fast, 500), moves(2, "web", slow, fast, 4000)...)
 	if f := book.Factor(slow, fast, "web", proto.Standard); math.Abs(f.By-.5) > .001 {
@@ -89,6 +95,13 @@ func TestAForecastOnAnotherCPUIsMultipliedAndAsMuchWiderAsTheFactorIsUnsure(t *t
 	unsure := Factor{By: 1, Band: .3}.Forecast(reply(1000, 1000))
 	if m, h := at(unsure, 500)[resource.CPU], at(unsure, 950)[resource.CPU]; m != 1000 || h < 1490 || h > 1500 { // 1.645 × .3
 		t.Errorf("unsure: median %d, p95 %d", m, h)
+	}
+	// Its own band and that of the factor are of independent causes: 300 and 493 are 577.
+	wide := reply(1000, 1300)
+	wide.Quantiles, wide.Profiles = []int{50, 500, 950}, append([]timeline.Profile{reply(700, 0).Profiles[0]}, wide.Profiles...)
+	wide = Factor{By: 1, Band: .3}.Forecast(wide)
+	if l, h := at(wide, 50)[resource.CPU], at(wide, 950)[resource.CPU]; l < 415 || l > 430 || h < 1570 || h > 1585 {
+		t.Errorf("both: p5 %d, p95 %d", l, h)
 	}
 	if got := at(unsure, 950)[resource.Memory]; got != 1<<30 {
 		t.Errorf("memory became %d", got)
