@@ -98,7 +98,8 @@ func (h *Homes) lesson(ctx context.Context, view *state.View, m proto.Migration,
 			h.cfg.Log.Warn("nothing is learned of the CPU that an instance came to", "instance", m.Instance, "migration", m.ID, "error", err)
 		}
 		r, ok := lesson.Ratio(means, at)
-		if done.ratio = true; ok {
+		// With another move in those days, as one back, they are not of one CPU each.
+		if done.ratio = true; ok && lesson.Alone(view, m.Instance, at, span) {
 			l.Ratio, news, id = int64(math.Round(1000*r)), true, id+"/cpu"
 		}
 	}
