@@ -8,6 +8,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/lesson"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -32,8 +33,10 @@ func cpuOf(view *state.View, instance string) string {
 func onItsCPU(view *state.View, instance string, h forecast.History, now timeline.Time) (forecast.History, []string) {
 	changes := lesson.Changes(view, instance, now.Add(-learnMost))
 	var notes []string
+	cpu := h[resource.CPU]
 	for _, c := range changes {
-		if text := c.Says(); text != "" {
+		before := len(cpu.Values) > 0 && cpu.Start.Add(cpu.Step/2) < c.At // there is something that it changes
+		if text := c.Says(); before && text != "" {
 			notes = append(notes, text)
 		}
 	}

@@ -172,6 +172,23 @@ func TestAMoveToAnotherCPUIsNoShift(t *testing.T) {
 	})
 }
 
+func TestAMoveBeforeAllThatIsKnownIsNotTalkedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(40 * 24 * time.Hour)
+		w := newWorld(t, proto.Standard)
+		at := w.carry()
+		time.Sleep(learnFrom + time.Hour)
+		h := w.learner(carried{at: at, by: 2})
+		r, err := h.forecast(t.Context(), w.view(), "cache-1", timeline.Of(time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := strings.Join(r.Reasons, "\n"); strings.Contains(all, "before it came to") {
+			t.Errorf("nothing was measured before: %q", r.Reasons)
+		}
+	})
+}
+
 func TestAModelOfAnotherCPUIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(40 * 24 * time.Hour)
