@@ -93,3 +93,47 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 		})
 	}
 }
+
+// slower is a store in which cache-2 takes twice as much CPU as others.
+type slower struct{ siblings }
+
+func (s slower) Demand(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) {
+	h, err := s.siblings.Demand(ctx, instance, span, highest)
+	if instance == "cache-2" {
+		for i := range h[resource.CPU].Values {
+			h[resource.CPU].Values[i] *= 2
+		}
+	}
+	return h, err
+}
+
+func TestWhatItsLikeTakeIsTakenAsItIsOnItsOwnCPU(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		w.cpus()
+		i, _ := w.view().Instance("cache-1")
+		r, _ := w.view().Reservation(i.Reservation)
+		small := slices.Clone(r.Envelope)
+		for i := range small {
+			small[i].Firm = r.Floor
+		}
+		for name, host := range map[string]string{"cache-0": "host-a", "cache-2": "host-b"} {
+			spec := i.Spec
+			spec.Name, spec.Host, spec.Service = name, host, &proto.ServiceSpec{Unit: name + ".service"}
+			w.must(&proto.InstanceApply{Envelope: small, Floor: r.Floor, Spec: spec})
+		}
+		h := w.homes(nil)
+		h.cfg.Store = slower{siblings{func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }}}
+		var young proto.ForecastReply
+		for _, name := range []string{"cache-0", "cache-1", "cache-2"} {
+			var err error
+			if young, err = h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The others' height is 300m, on a CPU that does twice as much.
+		if got, _ := young.At(500).At(young.Start.Add(6 * time.Hour)); got[resource.CPU] < 550 || got[resource.CPU] > 650 {
+			t.Errorf("the median in six hours is %dm: %q", got[resource.CPU], young.Reasons)
+		}
+	})
+}
