@@ -4,6 +4,7 @@ package home
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -152,6 +153,7 @@ func (h *Homes) Forget(instance string) {
 func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) {
 	h.forgetScores(view)
 	h.forgetErrors(view)
+	h.forgetGone(view, now)
 	if now.Sub(h.pruned) >= pruneEvery {
 		h.pruned = now
 		if err := h.prune(view, now); err != nil {
@@ -209,6 +211,20 @@ func (h *Homes) once(ctx context.Context, view *state.View, now timeline.Time) f
 		}
 		return a.reply, a.err
 	}
+}
+
+// forgetGone forgets models that are not made anew any more, as of instances that were released or have another home now, and what is kept of hosts and instances that
+// are no more.
+func (h *Homes) forgetGone(view *state.View, now timeline.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.models, func(_ string, m *model) bool { return now.Sub(m.trainedAt) > watchFor })
+	gone := func(host string) bool { _, ok := view.Host(host); return !ok }
+	maps.DeleteFunc(h.hosts, func(host string, _ *pushed) bool { return gone(host) })
+	maps.DeleteFunc(h.debts, func(host string, of map[string]int64) bool {
+		maps.DeleteFunc(of, func(instance string, _ int64) bool { _, ok := view.Instance(instance); return !ok })
+		return gone(host)
+	})
 }
 
 // leave forgets what a host's agent has, so that it is pushed again when it comes back.
