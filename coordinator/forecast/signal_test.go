@@ -231,3 +231,18 @@ func TestBadSignalsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestASignalMayBeMoreThanThereIsOfAnyResource(t *testing.T) {
+	for _, level := range []float64{1.7e15, 1 << 53} { // microseconds since 1970, and the most that there can be
+		seen := make([]float64, 4*perDay)
+		for i := range seen {
+			seen[i] = level
+		}
+		opts := one()
+		opts.Signals = signals("started", seen)
+		f := mustForecast(t, cpu(seasonalDays(4, 1)), nil, opts, after(4*day), 6*time.Hour)
+		if got := f.Signals[0].Values[0][30]; math.Abs(got/level-1) > .001 {
+			t.Errorf("%v is to be %v", level, got)
+		}
+	}
+}
