@@ -75,6 +75,7 @@ const figureKind = resource.CPU
 // learnFigures learns the signals as series of their own. Those without history are left out.
 func learnFigures(events []Event, opts Options) ([]figure, error) {
 	var out []figure
+	events = moving(events, figureKind) // nobody puts back what is taken out of the others
 	signals := opts.Signals
 	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{figureKind: mostSignal}
 	opts.PriorFrom = [resource.Kinds]string{}

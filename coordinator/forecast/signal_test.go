@@ -246,3 +246,25 @@ func TestASignalMayBeMoreThanThereIsOfAnyResource(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatDoesNotMoveDemandIsNotTakenOutOfASignal(t *testing.T) {
+	requests := crowd(20, 1)
+	var events []Event
+	for at := after(5 * time.Hour); at < after(22*day); at = at.Add(5 * time.Hour) {
+		e := Event{Kind: "task/backup", Span: timeline.Span{Start: at, End: at.Add(time.Hour)}}
+		e.Not[figureKind] = true // it writes, and is in the visitors' way
+		events = append(events, e)
+		for i := range requests {
+			if e.Span.Contains(after(time.Duration(i) * step)) {
+				requests[i] /= 4
+			}
+		}
+	}
+	opts := one()
+	opts.Signals = signals("requests", requests)
+	with := mustForecast(t, cpu(seasonalDays(20, 1)), events, opts, after(20*day), day)
+	without := mustForecast(t, cpu(seasonalDays(20, 1)), nil, opts, after(20*day), day)
+	if diff := cmp.Diff(without.Signals, with.Signals); diff != "" {
+		t.Error(diff)
+	}
+}
