@@ -33,12 +33,17 @@ func (f Finding) Events(runs []timeline.Time) []forecast.Event {
 		not[k] = !moves
 	}
 	var out []forecast.Event
-	for _, t := range runs {
+	for i, t := range runs {
+		if i > 0 && sameStep(runs[i-1], t) {
+			continue // it was learned once, and would be added twice
+		}
 		start := t.Floor(step)
 		out = append(out, forecast.Event{Span: timeline.Span{Start: start, End: start.Add(f.Length)}, Not: not})
 	}
 	return out
 }
+
+func sameStep(a, b timeline.Time) bool { return a.Floor(step) == b.Floor(step) }
 
 // wall returns t as if the clock of loc showed UTC: what is at the same time of day there is whole days apart.
 func wall(t timeline.Time, loc *time.Location) timeline.Time {
@@ -91,6 +96,7 @@ func Correlate(h forecast.History, candidates []Candidate, loc *time.Location) [
 	own := 0
 	for _, c := range candidates[:min(len(candidates), mostTasks)] {
 		c.Runs = slices.DeleteFunc(slices.Clone(c.Runs), func(t timeline.Time) bool { return !span.Contains(t) })
+		c.Runs = slices.CompactFunc(c.Runs, sameStep) // of which the demand can only say one thing
 		if len(c.Runs) < leastRuns || seasonal(c.Runs, span, loc) {
 			continue
 		}

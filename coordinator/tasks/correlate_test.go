@@ -280,6 +280,20 @@ func TestTooFewRunsAreNotJudged(t *testing.T) {
 	}
 }
 
+func TestRunsInOneStepCountAsOne(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	values := shapes["season and noise"](r, 28)
+	first := after(3*day + 5*time.Hour)
+	runs := []timeline.Time{first, first.Add(time.Minute), first.Add(2 * time.Minute), after(8*day + 9*time.Hour), after(15*day + 20*time.Hour), after(21 * day)}
+	raise(values, runs[2:], 500, 20*time.Minute, r)
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}, time.UTC); len(got) != 0 {
+		t.Errorf("of four: %+v", got)
+	}
+	if got := (Finding{Length: step}).Events(runs); len(got) != 4 || got[0].Span.Start != first || got[1].Span.Start != runs[3] {
+		t.Errorf("they are forecast as %v", got)
+	}
+}
+
 // What people do by the clock is no task's doing because a task goes by the same clock.
 func TestAChangeOfTheClockMakesNoTask(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
