@@ -118,6 +118,22 @@ func TestWhatIsYetToComeIsNotStored(t *testing.T) {
 	}
 }
 
+func TestWhatCanBeNoAmountIsNotStored(t *testing.T) {
+	s, start := openStore(t, t.TempDir()), hourAgo()
+	w := windows("cache-1", start, 3)
+	w[0].Demand.Mean[resource.CPU], w[2].Demand.Mean[resource.CPU] = -1, resource.Unlimited+1
+	appendAll(t, s, w)
+	got, err := s.Raw(context.Background(), "cache-1", DemandMean, span(start, time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range got[resource.CPU].Values {
+		if v != 2 && !math.IsNaN(v) {
+			t.Errorf("%v", got[resource.CPU].Values)
+		}
+	}
+}
+
 func TestOnlyCompleteBlocksAreFoldedAndDemandIsContinuedByWindows(t *testing.T) {
 	s, start, ctx := openStore(t, t.TempDir()), hourAgo(), context.Background()
 	appendAll(t, s, windows("cache-1", start, 45)) // a block of 30 windows, and half of one

@@ -201,7 +201,11 @@ func (w *writer) limits(instance string, m Metric, at timeline.Time, v resource.
 	}
 }
 
+// put stores an amount. What can't be one is left out: it would be in the way of every forecast.
 func (w *writer) put(instance string, m Metric, k resource.Kind, at timeline.Time, v float64) {
+	if !(v >= 0 && v <= float64(resource.Unlimited)) {
+		return
+	}
 	w.append(labels.FromStrings(labels.MetricName, string(m), labelInstance, instance, labelResource, k.String()), at, v)
 }
 
