@@ -50,7 +50,7 @@ type model struct {
 	opts      forecast.Options
 	cpu       string           // model of the CPU that it is of
 	notes     []string         // on what it learned from
-	others    *pool.Others     // that speak for it, too; nil: nobody
+	others    *pool.Common     // what others take that speak for it, too; nil: nobody
 	young     forecast.History // with others: what it has shown itself
 	signals   []proto.Signal   // of the instance
 	stands    standIns         // resources that the window forecasts in its place
@@ -112,7 +112,7 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		trained.signals = i.Spec.Signals
 	}
 	if len(others.Forecasts) > 0 {
-		trained.others, trained.young = &others.Others, h
+		trained.others, trained.young = others.Common(), h
 	}
 	return trained, h, trained.beginWatch(now)
 }

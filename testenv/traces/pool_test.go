@@ -92,7 +92,7 @@ func firstDays(t *testing.T, all []forecast.History, most int64) (before, after 
 		}
 		before.score(f, truth)
 		others.Of[resource.CPU] = tells && steady
-		others.Blend(f, own, opts.Maximum)
+		others.Common().Blend(f, own, opts.Maximum)
 		after.score(f, truth)
 	}
 	return before, after
