@@ -426,3 +426,10 @@ func TestAForecastThatBeginsLaterReachesAsFarAsItIsAskedTo(t *testing.T) {
 		}
 	})
 }
+
+func TestBeforeTheFleetIsKnownNothingIsForecast(t *testing.T) {
+	h := New(Config{View: func() *state.View { return state.New().View() }})
+	if _, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: "cache-1"}); wire.CodeOf(err) != wire.Unavailable {
+		t.Error(err)
+	}
+}
