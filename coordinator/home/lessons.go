@@ -59,8 +59,8 @@ func (h *Homes) learn(ctx context.Context, view *state.View, now timeline.Time) 
 			break
 		}
 		at, there := lesson.Moved(m)
-		if !there || seen[m.Instance] {
-			continue // it was given up, or the instance has moved since
+		if !there || m.Outcome == proto.OutcomeReturned || seen[m.Instance] {
+			continue // it was given up, or taken back by a move that ended with it, or the instance has moved since
 		}
 		seen[m.Instance] = true
 		i, known := view.Instance(m.Instance)

@@ -82,18 +82,33 @@ func (w *world) carry() timeline.Time {
 func (w *world) move(id, to string) timeline.Time {
 	w.t.Helper()
 	i, _ := w.view().Instance("cache-1")
-	fence := func() uint64 { i, _ := w.view().Instance("cache-1"); return i.Fence }
 	open := proto.FirmEnvelope(timeline.Flat(timeline.Span{End: timeline.Forever}, resource.Uniform(900)))
 	at := timeline.Of(time.Now())
 	w.must(&proto.MigrationStart{ID: id, Plan: proto.Plan{Instance: "cache-1", Source: i.Owner, Target: to, FromType: "m.large", ToType: "m.large", Fence: i.Fence},
 		Reservation: proto.Reservation{ID: id, Envelope: open, Until: at.Add(time.Hour)}})
-	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhasePrepare, To: proto.PhaseCopy})
-	w.must(&proto.MigrationFreeze{Migration: id, Fence: fence()})
-	w.must(&proto.MigrationCommit{Migration: id, Fence: fence()})
-	w.must(&proto.MigrationConfirm{Migration: id, Fence: fence(), Until: at.Add(time.Minute)})
-	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhaseWarm, To: proto.PhaseSettle})
-	w.must(&proto.MigrationComplete{Migration: id, Fence: fence()})
+	w.confirm(id)
+	w.complete(id)
 	return at
+}
+
+func (w *world) fence() uint64 {
+	i, _ := w.view().Instance("cache-1")
+	return i.Fence
+}
+
+// confirm takes a migration that was started to where its target serves clients.
+func (w *world) confirm(id string) {
+	w.t.Helper()
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhasePrepare, To: proto.PhaseCopy})
+	w.must(&proto.MigrationFreeze{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationCommit{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationConfirm{Migration: id, Fence: w.fence(), Until: timeline.Of(time.Now()).Add(time.Hour)})
+}
+
+func (w *world) complete(id string) {
+	w.t.Helper()
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhaseWarm, To: proto.PhaseSettle})
+	w.must(&proto.MigrationComplete{Migration: id, Fence: w.fence()})
 }
 
 func (w *world) learner(c carried) *Homes {
@@ -143,6 +158,32 @@ func TestNothingIsLearnedOfACPUFromDaysThatWereSpentOnSeveral(t *testing.T) {
 		// Of the day before it came back there are two hours on the other CPU.
 		if m, _ := w.view().Migration("m2"); m.Lesson == nil || m.Lesson.Start == nil || m.Lesson.Ratio != 0 {
 			t.Errorf("it has taught %+v", m.Lesson)
+		}
+	})
+}
+
+func TestTheStartAfterAWayBackTeaches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Standard)
+		i, _ := w.view().Instance("cache-1")
+		open := proto.FirmEnvelope(timeline.Flat(timeline.Span{End: timeline.Forever}, resource.Uniform(900)))
+		plan := proto.Plan{Instance: "cache-1", Source: "host-a", Target: "host-b", FromType: "m.large", ToType: "m.large", Fence: i.Fence}
+		w.must(&proto.MigrationStart{ID: "m1", Plan: plan, Reservation: proto.Reservation{ID: "m1", Envelope: open, Until: timeline.Of(time.Now()).Add(time.Hour)}})
+		w.confirm("m1")
+		time.Sleep(10 * time.Minute)
+		plan.Source, plan.Target, plan.Fence = "host-b", "host-a", w.fence()
+		w.must(&proto.MigrationReturn{ID: "m0", Returns: "m1", Fence: w.fence(), Plan: plan})
+		back := timeline.Of(time.Now())
+		w.confirm("m0")
+		w.complete("m0") // and m1 ends with it
+		h := w.learner(carried{at: back, by: 1})
+		time.Sleep(lesson.StartAfter)
+		h.learn(t.Context(), w.view(), timeline.Of(time.Now()))
+		if m, _ := w.view().Migration("m0"); m.Lesson == nil || m.Lesson.Start == nil || m.Lesson.Start.Extra[resource.CPU] < 350 {
+			t.Errorf("it has taught %+v", m.Lesson)
+		}
+		if m, _ := w.view().Migration("m1"); m.Outcome != proto.OutcomeReturned || m.Lesson != nil {
+			t.Errorf("the move that was taken back, %s, has taught %+v", m.Outcome, m.Lesson)
 		}
 	})
 }
