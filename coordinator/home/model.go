@@ -111,8 +111,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	if i, ok := view.Instance(instance); ok {
 		trained.signals = i.Spec.Signals
 	}
-	if len(others.Forecasts) > 0 {
-		trained.others, trained.young = others.Common(), h
+	if others.common != nil {
+		trained.others, trained.young = others.common, h
 	}
 	return trained, h, trained.beginWatch(now)
 }

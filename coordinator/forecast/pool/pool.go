@@ -55,6 +55,9 @@ func (o Others) Common() *Common {
 	return c
 }
 
+// Of reports whether they say anything of a resource.
+func (c *Common) Of(k resource.Kind) bool { return c.shapes[k] != nil }
+
 // Blend puts what the others are forecast to take into an instance's own forecast, by how much they count. own is what the instance has shown, and most what its type
 // grants, 0 where that is not known. Both forecasts have the same quantiles and the same step. Where the others' forecasts don't reach, the day before counts.
 func (c *Common) Blend(f *forecast.Forecast, own forecast.History, most resource.Vector) {

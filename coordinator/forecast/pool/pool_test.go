@@ -123,6 +123,14 @@ func TestWhatTheOthersDoNotSpeakForStaysAndTheTypeBoundsTheRest(t *testing.T) {
 	}
 }
 
+func TestOfWhatTheyTakeNothingOfTheySayNothing(t *testing.T) {
+	o := others(80, 100, 120)
+	o.Of[resource.Memory] = true
+	if c := o.Common(); !c.Of(resource.CPU) || c.Of(resource.Memory) || c.Of(resource.NetTx) {
+		t.Error("they speak for what they take nothing of, or that they were not to speak for, or not for the rest")
+	}
+}
+
 func TestALevelThatHasJustShownItselfIsAFloorOfTheNextHour(t *testing.T) {
 	o := others(80, 100, 120)
 	own := took(100, 2)
