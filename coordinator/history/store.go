@@ -112,14 +112,14 @@ func (s *Store) Close() error { return errors.Join(s.raw.Close(), s.block.Close(
 func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, err error) {
 	app := s.raw.Appender(ctx)
 	w := newWriter(app)
-	early := 0
+	early, whose := 0, ""
 	for i := range windows {
 		win := &windows[i]
 		if win.Instance == "" {
 			return 0, errors.Join(fmt.Errorf("window %d: %w", i, ErrInstance), app.Rollback())
 		}
 		if win.Start > w.latest {
-			early++
+			early, whose = early+1, win.Instance
 			continue
 		}
 		w.vector(win.Instance, DemandMean, win.Start, win.Demand.Mean)
@@ -140,7 +140,7 @@ func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, e
 		return 0, fmt.Errorf("store windows: %w", err)
 	}
 	if early > 0 {
-		s.log.Warn("samples of a time that is yet to come are not stored: set the clock of their host right, or this coordinator's", "instance", windows[0].Instance, "windows", early)
+		s.log.Warn("samples of a time that is yet to come are not stored: set the clock of their host right, or this coordinator's", "instance", whose, "windows", early)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
