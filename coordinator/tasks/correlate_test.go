@@ -312,8 +312,11 @@ func TestAChangeOfTheClockMakesNoTask(t *testing.T) {
 	var h forecast.History
 	h[resource.CPU] = forecast.Series{Start: begin, Step: step, Values: values, Fold: forecast.Max}
 	span := timeline.Span{Start: begin, End: h[resource.CPU].End()}
-	for _, text := range []string{"0 8 * * 1-6", "0 8 */2 * *"} {
+	for text, same := range map[string]bool{"0 8 * * 1-6": true, "0 8 */2 * *": false} {
 		runs := Runs(proto.Task{Source: proto.TaskCron, Schedule: []string{text}}, "", func(string) *time.Location { return berlin }, span, span.End)
+		if got := seasonal(runs, span, berlin); got != same {
+			t.Errorf("%s is at the same times of every week: %v", text, got)
+		}
 		if got := Correlate(h, []Candidate{{Name: text, Runs: runs}}, berlin); len(got) != 0 {
 			t.Errorf("%+v", got)
 		}
