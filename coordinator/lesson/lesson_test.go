@@ -49,6 +49,8 @@ func TestAFactorIsLearnedElseFromBenchmarksElseOneWithAWiderBand(t *testing.T) {
 		{"the way back", moves(1, "web", fast, slow, 1250), slow, fast, math.Exp((3*math.Log(.5) + math.Log(.8)) / 4), byScores * math.Sqrt(.75), "one earlier move"},
 		{"moves without benchmarks", moves(3, "web", slow, unknown, 700), slow, unknown, math.Sqrt(.7), byNobody * math.Sqrt(.5), "by 3 earlier moves:"},
 		{"of other applications of the class", moves(3, "db", slow, fast, 800), slow, fast, math.Sqrt(.5 * .8), byScores * math.Sqrt(.5), "3 earlier moves"},
+		{"of the application beside others of the class", append(moves(3, "web", slow, fast, 800), moves(3, "db", slow, fast, 400)...), slow, fast,
+			math.Exp(((math.Log(.5)+math.Log(.4))/2 + math.Log(.8)) / 2), byScores * .5, "6 earlier moves and benchmarks"},
 		{"between others", moves(9, "web", slow, unknown, 700), slow, fast, .5, byScores, "by benchmarks"},
 		{"of another class", Book{{proto.Lesson{From: slow, To: fast, Ratio: 900}, "db", proto.Critical}}, slow, fast, .5, byScores, "by benchmarks"},
 		{"many moves", moves(900, "web", slow, fast, 800), slow, fast, .8, leastOf, "900 earlier moves"},
@@ -108,6 +110,17 @@ func TestAForecastOnAnotherCPUIsMultipliedAndAsMuchWiderAsTheFactorIsUnsure(t *t
 	}
 	if got, _ := r.At(950).At(start); got[resource.CPU] != 300 {
 		t.Errorf("the forecast itself became %v", got)
+	}
+}
+
+func TestWhatHasNoLimitHasNoneOnAnotherCPU(t *testing.T) {
+	f := Factor{By: .5, Band: .1}
+	got := f.Forecast(reply(100, resource.Unlimited))
+	if m, h := got.Profiles[0][0].Amount[resource.CPU], got.Profiles[1][0].Amount[resource.CPU]; m != 50 || h != resource.Unlimited {
+		t.Errorf("%d and %d", m, h)
+	}
+	if n := f.Amount(resource.Unlimited); n != resource.Unlimited || f.Amount(100) != 50 {
+		t.Errorf("%d, and of 100 %d", n, f.Amount(100))
 	}
 }
 

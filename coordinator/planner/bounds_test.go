@@ -147,3 +147,18 @@ func TestASegmentExpectsWhatTheNextStepBringsAsItsAllocationDoes(t *testing.T) {
 		t.Errorf("until %s %d are expected", seg.End, got)
 	}
 }
+
+func TestADayThatIsNoWholeNumberOfStepsCountsByTime(t *testing.T) {
+	const step = 50 * time.Minute
+	f := stepped(step, 40, []int{500}, func(i, _ int) resource.Vector {
+		if i == 39 {
+			return resource.Vector{resource.CPU: 10_000}
+		}
+		return resource.Vector{resource.CPU: 100}
+	})
+	// The last is in a step of the day and in the forty minutes that are left.
+	got := bandOf(f).within(lastDay(f.At(500)), step, resource.Vector{}).mean[resource.CPU]
+	if want := (1350*100 + 90*10_000) / 1440.; math.Abs(got-want) > .01 {
+		t.Errorf("the mean of the day is %.2f, want %.2f", got, want)
+	}
+}
