@@ -245,6 +245,7 @@ func TestHistoryComesBackAsItWasImported(t *testing.T) {
 		"time,cpu_cores\n1,1\n2,x\n":            "line 3, column cpu_cores",
 		"time,cpu_cores\n1,1\n2,1\n9e9,1\n":     "line 4",
 		"time,cpu_cores\n1,1\n2,1\n9000000,1\n": "import it in parts",
+		"time,cpu_cores\n2150-01-01T00:00:00Z,1\n2150-01-01T00:05:00Z,1\n": "import what has been",
 	} {
 		if e := w.fails(v1.CodeInvalid, 400, "POST /v1/instances/cache-1/history", text, "Content-Type", "text/csv"); !strings.Contains(e.Message+e.Remedy, says) {
 			t.Errorf("%q: %s", text, e.Message)

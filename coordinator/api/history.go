@@ -23,6 +23,7 @@ const (
 	maxRows      = 1 << 20 // ten years of 5 minutes, four months of 10 seconds
 	shortestStep = time.Second
 	longestStep  = 6 * time.Hour
+	importAhead  = 10 * time.Minute // that clocks may be apart by: what is later is not stored
 )
 
 // importHistory stores demand that was measured elsewhere, and has the instance's model learn from it.
@@ -34,6 +35,9 @@ func importHistory(c *call) (any, error) {
 	rows, err := readRows(c.r.Body)
 	if err != nil {
 		return nil, err
+	}
+	if last := rows[len(rows)-1].Time; last > c.now.Add(importAhead) {
+		return nil, invalid("the history's last row is of %s, and it is %s: import what has been", last, c.now)
 	}
 	values, step, err := series(rows)
 	if err != nil {

@@ -315,6 +315,34 @@ func TestTheSeasonFollowsTheWallClock(t *testing.T) {
 	}
 }
 
+func TestTheClockChangesWhereverAForecastReaches(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip("no time zone data:", err)
+	}
+	start, end := timeline.Of(time.Date(2026, 3, 1, 0, 0, 0, 0, berlin)), timeline.Of(time.Date(2026, 3, 20, 12, 0, 0, 0, berlin))
+	s := Series{Start: start, Step: step}
+	for t := start; t < end; t = t.Add(step) {
+		v := 100.0
+		if hour := t.Std().In(berlin).Hour(); hour >= 8 && hour < 18 {
+			v = 500
+		}
+		s.Values = append(s.Values, v)
+	}
+	opts := one()
+	opts.Location = berlin
+	f := mustForecast(t, History{resource.CPU: s}, nil, opts, end, 14*day)
+	for _, date := range []int{21, 28, 29, 30, 32} { // the clock goes forward on the 29th
+		at := func(hour, minute int) float64 {
+			t := timeline.Of(time.Date(2026, 3, date, hour, minute, 0, 0, berlin))
+			return f.Values[resource.CPU][0][int(t.Sub(f.Start)/step)]
+		}
+		if a, b := at(7, 30), at(8, 30); a > 200 || b < 400 {
+			t.Errorf("March %d: half an hour before work %.0f, after its start %.0f", date, a, b)
+		}
+	}
+}
+
 func TestAHistoryThatEndedYearsAgoStillHasItsWeek(t *testing.T) {
 	values := make([]float64, 28*perDay)
 	for i := range values {

@@ -11,6 +11,7 @@ const (
 	day          = 24 * time.Hour
 	minModelStep = 5 * time.Minute
 	maxModelStep = 6 * time.Hour
+	clockReach   = 31 * day // past the history's end, within which changes of the clock are followed
 )
 
 // grid is one series as the members see it: on model steps that divide the day, events taken out, gaps filled.
@@ -46,7 +47,7 @@ func modelStep(steps ...time.Duration) time.Duration {
 	return maxModelStep
 }
 
-// newGrid puts s on model steps of length step; beyond is how many steps past its end are going to be asked for.
+// newGrid puts s on model steps of length step; beyond is of how many steps past its end the clock is looked at.
 // Values before and after the first and last sample are cut off.
 func newGrid(s Series, step time.Duration, window time.Duration, loc *time.Location, beyond int) *grid {
 	if keep := int(window / s.Step); keep < len(s.Values) {

@@ -79,8 +79,10 @@ func (g *grid) learnSundays(loc *time.Location) *sundays {
 			last, class = d, classOf(local.Weekday())
 		}
 		if !math.IsNaN(v) {
-			values[local.Hour()] += v
-			known[local.Hour()]++
+			for h := range max(1, int(g.step/time.Hour)) { // a long step tells of each of its hours
+				values[(local.Hour()+h)%24] += v
+				known[(local.Hour()+h)%24]++
+			}
 			steps++
 		}
 	}

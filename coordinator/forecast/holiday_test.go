@@ -73,6 +73,24 @@ func TestTheFirstHolidayRunsAsASunday(t *testing.T) {
 	}
 }
 
+func TestAHolidayRunsAsASundayInStepsOfHours(t *testing.T) {
+	d := workdayAfter(21)
+	h, truth := weeks(d, time.UTC, true, 7)
+	for _, step := range []time.Duration{time.Hour, 2 * time.Hour, 6 * time.Hour} {
+		opts := one()
+		opts.Step = step
+		f := mustForecast(t, h, []Event{holiday(d)}, opts, after(time.Duration(d)*day), day)
+		at := int(12 * time.Hour / step)
+		want := 0.0
+		for m := time.Duration(0); m < step; m += time.Minute {
+			want += truth(f.Start.Add(12*time.Hour+m), true) / step.Minutes()
+		}
+		if got := f.Values[resource.CPU][0][at]; math.Abs(got-want) > 60 {
+			t.Errorf("steps of %s: %.0f are forecast from noon on, it will be %.0f", step, got, want)
+		}
+	}
+}
+
 func TestAHolidayIsAnyDayWhereSundaysAre(t *testing.T) {
 	d := workdayAfter(21)
 	h, truth := weeks(d, time.UTC, false, 7)

@@ -77,8 +77,11 @@ const (
 	latest   timeline.Time = 7258118400000
 )
 
-// check returns an *InputError that names the object when s is not usable. Empty is usable.
-func (s Series) check(object string) error {
+// check returns an *InputError that names the object when s is not usable as amounts of a resource. Empty is usable.
+func (s Series) check(object string) error { return s.within(object, resource.Unlimited) }
+
+// within does the same for values up to most.
+func (s Series) within(object string, most int64) error {
 	if len(s.Values) == 0 {
 		return nil
 	}
@@ -91,9 +94,9 @@ func (s Series) check(object string) error {
 		return inputError(object, "times lie outside the years 1900 to 2200")
 	}
 	for i, v := range s.Values {
-		if v < 0 || math.IsInf(v, 0) || v > float64(resource.Unlimited) {
+		if v < 0 || math.IsInf(v, 0) || v > float64(most) {
 			return inputError(object, "value %v at %s: use amounts from 0 to %d, or NaN for missing",
-				v, s.Start.Add(time.Duration(i)*s.Step), resource.Unlimited)
+				v, s.Start.Add(time.Duration(i)*s.Step), most)
 		}
 	}
 	return nil

@@ -11,11 +11,13 @@ import (
 // Signal is a figure of an instance's application, such as requests per second or sessions, that demand may follow.
 type Signal struct {
 	Name   string // among the signals of the instance
-	Series Series // amounts in any unit, on steps of any length; folded by Mean
+	Series Series // amounts in any unit, up to 2^53, on steps of any length; folded by Mean
 }
 
-// maxSignals is how many signals an instance can have.
-const maxSignals = 8
+const (
+	maxSignals = 8       // that an instance can have
+	mostSignal = 1 << 53 // a whole number of a float64: microseconds since 1970 are more than there can be of any resource
+)
 
 func checkSignals(signals []Signal) error {
 	if len(signals) > maxSignals {
@@ -28,7 +30,7 @@ func checkSignals(signals []Signal) error {
 			return inputError(object, "every signal needs a name of its own")
 		}
 		seen[s.Name] = true
-		if err := s.Series.check(object); err != nil {
+		if err := s.Series.within(object, mostSignal); err != nil {
 			return err
 		}
 	}
@@ -73,8 +75,9 @@ const figureKind = resource.CPU
 // learnFigures learns the signals as series of their own. Those without history are left out.
 func learnFigures(events []Event, opts Options) ([]figure, error) {
 	var out []figure
+	events = moving(events, figureKind) // nobody puts back what is taken out of the others
 	signals := opts.Signals
-	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{}
+	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{figureKind: mostSignal}
 	opts.PriorFrom = [resource.Kinds]string{}
 	for _, s := range signals {
 		m := &Model{opts: opts, events: withoutAmounts(events)}

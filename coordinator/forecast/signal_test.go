@@ -231,3 +231,40 @@ func TestBadSignalsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestASignalMayBeMoreThanThereIsOfAnyResource(t *testing.T) {
+	for _, level := range []float64{1.7e15, 1 << 53} { // microseconds since 1970, and the most that there can be
+		seen := make([]float64, 4*perDay)
+		for i := range seen {
+			seen[i] = level
+		}
+		opts := one()
+		opts.Signals = signals("started", seen)
+		f := mustForecast(t, cpu(seasonalDays(4, 1)), nil, opts, after(4*day), 6*time.Hour)
+		if got := f.Signals[0].Values[0][30]; math.Abs(got/level-1) > .001 {
+			t.Errorf("%v is to be %v", level, got)
+		}
+	}
+}
+
+func TestWhatDoesNotMoveDemandIsNotTakenOutOfASignal(t *testing.T) {
+	requests := crowd(20, 1)
+	var events []Event
+	for at := after(5 * time.Hour); at < after(22*day); at = at.Add(5 * time.Hour) {
+		e := Event{Kind: "task/backup", Span: timeline.Span{Start: at, End: at.Add(time.Hour)}}
+		e.Not[figureKind] = true // it writes, and is in the visitors' way
+		events = append(events, e)
+		for i := range requests {
+			if e.Span.Contains(after(time.Duration(i) * step)) {
+				requests[i] /= 4
+			}
+		}
+	}
+	opts := one()
+	opts.Signals = signals("requests", requests)
+	with := mustForecast(t, cpu(seasonalDays(20, 1)), events, opts, after(20*day), day)
+	without := mustForecast(t, cpu(seasonalDays(20, 1)), nil, opts, after(20*day), day)
+	if diff := cmp.Diff(without.Signals, with.Signals); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -58,7 +58,7 @@ func (s *Store) Fold(ctx context.Context) error {
 
 func (s *Store) fold(ctx context.Context, instance string, span timeline.Span) error {
 	app := s.block.Appender(ctx)
-	w := writer{app: app}
+	w := newWriter(app)
 	for _, f := range []struct {
 		from, to Metric
 		by       func([]float64) float64

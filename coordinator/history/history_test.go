@@ -90,6 +90,50 @@ func TestLateWindowsFillTheGapTheyLeft(t *testing.T) {
 	}
 }
 
+// A host whose clock is years ahead must not be in the way of others.
+func TestWhatIsYetToComeIsNotStored(t *testing.T) {
+	s, start, ctx := openStore(t, t.TempDir()), hourAgo(), context.Background()
+	then := start.Add(400 * 24 * time.Hour)
+	appendAll(t, s, windows("astray", then, 45))
+	var h forecast.History
+	h[resource.CPU] = forecast.Series{Start: then, Step: BlockStep, Values: []float64{1, 2}}
+	if stored, late, err := s.Import(ctx, "astray", h, h); err != nil || stored != 0 || late != 0 {
+		t.Errorf("%d are stored, %d late, %v", stored, late, err)
+	}
+	if err := s.ImportSignals(ctx, "astray", []forecast.Signal{{Name: "requests", Series: h[resource.CPU]}}); err != nil {
+		t.Error(err)
+	}
+	if at := s.Newest("astray"); at != 0 {
+		t.Errorf("the newest is of %s", at)
+	}
+	appendAll(t, s, windows("cache-1", start, 45))
+	if err := s.Fold(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Demand(ctx, "cache-1", span(start, time.Hour), true); err != nil || len(got[resource.CPU].Values) != 2 {
+		t.Errorf("%v, %v", got[resource.CPU], err)
+	}
+	if got, err := s.Demand(ctx, "astray", span(then, time.Hour), true); err != nil || len(got[resource.CPU].Values) != 0 {
+		t.Errorf("%v, %v", got[resource.CPU], err)
+	}
+}
+
+func TestWhatCanBeNoAmountIsNotStored(t *testing.T) {
+	s, start := openStore(t, t.TempDir()), hourAgo()
+	w := windows("cache-1", start, 3)
+	w[0].Demand.Mean[resource.CPU], w[2].Demand.Mean[resource.CPU] = -1, resource.Unlimited+1
+	appendAll(t, s, w)
+	got, err := s.Raw(context.Background(), "cache-1", DemandMean, span(start, time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range got[resource.CPU].Values {
+		if v != 2 && !math.IsNaN(v) {
+			t.Errorf("%v", got[resource.CPU].Values)
+		}
+	}
+}
+
 func TestOnlyCompleteBlocksAreFoldedAndDemandIsContinuedByWindows(t *testing.T) {
 	s, start, ctx := openStore(t, t.TempDir()), hourAgo(), context.Background()
 	appendAll(t, s, windows("cache-1", start, 45)) // a block of 30 windows, and half of one

@@ -81,7 +81,7 @@ func (s *Store) ImportSignals(ctx context.Context, instance string, signals []fo
 		return ErrInstance
 	}
 	app := s.block.Appender(ctx)
-	w := writer{app: app}
+	w := newWriter(app)
 	for _, of := range signals {
 		for i, v := range of.Series.Values {
 			if !math.IsNaN(v) {

@@ -32,6 +32,10 @@ const (
 	blockRetention = 5 * 7 * 24 * time.Hour
 )
 
+// mostAhead is how far ahead of this coordinator's clock a time may be. What is later is not stored: the engine would take the present of all other instances for too
+// old, and delete it.
+const mostAhead = 10 * time.Minute
+
 // Metric names a figure that is kept of each resource.
 type Metric string
 
@@ -104,14 +108,19 @@ func open(dir string, log *slog.Logger, keep, late time.Duration) (*tsdb.DB, err
 func (s *Store) Close() error { return errors.Join(s.raw.Close(), s.block.Close()) }
 
 // Append stores windows durably. A window that is stored already is skipped; one that is older than the store takes is
-// dropped and counted in late.
+// dropped and counted in late, and one that is yet to come, of a host whose clock is wrong, is dropped and logged.
 func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, err error) {
 	app := s.raw.Appender(ctx)
-	w := writer{app: app}
+	w := newWriter(app)
+	early, whose := 0, ""
 	for i := range windows {
 		win := &windows[i]
 		if win.Instance == "" {
 			return 0, errors.Join(fmt.Errorf("window %d: %w", i, ErrInstance), app.Rollback())
+		}
+		if win.Start > w.latest {
+			early, whose = early+1, win.Instance
+			continue
 		}
 		w.vector(win.Instance, DemandMean, win.Start, win.Demand.Mean)
 		w.vector(win.Instance, DemandMax, win.Start, win.Demand.Max)
@@ -130,9 +139,15 @@ func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, e
 	if err := app.Commit(); err != nil {
 		return 0, fmt.Errorf("store windows: %w", err)
 	}
+	if early > 0 {
+		s.log.Warn("samples of a time that is yet to come are not stored: set the clock of their host right, or this coordinator's", "instance", whose, "windows", early)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range windows {
+		if windows[i].Start > w.latest {
+			continue
+		}
 		p := s.progress(windows[i].Instance, windows[i].Start)
 		p.newest = max(p.newest, windows[i].Start)
 	}
@@ -159,11 +174,16 @@ func (s *Store) progress(instance string, first timeline.Time) *progress {
 	return p
 }
 
-// writer appends samples and keeps the first error that matters.
+// writer appends samples and keeps the first error that matters. It leaves out what is later than latest.
 type writer struct {
-	app  storage.Appender
-	late int
-	err  error
+	app    storage.Appender
+	latest timeline.Time
+	late   int
+	err    error
+}
+
+func newWriter(app storage.Appender) writer {
+	return writer{app: app, latest: timeline.Of(time.Now()).Add(mostAhead)}
 }
 
 func (w *writer) vector(instance string, m Metric, at timeline.Time, v resource.Vector) {
@@ -181,12 +201,16 @@ func (w *writer) limits(instance string, m Metric, at timeline.Time, v resource.
 	}
 }
 
+// put stores an amount. What can't be one is left out: it would be in the way of every forecast.
 func (w *writer) put(instance string, m Metric, k resource.Kind, at timeline.Time, v float64) {
+	if !(v >= 0 && v <= float64(resource.Unlimited)) {
+		return
+	}
 	w.append(labels.FromStrings(labels.MetricName, string(m), labelInstance, instance, labelResource, k.String()), at, v)
 }
 
 func (w *writer) append(l labels.Labels, at timeline.Time, v float64) {
-	if w.err != nil {
+	if w.err != nil || at > w.latest {
 		return
 	}
 	_, err := w.app.Append(0, l, int64(at), v)

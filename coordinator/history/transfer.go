@@ -14,13 +14,13 @@ import (
 
 // Import stores history of an instance that was measured elsewhere: the mean demand of each step and the highest
 // within it. Steps shorter than a block are folded, longer ones fill the blocks that they cover. Blocks that exist are
-// kept. It returns how many blocks' values were stored, and how many were older than the store keeps.
+// kept, and those that are yet to come left out. It returns how many blocks' values were stored, and how many were older than the store keeps.
 func (s *Store) Import(ctx context.Context, instance string, means, maxima forecast.History) (stored, late int, err error) {
 	if instance == "" {
 		return 0, 0, ErrInstance
 	}
 	app := s.block.Appender(ctx)
-	w := writer{app: app}
+	w := newWriter(app)
 	for k := range means {
 		for _, f := range []struct {
 			series forecast.Series
@@ -33,10 +33,10 @@ func (s *Store) Import(ctx context.Context, instance string, means, maxima forec
 			f.series.Fold = f.fold
 			blocks := f.series.Resample(BlockStep)
 			for i, v := range blocks.Values {
-				if math.IsNaN(v) {
+				at := blocks.Start.Add(time.Duration(i) * BlockStep)
+				if math.IsNaN(v) || at > w.latest {
 					continue
 				}
-				at := blocks.Start.Add(time.Duration(i) * BlockStep)
 				for _, m := range f.to {
 					w.put(instance, m, resource.Kind(k), at, v)
 				}

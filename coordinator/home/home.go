@@ -3,7 +3,9 @@ package home
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -152,6 +154,7 @@ func (h *Homes) Forget(instance string) {
 func (h *Homes) round(ctx context.Context, view *state.View, now timeline.Time) {
 	h.forgetScores(view)
 	h.forgetErrors(view)
+	h.forgetGone(view, now)
 	if now.Sub(h.pruned) >= pruneEvery {
 		h.pruned = now
 		if err := h.prune(view, now); err != nil {
@@ -209,6 +212,20 @@ func (h *Homes) once(ctx context.Context, view *state.View, now timeline.Time) f
 		}
 		return a.reply, a.err
 	}
+}
+
+// forgetGone forgets models that are not made anew any more, as of instances that were released or have another home now, and what is kept of hosts and instances that
+// are no more.
+func (h *Homes) forgetGone(view *state.View, now timeline.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.models, func(_ string, m *model) bool { return now.Sub(m.trainedAt) > watchFor })
+	gone := func(host string) bool { _, ok := view.Host(host); return !ok }
+	maps.DeleteFunc(h.hosts, func(host string, _ *pushed) bool { return gone(host) })
+	maps.DeleteFunc(h.debts, func(host string, of map[string]int64) bool {
+		maps.DeleteFunc(of, func(instance string, _ int64) bool { _, ok := view.Instance(instance); return !ok })
+		return gone(host)
+	})
 }
 
 // leave forgets what a host's agent has, so that it is pushed again when it comes back.
@@ -275,6 +292,9 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 	if r.Steps < 0 || r.Steps > forecastMost || r.Step < 0 || r.Step > (24*time.Hour).Milliseconds() {
 		return proto.ForecastReply{}, wire.Errorf(wire.Invalid, "a forecast has 1 to %d steps of at most a day", forecastMost)
 	}
+	if grid == 0 {
+		return proto.ForecastReply{}, wire.Errorf(wire.Unavailable, "this coordinator has not caught up with the fleet yet: try again")
+	}
 	step := time.Duration(r.Step) * time.Millisecond
 	if step == 0 {
 		step = grid
@@ -285,15 +305,18 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 	if r.From == 0 {
 		r.From = now
 	}
-	if !r.Means && step == grid && r.Steps <= planner.GridSteps && r.From >= now.Floor(grid) {
+	span := timeline.Span{Start: r.From.Floor(step), End: r.From.Floor(step).Add(time.Duration(r.Steps) * step)}
+	kept := timeline.Span{Start: now.Floor(grid), End: now.Floor(grid).Add(planner.GridSteps * grid)}
+	// Who asks for what begins now may have a clock that is a little ahead: a step is missing at the end then.
+	within := span.Start >= kept.Start && (span.End <= kept.End || r.From <= now.Add(maxAhead))
+	if !r.Means && step == grid && r.Steps <= planner.GridSteps && within {
 		reply, err := h.forecast(ctx, view, r.Instance, now)
 		if err == nil {
-			span := timeline.Span{Start: r.From.Floor(grid), End: r.From.Floor(grid).Add(time.Duration(r.Steps) * grid)}
 			for i, p := range reply.Profiles {
 				reply.Profiles[i] = p.Clip(span)
 			}
 			clipSignals(&reply, span)
-			reply.Start = max(reply.Start, r.From.Floor(grid))
+			reply.Start = max(reply.Start, span.Start)
 		}
 		return reply, h.code(err)
 	}
@@ -304,7 +327,11 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 	if !r.Means { // of which nothing is scored
 		m.stands = h.standing(r.Instance, now)
 	}
-	reply, err := m.reply(r.Instance, r.From.Floor(step), r.Steps)
+	reply, err := m.reply(r.Instance, span.Start, r.Steps)
+	var bad *forecast.InputError
+	if errors.As(err, &bad) { // a model that was made has nothing against it but the time that is asked for
+		return reply, wire.Errorf(wire.Invalid, "%w", err)
+	}
 	return reply, h.code(err)
 }
 

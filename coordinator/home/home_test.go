@@ -397,3 +397,39 @@ func TestAnEventThatIsRegisteredOrRemovedCountsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestAForecastThatBeginsLaterReachesAsFarAsItIsAskedTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		h := w.homes(nil)
+		now := timeline.Of(time.Now()).Floor(grid)
+		for _, c := range []struct {
+			after time.Duration
+			steps int
+			most  int // missing at the end
+		}{{0, planner.GridSteps, 0}, {time.Minute, planner.GridSteps, 0}, {grid, planner.GridSteps, 1}, {47 * time.Hour, 12, 0}, {47 * time.Hour, 48, 0}, {24 * time.Hour, planner.GridSteps, 0}, {9 * 24 * time.Hour, 0, 0}} {
+			r, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: "cache-1", From: now.Add(c.after), Steps: c.steps})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := timeline.Span{Start: now.Add(c.after).Floor(grid)}
+			if c.steps == 0 {
+				c.steps = planner.GridSteps
+			}
+			want.End = want.Start.Add(time.Duration(c.steps-c.most) * grid)
+			if got := r.At(500).Span(); got != want || r.Start != want.Start {
+				t.Errorf("%d steps from %s on: %s, want %s", c.steps, c.after, got, want)
+			}
+		}
+		if _, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: "cache-1", From: timeline.Forever - 1}); wire.CodeOf(err) != wire.Invalid {
+			t.Errorf("at the end of time: %v", err)
+		}
+	})
+}
+
+func TestBeforeTheFleetIsKnownNothingIsForecast(t *testing.T) {
+	h := New(Config{View: func() *state.View { return state.New().View() }})
+	if _, err := h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: "cache-1"}); wire.CodeOf(err) != wire.Unavailable {
+		t.Error(err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/lesson"
 	"github.com/glidepath/glidepath/coordinator/state"
+	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -32,8 +33,10 @@ func cpuOf(view *state.View, instance string) string {
 func onItsCPU(view *state.View, instance string, h forecast.History, now timeline.Time) (forecast.History, []string) {
 	changes := lesson.Changes(view, instance, now.Add(-learnMost))
 	var notes []string
+	cpu := h[resource.CPU]
 	for _, c := range changes {
-		if text := c.Says(); text != "" {
+		before := len(cpu.Values) > 0 && cpu.Start.Add(cpu.Step/2) < c.At // there is something that it changes
+		if text := c.Says(); before && text != "" {
 			notes = append(notes, text)
 		}
 	}
@@ -56,8 +59,8 @@ func (h *Homes) learn(ctx context.Context, view *state.View, now timeline.Time) 
 			break
 		}
 		at, there := lesson.Moved(m)
-		if !there || seen[m.Instance] {
-			continue // it was given up, or the instance has moved since
+		if !there || m.Outcome == proto.OutcomeReturned || seen[m.Instance] {
+			continue // it was given up, or taken back by a move that ended with it, or the instance has moved since
 		}
 		seen[m.Instance] = true
 		i, known := view.Instance(m.Instance)
@@ -98,7 +101,8 @@ func (h *Homes) lesson(ctx context.Context, view *state.View, m proto.Migration,
 			h.cfg.Log.Warn("nothing is learned of the CPU that an instance came to", "instance", m.Instance, "migration", m.ID, "error", err)
 		}
 		r, ok := lesson.Ratio(means, at)
-		if done.ratio = true; ok {
+		// With another move in those days, as one back, they are not of one CPU each.
+		if done.ratio = true; ok && lesson.Alone(view, m.Instance, at, span) {
 			l.Ratio, news, id = int64(math.Round(1000*r)), true, id+"/cpu"
 		}
 	}

@@ -19,14 +19,15 @@ import (
 // carried is the history of an instance that came to a CPU which takes so many times as long: a day of CPU by the hour, and packets that follow it. For two minutes
 // after it came it takes 400 more.
 type carried struct {
-	at timeline.Time
-	by float64
+	at   timeline.Time
+	by   float64
+	back timeline.Time // when it came back; 0: it did not
 }
 
 func (c carried) cpu(t timeline.Time) (cpu, net float64) {
 	day := 1 + .3*math.Sin(2*math.Pi*float64(int64(t)%86_400_000)/86_400_000)
 	cpu, net = 200*day, 1e6*day
-	if t >= c.at {
+	if t >= c.at && (c.back == 0 || t < c.back) {
 		cpu *= c.by
 	}
 	return cpu, net
@@ -59,8 +60,8 @@ func (c carried) Windows(_ context.Context, _ string, span timeline.Span, _ bool
 	return h, nil
 }
 
-// carry moves cache-1 to host-b, whose CPU is another one.
-func (w *world) carry() timeline.Time {
+// cpus gives host-b a CPU that takes twice as long as that of host-a.
+func (w *world) cpus() {
 	w.t.Helper()
 	for host, cpu := range map[string]proto.CPU{"host-a": {Model: "xeon", Score: 100}, "host-b": {Model: "atom", Score: 50}} {
 		h, _ := w.view().Host(host)
@@ -68,19 +69,46 @@ func (w *world) carry() timeline.Time {
 		f.CPUModel, f.CPUScore = cpu.Model, cpu.Score
 		w.must(&proto.HostRegister{Facts: f, Incarnation: w.view().Fleet().Incarnation})
 	}
+}
+
+// carry moves cache-1 to host-b, whose CPU is another one.
+func (w *world) carry() timeline.Time {
+	w.t.Helper()
+	w.cpus()
+	return w.move("m1", "host-b")
+}
+
+// move moves cache-1 to a host, and returns since when it runs there.
+func (w *world) move(id, to string) timeline.Time {
+	w.t.Helper()
 	i, _ := w.view().Instance("cache-1")
-	fence := func() uint64 { i, _ := w.view().Instance("cache-1"); return i.Fence }
 	open := proto.FirmEnvelope(timeline.Flat(timeline.Span{End: timeline.Forever}, resource.Uniform(900)))
 	at := timeline.Of(time.Now())
-	w.must(&proto.MigrationStart{ID: "m1", Plan: proto.Plan{Instance: "cache-1", Source: "host-a", Target: "host-b", FromType: "m.large", ToType: "m.large", Fence: i.Fence},
-		Reservation: proto.Reservation{ID: "m1", Envelope: open, Until: at.Add(time.Hour)}})
-	w.must(&proto.MigrationAdvance{Migration: "m1", From: proto.PhasePrepare, To: proto.PhaseCopy})
-	w.must(&proto.MigrationFreeze{Migration: "m1", Fence: fence()})
-	w.must(&proto.MigrationCommit{Migration: "m1", Fence: fence()})
-	w.must(&proto.MigrationConfirm{Migration: "m1", Fence: fence(), Until: at.Add(time.Minute)})
-	w.must(&proto.MigrationAdvance{Migration: "m1", From: proto.PhaseWarm, To: proto.PhaseSettle})
-	w.must(&proto.MigrationComplete{Migration: "m1", Fence: fence()})
+	w.must(&proto.MigrationStart{ID: id, Plan: proto.Plan{Instance: "cache-1", Source: i.Owner, Target: to, FromType: "m.large", ToType: "m.large", Fence: i.Fence},
+		Reservation: proto.Reservation{ID: id, Envelope: open, Until: at.Add(time.Hour)}})
+	w.confirm(id)
+	w.complete(id)
 	return at
+}
+
+func (w *world) fence() uint64 {
+	i, _ := w.view().Instance("cache-1")
+	return i.Fence
+}
+
+// confirm takes a migration that was started to where its target serves clients.
+func (w *world) confirm(id string) {
+	w.t.Helper()
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhasePrepare, To: proto.PhaseCopy})
+	w.must(&proto.MigrationFreeze{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationCommit{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationConfirm{Migration: id, Fence: w.fence(), Until: timeline.Of(time.Now()).Add(time.Hour)})
+}
+
+func (w *world) complete(id string) {
+	w.t.Helper()
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhaseWarm, To: proto.PhaseSettle})
+	w.must(&proto.MigrationComplete{Migration: id, Fence: w.fence()})
 }
 
 func (w *world) learner(c carried) *Homes {
@@ -93,7 +121,7 @@ func TestAHomeLearnsFromAMoveHowItStartedAndWhatTheCPUTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Standard)
 		at := w.carry()
-		h := w.learner(carried{at, 1.6})
+		h := w.learner(carried{at: at, by: 1.6})
 		learned := func() *proto.Lesson {
 			h.learn(t.Context(), w.view(), timeline.Of(time.Now()))
 			m, _ := w.view().Migration("m1")
@@ -118,12 +146,54 @@ func TestAHomeLearnsFromAMoveHowItStartedAndWhatTheCPUTakes(t *testing.T) {
 	})
 }
 
+func TestNothingIsLearnedOfACPUFromDaysThatWereSpentOnSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Standard)
+		at := w.carry()
+		time.Sleep(2 * time.Hour)
+		back := w.move("m2", "host-a")
+		h := w.learner(carried{at, 1.6, back})
+		time.Sleep(lesson.RatioAfter)
+		h.learn(t.Context(), w.view(), timeline.Of(time.Now()))
+		// Of the day before it came back there are two hours on the other CPU.
+		if m, _ := w.view().Migration("m2"); m.Lesson == nil || m.Lesson.Start == nil || m.Lesson.Ratio != 0 {
+			t.Errorf("it has taught %+v", m.Lesson)
+		}
+	})
+}
+
+func TestTheStartAfterAWayBackTeaches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Standard)
+		i, _ := w.view().Instance("cache-1")
+		open := proto.FirmEnvelope(timeline.Flat(timeline.Span{End: timeline.Forever}, resource.Uniform(900)))
+		plan := proto.Plan{Instance: "cache-1", Source: "host-a", Target: "host-b", FromType: "m.large", ToType: "m.large", Fence: i.Fence}
+		w.must(&proto.MigrationStart{ID: "m1", Plan: plan, Reservation: proto.Reservation{ID: "m1", Envelope: open, Until: timeline.Of(time.Now()).Add(time.Hour)}})
+		w.confirm("m1")
+		time.Sleep(10 * time.Minute)
+		plan.Source, plan.Target, plan.Fence = "host-b", "host-a", w.fence()
+		w.must(&proto.MigrationReturn{ID: "m0", Returns: "m1", Fence: w.fence(), Plan: plan})
+		back := timeline.Of(time.Now())
+		w.confirm("m0")
+		w.complete("m0") // and m1 ends with it
+		h := w.learner(carried{at: back, by: 1})
+		time.Sleep(lesson.StartAfter)
+		h.learn(t.Context(), w.view(), timeline.Of(time.Now()))
+		if m, _ := w.view().Migration("m0"); m.Lesson == nil || m.Lesson.Start == nil || m.Lesson.Start.Extra[resource.CPU] < 350 {
+			t.Errorf("it has taught %+v", m.Lesson)
+		}
+		if m, _ := w.view().Migration("m1"); m.Outcome != proto.OutcomeReturned || m.Lesson != nil {
+			t.Errorf("the move that was taken back, %s, has taught %+v", m.Outcome, m.Lesson)
+		}
+	})
+}
+
 func TestAMoveToAnotherCPUIsNoShift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(40 * 24 * time.Hour)
 		w := newWorld(t, proto.Standard)
 		at := w.carry()
-		c := carried{at, 2}
+		c := carried{at: at, by: 2}
 		h := w.learner(c)
 		time.Sleep(20 * time.Minute)
 		now := timeline.Of(time.Now())
@@ -143,11 +213,28 @@ func TestAMoveToAnotherCPUIsNoShift(t *testing.T) {
 	})
 }
 
+func TestAMoveBeforeAllThatIsKnownIsNotTalkedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(40 * 24 * time.Hour)
+		w := newWorld(t, proto.Standard)
+		at := w.carry()
+		time.Sleep(learnFrom + time.Hour)
+		h := w.learner(carried{at: at, by: 2})
+		r, err := h.forecast(t.Context(), w.view(), "cache-1", timeline.Of(time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := strings.Join(r.Reasons, "\n"); strings.Contains(all, "before it came to") {
+			t.Errorf("nothing was measured before: %q", r.Reasons)
+		}
+	})
+}
+
 func TestAModelOfAnotherCPUIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(40 * 24 * time.Hour)
 		w := newWorld(t, proto.Standard)
-		h := w.learner(carried{timeline.Forever, 1})
+		h := w.learner(carried{at: timeline.Forever, by: 1})
 		now := timeline.Of(time.Now())
 		if _, err := h.forecast(t.Context(), w.view(), "cache-1", now); err != nil {
 			t.Fatal(err)

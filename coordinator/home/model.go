@@ -50,7 +50,7 @@ type model struct {
 	opts      forecast.Options
 	cpu       string           // model of the CPU that it is of
 	notes     []string         // on what it learned from
-	others    *pool.Others     // that speak for it, too; nil: nobody
+	others    *pool.Common     // what others take that speak for it, too; nil: nobody
 	young     forecast.History // with others: what it has shown itself
 	signals   []proto.Signal   // of the instance
 	stands    standIns         // resources that the window forecasts in its place
@@ -111,8 +111,8 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	if i, ok := view.Instance(instance); ok {
 		trained.signals = i.Spec.Signals
 	}
-	if len(others.Forecasts) > 0 {
-		trained.others, trained.young = &others.Others, h
+	if others.common != nil {
+		trained.others, trained.young = others.common, h
 	}
 	return trained, h, trained.beginWatch(now)
 }

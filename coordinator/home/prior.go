@@ -27,7 +27,7 @@ const (
 
 // kin is what others say of an instance.
 type kin struct {
-	pool.Others
+	common *pool.Common // what they have in common; nil: nothing
 
 	prior resource.Vector // the most that they ask for in the next day; 0 where they don't speak for it
 	from  string          // says who
@@ -47,6 +47,7 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 	for k := range tell {
 		tell[k], steady[k] = true, true
 	}
+	var others pool.Others
 	count := 0
 	onto := processor{view: view, instance: young}
 	for i := range view.Instances() {
@@ -56,14 +57,14 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 		h.mu.Lock()
 		m := h.models[i.Name()]
 		h.mu.Unlock()
-		if m == nil || m.observed < youngest || now.Sub(m.trainedAt) > watchFor { // old ones are of instances that have another home now
+		if m == nil || m.step != step || m.observed < youngest || now.Sub(m.trainedAt) > watchFor { // old ones are of instances that have another home now
 			continue
 		}
 		f, err := m.forecast.Forecast(now, max(youngest, planner.GridSteps*step))
 		if err == nil {
 			err = m.standIn(f)
 		}
-		if err != nil || f.Step != step {
+		if err != nil {
 			continue // it lies too far in the past or the future
 		}
 		onto.translate(f, i)
@@ -75,26 +76,29 @@ func (h *Homes) alike(view *state.View, instance string, step time.Duration, now
 			steady[k] = steady[k] && !why.Shifted // else nobody knows yet what its days will be like
 			prior[k] = max(prior[k], most(f, resource.Kind(k), int(youngest/step), alikeShare))
 		}
-		out.Forecasts = append(out.Forecasts, f)
+		others.Forecasts = append(others.Forecasts, f)
 	}
 	if count < fewest {
 		return kin{}
 	}
-	var of []string
 	for k := range prior {
-		if !tell[k] {
+		if others.Of[k] = tell[k] && steady[k]; !tell[k] {
 			prior[k] = 0
-			continue
-		}
-		if out.Of[k] = steady[k]; steady[k] {
-			of = append(of, resource.Kind(k).String())
 		}
 	}
 	out.prior = prior
-	out.from = fmt.Sprintf("the most that others of application %s are forecast to take (%d known here), and a quarter more", spec.Application, len(out.Forecasts))
+	out.from = fmt.Sprintf("the most that others of application %s are forecast to take (%d known here), and a quarter more", spec.Application, len(others.Forecasts))
+	common := others.Common()
+	var of []string
+	for _, k := range resource.All() {
+		if common.Of(k) {
+			of = append(of, k.String())
+		}
+	}
 	if len(of) > 0 {
+		out.common = common
 		out.notes = []string{fmt.Sprintf("it has little history: what %d others of application %s are forecast to take counts, at its own level as far as that shows (%s)",
-			len(out.Forecasts), spec.Application, strings.Join(of, ", "))}
+			len(others.Forecasts), spec.Application, strings.Join(of, ", "))}
 	}
 	return out
 }

@@ -93,3 +93,108 @@ func TestANewInstanceBeginsWithWhatItsLikeTakesIfThatRepeats(t *testing.T) {
 		})
 	}
 }
+
+// slower is a store in which cache-2 takes twice as much CPU as others.
+type slower struct{ siblings }
+
+func (s slower) Demand(ctx context.Context, instance string, span timeline.Span, highest bool) (forecast.History, error) {
+	h, err := s.siblings.Demand(ctx, instance, span, highest)
+	if instance == "cache-2" {
+		for i := range h[resource.CPU].Values {
+			h[resource.CPU].Values[i] *= 2
+		}
+	}
+	return h, err
+}
+
+func TestWhatItsLikeTakeIsTakenAsItIsOnItsOwnCPU(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		w.cpus()
+		i, _ := w.view().Instance("cache-1")
+		r, _ := w.view().Reservation(i.Reservation)
+		small := slices.Clone(r.Envelope)
+		for i := range small {
+			small[i].Firm = r.Floor
+		}
+		for name, host := range map[string]string{"cache-0": "host-a", "cache-2": "host-b"} {
+			spec := i.Spec
+			spec.Name, spec.Host, spec.Service = name, host, &proto.ServiceSpec{Unit: name + ".service"}
+			w.must(&proto.InstanceApply{Envelope: small, Floor: r.Floor, Spec: spec})
+		}
+		h := w.homes(nil)
+		h.cfg.Store = slower{siblings{func(at float64) float64 { return 200 + 100*math.Sin(2*math.Pi*at) }}}
+		var young proto.ForecastReply
+		for _, name := range []string{"cache-0", "cache-1", "cache-2"} {
+			var err error
+			if young, err = h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The others' height is 300m, on a CPU that does twice as much.
+		if got, _ := young.At(500).At(young.Start.Add(6 * time.Hour)); got[resource.CPU] < 540 || got[resource.CPU] > 680 {
+			t.Errorf("the median in six hours is %dm: %q", got[resource.CPU], young.Reasons)
+		}
+	})
+}
+
+// newcomer is a store in which cache-1 has run for three hours, until a time on a CPU that does twice as much.
+type newcomer struct{ at timeline.Time }
+
+func (newcomer) cpu(at timeline.Time) float64 {
+	return 400 + 200*math.Sin(2*math.Pi*float64(int64(at)%86_400_000)/86_400_000)
+}
+
+func (n newcomer) Demand(_ context.Context, instance string, span timeline.Span, _ bool) (h forecast.History, err error) {
+	long := 14 * 24 * time.Hour
+	if instance == "cache-1" {
+		long = 3 * time.Hour
+	}
+	for k := range h {
+		h[k] = forecast.Series{Start: span.End.Add(-long).Floor(grid), Step: grid, Fold: forecast.Max, Values: make([]float64, long/grid)}
+		for i := range h[k].Values {
+			at := h[k].Start.Add(time.Duration(i) * grid)
+			switch {
+			case resource.Kind(k) != resource.CPU:
+				h[k].Values[i] = 64 << 20
+			case instance == "cache-1" && at < n.at:
+				h[k].Values[i] = n.cpu(at) / 2
+			default:
+				h[k].Values[i] = n.cpu(at)
+			}
+		}
+	}
+	return h, nil
+}
+
+func TestTheLevelOfANewInstanceIsThatOnTheCPUItCameTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, proto.Critical)
+		i, _ := w.view().Instance("cache-1")
+		r, _ := w.view().Reservation(i.Reservation)
+		small := slices.Clone(r.Envelope)
+		for i := range small {
+			small[i].Firm = r.Floor
+		}
+		for _, name := range []string{"cache-0", "cache-2"} {
+			spec := i.Spec
+			spec.Name, spec.Host, spec.Service = name, "host-b", &proto.ServiceSpec{Unit: name + ".service"}
+			w.must(&proto.InstanceApply{Envelope: small, Floor: r.Floor, Spec: spec})
+		}
+		h := w.homes(nil)
+		h.cfg.Store = newcomer{w.carry()}
+		time.Sleep(time.Hour)
+		var young proto.ForecastReply
+		for _, name := range []string{"cache-0", "cache-2", "cache-1"} {
+			var err error
+			if young, err = h.Forecast(t.Context(), wire.Peer{}, proto.ForecastRequest{Instance: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		then := young.Start.Add(6 * time.Hour)
+		want := newcomer{}.cpu(then)
+		if got, _ := young.At(500).At(then); math.Abs(float64(got[resource.CPU])-want) > .1*want {
+			t.Errorf("the median in six hours is %dm, it will be %.0fm: %q", got[resource.CPU], want, young.Reasons)
+		}
+	})
+}

@@ -155,7 +155,7 @@ func (h *Homes) taskEvents(view *state.View, instance string, history forecast.H
 		for _, t := range all.Tasks {
 			candidates = append(candidates, tasks.Candidate{Name: t.Name, Own: belongs(t, unit), Runs: tasks.Runs(t, all.Zone, zoneOf, span, now)})
 		}
-		j = judged{at: now, plan: plan, findings: tasks.Correlate(history, candidates)}
+		j = judged{at: now, plan: plan, findings: tasks.Correlate(history, candidates, cmp.Or(zoneOf(all.Zone), time.UTC))}
 	}
 	var out []forecast.Event
 	for _, f := range j.findings {

@@ -137,6 +137,31 @@ func TestATaskThatMovesAnInstanceIsAnEventOfItsForecast(t *testing.T) {
 	})
 }
 
+func TestTasksAreLookedForByTheClockOfTheirHost(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2000, 4, 7, 12, 0, 0, 0, time.UTC))) // summer began twelve days ago
+		w := newWorld(t, proto.Critical)
+		a, h := w.teller(nil)
+		h.cfg.Store = dated(func(at time.Time) float64 {
+			if at = at.In(berlin); at.Hour() >= 8 && at.Hour() < 18 && at.Weekday() != time.Sunday {
+				return 300
+			}
+			return 20
+		})
+		a.tasks = proto.HostTasks{Zone: "Europe/Berlin", Tasks: []proto.Task{{Name: "crontab/mail", Source: proto.TaskCron, User: "root", Command: "mail", Schedule: []string{"0 8 * * 1-6"}}}}
+		h.askAll(t.Context(), timeline.Of(time.Now()))
+		for _, r := range w.forecast(h).Reasons {
+			if strings.HasPrefix(r, "task ") {
+				t.Errorf("%q, for what people do by the same clock", r)
+			}
+		}
+	})
+}
+
 func TestAgentsAreAskedEveryFewMinutesAndTellOnlyWhatIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)

@@ -65,6 +65,9 @@ func Changes(v *state.View, instance string, since timeline.Time) []Change {
 	var moves []proto.Migration
 	if m, moving := v.Migration(i.Migration); moving {
 		moves = append(moves, m)
+		if undone, ok := v.Migration(m.Returns); ok && undone.Active() { // it ends with its way back
+			moves = append(moves, undone)
+		}
 	}
 	for m := range v.EndedMigrationsOf(instance) {
 		if m.EndedAt < since {
@@ -89,6 +92,12 @@ func Changes(v *state.View, instance string, since timeline.Time) []Change {
 	}
 	slices.SortFunc(out, func(a, b Change) int { return cmp.Compare(a.At, b.At) })
 	return out
+}
+
+// Alone reports whether the move to another CPU at a time is the only one that an instance made in a span: what was measured before it then is of one CPU, and so is
+// what came after it.
+func Alone(v *state.View, instance string, at timeline.Time, span timeline.Span) bool {
+	return !slices.ContainsFunc(Changes(v, instance, span.Start), func(c Change) bool { return c.At != at && span.Contains(c.At) })
 }
 
 // translator finds the factors of an instance's moves. What it takes to know them is looked up once there is one between two models.

@@ -49,6 +49,8 @@ func TestAFactorIsLearnedElseFromBenchmarksElseOneWithAWiderBand(t *testing.T) {
 		{"the way back", moves(1, "web", fast, slow, 1250), slow, fast, math.Exp((3*math.Log(.5) + math.Log(.8)) / 4), byScores * math.Sqrt(.75), "one earlier move"},
 		{"moves without benchmarks", moves(3, "web", slow, unknown, 700), slow, unknown, math.Sqrt(.7), byNobody * math.Sqrt(.5), "by 3 earlier moves:"},
 		{"of other applications of the class", moves(3, "db", slow, fast, 800), slow, fast, math.Sqrt(.5 * .8), byScores * math.Sqrt(.5), "3 earlier moves"},
+		{"of the application beside others of the class", append(moves(3, "web", slow, fast, 800), moves(3, "db", slow, fast, 400)...), slow, fast,
+			math.Exp(((math.Log(.5)+math.Log(.4))/2 + math.Log(.8)) / 2), byScores * .5, "6 earlier moves and benchmarks"},
 		{"between others", moves(9, "web", slow, unknown, 700), slow, fast, .5, byScores, "by benchmarks"},
 		{"of another class", Book{{proto.Lesson{From: slow, To: fast, Ratio: 900}, "db", proto.Critical}}, slow, fast, .5, byScores, "by benchmarks"},
 		{"many moves", moves(900, "web", slow, fast, 800), slow, fast, .8, leastOf, "900 earlier moves"},
@@ -61,6 +63,12 @@ func TestAFactorIsLearnedElseFromBenchmarksElseOneWithAWiderBand(t *testing.T) {
 		if got := f.Says("a", "b"); !strings.Contains(got, c.says) || (got == "") != f.Same() {
 			t.Errorf("%s: %q, want %q in it", c.name, got, c.says)
 		}
+	}
+}
+
+func TestWhatIsOfNoApplicationIsNotAlikeForThat(t *testing.T) {
+	if f := moves(3, "", slow, fast, 800).Factor(slow, fast, "", proto.Critical); f.Moves != 0 || math.Abs(f.By-.5) > .001 {
+		t.Errorf("moves of another class, of no application, make it %+v", f)
 	}
 }
 
@@ -90,11 +98,29 @@ func TestAForecastOnAnotherCPUIsMultipliedAndAsMuchWiderAsTheFactorIsUnsure(t *t
 	if m, h := at(unsure, 500)[resource.CPU], at(unsure, 950)[resource.CPU]; m != 1000 || h < 1490 || h > 1500 { // 1.645 × .3
 		t.Errorf("unsure: median %d, p95 %d", m, h)
 	}
+	// Its own band and that of the factor are of independent causes: 300 and 493 are 577.
+	wide := reply(1000, 1300)
+	wide.Quantiles, wide.Profiles = []int{50, 500, 950}, append([]timeline.Profile{reply(700, 0).Profiles[0]}, wide.Profiles...)
+	wide = Factor{By: 1, Band: .3}.Forecast(wide)
+	if l, h := at(wide, 50)[resource.CPU], at(wide, 950)[resource.CPU]; l < 415 || l > 430 || h < 1570 || h > 1585 {
+		t.Errorf("both: p5 %d, p95 %d", l, h)
+	}
 	if got := at(unsure, 950)[resource.Memory]; got != 1<<30 {
 		t.Errorf("memory became %d", got)
 	}
 	if got, _ := r.At(950).At(start); got[resource.CPU] != 300 {
 		t.Errorf("the forecast itself became %v", got)
+	}
+}
+
+func TestWhatHasNoLimitHasNoneOnAnotherCPU(t *testing.T) {
+	f := Factor{By: .5, Band: .1}
+	got := f.Forecast(reply(100, resource.Unlimited))
+	if m, h := got.Profiles[0][0].Amount[resource.CPU], got.Profiles[1][0].Amount[resource.CPU]; m != 50 || h != resource.Unlimited {
+		t.Errorf("%d and %d", m, h)
+	}
+	if n := f.Amount(resource.Unlimited); n != resource.Unlimited || f.Amount(100) != 50 {
+		t.Errorf("%d, and of 100 %d", n, f.Amount(100))
 	}
 }
 
@@ -223,6 +249,46 @@ func TestAHistoryIsAsIfTheInstanceHadAlwaysRunOnItsCPU(t *testing.T) {
 	if got := history()[1]; math.Abs(got-100/math.Exp((3*math.Log(.5)+math.Log(.8))/4)) > 1e-6 {
 		t.Fatalf("with what was learned: %.1f", got)
 	}
+}
+
+// goBack takes the instance back from a move that was confirmed, up to the commit of the way back, an hour on.
+func (w *world) goBack(id, of string) {
+	w.t.Helper()
+	m := mustMigration(w.t, w, of)
+	w.must(&proto.MigrationReturn{ID: id, Returns: of, Fence: w.fence(), Plan: proto.Plan{
+		Instance: "i", Source: m.Target, Target: m.Source, FromType: "any", ToType: "any", Fence: w.fence(), MadeAt: w.now,
+	}})
+	w.must(&proto.MigrationAdvance{Migration: id, From: proto.PhasePrepare, To: proto.PhaseCopy})
+	w.now = w.now.Add(time.Hour)
+	w.must(&proto.MigrationFreeze{Migration: id, Fence: w.fence()})
+	w.must(&proto.MigrationCommit{Migration: id, Fence: w.fence()})
+}
+
+func TestOnTheWayBackTheMoveThatIsUndoneStillCounts(t *testing.T) {
+	w := newWorld(t)
+	whole := timeline.Span{Start: start, End: start.Add(24 * time.Hour)}
+	want := func(what string, alone bool, values ...float64) {
+		t.Helper()
+		var h forecast.History
+		h[resource.CPU] = forecast.Series{Start: start, Step: time.Hour, Values: []float64{100, 100, 100}}
+		changes := Changes(w.s.View(), "i", start)
+		got := History(h, changes)[resource.CPU].Values
+		for i, v := range got {
+			if math.Abs(v-values[i]) > 1e-9 {
+				t.Fatalf("%s: %v, want %v", what, got, values)
+			}
+		}
+		if got := Alone(w.s.View(), "i", changes[0].At, whole); got != alone {
+			t.Fatalf("%s: the move is alone: %v", what, got)
+		}
+	}
+	w.move("m1", "fast")
+	w.must(&proto.MigrationConfirm{Migration: "m1", Fence: w.fence(), Until: w.now.Add(24 * time.Hour)})
+	want("there", true, 50, 100, 100)
+	w.goBack("m2", "m1")
+	want("back, on probation", false, 100, 200, 100)
+	w.complete("m2")
+	want("when that is over", false, 100, 200, 100)
 }
 
 func mustMigration(t *testing.T, w *world, id string) proto.Migration {

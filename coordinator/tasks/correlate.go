@@ -33,11 +33,22 @@ func (f Finding) Events(runs []timeline.Time) []forecast.Event {
 		not[k] = !moves
 	}
 	var out []forecast.Event
-	for _, t := range runs {
+	for i, t := range runs {
+		if i > 0 && sameStep(runs[i-1], t) {
+			continue // it was learned once, and would be added twice
+		}
 		start := t.Floor(step)
 		out = append(out, forecast.Event{Span: timeline.Span{Start: start, End: start.Add(f.Length)}, Not: not})
 	}
 	return out
+}
+
+func sameStep(a, b timeline.Time) bool { return a.Floor(step) == b.Floor(step) }
+
+// wall returns t as if the clock of loc showed UTC: what is at the same time of day there is whole days apart.
+func wall(t timeline.Time, loc *time.Location) timeline.Time {
+	_, ahead := t.Std().In(loc).Zone()
+	return t.Add(time.Duration(ahead) * time.Second)
 }
 
 // What a task has to do to be found.
@@ -61,7 +72,8 @@ const (
 // lengths are how long a run may raise demand, in steps.
 var lengths = [...]int{1, 3, 9, 27}
 
-// Correlate returns the tasks whose runs raise demand, significantly and again and again; the surest first, at most eight.
+// Correlate returns the tasks whose runs raise demand, significantly and again and again; the surest first, at most eight. Times of day are those of loc, by which the
+// tasks run: by UTC all that people and tasks do is an hour off its season when the clock changes, and one would be taken for the cause of the other.
 //
 // It looks at what the season leaves: each step less the mean of the same time in other weeks (of other days, while no other week is there). So a task at the same
 // time of every day, or of every week, is never found: the season has it already. Of that, what comes after a run is compared with what was before it,
@@ -69,11 +81,11 @@ var lengths = [...]int{1, 3, 9, 27}
 // whatever the noise is like, whether demand bursts, drifts or differs from hour to hour; the normal scores of the ranks add up to a normal
 // variable (van der Waerden, Order tests for the two-sample problem, 1952). A single burst counts no more than the highest rank, so that nothing is found of less than a few runs. The
 // bar is Bonferroni's, over everything that is tried; half of it belongs to the tasks of the instance itself.
-func Correlate(h forecast.History, candidates []Candidate) []Finding {
+func Correlate(h forecast.History, candidates []Candidate, loc *time.Location) []Finding {
 	var rest []*leftover
 	span := timeline.Span{}
 	for k, s := range h {
-		if l := leave(resource.Kind(k), s); l != nil {
+		if l := leave(resource.Kind(k), s, loc); l != nil {
 			rest = append(rest, l)
 			if own := l.span(); own.Length() > span.Length() {
 				span = own
@@ -84,7 +96,8 @@ func Correlate(h forecast.History, candidates []Candidate) []Finding {
 	own := 0
 	for _, c := range candidates[:min(len(candidates), mostTasks)] {
 		c.Runs = slices.DeleteFunc(slices.Clone(c.Runs), func(t timeline.Time) bool { return !span.Contains(t) })
-		if len(c.Runs) < leastRuns || seasonal(c.Runs, span) {
+		c.Runs = slices.CompactFunc(c.Runs, sameStep) // of which the demand can only say one thing
+		if len(c.Runs) < leastRuns || seasonal(c.Runs, span, loc) {
 			continue
 		}
 		if tried = append(tried, c); c.Own {
@@ -189,11 +202,14 @@ func longest(runs []timeline.Time) int {
 
 // seasonal reports whether the runs are at the same times of every day or week, but for a tenth of them: whatever they do is a part of the season. With less than two
 // weeks to look at that is told from no other week, so that runs at the same time of some days count, too.
-func seasonal(runs []timeline.Time, span timeline.Span) bool {
+func seasonal(runs []timeline.Time, span timeline.Span, loc *time.Location) bool {
+	clock := make([]timeline.Time, len(runs))
+	for i, t := range runs {
+		clock[i] = wall(t, loc)
+	}
 	if span.Length() < 14*day {
-		clock := make([]timeline.Time, len(runs))
-		for i, t := range runs {
-			clock[i] = t % timeline.Time(day.Milliseconds())
+		for i, t := range clock {
+			clock[i] = t - t.Floor(day)
 		}
 		slices.Sort(clock)
 		near := func(i, j int) bool {
@@ -207,16 +223,18 @@ func seasonal(runs []timeline.Time, span timeline.Span) bool {
 		}
 		return float64(same) >= mostly*float64(len(runs))
 	}
+	slices.Sort(clock) // an hour is shown twice when the clock goes back
+	end := wall(span.End, loc)
 	for _, period := range []time.Duration{day, 7 * day} {
 		again, of := 0, 0
-		for _, t := range runs {
+		for _, t := range clock {
 			next := t.Add(period)
-			if next >= span.End {
+			if next >= end {
 				break
 			}
 			of++
-			i, _ := slices.BinarySearch(runs, next.Add(-step))
-			if i < len(runs) && runs[i] <= next.Add(step) {
+			i, _ := slices.BinarySearch(clock, next.Add(-step))
+			if i < len(clock) && clock[i] <= next.Add(step) {
 				again++
 			}
 		}
@@ -232,16 +250,21 @@ type leftover struct {
 	kind  resource.Kind
 	start timeline.Time
 	over  []float64 // NaN where nothing is known
+	clock []int     // the step of the week, by the clock of its place
 	mean  float64   // of the demand itself
 }
 
 // leave takes the season out of a series; nil of one that is too short, or never changes.
-func leave(kind resource.Kind, s forecast.Series) *leftover {
+func leave(kind resource.Kind, s forecast.Series, loc *time.Location) *leftover {
 	if len(s.Values) == 0 || s.Step > step {
 		return nil
 	}
 	s = s.Resample(step)
-	y := s.Values
+	y, clock := s.Values, make([]int, len(s.Values))
+	for i := range clock {
+		at := wall(s.Start.Add(time.Duration(i)*step), loc)
+		clock[i] = int(at.Sub(at.Floor(7*day)) / step)
+	}
 	weekSum, weekN := make([]float64, perWeek), make([]float64, perWeek)
 	daySum, dayN := make([]float64, perDay), make([]float64, perDay)
 	sum, n, low, high := 0.0, 0, math.Inf(1), math.Inf(-1)
@@ -249,18 +272,18 @@ func leave(kind resource.Kind, s forecast.Series) *leftover {
 		if math.IsNaN(v) {
 			continue
 		}
-		weekSum[i%perWeek] += v
-		weekN[i%perWeek]++
-		daySum[i%perDay] += v
-		dayN[i%perDay]++
+		weekSum[clock[i]] += v
+		weekN[clock[i]]++
+		daySum[clock[i]%perDay] += v
+		dayN[clock[i]%perDay]++
 		sum, n, low, high = sum+v, n+1, min(low, v), max(high, v)
 	}
 	if n < leastDays*perDay || high <= low {
 		return nil
 	}
-	out := &leftover{kind: kind, start: s.Start, over: make([]float64, len(y)), mean: sum / float64(n)}
+	out := &leftover{kind: kind, start: s.Start, over: make([]float64, len(y)), clock: clock, mean: sum / float64(n)}
 	for i, v := range y {
-		w, d := i%perWeek, i%perDay
+		w, d := clock[i], clock[i]%perDay
 		switch {
 		case math.IsNaN(v):
 			out.over[i] = v
@@ -316,9 +339,7 @@ func (l *leftover) ranks(length int) *ranks {
 	return r
 }
 
-func (l *leftover) hour(i int) int {
-	return int(int64(l.start.Add(time.Duration(i)*step)) / time.Hour.Milliseconds() % 24)
-}
+func (l *leftover) hour(i int) int { return l.clock[i] % perDay / perHour }
 
 // score returns the normal score of a task's runs, and how many of them have samples. It is not ok where these are too few, where demand rises too little, or after too few of them.
 func (r *ranks) score(runs []timeline.Time) (z float64, n int, ok bool) {

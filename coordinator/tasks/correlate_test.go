@@ -155,7 +155,7 @@ func TestFalseAlarmsAreAsRareAsIsSaid(t *testing.T) {
 			days := []int{7, 14, 28}[seed%3]
 			h := history(map[resource.Kind][]float64{resource.CPU: shapes[name](r, days), resource.NetTx: shapes[name](r, days), resource.Memory: shapes["drift"](r, days)})
 			of++
-			for _, f := range Correlate(h, candidates(r, days)) {
+			for _, f := range Correlate(h, candidates(r, days), time.UTC) {
 				t.Logf("%s, seed %d, %d days: %+v", name, seed, days, f)
 				here++
 			}
@@ -194,7 +194,7 @@ func TestATaskOffTheSeasonIsFound(t *testing.T) {
 		}
 		values := shapes[c.shape](r, 28)
 		raise(values, find(all, c.task).Runs, c.amount, length, r)
-		got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values, resource.Memory: shapes["drift"](r, 28)}), all)
+		got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values, resource.Memory: shapes["drift"](r, 28)}), all, time.UTC)
 		if len(got) != 1 || got[0].Name != c.task || !got[0].Moves[resource.CPU] || got[0].Moves[resource.Memory] {
 			t.Errorf("%s: %+v, want %s alone", c.shape, got, c.task)
 			continue
@@ -211,7 +211,7 @@ func TestATaskThatTheSeasonHasIsNotFound(t *testing.T) {
 		runs := entry(text, timeline.Span{Start: monday, End: after(28 * day)})
 		values := shapes["season and noise"](r, 28)
 		raise(values, runs, 300, 30*time.Minute, r)
-		if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Own: true, Runs: runs}}); len(got) != 0 {
+		if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Own: true, Runs: runs}}, time.UTC); len(got) != 0 {
 			t.Errorf("%s: %+v", text, got)
 		}
 	}
@@ -222,7 +222,7 @@ func TestOneBurstIsNoTask(t *testing.T) {
 	all := candidates(r, 28)
 	values := shapes["season and noise"](r, 28)
 	raise(values, find(all, "0 1 */3 * *").Runs[3:4], 50_000, 20*time.Minute, r)
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), all); len(got) != 0 {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), all, time.UTC); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -237,7 +237,7 @@ func TestATaskThatSeldomRaisesDemandIsNotFound(t *testing.T) {
 	}
 	values := shapes["season and noise"](r, 28)
 	raise(values, some, 500, 20*time.Minute, r)
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}); len(got) != 0 {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}, time.UTC); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -259,7 +259,7 @@ func TestTheSeasonHasWhatRunsAtTheSameTimes(t *testing.T) {
 		{func(s timeline.Span) []timeline.Time { return every(13*time.Hour+17*time.Minute, s) }, 7, false},
 	} {
 		span := timeline.Span{Start: monday, End: after(time.Duration(c.days) * day)}
-		if got := seasonal(c.runs(span), span); got != c.want {
+		if got := seasonal(c.runs(span), span, time.UTC); got != c.want {
 			t.Errorf("%v of %d days: %v", c.runs(span)[:3], c.days, got)
 		}
 	}
@@ -270,13 +270,59 @@ func TestTooFewRunsAreNotJudged(t *testing.T) {
 	values := shapes["season and noise"](r, 28)
 	runs := []timeline.Time{after(3*day + 5*time.Hour), after(8*day + 9*time.Hour), after(15*day + 20*time.Hour), after(21 * day)}
 	raise(values, runs, 500, 20*time.Minute, r)
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}); len(got) != 0 {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}, time.UTC); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
 	runs = append(runs, after(25*day+13*time.Hour))
 	raise(values, runs[4:], 500, 20*time.Minute, r)
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}); len(got) != 1 || got[0].Runs != 5 {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}, time.UTC); len(got) != 1 || got[0].Runs != 5 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestRunsInOneStepCountAsOne(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	values := shapes["season and noise"](r, 28)
+	first := after(3*day + 5*time.Hour)
+	runs := []timeline.Time{first, first.Add(time.Minute), first.Add(2 * time.Minute), after(8*day + 9*time.Hour), after(15*day + 20*time.Hour), after(21 * day)}
+	raise(values, runs[2:], 500, 20*time.Minute, r)
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), []Candidate{{Name: "x", Runs: runs}}, time.UTC); len(got) != 0 {
+		t.Errorf("of four: %+v", got)
+	}
+	if got := (Finding{Length: step}).Events(runs); len(got) != 4 || got[0].Span.Start != first || got[1].Span.Start != runs[3] {
+		t.Errorf("they are forecast as %v", got)
+	}
+}
+
+// What people do by the clock is no task's doing because a task goes by the same clock.
+func TestAChangeOfTheClockMakesNoTask(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	r := rand.New(rand.NewPCG(13, 6))
+	begin := timeline.Of(time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)) // summer begins on the 29th
+	values := make([]float64, 28*perDay)
+	for i := range values {
+		values[i] = 20 + 2*r.NormFloat64()
+		if at := begin.Add(time.Duration(i) * step).Std().In(berlin); at.Hour() >= 8 && at.Hour() < 18 && at.Weekday() != time.Sunday {
+			values[i] = 300 + 15*r.NormFloat64()
+		}
+	}
+	var h forecast.History
+	h[resource.CPU] = forecast.Series{Start: begin, Step: step, Values: values, Fold: forecast.Max}
+	span := timeline.Span{Start: begin, End: h[resource.CPU].End()}
+	for text, same := range map[string]bool{"0 8 * * 1-6": true, "0 8 */2 * *": false} {
+		runs := Runs(proto.Task{Source: proto.TaskCron, Schedule: []string{text}}, "", func(string) *time.Location { return berlin }, span, span.End)
+		if got := seasonal(runs, span, berlin); got != same {
+			t.Errorf("%s is at the same times of every week: %v", text, got)
+		}
+		if got := Correlate(h, []Candidate{{Name: text, Runs: runs}}, berlin); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
+		if got := Correlate(h, []Candidate{{Name: text, Runs: runs}}, time.UTC); len(got) == 0 {
+			t.Errorf("%s: by UTC nothing is found either: this test shows nothing", text)
+		}
 	}
 }
 
@@ -288,13 +334,13 @@ func TestWhatHasGapsOrIsTooShortIsJudgedByWhatIsThere(t *testing.T) {
 	for i := 4 * perDay; i < 9*perDay; i++ {
 		values[i] = math.NaN()
 	}
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), all); len(got) != 1 || got[0].Name != "5h0m0s" {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values}), all, time.UTC); len(got) != 1 || got[0].Name != "5h0m0s" {
 		t.Errorf("with a gap %+v", got)
 	}
-	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values[:3*perDay]}), all); len(got) != 0 {
+	if got := Correlate(history(map[resource.Kind][]float64{resource.CPU: values[:3*perDay]}), all, time.UTC); len(got) != 0 {
 		t.Errorf("of three days %+v", got)
 	}
-	if got := Correlate(forecast.History{}, all); len(got) != 0 {
+	if got := Correlate(forecast.History{}, all, time.UTC); len(got) != 0 {
 		t.Errorf("of nothing %+v", got)
 	}
 }
@@ -307,6 +353,6 @@ func BenchmarkCorrelate(b *testing.B) {
 		h[k] = forecast.Series{Start: monday, Step: step, Values: shapes["bursts"](r, 28), Fold: forecast.Max}
 	}
 	for b.Loop() {
-		Correlate(h, all)
+		Correlate(h, all, time.UTC)
 	}
 }

@@ -25,7 +25,7 @@ func losses(t *testing.T, values []float64, run func(timeline.Span) []timeline.T
 		others := candidates(rand.New(rand.NewPCG(1, 1)), at/perDay)[len(distances)+len(schedules):]
 		tasks := slices.Concat(others, []Candidate{{Name: "task", Runs: runs}})
 		var events []forecast.Event
-		for _, f := range Correlate(past, tasks) {
+		for _, f := range Correlate(past, tasks, time.UTC) {
 			found++
 			for _, e := range f.Events(find(tasks, f.Name).Runs) {
 				e.Kind = "task/" + f.Name

@@ -120,6 +120,34 @@ func TestAScheduleFollowsTheClockOfItsHost(t *testing.T) {
 	}
 }
 
+func TestNoDayIsWithoutItsRunsWhereTheClockGoesForward(t *testing.T) {
+	for _, c := range []struct{ zone, schedule, from, to, want string }{
+		// On 8 March the clock goes from 2:00 to 3:00 in New York, and from 0:00 to 1:00 in Havana; on 24 April from 0:00 to 1:00 in Cairo.
+		{"America/New_York", "30 2 * * *", "2026-03-07 12:00:00", "2026-03-09 12:00:00", "2026-03-08 07:30:00; 2026-03-09 06:30:00"},
+		{"America/New_York", "*/30 1-3 * * *", "2026-03-08 05:00:00", "2026-03-08 12:00:00", "2026-03-08 06:00:00; 2026-03-08 06:30:00; 2026-03-08 07:00:00; 2026-03-08 07:30:00"},
+		{"America/Havana", "0 12 8 * *", "2026-03-07 12:00:00", "2026-03-10 12:00:00", "2026-03-08 16:00:00"},
+		{"America/Havana", "30 0 * * *", "2026-03-07 12:00:00", "2026-03-10 00:00:00", "2026-03-08 05:30:00; 2026-03-09 04:30:00"},
+		{"Africa/Cairo", "30 0 * * *", "2026-04-23 12:00:00", "2026-04-25 12:00:00", "2026-04-23 22:30:00; 2026-04-24 21:30:00"},
+	} {
+		loc, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		r, err := Cron(c.schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := r.Between(timeline.Span{Start: at(t, c.from), End: at(t, c.to)}, loc, 10)
+		var words []string
+		for _, g := range got {
+			words = append(words, g.Std().Format("2006-01-02 15:04:05"))
+		}
+		if text := strings.Join(words, "; "); text != c.want {
+			t.Errorf("%s in %s: %s, want %s", c.schedule, c.zone, text, c.want)
+		}
+	}
+}
+
 func TestWhatIsNoScheduleIsRefused(t *testing.T) {
 	for _, text := range []string{"", "@reboot", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5/2 * * * *", "9-3 * * * *",
 		"*/0 * * * *", "*/61 * * * *", "a * * * *", "1,,2 * * * *", strings.Repeat("1,", 200) + "1 * * * *", "- * * * *", "1~5 * * * *"} {

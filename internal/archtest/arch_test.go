@@ -41,6 +41,18 @@ func TestModulesStayInTheirPlace(t *testing.T) {
 	}
 }
 
+func TestProgramsThatReckonInTimeZonesBringThem(t *testing.T) {
+	missing := slices.Clone(zoned)
+	for _, f := range source(t) {
+		if _, brings := f.imports()["time/tzdata"]; brings && !f.test {
+			missing = slices.DeleteFunc(missing, func(dir string) bool { return dir == f.dir })
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("%v have no file that imports time/tzdata", missing)
+	}
+}
+
 func TestPurePackagesOnlyCompute(t *testing.T) {
 	for _, f := range source(t) {
 		if f.test || !slices.Contains(pure, f.dir) {

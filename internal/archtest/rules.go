@@ -57,5 +57,8 @@ var layers = []struct {
 	{"internal", "testenv", "what ships does not depend on its tests"},
 }
 
+// zoned are the programs that reckon in time zones by their names. They bring the zones along: a machine need not have them, and answers must be alike on all.
+var zoned = []string{"coordinator/cmd/glidepath", "coordinator/cmd/glidepathd"}
+
 // maxLines is how long a file may be; past about 400 it usually has a second job.
 const maxLines = 600

@@ -48,13 +48,13 @@ func (s *fared) score(f *forecast.Forecast, truth forecast.Series) {
 	}
 }
 
-// firstDays forecasts a day of an instance that began on the fourteenth day, at ages up to two days: by what there is of its own and the most that others take, and with
+// firstDays forecasts a day of an instance that began on the fourteenth day, at each of the ages: by what there is of its own and the most that others take, and with
 // the others' forecasts.
-func firstDays(t *testing.T, all []forecast.History, most int64) (before, after fared) {
+func firstDays(t *testing.T, all []forecast.History, most int64, ages []time.Duration) (before, after fared) {
 	t.Helper()
 	born := monday.Add(14*day + 9*time.Hour)
 	truth := all[0][resource.CPU]
-	for _, age := range []time.Duration{30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 18 * time.Hour, 24 * time.Hour, 30 * time.Hour, 36 * time.Hour, 42 * time.Hour} {
+	for _, age := range ages {
 		now := born.Add(age)
 		var others pool.Others
 		tells, steady, high := true, true, 0.0
@@ -92,21 +92,23 @@ func firstDays(t *testing.T, all []forecast.History, most int64) (before, after 
 		}
 		before.score(f, truth)
 		others.Of[resource.CPU] = tells && steady
-		others.Blend(f, own, opts.Maximum)
+		others.Common().Blend(f, own, opts.Maximum)
 		after.score(f, truth)
 	}
 	return before, after
 }
 
 func TestANewInstanceIsForecastBetterWithOthersLikeIt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it trains some thousand models")
+	families, levels := uint64(4), []float64{.1, .4, .8}
+	ages := []time.Duration{30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 18 * time.Hour, 24 * time.Hour, 30 * time.Hour, 36 * time.Hour, 42 * time.Hour}
+	if testing.Short() { // the whole, by which the figures of the documentation are, trains some four thousand models
+		families, levels, ages = 2, []float64{.1, .8}, []time.Duration{time.Hour, 8 * time.Hour, 24 * time.Hour, 36 * time.Hour}
 	}
 	for _, p := range Patterns() {
-		for _, differ := range []float64{.1, .4, .8} {
+		for _, differ := range levels {
 			var before, after fared
-			for seed := range uint64(4) {
-				b, a := firstDays(t, family(t, p, 100*seed+5, 5, differ), 1000)
+			for seed := range families {
+				b, a := firstDays(t, family(t, p, 100*seed+5, 5, differ), 1000, ages)
 				before.loss, before.steps, before.below = before.loss+b.loss, before.steps+b.steps, before.below+b.below
 				after.loss, after.steps, after.below = after.loss+a.loss, after.steps+a.steps, after.below+a.below
 			}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	_ "time/tzdata" // for machines without
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"

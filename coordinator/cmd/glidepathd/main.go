@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	_ "time/tzdata" // for machines without: what a day is must not depend on the coordinator that is asked
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"

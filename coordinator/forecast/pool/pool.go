@@ -34,16 +34,36 @@ func Speak(observed time.Duration) float64 {
 	return min(1, max(0, float64(Until-observed)/float64(Until-fadeFrom)))
 }
 
-// Blend puts what the others are forecast to take into an instance's own forecast, by how much they count. own is what the instance has shown, and most what its type
-// grants, 0 where that is not known. Both forecasts have the same quantiles and the same step. Where the others' forecasts don't reach, the day before counts.
-func (o Others) Blend(f *forecast.Forecast, own forecast.History, most resource.Vector) {
-	for k := range f.Values {
-		weight := Speak(f.Reasons[k].Observed)
-		if !o.Of[k] || weight == 0 {
+// Common is what others have in common, for the resources that they speak for. It is a fraction of their forecasts, which need not be kept.
+type Common struct {
+	shapes [resource.Kinds]*shape // nil: they say nothing
+	levels int                    // quantiles
+}
+
+// Common returns what the others have in common.
+func (o Others) Common() *Common {
+	quantiles := o.Forecasts[0].Quantiles
+	c := &Common{levels: len(quantiles)}
+	for k, speak := range o.Of {
+		if !speak {
 			continue
 		}
-		s, ok := o.shape(k, f.Quantiles)
-		if !ok {
+		if s, ok := o.shape(k, quantiles); ok {
+			c.shapes[k] = &s
+		}
+	}
+	return c
+}
+
+// Of reports whether they say anything of a resource.
+func (c *Common) Of(k resource.Kind) bool { return c.shapes[k] != nil }
+
+// Blend puts what the others are forecast to take into an instance's own forecast, by how much they count. own is what the instance has shown, and most what its type
+// grants, 0 where that is not known. Both forecasts have the same quantiles and the same step. Where the others' forecasts don't reach, the day before counts.
+func (c *Common) Blend(f *forecast.Forecast, own forecast.History, most resource.Vector) {
+	for k := range f.Values {
+		weight, s := Speak(f.Reasons[k].Observed), c.shapes[k]
+		if s == nil || weight == 0 || len(f.Quantiles) != c.levels {
 			continue
 		}
 		level, unsure := s.level(own[k])

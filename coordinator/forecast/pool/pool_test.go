@@ -2,8 +2,10 @@ package pool
 
 import (
 	"math"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/internal/resource"
@@ -56,7 +58,7 @@ func blended(o Others, own forecast.History, observed time.Duration, at int) (mi
 		f.Values[resource.CPU][0][i], f.Values[resource.CPU][1][i] = 1000, 1000
 		f.Values[resource.Memory][0][i] = 7
 	}
-	o.Blend(f, own, resource.Vector{})
+	o.Common().Blend(f, own, resource.Vector{})
 	if f.Values[resource.Memory][0][at] != 7 {
 		return math.NaN(), math.NaN()
 	}
@@ -107,7 +109,7 @@ func TestTheOthersFade(t *testing.T) {
 func TestWhatTheOthersDoNotSpeakForStaysAndTheTypeBoundsTheRest(t *testing.T) {
 	o := others(80, 100, 120)
 	f := shaped(0, 100)
-	o.Blend(f, forecast.History{}, resource.Vector{resource.CPU: 130})
+	o.Common().Blend(f, forecast.History{}, resource.Vector{resource.CPU: 130})
 	for i := range 100 {
 		if f.Values[resource.CPU][1][i] > 130 {
 			t.Fatalf("step %d: %.0f are forecast of 130", i, f.Values[resource.CPU][1][i])
@@ -115,9 +117,17 @@ func TestWhatTheOthersDoNotSpeakForStaysAndTheTypeBoundsTheRest(t *testing.T) {
 	}
 	o.Of[resource.CPU] = false
 	f = shaped(0, 100)
-	o.Blend(f, forecast.History{}, resource.Vector{})
+	o.Common().Blend(f, forecast.History{}, resource.Vector{})
 	if f.Values[resource.CPU][0][50] != 0 {
 		t.Errorf("what nobody speaks for became %.0f", f.Values[resource.CPU][0][50])
+	}
+}
+
+func TestOfWhatTheyTakeNothingOfTheySayNothing(t *testing.T) {
+	o := others(80, 100, 120)
+	o.Of[resource.Memory] = true
+	if c := o.Common(); !c.Of(resource.CPU) || c.Of(resource.Memory) || c.Of(resource.NetTx) {
+		t.Error("they speak for what they take nothing of, or that they were not to speak for, or not for the rest")
 	}
 }
 
@@ -130,5 +140,22 @@ func TestALevelThatHasJustShownItselfIsAFloorOfTheNextHour(t *testing.T) {
 	}
 	if _, h := blended(o, own, 2*time.Hour, 30); h > 500 {
 		t.Errorf("p95 hours later is %.0f", h)
+	}
+}
+
+// Thousands of new instances are held at once, each with what twenty others have in common.
+func TestTheOthersForecastsAreLetGoOf(t *testing.T) {
+	o := others(80, 100, 120)
+	first := weak.Make(o.Forecasts[0])
+	c := o.Common()
+	o.Forecasts = nil
+	runtime.GC()
+	if first.Value() != nil {
+		t.Error("a forecast is held")
+	}
+	f := shaped(0, 600)
+	c.Blend(f, forecast.History{}, resource.Vector{})
+	if got := f.Values[resource.CPU][0][72]; math.Abs(got-98.65*ofDay(72)) > 1 {
+		t.Errorf("%.0f", got)
 	}
 }
