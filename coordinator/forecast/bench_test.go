@@ -24,7 +24,7 @@ func BenchmarkOfSeriesSeries48Hours(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := train(resource.CPU, s, nil, opts)
+		m, err := train(resource.CPU, s, nil, opts, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

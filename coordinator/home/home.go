@@ -219,7 +219,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	// A host's own use has no limit that its highest second would have to fit into: what counts is what it takes on the whole.
 	means := strings.HasPrefix(instance, proto.SystemInstance)
 	if m == nil || m.stale(view, instance, now) || h.drifted(ctx, instance, m, means, now) {
-		fresh, history, err := h.train(ctx, view, instance, step, means, now)
+		fresh, history, err := h.train(ctx, view, instance, step, means, now, m)
 		if err != nil {
 			return proto.ForecastReply{}, err
 		}
@@ -242,10 +242,10 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	return reply, err
 }
 
-// train trains a model, and tells how long that took.
-func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
+// train trains a model, and tells how long that took. The one before saves time; it may be nil.
+func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time, before *model) (*model, forecast.History, error) {
 	began := time.Now()
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, func() (resource.Vector, string) { return h.alike(view, instance, now) })
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, before, func() (resource.Vector, string) { return h.alike(view, instance, now) })
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
 	}
@@ -280,7 +280,7 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 		}
 		return reply, h.code(err)
 	}
-	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now)
+	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now, nil)
 	if err != nil {
 		return proto.ForecastReply{}, h.code(err)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// learnFrom is how much history a forecast learns from.
-const learnFrom = 28 * 24 * time.Hour
+// learnFrom is how much history a forecast learns from: what it does, and what it may leave out so that a new hour costs little.
+const learnFrom = 28*24*time.Hour + forecast.LearnEvery
 
 // model is what was learned of one instance, and when.
 type model struct {
@@ -42,8 +42,8 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	return now.Sub(m.trainedAt) >= most || !slices.Equal(m.events, events(view, instance))
 }
 
-// train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
-func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
+// train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too. The model before, which may be nil, saves time.
+func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time, before *model,
 	alike func() (resource.Vector, string)) (*model, forecast.History, error) {
 	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now}, !means)
 	if err != nil {
@@ -64,7 +64,11 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		}
 	}
 	known := events(view, instance)
-	m, err := forecast.Train(h, known, opts)
+	var learned *forecast.Model
+	if before != nil {
+		learned = before.forecast
+	}
+	m, err := forecast.Retrain(learned, h, known, opts)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}

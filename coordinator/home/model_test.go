@@ -36,7 +36,7 @@ func TestOneBusyMomentIsNotKeptForAHostsFirstDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		now := timeline.Of(time.Now())
-		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, func() (resource.Vector, string) { return resource.Vector{}, "" })
+		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, nil, func() (resource.Vector, string) { return resource.Vector{}, "" })
 		if err != nil {
 			t.Fatal(err)
 		}
