@@ -97,7 +97,7 @@ func fadingQuantiles(v []counted, qs []float64, out []float64) {
 	total += total / float64(len(v))
 	share := func(q float64) float64 { return total*q - 1e-9*total }
 	upper := upperFrom(qs)
-	end, below := len(v), 0.0 // weight of what lies before from
+	end, below := len(v), 0.0                   // weight of what lies before from
 	for i, from := upper, 0; i < len(qs); i++ { // outwards from the middle: little is left to look at further out
 		k := from + selectShare(v[from:], share(qs[i])-below)
 		out[i] = v[k].v
