@@ -8,9 +8,9 @@ import (
 	"github.com/glidepath/glidepath/internal/resource"
 )
 
-// BenchmarkOfSeriesSeries48Hours trains on two weeks at 5 minutes and forecasts 48 hours at 5 minutes.
-func BenchmarkOfSeriesSeries48Hours(b *testing.B) {
-	n := 14 * 288
+// benchmarked returns a series at 5 minutes that ends an hour after midnight.
+func benchmarked() Series {
+	n := 14*288 + 12
 	s := Series{Start: 1_700_000_000_000 - 1_700_000_000_000%86_400_000, Step: 5 * time.Minute, Values: make([]float64, n)}
 	seed := uint64(1)
 	for i := range s.Values {
@@ -18,13 +18,32 @@ func BenchmarkOfSeriesSeries48Hours(b *testing.B) {
 		noise := float64(seed>>11) / (1 << 53)
 		s.Values[i] = 300 + 200*math.Sin(2*math.Pi*float64(i)/288) + 80*noise*noise
 	}
+	return s
+}
+
+// BenchmarkOfSeriesSeries48Hours trains on two weeks at 5 minutes and forecasts 48 hours at 5 minutes.
+func BenchmarkOfSeriesSeries48Hours(b *testing.B) { benchmarkSeries(b, false) }
+
+// BenchmarkOfSeriesAnHourLater does the same where a model of the hour before is there.
+func BenchmarkOfSeriesAnHourLater(b *testing.B) { benchmarkSeries(b, true) }
+
+func benchmarkSeries(b *testing.B, again bool) {
+	s := benchmarked()
 	opts, err := Options{Maximum: resource.Uniform(1000)}.withDefaults()
 	if err != nil {
 		b.Fatal(err)
 	}
+	var before *learned
+	if again {
+		m, err := train(resource.CPU, s.Before(s.End().Add(-time.Hour)), nil, opts, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		before = &m.learned
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := train(resource.CPU, s, nil, opts)
+		m, err := train(resource.CPU, s, nil, opts, before)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -20,7 +20,7 @@ type Options struct {
 	Quantiles []float64
 	// Location decides what "the same time of day" means; nil means UTC.
 	Location *time.Location
-	// Window is how much of the history's end is learned from; 0 means 28 days.
+	// Window is how much of the history's end is learned from, and up to LearnEvery more; 0 means 28 days.
 	Window time.Duration
 	// Maximum is what the instance's type can grant. It stands in for a resource without history. 0 means unknown.
 	Maximum resource.Vector

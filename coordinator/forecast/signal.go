@@ -3,6 +3,7 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -70,8 +71,8 @@ type figure struct {
 
 const figureKind = resource.CPU
 
-// learnFigures learns the signals as series of their own. Those without history are left out.
-func learnFigures(events []Event, opts Options) ([]figure, error) {
+// learnFigures learns the signals as series of their own, those without history left out. The model before saves time; it may be nil.
+func learnFigures(before *Model, events []Event, opts Options) ([]figure, error) {
 	var out []figure
 	signals := opts.Signals
 	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{}
@@ -80,7 +81,7 @@ func learnFigures(events []Event, opts Options) ([]figure, error) {
 		m := &Model{opts: opts, events: withoutAmounts(events)}
 		s.Series.Fold = Mean
 		var err error
-		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts)
+		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts, before.figure(s.Name).learnedOf(figureKind))
 		if errors.Is(err, ErrColdStart) {
 			continue
 		}
@@ -91,6 +92,18 @@ func learnFigures(events []Event, opts Options) ([]figure, error) {
 		out = append(out, figure{s.Name, g.timeOf(len(g.y)), m})
 	}
 	return out, nil
+}
+
+// figure returns what m, which may be nil, learned of a signal as a series of its own; nil where that is nothing.
+func (m *Model) figure(name string) *Model {
+	if m == nil {
+		return nil
+	}
+	i := slices.IndexFunc(m.figures, func(f figure) bool { return f.name == name })
+	if i < 0 {
+		return nil
+	}
+	return m.figures[i].model
 }
 
 // withoutAmounts returns events without what they are said to add, which is said of resources.
