@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -49,6 +50,50 @@ func benchmarkSeries(b *testing.B, again bool) {
 		}
 		if v := m.values(&Model{opts: opts}, resource.CPU, s.End(), 576); v[3][575] <= 0 {
 			b.Fatal("no forecast")
+		}
+	}
+}
+
+// BenchmarkTrainBesideSignals trains on four weeks of eight resources that follow so many signals: from scratch, and where a model of the hour before is there.
+func BenchmarkTrainBesideSignals(b *testing.B) {
+	const n, whole = 28*perDay + perDay/24, 28 * perDay
+	requests := crowd(29, 1)
+	var h History
+	for k := range h {
+		h[k] = Series{Start: monday, Step: step, Values: servedLater(requests, uint64(k)+2)[:n]}
+	}
+	for _, count := range []int{0, 1, 4} {
+		opts := one()
+		for i := range count {
+			values := noise(n, uint64(i)+20)
+			for j := range values {
+				values[j] = max(0, requests[j]+5*values[j])
+			}
+			opts.Signals = append(opts.Signals, Signal{fmt.Sprint(i), Series{Start: monday, Step: step, Values: values}})
+		}
+		known := opts
+		known.Signals = signalsBefore(opts.Signals, after(whole*step))
+		before, err := Train(h.Before(after(whole*step)), nil, known)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range []struct {
+			name   string
+			before *Model
+		}{{"from scratch", nil}, {"an hour later", before}} {
+			b.Run(fmt.Sprintf("%d, %s", count, c.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					m, err := Retrain(c.before, h, nil, opts)
+					if err != nil {
+						b.Fatal(err)
+					}
+					taken, all := m.TakenOver()
+					if want := map[bool]int{true: all}[c.before != nil]; taken != want || len(m.kinds[resource.CPU].follows) != count {
+						b.Fatalf("%d of %d series were taken over, and %d signals are followed", taken, all, len(m.kinds[resource.CPU].follows))
+					}
+				}
+			})
 		}
 	}
 }
