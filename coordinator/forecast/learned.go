@@ -113,6 +113,17 @@ func (p past) learn() (learned, []chosen) {
 	return l, members
 }
 
+// mostOf returns the most that member i counts anywhere.
+func (l *learned) mostOf(i int) float64 {
+	most := 0.0
+	for b := range l.blends {
+		for _, w := range l.blends[b].weight {
+			most = max(most, w[i])
+		}
+	}
+	return most
+}
+
 // blendOf fits bucket b. A bucket that has too little evidence takes that of the nearest shorter one, a third wider for
 // each step between them; with none at all, the members count alike and their errors are unknown.
 func blendOf(b int, members []chosen, ev *[buckets]evidence, quantiles []float64) blend {
@@ -141,7 +152,7 @@ func (m *kindModel) learn(p past, now []heard, before *learned) {
 	}
 	if members == nil || p.grid != g {
 		g.from = g.readFrom(nil)
-		members = portfolio(g, p.quantiles, p.only, m.policy)
+		members = portfolioOf(g, p.quantiles, p.only, m.policy, func(i int) bool { return m.mostOf(i) > 0 }) // nobody asks the others
 		for _, i := range m.joined {
 			members = append(members, chosen{member: newFollower(g, now[i].grid)})
 		}
