@@ -78,7 +78,7 @@ func learnFigures(before *Model, events []Event, opts Options) ([]figure, error)
 	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{}
 	opts.PriorFrom = [resource.Kinds]string{}
 	for _, s := range signals {
-		m := &Model{opts: opts, events: withoutAmounts(events)}
+		m := &Model{opts: opts, events: ofSignals(events)}
 		s.Series.Fold = Mean
 		var err error
 		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts, before.figure(s.Name).learnedOf(figureKind))
@@ -106,11 +106,11 @@ func (m *Model) figure(name string) *Model {
 	return m.figures[i].model
 }
 
-// withoutAmounts returns events without what they are said to add, which is said of resources.
-func withoutAmounts(events []Event) []Event {
+// ofSignals returns events without what is said of resources: how much they add to each, and which they don't move.
+func ofSignals(events []Event) []Event {
 	out := make([]Event, len(events))
 	for i, e := range events {
-		e.Stated = resource.Vector{}
+		e.Stated, e.Not = resource.Vector{}, [resource.Kinds]bool{}
 		out[i] = e
 	}
 	return out
