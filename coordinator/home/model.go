@@ -47,6 +47,7 @@ func asked(window time.Duration, now timeline.Time) timeline.Span {
 // model is what was learned of one instance, and when.
 type model struct {
 	forecast  *forecast.Model
+	naive     *forecast.Model // the seasonal naive one that it was last scored beside, settled for no time; nil: none
 	trainedAt timeline.Time
 	observed  time.Duration
 	step      time.Duration
@@ -117,6 +118,9 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 	}
 	trained := &model{
 		forecast: m, trainedAt: now, observed: longest, step: step, events: all, known: known, judged: found, opts: opts, cpu: cpuOf(view, instance), notes: notes,
+	}
+	if before != nil {
+		trained.naive = before.naive
 	}
 	if i, ok := view.Instance(instance); ok {
 		trained.signals = i.Spec.Signals

@@ -77,6 +77,9 @@ func TestAHomeTakesOverWhatItLearnedAnHourBefore(t *testing.T) {
 				if all != 2 || taken != min(hour, 1)*all { // CPU, and the signal itself
 					t.Errorf("%s: after %d hours %d of %d series were taken over", name, hour, taken, all)
 				}
+				if taken, all := m.naive.TakenOver(); all != 1 || taken != min(hour, 1) {
+					t.Errorf("%s: after %d hours %d of %d series of the seasonal naive forecast were taken over", name, hour, taken, all)
+				}
 				time.Sleep(time.Hour)
 			}
 		})
