@@ -49,9 +49,8 @@ func modelStep(steps ...time.Duration) time.Duration {
 // newGrid puts s on model steps of length step; beyond is how many steps past its end are going to be asked for.
 // Values before and after the first and last sample are cut off.
 func newGrid(s Series, step time.Duration, window time.Duration, loc *time.Location, beyond int) *grid {
-	end := s.End()
-	if first := lookedAt(end.Add(-window), end, step).Add(-window); first > s.Start { // as it was looked at: what is learned of stays the same in between
-		cut := min(int((first.Sub(s.Start)+s.Step-1)/s.Step), len(s.Values))
+	if keep := int(window / s.Step); keep < len(s.Values) {
+		cut := len(s.Values) - keep
 		s.Start, s.Values = s.Start.Add(time.Duration(cut)*s.Step), s.Values[cut:]
 	}
 	if thick := dropThinEnd(s, step); observed(thick.Values) > 0 { // else there is nothing but that

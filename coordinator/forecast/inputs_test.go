@@ -73,6 +73,8 @@ func TestEachFieldThatTrainReadsIsOneThatATrainingAgainHeeds(t *testing.T) {
 			"Quantiles": {anew, func(in *input) { in.opts.Quantiles = []float64{.5, .9} }},
 			"Location":  {anew, func(in *input) { in.opts.Location = time.UTC }},
 			"Window":    {anew, func(in *input) { in.opts.Window = 15 * day }},
+			"LookAt":    {anew, func(in *input) { in.opts.LookAt = 2 * time.Hour }},
+			"Once":      {anew, func(in *input) { in.opts.Once = true }},
 			"Maximum":   {anew, func(in *input) { in.opts.Maximum[resource.CPU] = 3500 }},
 			"Prior":     {kept, func(in *input) { in.opts.Prior[resource.CPU] = 200 }},
 			"PriorFrom": {kept, func(in *input) { in.opts.PriorFrom[resource.Memory] = "a guess" }},
@@ -144,7 +146,7 @@ func TestEachFieldThatTrainReadsIsOneThatATrainingAgainHeeds(t *testing.T) {
 func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 	made := func() past {
 		in := everything(t)
-		g := newGrid(in.history[resource.CPU], step, in.opts.Window, in.opts.Location, 3*perDay)
+		g := newGrid(in.history[resource.CPU], step, in.opts.learnedFrom(in.history[resource.CPU], step), in.opts.Location, 3*perDay)
 		g.y[100] = math.NaN()
 		g.fill()
 		in.opts.Members = []string{"theta"}

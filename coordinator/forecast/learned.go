@@ -12,8 +12,8 @@ import (
 	"github.com/glidepath/glidepath/internal/timeline"
 )
 
-// LearnEvery is how often it is looked at anew how the members did, at multiples of it since 1970: in between a model goes by the last time, so that a new hour
-// costs little. Members themselves read all that is known. Series of less than a week, and coarse steps, are looked at each time.
+// LearnEvery is how often it is looked at anew how the members did, at multiples of it since 1970 and Options.LookAt: in between a model goes by the last time, so
+// that a new hour costs little. Members themselves read all that is known. Series of less than a week, and coarse steps, are looked at each time.
 const LearnEvery = 6 * time.Hour
 
 // learnWhole is how much history there has to be for that.
@@ -42,17 +42,24 @@ type past struct {
 }
 
 // lookedAt returns the last time, up to end, at which a history on that step that began at start is looked at.
-func lookedAt(start, end timeline.Time, step time.Duration) timeline.Time {
-	last := end.Floor(LearnEvery)
-	if time.Hour/step < coarse || last.Sub(start) < learnWhole {
+func (o Options) lookedAt(start, end timeline.Time, step time.Duration) timeline.Time {
+	last := end.Add(-o.LookAt).Floor(LearnEvery).Add(o.LookAt)
+	if o.Once || time.Hour/step < coarse || last.Sub(start) < learnWhole {
 		return end
 	}
 	return last
 }
 
+// learnedFrom returns how much of the end of a series is learned from: the window as it was when it was last looked at, so that what is learned of stays the same
+// in between, and what has come since.
+func (o Options) learnedFrom(s Series, step time.Duration) time.Duration {
+	end := s.End()
+	return max(o.Window, o.Window+end.Sub(o.lookedAt(end.Add(-o.Window), end, step))) // a sum beyond all times is negative
+}
+
 // past returns the grid as it was when it was last looked at, which may be now.
-func (g *grid) past() *grid {
-	n := int(lookedAt(g.start, g.timeOf(len(g.y)), g.step).Sub(g.start) / g.step)
+func (g *grid) past(opts Options) *grid {
+	n := int(opts.lookedAt(g.start, g.timeOf(len(g.y)), g.step).Sub(g.start) / g.step)
 	wall := g.wall
 	if wall != nil {
 		if wall = wall[:n:n]; !slices.ContainsFunc(wall, func(w int) bool { return w != wall[0] }) {
@@ -73,7 +80,7 @@ type heard struct {
 
 // pastOf returns what is to be learned of, and the signals that are known now, in the same order.
 func pastOf(g *grid, signals []Signal, events []Event, maximum int64, opts Options) (past, []heard) {
-	p := past{grid: g.past(), quantiles: opts.Quantiles, only: opts.Members, maximum: maximum}
+	p := past{grid: g.past(opts), quantiles: opts.Quantiles, only: opts.Members, maximum: maximum}
 	var now []heard
 	for _, s := range signals {
 		s.Series.Fold = Mean

@@ -51,6 +51,7 @@ func TestAModelTrainedAgainIsToTheByteOneTrainedFromScratch(t *testing.T) {
 		}
 		from := timeline.Time(0)
 		opts := Options{Maximum: resource.Uniform(5000), Quantiles: []float64{.5, .95}}
+		opts.LookAt = time.Duration(rapid.IntRange(0, 359).Draw(t, "look at")) * time.Minute
 		if rapid.Bool().Draw(t, "daylight saving") {
 			from, opts.Location = timeline.Time((70 * day).Milliseconds()), berlin // it begins on the thirteenth day
 		}

@@ -97,7 +97,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	step := modelStep(max(s.Step, minModelStep), opts.Step)
 	var g *grid
 	if observed(s.Values) > 0 {
-		g = newGrid(s, step, opts.Window, opts.Location, int((longHorizon+day)/step))
+		g = newGrid(s, step, opts.learnedFrom(s, step), opts.Location, int((longHorizon+day)/step))
 	}
 	if g == nil || len(g.y) == 0 {
 		if m.standIn == 0 {
