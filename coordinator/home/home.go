@@ -297,7 +297,10 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 		}
 		return reply, h.code(err)
 	}
-	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now, nil)
+	h.mu.Lock()
+	before := h.models[r.Instance] // what it learned is the same for other steps of up to ten minutes
+	h.mu.Unlock()
+	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now, before)
 	if err != nil {
 		return proto.ForecastReply{}, h.code(err)
 	}

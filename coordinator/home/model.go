@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -82,7 +83,7 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		return nil, h, err
 	}
 	h, notes := onItsCPU(view, instance, h, now)
-	opts := forecast.Options{Step: step, Window: window}
+	opts := forecast.Options{Step: step, Window: window, LookAt: looksAt(instance)}
 	var wrong string
 	if opts.Location, wrong = zone(view, instance); wrong != "" {
 		notes = append(notes, wrong)
@@ -129,6 +130,14 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		trained.others, trained.young = &others.Others, h
 	}
 	return trained, h, trained.beginWatch(now)
+}
+
+// looksAt returns when in each forecast.LearnEvery it is looked at how an instance's forecasts did: a home's instances one after the other, as that is most of what they
+// cost, and the next home at the same time.
+func looksAt(instance string) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(instance))
+	return time.Duration(h.Sum32()%uint32(forecast.LearnEvery/time.Minute)) * time.Minute
 }
 
 // settle lets go of what the model does not need for as long as it is asked: thousands of them are held.

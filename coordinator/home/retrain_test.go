@@ -50,7 +50,7 @@ func everyFiveHours(now timeline.Time) proto.HostTasks {
 func TestAHomeTakesOverWhatItLearnedAnHourBefore(t *testing.T) {
 	for name, monthly := range map[string]bool{"of four weeks": false, "with what comes once a month": true} {
 		synctest.Test(t, func(t *testing.T) {
-			time.Sleep(time.Until(time.Date(2000, 3, 30, 12, 30, 0, 0, time.UTC)))
+			time.Sleep(time.Until(time.Date(2000, 3, 30, 12, 20, 0, 0, time.UTC)) + looksAt("cache-1")) // twenty minutes after it is looked at anew
 			w := newWorld(t, proto.Standard)
 			now := timeline.Of(time.Now())
 			i, _ := w.view().Instance("cache-1")
@@ -67,7 +67,7 @@ func TestAHomeTakesOverWhatItLearnedAnHourBefore(t *testing.T) {
 			h := w.life(exactly{})
 			h.cfg.Signals = exactly{}.signals
 			h.tasks["host-a"] = hostTasks{heard: now, tasks: everyFiveHours(now)}
-			for hour := range 6 { // 12:30 to 17:30
+			for hour := range 6 {
 				w.forecast(h)
 				m := h.models["cache-1"]
 				if len(m.judged.findings) != 1 || len(m.signals) != 1 || monthly != (len(m.known) == 2) {
