@@ -221,7 +221,7 @@ func TestLateErrorsWaitAndLateDemandDoesNot(t *testing.T) {
 
 // TestWhatIsHandedOnDoesNotGrowWithTheHistory: a home holds it for each resource and signal of thousands of instances.
 func TestWhatIsHandedOnDoesNotGrowWithTheHistory(t *testing.T) {
-	const most = 6 << 10 // bytes
+	const most = 8 << 10 // bytes
 	for _, days := range []int{8, 28} {
 		requests := crowd(days, 1)
 		opts := one()
