@@ -219,6 +219,34 @@ func TestLateErrorsWaitAndLateDemandDoesNot(t *testing.T) {
 	}
 }
 
+// TestAPastOfWhichEventsLeaveNothingIsNoTrouble: what is known beside them came since it was last looked at.
+func TestAPastOfWhichEventsLeaveNothingIsNoTrouble(t *testing.T) {
+	values := unknown(8*perDay + perDay/8)
+	for i := range values {
+		if i%60 == 0 || i >= len(values)-12 {
+			values[i] = 300
+		}
+	}
+	end := after(8*day + 3*time.Hour)
+	events := []Event{{Kind: "all the time", Span: timeline.Span{Start: monday, End: end.Add(-time.Hour)}}}
+	opts := one()
+	opts.Signals = signals("requests", values)
+	m, err := Train(cpu(values), events, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := m.kinds[resource.CPU].grid; observed(g.y) != 12 || observed(g.past(opts).y) != 0 {
+		t.Fatalf("%d steps are known, %d of them in the past: this test shows nothing", observed(g.y), observed(g.past(opts).y))
+	}
+	f, err := m.Forecast(end, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := f.Values[resource.CPU][0][0]; v != 300 {
+		t.Errorf("the median of what is 300 whenever it is seen is %v", v)
+	}
+}
+
 // TestWhatIsHandedOnDoesNotGrowWithTheHistory: a home holds it for each resource and signal of thousands of instances.
 func TestWhatIsHandedOnDoesNotGrowWithTheHistory(t *testing.T) {
 	const most = 8 << 10 // bytes
