@@ -55,7 +55,7 @@ func Train(h History, events []Event, opts Options) (*Model, error) {
 }
 
 // Retrain returns to the byte what Train does. Where before, which may be settled or nil, has learned from the same past up to the last multiple of LearnEvery, that
-// takes a third of the time.
+// takes a fifth of the time.
 func Retrain(before *Model, h History, events []Event, opts Options) (*Model, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
