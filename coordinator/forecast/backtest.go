@@ -75,11 +75,13 @@ func Backtest(h History, events []Event, opts Options, roll Rolling) ([resource.
 		scores[k].Loss, scores[k].Covered = make([]float64, len(opts.Quantiles)), make([]int, len(opts.Quantiles))
 	}
 	opts.Maximum = opts.Maximum.Max(resource.Uniform(1)) // a resource that is not there yet at an origin is no error
+	opts.Once = opts.Once || roll.Every >= LearnEvery    // else one origin takes over what the one before learned
+	var m *Model
 	for at := roll.From.Ceil(opts.Step); at.Add(roll.Horizon) <= roll.To; at = at.Add(roll.Every) {
 		known := opts
 		known.Signals = signalsBefore(opts.Signals, at)
-		m, err := Train(h.Before(at), events, known)
-		if err != nil {
+		var err error
+		if m, err = Retrain(m, h.Before(at), events, known); err != nil {
 			return scores, fmt.Errorf("backtest at %s: %w", at, err)
 		}
 		f, err := m.Forecast(at, roll.Horizon)

@@ -20,8 +20,12 @@ type Options struct {
 	Quantiles []float64
 	// Location decides what "the same time of day" means; nil means UTC.
 	Location *time.Location
-	// Window is how much of the history's end is learned from; 0 means 28 days.
+	// Window is how much of the history's end is learned from, and up to LearnEvery more; 0 means 28 days.
 	Window time.Duration
+	// LookAt is when in each LearnEvery it is looked at anew how the members did, from 0 to less than that: models whose times differ are not all dear at once.
+	LookAt time.Duration
+	// Once says that no model is trained after this one: how the members did is looked at now, which is cheaper than to look at it as it was.
+	Once bool
 	// Maximum is what the instance's type can grant. It stands in for a resource without history. 0 means unknown.
 	Maximum resource.Vector
 	// Prior is an expected demand from elsewhere (the application's record, an operator). Where it is not 0, it is
@@ -71,6 +75,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, inputError("options", "step %s is not a whole number of milliseconds", o.Step)
 	case o.Window < time.Hour:
 		return o, inputError("options", "window %s is shorter than an hour", o.Window)
+	case o.LookAt < 0 || o.LookAt >= LearnEvery:
+		return o, inputError("options", "a look at %s is not between 0 and %s", o.LookAt, LearnEvery)
 	case len(o.Quantiles) == 0 || len(o.Quantiles) > maxQuantiles:
 		return o, inputError("options", "%d quantiles: give 1 to %d", len(o.Quantiles), maxQuantiles)
 	}

@@ -68,15 +68,25 @@ type chosen struct {
 
 // portfolio builds the candidates that only names, or all that suit the grid's step and the policy.
 func portfolio(g *grid, quantiles []float64, only []string, p policy) []chosen {
+	return portfolioOf(g, quantiles, only, p, func(int) bool { return true })
+}
+
+// portfolioOf builds those of them that count alone, by their place; the others are there without a member.
+func portfolioOf(g *grid, quantiles []float64, only []string, p policy, counts func(i int) bool) []chosen {
 	var out []chosen
 	for _, c := range candidates() {
 		wanted := len(only) == 0 && p.takes(c, g.hour)
 		for _, name := range only {
 			wanted = wanted || name == c.name
 		}
-		if wanted {
-			out = append(out, chosen{c, c.build(g, quantiles)})
+		if !wanted {
+			continue
 		}
+		built := chosen{candidate: c}
+		if counts(len(out)) {
+			built.member = c.build(g, quantiles)
+		}
+		out = append(out, built)
 	}
 	return out
 }

@@ -74,7 +74,7 @@ func (m *holtWinters) errorAhead(h int) float64 {
 	}
 	for i := 2*m.g.day + h; i < len(m.g.x); i++ {
 		o := i - h + 1
-		j := m.g.same(i, o, m.g.day, 0)
+		j := m.g.before(i, m.g.day) // which is known at o, hours later
 		sum += math.Abs(m.g.x[i] - (m.level[o-1] + m.trend[o-1]*damped + m.season[j]))
 		n++
 	}

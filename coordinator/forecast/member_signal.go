@@ -20,6 +20,8 @@ type follower struct {
 	decay  float64 // of what the signal does not explain, per step
 	low    float64 // bounds of what is believed
 	high   float64
+
+	explained float64 // share of the demand's deviations from its mean day, at the end; 0 where too little is known
 }
 
 // followerFit is what was known after so many steps.
@@ -42,26 +44,17 @@ type follow struct {
 	each   float64
 }
 
-// follow adds a member for each signal that demand follows.
-func (m *kindModel) follow(signals []Signal, events []Event) {
-	for _, s := range signals {
-		f := newFollower(m.grid, m.grid.beside(s.Series, events))
-		if f == nil {
-			continue
-		}
-		each := 0.0
-		for _, b := range f.fits[len(f.fits)-1].beta {
-			each += b
-		}
-		m.follows = append(m.follows, follow{s.Name, len(m.members), each})
-		m.members = append(m.members, chosen{candidate{name: "signal " + s.Name}, f})
+// each returns what one more of the signal goes with, now and in the hour after it together.
+func (f *follower) each() float64 {
+	sum := 0.0
+	for _, b := range f.fits[len(f.fits)-1].beta {
+		sum += b
 	}
+	return sum
 }
 
-// beside returns a signal on the steps of g, with the events taken out; nil where it is not known of the last hour.
+// beside returns a signal that is on model steps already on those of g, with the events taken out; nil where it is not known of the last hour.
 func (g *grid) beside(s Series, events []Event) *grid {
-	s.Fold = Mean
-	s = s.Resample(g.step)
 	out := &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: g.wall, y: make([]float64, len(g.x))}
 	last := -1
 	for i := range out.y {
@@ -86,7 +79,7 @@ func (g *grid) beside(s Series, events []Event) *grid {
 	return out
 }
 
-// newFollower returns nil where demand does not follow the signal, or too little is known of it.
+// newFollower returns nil where nothing is known of the signal.
 func newFollower(g, signal *grid) *follower {
 	if signal == nil {
 		return nil
@@ -100,9 +93,7 @@ func newFollower(g, signal *grid) *follower {
 			f.lags = append(f.lags, lag)
 		}
 	}
-	if explained := f.fit(signal); explained < followShare {
-		return nil
-	}
+	f.explained = f.fit(signal)
 	f.low, f.high = math.Inf(1), math.Inf(-1)
 	for _, v := range g.x {
 		f.low, f.high = min(f.low, v), max(f.high, v)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/glidepath/glidepath/coordinator/forecast/pattern"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -24,18 +23,15 @@ type Model struct {
 
 // kindModel is what was learned of one resource.
 type kindModel struct {
+	learned
 	grid     *grid
 	fold     Fold
 	members  []chosen
 	follows  []follow // those of them that follow a signal
-	blends   [buckets]blend
 	effects  []kindEffect
 	sundays  *sundays // for holidays; nil: nothing is known, or there are none
 	standIn  float64  // amount that stands in where there is too little history
 	own      bool     // it is of this history, and enough
-	pattern  pattern.Pattern
-	sure     float64 // confidence in it
-	policy   policy
 	straight straight
 	cold     bool
 	note     string
@@ -55,6 +51,12 @@ const coldBefore = 24 * time.Hour
 // end of the history are forecast from there. It returns an *InputError for unusable input, and an error that wraps
 // ErrColdStart when a resource has no history and nothing stands in for it.
 func Train(h History, events []Event, opts Options) (*Model, error) {
+	return Retrain(nil, h, events, opts)
+}
+
+// Retrain returns to the byte what Train does. Where before, which may be settled or nil, has learned from the same past up to the last multiple of LearnEvery, that
+// takes a fifth of the time.
+func Retrain(before *Model, h History, events []Event, opts Options) (*Model, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func Train(h History, events []Event, opts Options) (*Model, error) {
 	}
 	m := &Model{opts: opts, events: events}
 	m.opts.Signals = nil // what is to be kept of them is learned
-	if m.figures, err = learnFigures(events, opts); err != nil {
+	if m.figures, err = learnFigures(before, events, opts); err != nil {
 		return nil, err
 	}
 	for k, s := range h {
@@ -72,14 +74,22 @@ func Train(h History, events []Event, opts Options) (*Model, error) {
 		if err := s.check(kind.String()); err != nil {
 			return nil, err
 		}
-		if m.kinds[k], err = train(kind, s, moving(events, kind), opts); err != nil {
+		if m.kinds[k], err = train(kind, s, moving(events, kind), opts, before.learnedOf(kind)); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-func train(kind resource.Kind, s Series, events []Event, opts Options) (kindModel, error) {
+// learnedOf returns what m, which may be nil, learned of the past of a resource.
+func (m *Model) learnedOf(kind resource.Kind) *learned {
+	if m == nil {
+		return nil
+	}
+	return &m.kinds[kind].learned
+}
+
+func train(kind resource.Kind, s Series, events []Event, opts Options, before *learned) (kindModel, error) {
 	m := kindModel{fold: s.Fold, standIn: float64(opts.Prior[kind])}
 	if m.standIn == 0 {
 		m.standIn = float64(opts.Maximum[kind])
@@ -87,7 +97,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	step := modelStep(max(s.Step, minModelStep), opts.Step)
 	var g *grid
 	if observed(s.Values) > 0 {
-		g = newGrid(s, step, opts.Window, opts.Location, int(clockReach/step))
+		g = newGrid(s, step, opts.learnedFrom(s, step), opts.Location, int(clockReach/step))
 	}
 	if g == nil || len(g.y) == 0 {
 		if m.standIn == 0 {
@@ -105,20 +115,13 @@ func train(kind resource.Kind, s Series, events []Event, opts Options) (kindMode
 	if slices.ContainsFunc(events, func(e Event) bool { return IsHoliday(e.Kind) }) {
 		m.sundays = g.learnSundays(opts.Location)
 	}
-	m.pattern, m.sure = g.pattern(float64(opts.Maximum[kind]))
-	if len(opts.Members) == 0 { // who asks for members gets what he asks for
-		m.policy = policyOf(m.pattern, m.sure)
-	}
 	g.fill()
-	g.from = g.readFrom(g.origins())
-	m.members = portfolio(g, opts.Quantiles, opts.Members, m.policy)
-	if len(opts.Members) == 0 {
-		m.follow(opts.Signals, events)
+	var signals []Signal
+	if len(opts.Members) == 0 { // who asks for members gets what he asks for
+		signals = opts.Signals
 	}
-	ev := g.evaluate(m.members, len(opts.Quantiles))
-	for b := range ev {
-		m.blends[b] = m.blendOf(b, &ev, opts.Quantiles)
-	}
+	p, now := pastOf(g, signals, events, opts.Maximum[kind], opts)
+	m.learn(p, now, before)
 	if len(opts.Members) == 0 { // a baseline is what it is
 		m.straight = m.straighten(opts.Quantiles)
 	}
@@ -143,20 +146,6 @@ func (m *kindModel) standInNote(kind resource.Kind, opts Options) string {
 		return "the instance type's maximum stands in"
 	}
 	return "twice the highest value seen stands in"
-}
-
-// blendOf fits bucket b. A bucket that has too little evidence takes that of the nearest shorter one, a third wider for
-// each step between them; with none at all, the members count alike and their errors are unknown.
-func (m *kindModel) blendOf(b int, ev *[buckets]evidence, quantiles []float64) blend {
-	for from := b; from >= 0; from-- {
-		if len(ev[from].y) < minEvidence {
-			continue
-		}
-		bl := ev[from].fit(m.members, quantiles)
-		bl.widen(math.Pow(4.0/3, float64(b-from))*ev[from].caution(), quantiles)
-		return bl
-	}
-	return evenBlend(len(m.members), len(quantiles))
 }
 
 // lastHour returns per quantile what the observed steps of the grid's last hour showed.

@@ -45,7 +45,7 @@ func OfSeries(s Series, events []Event, at timeline.Time, horizon time.Duration,
 			opts.Maximum[k] = max(1, opts.Maximum[k])
 		}
 	}
-	opts.Signals = nil
+	opts.Signals, opts.Once = nil, true
 	m, err := Train(h, moved, opts)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // reason tells how the model came about, for a forecast from start on.
 func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 	r := Reason{Cold: m.cold, Note: m.note, Pattern: m.pattern, Confidence: m.sure}
-	r.Effects = m.learned()
+	r.Effects = m.effectsSeen()
 	if m.grid == nil {
 		return r
 	}
@@ -47,9 +47,9 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 }
 
 // Effects returns what is known of each kind of event, by name, for one resource.
-func (m *Model) Effects(kind resource.Kind) []Effect { return m.kinds[kind].learned() }
+func (m *Model) Effects(kind resource.Kind) []Effect { return m.kinds[kind].effectsSeen() }
 
-func (m *kindModel) learned() []Effect {
+func (m *kindModel) effectsSeen() []Effect {
 	var out []Effect
 	for _, e := range m.effects {
 		effect := Effect{Kind: e.kind, Mean: e.mean(), Spread: e.spread, Occurrences: e.occurrences}

@@ -157,8 +157,13 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 		for i, m := range members {
 			for qi := range m.paths(quantiles) {
 				m.path(path[:reach], o.at, qi)
-				for _, p := range seen {
-					ev[p.bucket].said[i][qi] = append(ev[p.bucket].said[i][qi], path[p.h])
+				for from := 0; from < len(seen); {
+					b := seen[from].bucket
+					said := ev[b].said[i][qi]
+					for ; from < len(seen) && seen[from].bucket == b; from++ {
+						said = append(said, path[seen[from].h])
+					}
+					ev[b].said[i][qi] = said
 				}
 			}
 		}

@@ -311,17 +311,6 @@ func (m *kindModel) rebuilt(g *grid, quantiles []float64) []chosen {
 	return out
 }
 
-// mostOf returns the most that member i counts anywhere.
-func (m *kindModel) mostOf(i int) float64 {
-	most := 0.0
-	for b := range m.blends {
-		for _, w := range m.blends[b].weight {
-			most = max(most, w[i])
-		}
-	}
-	return most
-}
-
 // without returns the grid as if the marked steps had not been seen.
 func (g *grid) without(marked []bool) *grid {
 	out := g.copyOf()

@@ -3,6 +3,7 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -72,18 +73,17 @@ type figure struct {
 
 const figureKind = resource.CPU
 
-// learnFigures learns the signals as series of their own. Those without history are left out.
-func learnFigures(events []Event, opts Options) ([]figure, error) {
+// learnFigures learns the signals as series of their own, those without history left out. The model before saves time; it may be nil.
+func learnFigures(before *Model, events []Event, opts Options) ([]figure, error) {
 	var out []figure
-	events = moving(events, figureKind) // nobody puts back what is taken out of the others
 	signals := opts.Signals
 	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{figureKind: mostSignal}
 	opts.PriorFrom = [resource.Kinds]string{}
 	for _, s := range signals {
-		m := &Model{opts: opts, events: withoutAmounts(events)}
+		m := &Model{opts: opts, events: ofSignals(events)}
 		s.Series.Fold = Mean
 		var err error
-		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts)
+		m.kinds[figureKind], err = train(figureKind, s.Series, m.events, opts, before.figure(s.Name).learnedOf(figureKind))
 		if errors.Is(err, ErrColdStart) {
 			continue
 		}
@@ -96,11 +96,23 @@ func learnFigures(events []Event, opts Options) ([]figure, error) {
 	return out, nil
 }
 
-// withoutAmounts returns events without what they are said to add, which is said of resources.
-func withoutAmounts(events []Event) []Event {
+// figure returns what m, which may be nil, learned of a signal as a series of its own; nil where that is nothing.
+func (m *Model) figure(name string) *Model {
+	if m == nil {
+		return nil
+	}
+	i := slices.IndexFunc(m.figures, func(f figure) bool { return f.name == name })
+	if i < 0 {
+		return nil
+	}
+	return m.figures[i].model
+}
+
+// ofSignals returns events without what is said of resources: how much they add to each, and which they don't move.
+func ofSignals(events []Event) []Event {
 	out := make([]Event, len(events))
 	for i, e := range events {
-		e.Stated = resource.Vector{}
+		e.Stated, e.Not = resource.Vector{}, [resource.Kinds]bool{}
 		out[i] = e
 	}
 	return out

@@ -53,13 +53,32 @@ func ewma(r []float64, halfLife float64) []float64 {
 // the largest where there are too few values. v is reordered; it must not be empty nor hold NaN. Time is linear in len(v).
 // (Vovk et al., Algorithmic Learning in a Random World, 2005; split-conformal.)
 func upperQuantiles(v []float64, qs []float64, out []float64) {
+	kth := func(q float64) int {
+		return min(max(int(math.Ceil(float64(len(v)+1)*q-1e-9))-1, 0), len(v)-1)
+	}
+	upper := upperFrom(qs)
 	end := len(v)
-	for i := len(qs) - 1; i >= 0; i-- {
-		k := int(math.Ceil(float64(len(v)+1)*qs[i]-1e-9)) - 1
-		k = min(max(k, 0), end-1)
+	for i, from := upper, 0; i < len(qs); i++ { // outwards from the middle: little is left to look at further out
+		k := kth(qs[i])
+		out[i] = selectKth(v[from:], k-from)
+		if from = k; i == upper {
+			end = k + 1
+		}
+	}
+	for i := upper - 1; i >= 0; i-- {
+		k := kth(qs[i])
 		out[i] = selectKth(v[:end], k)
 		end = k + 1
 	}
+}
+
+// upperFrom returns the index of the first level from .5 on.
+func upperFrom(qs []float64) int {
+	i := 0
+	for i < len(qs) && qs[i] < .5 {
+		i++
+	}
+	return i
 }
 
 // counted is a value and how much it counts.
@@ -76,10 +95,23 @@ func fadingQuantiles(v []counted, qs []float64, out []float64) {
 		total += c.weight
 	}
 	total += total / float64(len(v))
-	for i := len(qs) - 1; i >= 0; i-- {
-		k := selectShare(v, total*qs[i]-1e-9*total)
+	share := func(q float64) float64 { return total*q - 1e-9*total }
+	upper := upperFrom(qs)
+	end, below := len(v), 0.0                   // weight of what lies before from
+	for i, from := upper, 0; i < len(qs); i++ { // outwards from the middle: little is left to look at further out
+		k := from + selectShare(v[from:], share(qs[i])-below)
 		out[i] = v[k].v
-		v = v[:k+1]
+		for _, c := range v[from:k] {
+			below += c.weight
+		}
+		if from = k; i == upper {
+			end = k + 1
+		}
+	}
+	for i := upper - 1; i >= 0; i-- {
+		k := selectShare(v[:end], share(qs[i]))
+		out[i] = v[k].v
+		end = k + 1
 	}
 }
 

@@ -244,7 +244,7 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	// A host's own use has no limit that its highest second would have to fit into: what counts is what it takes on the whole.
 	means := strings.HasPrefix(instance, proto.SystemInstance)
 	if m == nil || m.stale(view, instance, now) || h.drifted(ctx, instance, m, means, now) {
-		fresh, history, err := h.train(ctx, view, instance, step, means, now)
+		fresh, history, err := h.train(ctx, view, instance, step, means, now, m)
 		if err != nil {
 			return proto.ForecastReply{}, err
 		}
@@ -267,16 +267,16 @@ func (h *Homes) forecast(ctx context.Context, view *state.View, instance string,
 	return reply, err
 }
 
-// train trains a model, and tells how long that took.
-func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time) (*model, forecast.History, error) {
+// train trains a model, and tells how long that took. The one before saves time; it may be nil.
+func (h *Homes) train(ctx context.Context, view *state.View, instance string, step time.Duration, means bool, now timeline.Time, before *model) (*model, forecast.History, error) {
 	began := time.Now()
 	signals, err := h.signals(ctx, view, instance, now)
 	if err != nil {
 		return nil, forecast.History{}, err
 	}
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, signals, func() kin { return h.alike(view, instance, step, now) },
-		func(history forecast.History, most int) (judged, []forecast.Event) {
-			return h.taskEvents(view, instance, history, now, most)
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, before, signals, func() kin { return h.alike(view, instance, step, now) },
+		func(history forecast.History, span timeline.Span, most int) (judged, []forecast.Event) {
+			return h.taskEvents(view, instance, history, span, now, most)
 		})
 	if err == nil {
 		h.cfg.Meter.Trained(time.Since(began))
@@ -320,7 +320,10 @@ func (h *Homes) Forecast(ctx context.Context, _ wire.Peer, r proto.ForecastReque
 		}
 		return reply, h.code(err)
 	}
-	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now)
+	h.mu.Lock()
+	before := h.models[r.Instance] // what it learned is the same for other steps of up to ten minutes
+	h.mu.Unlock()
+	m, _, err := h.train(ctx, view, r.Instance, step, r.Means, now, before)
 	if err != nil {
 		return proto.ForecastReply{}, h.code(err)
 	}

@@ -31,7 +31,7 @@ func cpuOf(view *state.View, instance string) string {
 
 // onItsCPU returns the history of an instance as if it had always run on the CPU that it runs on now, and says what was changed for that.
 func onItsCPU(view *state.View, instance string, h forecast.History, now timeline.Time) (forecast.History, []string) {
-	changes := lesson.Changes(view, instance, now.Add(-learnMost))
+	changes := lesson.Changes(view, instance, asked(learnMost, now).Start)
 	var notes []string
 	cpu := h[resource.CPU]
 	for _, c := range changes {

@@ -218,7 +218,7 @@ func TestAMoveBeforeAllThatIsKnownIsNotTalkedOf(t *testing.T) {
 		time.Sleep(40 * 24 * time.Hour)
 		w := newWorld(t, proto.Standard)
 		at := w.carry()
-		time.Sleep(learnFrom + time.Hour)
+		time.Sleep(learnFrom + forecast.LearnEvery + time.Hour) // as far back as is looked at
 		h := w.learner(carried{at: at, by: 2})
 		r, err := h.forecast(t.Context(), w.view(), "cache-1", timeline.Of(time.Now()))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -20,10 +21,11 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// How much history a forecast learns from, and how much where that has in it what comes once a month. No more is kept.
+// How much history a forecast learns from, and how much where that has in it what comes once a month. LearnEvery more is asked for, of demand, signals and tasks alike, so
+// that what was learned stays the same until it is looked at anew. No more is kept.
 const (
 	learnFrom = 28 * 24 * time.Hour
-	learnMost = 35 * 24 * time.Hour
+	learnMost = 35*24*time.Hour - forecast.LearnEvery
 )
 
 // reach returns how much history a forecast is to learn from: more than usual where an event was before that, of a kind that is to come again.
@@ -38,9 +40,15 @@ func reach(known []forecast.Event, now timeline.Time) time.Duration {
 	return learnFrom
 }
 
+// asked returns the time that is asked for to learn from the last window of it.
+func asked(window time.Duration, now timeline.Time) timeline.Span {
+	return timeline.Span{Start: now.Add(-window - forecast.LearnEvery), End: now}
+}
+
 // model is what was learned of one instance, and when.
 type model struct {
 	forecast  *forecast.Model
+	naive     *forecast.Model // the seasonal naive one that it was last scored beside, settled for no time; nil: none
 	trainedAt timeline.Time
 	observed  time.Duration
 	step      time.Duration
@@ -65,17 +73,17 @@ func (m *model) stale(view *state.View, instance string, now timeline.Time) bool
 	return now.Sub(m.trainedAt) >= most || m.cpu != cpuOf(view, instance) || !slices.Equal(m.known, events(view, instance)) || !slices.EqualFunc(m.signals, i.Spec.Signals, sameSignal)
 }
 
-// train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too.
-func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time,
-	signals []forecast.Signal, alike func() kin, ran func(h forecast.History, most int) (judged, []forecast.Event)) (*model, forecast.History, error) {
+// train learns an instance's demand: of the highest second in each step, or of the mean. It returns what it learned from, too. The model before saves time; it may be nil.
+func train(ctx context.Context, store Store, view *state.View, instance string, step time.Duration, means bool, now timeline.Time, before *model,
+	signals []forecast.Signal, alike func() kin, ran func(h forecast.History, span timeline.Span, most int) (judged, []forecast.Event)) (*model, forecast.History, error) {
 	known := events(view, instance)
 	window := reach(known, now)
-	h, err := store.Demand(ctx, instance, timeline.Span{Start: now.Add(-window), End: now}, !means)
+	h, err := store.Demand(ctx, instance, asked(window, now), !means)
 	if err != nil {
 		return nil, h, err
 	}
 	h, notes := onItsCPU(view, instance, h, now)
-	opts := forecast.Options{Step: step, Window: window}
+	opts := forecast.Options{Step: step, Window: window, LookAt: looksAt(instance)}
 	var wrong string
 	if opts.Location, wrong = zone(view, instance); wrong != "" {
 		notes = append(notes, wrong)
@@ -97,16 +105,23 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 			}
 		}
 	}
-	found, runs := ran(h, min(mostOfTasks, forecast.MaxEvents-len(known)))
+	found, runs := ran(h, asked(window, now), min(mostOfTasks, forecast.MaxEvents-len(known)))
 	all := slices.Concat(known, runs)
 	learning := opts
 	learning.Signals = signals
-	m, err := forecast.Train(h, all, learning)
+	var learned *forecast.Model
+	if before != nil {
+		learned = before.forecast
+	}
+	m, err := forecast.Retrain(learned, h, all, learning)
 	if err != nil {
 		return nil, h, fmt.Errorf("forecast of %s: %w", instance, err)
 	}
 	trained := &model{
 		forecast: m, trainedAt: now, observed: longest, step: step, events: all, known: known, judged: found, opts: opts, cpu: cpuOf(view, instance), notes: notes,
+	}
+	if before != nil {
+		trained.naive = before.naive
 	}
 	if i, ok := view.Instance(instance); ok {
 		trained.signals = i.Spec.Signals
@@ -115,6 +130,14 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		trained.others, trained.young = others.common, h
 	}
 	return trained, h, trained.beginWatch(now)
+}
+
+// looksAt returns when in each forecast.LearnEvery it is looked at how an instance's forecasts did: a home's instances one after the other, as that is most of what they
+// cost, and the next home at the same time.
+func looksAt(instance string) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(instance))
+	return time.Duration(h.Sum32()%uint32(forecast.LearnEvery/time.Minute)) * time.Minute
 }
 
 // settle lets go of what the model does not need for as long as it is asked: thousands of them are held.

@@ -36,8 +36,8 @@ func TestOneBusyMomentIsNotKeptForAHostsFirstDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		now := timeline.Of(time.Now())
-		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, nil, func() kin { return kin{} },
-			func(forecast.History, int) (judged, []forecast.Event) { return judged{}, nil })
+		m, _, err := train(t.Context(), young{}, w.view(), proto.SystemReservation("host-a"), 10*time.Second, true, now, nil, nil, func() kin { return kin{} },
+			func(forecast.History, timeline.Span, int) (judged, []forecast.Event) { return judged{}, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,8 +72,8 @@ func TestWhatWasLearnedOfAMinuteIsLearnedAnewAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, proto.Critical)
 		now, own := timeline.Of(time.Now()), proto.SystemReservation("host-a")
-		m, _, err := train(t.Context(), lately{}, w.view(), own, 10*time.Second, true, now, nil, func() kin { return kin{} },
-			func(forecast.History, int) (judged, []forecast.Event) { return judged{}, nil })
+		m, _, err := train(t.Context(), lately{}, w.view(), own, 10*time.Second, true, now, nil, nil, func() kin { return kin{} },
+			func(forecast.History, timeline.Span, int) (judged, []forecast.Event) { return judged{}, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ import (
 const (
 	refreshPerHost = 10
 	refreshStored  = 24 // instances with a history of their own; the others have one of theirs
-	refreshHistory = learnFrom
+	refreshHistory = learnFrom + forecast.LearnEvery
 )
 
 // shared is a real history in which many instances have one between them: storing it takes longer than all that is measured.

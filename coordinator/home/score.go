@@ -81,10 +81,11 @@ func (h *Homes) score(ctx context.Context, view *state.View, instance string, m 
 func issue(card *proto.Scorecard, m *model, history forecast.History, now timeline.Time) error {
 	opts := m.opts
 	opts.Members = forecast.BaselineMembers()
-	naive, err := forecast.Train(history, m.events, opts)
+	naive, err := forecast.Retrain(m.naive, history, m.events, opts)
 	if err != nil {
 		return err
 	}
+	m.naive = naive.Settled(now) // what it learned is for the next one
 	horizon := scorecard.Horizon(m.step)
 	var said [proto.Forecasters]*forecast.Forecast
 	for by, of := range [proto.Forecasters]func(timeline.Time, time.Duration) (*forecast.Forecast, error){

@@ -20,7 +20,7 @@ func (h *Homes) signals(ctx context.Context, view *state.View, instance string, 
 	if !ok || len(i.Spec.Signals) == 0 || h.cfg.Signals == nil {
 		return nil, nil
 	}
-	stored, err := h.cfg.Signals(ctx, instance, timeline.Span{Start: now.Add(-learnFrom), End: now})
+	stored, err := h.cfg.Signals(ctx, instance, asked(learnMost, now)) // more than is looked at costs little
 	if err != nil {
 		return nil, err
 	}

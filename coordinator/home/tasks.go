@@ -135,9 +135,9 @@ func (h *Homes) tasksOf(view *state.View, instance string) (proto.HostTasks, *pr
 	return h.tasks[host].tasks, unit
 }
 
-// taskEvents returns which tasks move an instance's demand, and their past and coming runs as events, no more than most. It judges anew when the last
-// time is long ago or other tasks are scheduled.
-func (h *Homes) taskEvents(view *state.View, instance string, history forecast.History, now timeline.Time, most int) (judged, []forecast.Event) {
+// taskEvents returns which tasks move an instance's demand, and their runs in the span of its history and to come as events, no more than most. It judges anew when the
+// last time is long ago or other tasks are scheduled.
+func (h *Homes) taskEvents(view *state.View, instance string, history forecast.History, span timeline.Span, now timeline.Time, most int) (judged, []forecast.Event) {
 	all, unit := h.tasksOf(view, instance)
 	h.mu.Lock()
 	var j judged
@@ -148,7 +148,7 @@ func (h *Homes) taskEvents(view *state.View, instance string, history forecast.H
 	if len(all.Tasks) == 0 {
 		return judged{}, nil
 	}
-	span := timeline.Span{Start: now.Add(-learnFrom), End: now.Add(tasksAhead)}
+	span.End = now.Add(tasksAhead)
 	plan := planOf(all)
 	if j.at == 0 || now.Sub(j.at) >= judgeEvery || j.plan != plan {
 		var candidates []tasks.Candidate

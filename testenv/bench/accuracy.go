@@ -44,13 +44,15 @@ func measureAccuracy(ctx context.Context, b *bench) ([]Row, error) {
 		}
 		rows = append(rows, machineRows(set.name, s, set.pinball, set.mase)...)
 	}
-	for _, length := range []time.Duration{30 * time.Minute, time.Hour} {
-		b.Progress("accuracy: blocks of " + length.String())
-		s, err := accuracy.ScoreBlocks(ctx, b.Data, "bitbrains-faststorage", length)
-		if err != nil {
-			return rows, err
+	for _, set := range []string{"bitbrains-rnd", "bitbrains-faststorage"} {
+		for _, length := range []time.Duration{30 * time.Minute, time.Hour} {
+			b.Progress("accuracy: " + set + ", blocks of " + length.String())
+			s, err := accuracy.ScoreBlocks(ctx, b.Data, set, length)
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, blockRows(set, s)...)
 		}
-		rows = append(rows, blockRows(s)...)
 	}
 	b.Progress("accuracy: short histories")
 	short, err := accuracy.ScoreShort(ctx, b.Data)
@@ -91,8 +93,8 @@ func m4Rows(ctx context.Context, o accuracy.Options) ([]Row, error) {
 }
 
 // blockRows are those of the highest step in each block.
-func blockRows(b accuracy.Blocks) []Row {
-	what := fmt.Sprintf("bitbrains-faststorage, highest of %s: ", b.Length)
+func blockRows(set string, b accuracy.Blocks) []Row {
+	what := fmt.Sprintf("%s, highest of %s: ", set, b.Length)
 	return []Row{
 		{What: what + "coverage of p95", Value: b.AsStep[2], Unit: fmt.Sprintf("(highest of the steps' p95: %.3f)", b.OfSteps[2])},
 		{What: what + "coverage of p99", Value: b.AsStep[3], Unit: fmt.Sprintf("(highest of the steps' p99: %.3f)", b.OfSteps[3])},

@@ -26,13 +26,14 @@ func plan(ctx context.Context, h forecast.History, recommended []resource.Vector
 	for ki, k := range kinds {
 		out[ki] = blank(h[k], span)
 	}
+	var m *forecast.Model
 	for hour := 0; hour < len(recommended); hour++ {
 		at := span.Start.Add(time.Duration(hour) * time.Hour)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		m, err := forecast.Train(h.Before(at), nil, forecast.Options{Members: members, Maximum: resource.Uniform(1)})
-		if err != nil {
+		var err error
+		if m, err = forecast.Retrain(m, h.Before(at), nil, forecast.Options{Members: members, Maximum: resource.Uniform(1)}); err != nil {
 			return nil, fmt.Errorf("at %s: %w", at, err)
 		}
 		if err := allocate(out, m, at, hour*perHour, time.Hour, P95Hourly, P99Hourly); err != nil {
