@@ -63,6 +63,8 @@ func newBody(t CommandType) Body {
 		return &InstanceRelease{}
 	case CmdInstanceRemove:
 		return &InstanceRemove{}
+	case CmdInstanceForget:
+		return &InstanceForget{}
 	case CmdReservationChange:
 		return &ReservationChange{}
 	case CmdMigrationStart:
@@ -160,6 +162,8 @@ func (t CommandType) String() string {
 		return "instance-release"
 	case CmdInstanceRemove:
 		return "instance-remove"
+	case CmdInstanceForget:
+		return "instance-forget"
 	case CmdReservationChange:
 		return "reservation-change"
 	case CmdMigrationStart:
@@ -285,6 +289,9 @@ func (InstanceRelease) Command() CommandType { return CmdInstanceRelease }
 
 // Command returns CmdInstanceRemove.
 func (InstanceRemove) Command() CommandType { return CmdInstanceRemove }
+
+// Command returns CmdInstanceForget.
+func (InstanceForget) Command() CommandType { return CmdInstanceForget }
 
 // Command returns CmdReservationChange.
 func (ReservationChange) Command() CommandType { return CmdReservationChange }

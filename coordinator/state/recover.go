@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -28,8 +27,11 @@ func (s *State) Recover(r Recovery) error {
 	}
 	x.now = max(x.now, r.At)
 	for _, name := range r.Forget {
-		if err := x.forget(name); err != nil {
-			return err
+		if !x.instances.has(name) {
+			return fmt.Errorf("there is no instance %q in what is restored: leave it out", name)
+		}
+		if result := x.forget(name, "the instance was forgotten when the fleet was restored from a backup"); !result.OK() {
+			return result.Err()
 		}
 	}
 	f := x.fleet
@@ -50,6 +52,9 @@ func (s *State) Recover(r Recovery) error {
 	}
 	for _, h := range slices.Collect(x.hosts.all()) {
 		h.Home, h.Standby, h.Conflicts = r.By.Name, "", nil
+		if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
+			return err
+		}
 		x.putHost(h)
 	}
 	if r.Token != nil {
@@ -62,24 +67,27 @@ func (s *State) Recover(r Recovery) error {
 }
 
 // forget drops an instance with all that is reserved for it, and ends its migrations.
-func (x *tx) forget(name string) error {
-	if !x.instances.has(name) {
-		return fmt.Errorf("there is no instance %q in what is restored: leave it out", name)
-	}
-	for _, m := range slices.Collect(x.migrations.all()) {
-		if m.Instance == name && m.Active() {
-			x.end(m, proto.OutcomeFailed, "the instance was forgotten when the fleet was restored from a backup")
-		}
-	}
+func (x *tx) forget(name, reason string) proto.Result {
 	var ids []string
 	for r := range x.ledger.Reservations() {
 		if r.Instance == name {
 			ids = append(ids, r.ID)
 		}
 	}
-	if result := x.reserve(ledger.Change{Release: ids}); !result.OK() {
-		return result.Err()
+	var moves []proto.Migration
+	for m := range x.ActiveMigrations() {
+		if m.Instance == name {
+			moves = append(moves, m)
+			ids = append(ids, m.Extra...)
+		}
 	}
-	x.instances.drop(name)
-	return nil
+	if r := x.release(ids); !r.OK() {
+		return r
+	}
+	for _, m := range moves {
+		m.Returning = ""
+		x.end(m, proto.OutcomeFailed, reason)
+	}
+	drop(x, x.instances, name)
+	return done()
 }
