@@ -238,13 +238,14 @@ func TestHistoryComesBackAsItWasImported(t *testing.T) {
 		t.Error(diff)
 	}
 	for text, says := range map[string]string{
-		"":                                      "empty",
-		"time,cpu_core\n":                       "did you mean cpu_cores",
-		"time,cpu_cores\n1,1\n":                 "takes two at least",
-		"time,cpu_cores\n1,1\n1.5,1\n":          "500ms apart",
-		"time,cpu_cores\n1,1\n2,x\n":            "line 3, column cpu_cores",
-		"time,cpu_cores\n1,1\n2,1\n9e9,1\n":     "line 4",
-		"time,cpu_cores\n1,1\n2,1\n9000000,1\n": "import it in parts",
+		"":                                       "empty",
+		"time,cpu_core\n":                        "did you mean cpu_cores",
+		"time,cpu_cores\n1,1\n":                  "takes two at least",
+		"time,cpu_cores\n1,1\n1.5,1\n":           "500ms apart",
+		"time,cpu_cores\n1,1\n2,x\n":             "line 3, column cpu_cores",
+		"time,cpu_cores\n1,1\n2,1\n9e9,1\n":      "line 4",
+		"time,cpu_cores\n1,1\n2,1\n9000000,1\n":  "import it in parts",
+		"time,cpu_cores\n4e9,1\n4.0000003e9,1\n": "yet to come",
 	} {
 		if e := w.fails(v1.CodeInvalid, 400, "POST /v1/instances/cache-1/history", text, "Content-Type", "text/csv"); !strings.Contains(e.Message+e.Remedy, says) {
 			t.Errorf("%q: %s", text, e.Message)

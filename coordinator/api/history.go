@@ -23,6 +23,7 @@ const (
 	maxRows      = 1 << 20 // ten years of 5 minutes, four months of 10 seconds
 	shortestStep = time.Second
 	longestStep  = 6 * time.Hour
+	mostAhead    = time.Hour // of now, that rows may be: clocks differ
 )
 
 // importHistory stores demand that was measured elsewhere, and has the instance's model learn from it.
@@ -38,6 +39,10 @@ func importHistory(c *call) (any, error) {
 	values, step, err := series(rows)
 	if err != nil {
 		return nil, err
+	}
+	if last := rows[len(rows)-1].Time; last > c.now.Add(mostAhead) {
+		// What is kept is counted from the newest of all instances: it would make everybody's history too old.
+		return nil, invalid("the history goes on until %s, which is yet to come: import what was measured", last)
 	}
 	stored, late, err := c.cfg.ImportHistory(c.ctx, i.Name(), values, values)
 	if err != nil {
