@@ -77,6 +77,9 @@ func TestNothingOfACommandLeavesTheHostButAName(t *testing.T) {
 	for command, want := range map[string]string{
 		"/usr/bin/backup --key hunter2": "backup", "A=hunter2 B=1 /x/y z": "y", `PW="hunter2 two" run`: "command", "hunter2@example.org": "command",
 		"$(hunter2)": "command", "/opt/" + strings.Repeat("hunter2", 10): "command", "`hunter2`": "command", "/": "command", "X=hunter2": "command", "'hunter2 x'": "command",
+		`PW=hunter2\ two run`: "command", "PW=(hunter2 two) run": "command", "PW=x%y hunter2": "command", "mail%a/hunter2": "command", ">/tmp/hunter2 x": "command",
+		"</etc/hunter2 x": "command", "$(cat</etc/hunter2": "command", `"/opt/hunter2 two"`: "command", "https://u:p@example.org/hunter2": "command", "PW=~/hunter2;two x": "command",
+		"A=http://x:1/?b B=c run": "command", "A=a@b.c:1/d,e=f run": "run", "${HOME}/bin/run": "run", "~/bin/run": "run", "~alice/bin/run": "run", "./run": "run", "$RUN": "command",
 	} {
 		if got := program(strings.Fields(command)); got != want {
 			t.Errorf("%s: %q, want %q", command, got, want)
@@ -91,6 +94,7 @@ func TestCrontabsThatAreNoFilesOrTooLargeAreNotRead(t *testing.T) {
 		"etc/cron.d/binary":                "0 3 * * * root /bin/x\x00\n",
 		"etc/cron.d/many":                  strings.Repeat("0 3 * * * root /bin/x\n", 100),
 		"etc/cron.d/zone":                  "0 3 * * * root /bin/a\nCRON_TZ=Asia/Tokyo\n0 4 * * * root /bin/b\n",
+		"etc/cron.d/zone2":                 "\"CRON_TZ\" = Asia/Tokyo\n0 4 * * * root /bin/b\n",
 		"var/spool/cron/crontabs/x":        "bad\n* * * *\n\xff\xff * * * * x\n60000000000000000000000000000000000000000000000000000000000000000000 * * * * x\n-\n0 1 * * * ok\n",
 		"var/spool/cron/crontabs/longline": "0 3 * * * " + strings.Repeat("y", 2000) + "\n",
 	})
@@ -115,7 +119,7 @@ func TestCrontabsThatAreNoFilesOrTooLargeAreNotRead(t *testing.T) {
 	}
 	want := []string{
 		"/etc/crontab: it is a symbolic link, which is not followed", "/etc/cron.d/binary: it is no text", "/etc/cron.d/large: it has more than 64 KiB",
-		"/etc/cron.d/many: it has more than the 64 entries that are read", "/etc/cron.d/zone: entries after CRON_TZ= are left out",
+		"/etc/cron.d/many: it has more than the 64 entries that are read", "/etc/cron.d/zone: entries after CRON_TZ= are left out", "/etc/cron.d/zone2: entries after CRON_TZ= are left out",
 	}
 	if d := cmp.Diff(want, unread); d != "" {
 		t.Error(d)
