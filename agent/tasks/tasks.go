@@ -193,6 +193,7 @@ func tidy(h *proto.HostTasks) {
 	h.Tasks = slices.DeleteFunc(h.Tasks, func(t proto.Task) bool {
 		return proto.HostTasks{Tasks: []proto.Task{t}}.Valid() != nil
 	})
+	h.Tasks = h.Tasks[:min(len(h.Tasks), proto.MaxTasks)] // of users' crontabs, which come last: they crowd out nothing of the host's own
 	h.More += before - len(h.Tasks)
 	slices.SortStableFunc(h.Tasks, func(a, b proto.Task) int { return cmp.Compare(a.Name, b.Name) })
 	for i, n := 1, 1; i < len(h.Tasks); i++ {
@@ -205,10 +206,6 @@ func tidy(h *proto.HostTasks) {
 	}
 	slices.SortStableFunc(h.Tasks, func(a, b proto.Task) int { return cmp.Compare(a.Name, b.Name) })
 	h.Tasks = slices.CompactFunc(h.Tasks, func(a, b proto.Task) bool { return a.Name == b.Name })
-	if len(h.Tasks) > proto.MaxTasks {
-		h.More += len(h.Tasks) - proto.MaxTasks
-		h.Tasks = h.Tasks[:proto.MaxTasks]
-	}
 	h.Unread = h.Unread[:min(len(h.Unread), proto.MaxUnread)]
 	for i, u := range h.Unread {
 		h.Unread[i] = plain(u)

@@ -227,6 +227,19 @@ func TestTheKeeperKeepsNoMoreThanItMay(t *testing.T) {
 	}
 }
 
+func TestUsersCrontabsCrowdOutNothingOfTheHosts(t *testing.T) {
+	files := map[string]string{"etc/crontab": debians}
+	for _, user := range []string{"alice", "bob", "carol"} {
+		files["var/spool/cron/crontabs/"+user] = strings.Repeat("0 3 * * * /bin/x\n", maxEntries)
+	}
+	k := keeper(t, &manager{timers: []systemd.Timer{{Name: "zz.timer"}}}, tree(t, files))
+	k.look(t.Context(), time.Now())
+	got := k.Tasks("").Tasks
+	if len(got.Tasks) != proto.MaxTasks || got.More != 1+3+3*maxEntries-proto.MaxTasks || got.Tasks[len(got.Tasks)-1].Name != "zz.timer" || got.Tasks[0].Name != "crontab/cd" {
+		t.Errorf("%d tasks and %d more: %+v", len(got.Tasks), got.More, got.Tasks)
+	}
+}
+
 func TestWithoutSystemdsAnswerThereAreCrontabsAndAWord(t *testing.T) {
 	k := keeper(t, &manager{err: errors.New("connect: no\nbus")}, tree(t, map[string]string{"etc/crontab": debians}))
 	k.look(t.Context(), time.Now())
