@@ -158,6 +158,10 @@ func (k *Keeper) remember(timers []systemd.Timer, now timeline.Time) {
 	kept := map[string][]timeline.Time{}
 	for _, t := range timers {
 		runs := k.runs[t.Name]
+		// What lies ahead was seen by a clock that was: it would keep what comes until then from being remembered.
+		if ahead, _ := slices.BinarySearch(runs, now+1); ahead < len(runs) {
+			runs, k.changed = runs[:ahead], true
+		}
 		if last := timeline.Of(t.Last); !t.Last.IsZero() && last <= now && (len(runs) == 0 || last > runs[len(runs)-1]) {
 			runs = append(slices.Clone(runs), last)
 			k.changed = true

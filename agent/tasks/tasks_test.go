@@ -240,6 +240,23 @@ func TestUsersCrontabsCrowdOutNothingOfTheHosts(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasAheadDoesNotStopTheMemory(t *testing.T) {
+	root, now := tree(t, nil), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	m := &manager{timers: []systemd.Timer{{Name: "backup.timer"}}}
+	k := keeper(t, m, root)
+	var want []timeline.Time
+	for _, clock := range []time.Time{now, now.AddDate(0, 0, 20), now.Add(time.Hour), now.Add(2 * time.Hour)} {
+		m.ran(clock)
+		k.look(t.Context(), clock.Add(time.Minute))
+		if clock.Sub(now) < 24*time.Hour {
+			want = append(want, timeline.Of(clock))
+		}
+	}
+	if diff := cmp.Diff(want, k.Tasks("").Tasks.Tasks[0].Runs); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWithoutSystemdsAnswerThereAreCrontabsAndAWord(t *testing.T) {
 	k := keeper(t, &manager{err: errors.New("connect: no\nbus")}, tree(t, map[string]string{"etc/crontab": debians}))
 	k.look(t.Context(), time.Now())
