@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
@@ -29,6 +31,7 @@ const (
 	saveEvery = 30 * time.Minute // at most: what was seen since is lost when the agent dies
 	remember  = 28 * 24 * time.Hour
 	maxFile   = 1 << 20
+	maxZone   = 64 // bytes of the name of a time zone
 )
 
 // Timers tells of the timers of systemd, as systemd.Bus does.
@@ -235,13 +238,31 @@ func digestOf(h proto.HostTasks) (string, error) {
 
 // zone returns the name of the host's time zone, "" where it can't be told.
 func zone(root string) string {
-	target, err := os.Readlink(filepath.Join(root, "etc/localtime"))
+	local := filepath.Join(root, "etc/localtime")
+	target, err := os.Readlink(local)
 	if err != nil {
-		return ""
+		return copied(root, local)
 	}
 	_, name, ok := strings.Cut(target, "/zoneinfo/")
-	if !ok || len(name) > 64 {
+	if !ok || len(name) > maxZone {
 		return ""
 	}
 	return plain(name)
+}
+
+// copied returns what Debian says of a zone that is a copy, and no link.
+func copied(root, local string) string {
+	if info, err := os.Lstat(local); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.OpenFile(filepath.Join(root, "etc/timezone"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxZone+1))
+	if err != nil || len(b) > maxZone {
+		return ""
+	}
+	return plain(strings.TrimSpace(string(b)))
 }

@@ -257,6 +257,27 @@ func TestAClockThatWasAheadDoesNotStopTheMemory(t *testing.T) {
 	}
 }
 
+func TestTheZoneIsThatOfTheHostsClock(t *testing.T) {
+	link := func(root, target string) string {
+		if err := os.Symlink(target, filepath.Join(root, "etc/localtime")); err != nil {
+			t.Fatal(err)
+		}
+		return root
+	}
+	for name, c := range map[string]struct{ root, want string }{
+		"a link":                       {link(tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), "/usr/share/zoneinfo/Europe/Berlin"), "Europe/Berlin"},
+		"a link to something else":     {link(tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), "/etc/zone"), ""},
+		"a copy":                       {tree(t, map[string]string{"etc/localtime": "TZif2", "etc/timezone": "Asia/Tokyo\n"}), "Asia/Tokyo"},
+		"a copy of what nobody says":   {tree(t, map[string]string{"etc/localtime": "TZif2"}), ""},
+		"a copy of what is too long":   {tree(t, map[string]string{"etc/localtime": "TZif2", "etc/timezone": strings.Repeat("x", maxZone+1)}), ""},
+		"nothing, which is UTC's zone": {tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), ""},
+	} {
+		if got := zone(c.root); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestWithoutSystemdsAnswerThereAreCrontabsAndAWord(t *testing.T) {
 	k := keeper(t, &manager{err: errors.New("connect: no\nbus")}, tree(t, map[string]string{"etc/crontab": debians}))
 	k.look(t.Context(), time.Now())
