@@ -132,10 +132,11 @@ func (s *Scraper) begin() []page {
 // fault notes why a signal is not read, and logs it once. s.mu is held.
 func (s *Scraper) fault(instance string, r *reading, err error) {
 	s.cfg.Meter(err)
-	if r.state.Fault != err.Error() {
-		s.cfg.Log.Warn("a signal can't be read", "instance", instance, "signal", r.signal.Name, "url", r.signal.URL, "error", err)
+	text := words(err)
+	if r.state.Fault != text {
+		s.cfg.Log.Warn("a signal can't be read", "instance", instance, "signal", r.signal.Name, "url", r.signal.URL, "error", text)
 	}
-	r.state.Fault, r.totalAt = err.Error(), time.Time{}
+	r.state.Fault, r.totalAt = text, time.Time{}
 }
 
 // took takes in what came of a page.

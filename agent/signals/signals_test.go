@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +165,54 @@ func TestACounterThatBeganAnewSaysNothingForARound(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestAFaultIsSaidInWordsThatAreBoundedAndStayTheSame(t *testing.T) {
+	raw := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.WriteString(conn, text)
+			_ = conn.Close()
+		}
+	}
+	for name, c := range map[string]struct {
+		serve http.HandlerFunc
+		want  string
+	}{
+		"a status of the server's own": {raw("HTTP/1.1 500 \x1b[2J" + strings.Repeat("x", 9000) + "\r\n\r\n"), "it answered 500 Internal Server Error"},
+		"a status that is none":        {raw("HTTP/1.1 799 \x1b[2J\r\n\r\n"), "it answered 799"},
+		"a page that is cut off":       {raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsessions 1\n"), "unexpected EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(c.serve, spec(named("sessions", "/", "sessions", proto.SignalGauge)))
+				b.run(func() { time.Sleep(5 * time.Second) })
+				if s := b.States("cache-1"); len(s) != 1 || s[0].Fault != c.want {
+					t.Errorf("%.300q", fmt.Sprint(s))
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("x", maxHeaders))
+			fmt.Fprintln(w, "sessions 1")
+		}, spec(named("sessions", "/", "sessions", proto.SignalGauge)))
+		b.run(func() { time.Sleep(5 * time.Second) })
+		if s := b.States("cache-1"); len(s) != 1 || !strings.Contains(s[0].Fault, "headers exceeded") {
+			t.Errorf("%.300q", fmt.Sprint(s))
+		}
+	})
+	reset := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 41234}, Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	if got := said(t.Context(), &url.Error{Op: "Get", URL: "http://127.0.0.1:1/", Err: reset}); got.Error() != "read: connection reset by peer" {
+		t.Error(got)
+	}
+	if got := words(errors.New("a\x1b[2J\nb\xff" + strings.Repeat("é", maxWords))); len(got) > maxWords+len("…") || !strings.HasPrefix(got, "a [2J b?é") {
+		t.Errorf("%.40q, %d bytes", got, len(got))
+	}
 }
 
 func TestWhatCanNotBeReadIsAMissingSampleAndAState(t *testing.T) {
