@@ -19,11 +19,22 @@ const (
 	maxWords   = 2 << 10  // bytes of what is said of a fault: a refusal names the URL twice
 )
 
+// dialling is the key of a request's own context among the values of the one that it is dialled with.
+type dialling struct{}
+
 // newClient returns what fetches pages. It uses no proxy and follows no redirection, which could lead to another host; the URLs that it is
-// given have addresses, so nothing is resolved either.
-func newClient() *http.Client {
+// given have addresses, so nothing is resolved either. Left alone a transport dials on when its request is over, for minutes where nothing answers.
+func newClient(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeaders},
+		Transport: &http.Transport{
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeaders,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if request, ok := ctx.Value(dialling{}).(context.Context); ok {
+					ctx = request
+				}
+				return dial(ctx, network, addr)
+			},
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -32,7 +43,7 @@ func newClient() *http.Client {
 func (s *Scraper) fetch(ctx context.Context, url string, of []proto.Signal) (values []float64, faults []error, at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, dialling{}, ctx), http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, at, err
 	}

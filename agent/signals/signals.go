@@ -4,6 +4,7 @@ package signals
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -54,7 +55,7 @@ type reading struct {
 
 // New returns a scraper; Run makes it work.
 func New(cfg Config) *Scraper {
-	return &Scraper{cfg: cfg, client: newClient(), readings: map[string][]reading{}}
+	return &Scraper{cfg: cfg, client: newClient(new(net.Dialer).DialContext), readings: map[string][]reading{}}
 }
 
 // Run scrapes until ctx ends. What can't be read is a sample that is missing, and no error.

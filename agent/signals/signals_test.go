@@ -29,6 +29,8 @@ type bench struct {
 	*Scraper
 	serve http.HandlerFunc
 
+	silent bool // nothing answers who dials
+
 	mu     sync.Mutex
 	specs  []proto.InstanceSpec
 	deny   error
@@ -56,20 +58,32 @@ func newBench(serve http.HandlerFunc, specs ...proto.InstanceSpec) *bench {
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})
-	b.client.Transport.(*http.Transport).DialContext = b.dial
+	b.client = newClient(b.dial)
 	return b
 }
 
-func (b *bench) dial(_ context.Context, _, addr string) (net.Conn, error) {
+func (b *bench) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.dialed = append(b.dialed, addr)
+	if b.silent {
+		b.mu.Unlock()
+		<-ctx.Done()
+		b.mu.Lock()
+		return nil, ctx.Err()
+	}
 	here, there := net.Pipe()
 	go func() {
 		server := &http.Server{Handler: b.serve}
 		_ = server.Serve(&one{conn: there, closed: make(chan struct{})})
 	}()
 	return here, nil
+}
+
+func (b *bench) dials() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.dialed)
 }
 
 // one is a listener with one connection, which ends with it.
@@ -213,6 +227,17 @@ func TestAFaultIsSaidInWordsThatAreBoundedAndStayTheSame(t *testing.T) {
 	if got := words(errors.New("a\x1b[2J\nb\xff" + strings.Repeat("é", maxWords))); len(got) > maxWords+len("…") || !strings.HasPrefix(got, "a [2J b?é") {
 		t.Errorf("%.40q, %d bytes", got, len(got))
 	}
+}
+
+func TestWhatIsDialledInVainEndsWithItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which waits for all that was begun
+		b := newBench(nil, spec(named("sessions", "/", "sessions", proto.SignalGauge)))
+		b.silent = true
+		b.run(func() { time.Sleep(25 * time.Second) })
+		if s := b.States("cache-1"); b.dials() != 3 || len(s) != 1 || s[0].Fault != "it did not answer within 3s" {
+			t.Errorf("dialled %d times: %+v", b.dials(), s)
+		}
+	})
 }
 
 func TestWhatCanNotBeReadIsAMissingSampleAndAState(t *testing.T) {
