@@ -40,7 +40,7 @@ func newClient(dial func(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 // fetch reads the signals that are on one page. at is when the answer began.
-func (s *Scraper) fetch(ctx context.Context, url string, of []proto.Signal) (values []float64, faults []error, at time.Time, err error) {
+func (s *Scraper) fetch(ctx context.Context, url string, of []proto.Signal) (out []found, faults []error, at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(context.WithValue(ctx, dialling{}, ctx), http.MethodGet, url, nil)
@@ -60,8 +60,8 @@ func (s *Scraper) fetch(ctx context.Context, url string, of []proto.Signal) (val
 	case resp.StatusCode != http.StatusOK:
 		return nil, nil, at, fmt.Errorf("it answered %s", status(resp))
 	}
-	values, faults, err = read(resp.Body, of)
-	return values, faults, at, said(ctx, err)
+	out, faults, err = read(resp.Body, of, s.seed)
+	return out, faults, at, said(ctx, err)
 }
 
 // status returns the code of an answer with its usual words, whatever those of the server are.

@@ -3,6 +3,7 @@ package signals
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,6 +40,7 @@ type Config struct {
 type Scraper struct {
 	cfg    Config
 	client *http.Client
+	seed   maphash.Seed // of series' hashes: nobody can make labels that collide
 
 	mu       sync.Mutex
 	readings map[string][]reading // by instance, in the order of its spec
@@ -55,7 +57,7 @@ type reading struct {
 
 // New returns a scraper; Run makes it work.
 func New(cfg Config) *Scraper {
-	return &Scraper{cfg: cfg, client: newClient(new(net.Dialer).DialContext), readings: map[string][]reading{}}
+	return &Scraper{cfg: cfg, client: newClient(new(net.Dialer).DialContext), seed: maphash.MakeSeed(), readings: map[string][]reading{}}
 }
 
 // Run scrapes until ctx ends. What can't be read is a sample that is missing, and no error.
@@ -85,9 +87,9 @@ func (s *Scraper) round(ctx context.Context) {
 	group.SetLimit(atOnce)
 	for _, p := range pages {
 		group.Go(func() error {
-			values, faults, at, err := s.fetch(ctx, p.url, p.signals)
+			got, faults, at, err := s.fetch(ctx, p.url, p.signals)
 			if ctx.Err() == nil {
-				s.took(p, values, faults, at, err)
+				s.took(p, got, faults, at, err)
 			}
 			return nil
 		})
@@ -141,7 +143,7 @@ func (s *Scraper) fault(instance string, r *reading, err error) {
 }
 
 // took takes in what came of a page.
-func (s *Scraper) took(p page, values []float64, faults []error, at time.Time, failed error) {
+func (s *Scraper) took(p page, got []found, faults []error, at time.Time, failed error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, signal := range p.signals {
@@ -162,7 +164,7 @@ func (s *Scraper) took(p page, values []float64, faults []error, at time.Time, f
 			s.cfg.Log.Info("a signal can be read again", "instance", p.instance, "signal", signal.Name)
 		}
 		r.state.Fault = ""
-		if v, ok := r.next(values[i], at); ok {
+		if v, ok := r.next(got[i].total, at); ok {
 			r.state.Value, r.state.At, r.taken = v, s.cfg.Now(), false
 		}
 	}
