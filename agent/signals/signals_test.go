@@ -181,6 +181,59 @@ func TestACounterThatBeganAnewSaysNothingForARound(t *testing.T) {
 	})
 }
 
+func TestACounterGoesByTheSeriesThatItHadBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, pages := 0, []string{
+			`r{c="a"} 1000` + "\n" + `r{c="b"} 500`,
+			`r{c="a"} 1100` + "\n" + `r{c="b"} 520`,
+			`r{c="a"} 1200` + "\n" + `r{c="b"} 540` + "\n" + `r{c="new"} 9000000`,
+			`r{c="a"} 1300` + "\n" + `r{c="new"} 9000010`, // b is gone
+			`r{c="a"} 50` + "\n" + `r{c="new"} 9000020`,   // a began anew
+			`r{c="a"} 60` + "\n" + `r{c="new"} 9000030`,
+			`r{c="other"} 7`,
+		}
+		b := newBench(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, pages[n])
+			n++
+		}, spec(named("requests", "/", "r", proto.SignalCounter)))
+		got := map[int]float64{}
+		b.run(func() {
+			for i := range pages {
+				start := timeline.Of(time.Now())
+				time.Sleep(5 * time.Second)
+				w := windowAt(start)
+				b.Fill(w)
+				for _, s := range w[1].Signals {
+					got[i] = s.Value
+				}
+				time.Sleep(5 * time.Second)
+			}
+		})
+		if diff := cmp.Diff(map[int]float64{1: 12, 2: 12, 3: 11, 5: 2}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestARateIsKnownFromTwoReadingsThatAreNotLongApart(t *testing.T) {
+	r, at := reading{signal: named("requests", "/", "r", proto.SignalCounter)}, time.Unix(1_800_000_000, 0)
+	for i, c := range []struct {
+		after time.Duration
+		total float64
+		want  float64
+		ok    bool
+	}{
+		{0, 100, 0, false}, {longest, 700, 10, true}, {longest + time.Second, 800, 0, false}, {20 * time.Second, 900, 5, true}, {0, 1000, 0, false},
+		{-time.Second, 1100, 0, false}, {time.Nanosecond, 1 << 50, 0, false}, {time.Second, 1 << 50, 0, true},
+	} {
+		at = at.Add(c.after)
+		got, ok := r.next(found{c.total, map[uint64]float64{1: c.total}}, at)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("reading %d: %v, %v", i+1, got, ok)
+		}
+	}
+}
+
 func TestAFaultIsSaidInWordsThatAreBoundedAndStayTheSame(t *testing.T) {
 	raw := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
