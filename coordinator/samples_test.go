@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/history"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -46,6 +47,19 @@ func TestAWindowOfAnotherTimeHarmsNobody(t *testing.T) {
 		got, err := k.all[name].history.Raw(t.Context(), "cache-1", history.DemandMean, timeline.Span{Start: now.Add(-47 * time.Hour), End: now})
 		if err != nil || len(got[0].Values) != 20*360 {
 			t.Errorf("%s has %d windows, %v", name, len(got[0].Values), err)
+		}
+	}
+}
+
+func TestOfSignalsThereAreThoseThatAnInstanceHasByItsFile(t *testing.T) {
+	f := apitest.New(t)
+	spec := apitest.Spec("cache-1")
+	spec.Signals = []proto.Signal{{Name: "requests", URL: "http://127.0.0.1:9121/metrics", Metric: "requests_total", Kind: proto.SignalCounter}}
+	f.Must(&proto.InstanceApply{Spec: spec, Envelope: proto.Envelope{{Span: timeline.Span{End: timeline.Forever}}}})
+	for instance, want := range map[string]int{"cache-1": 1, "web-1": 0, proto.SystemReservation("host-a"): 0} {
+		w := proto.Window{Instance: instance, Signals: []proto.SignalSample{{Name: "made-up", Value: 1}, {Name: "requests", Value: 2}}}
+		if got := declared(f.View(), w); len(got) != want || want > 0 && got[0].Name != "requests" {
+			t.Errorf("of %s there are %v", instance, got)
 		}
 	}
 }

@@ -234,6 +234,37 @@ func TestARateIsKnownFromTwoReadingsThatAreNotLongApart(t *testing.T) {
 	}
 }
 
+func TestAValueGoesToTheNewestWindowThatHadBegunWhenItWasRead(t *testing.T) {
+	s := New(Config{})
+	s.readings["cache-1"] = []reading{{signal: proto.Signal{Name: "sessions"}, state: proto.SignalState{Value: 7, At: 25_000}}}
+	windows := []proto.Window{
+		{Instance: "cache-1", Start: 10_000}, {Instance: "cache-1", Start: 20_000}, {Instance: "cache-1", Start: 30_000}, {Instance: "web-1", Start: 20_000},
+	}
+	s.Fill(windows)
+	for i, w := range windows {
+		if len(w.Signals) > 0 != (i == 1) {
+			t.Errorf("window %d has %v", i+1, w.Signals)
+		}
+	}
+}
+
+func TestAPageIsAskedForAsItIsAndOfItsAddressAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []http.Header
+		b := newBench(func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Header.Clone())
+			fmt.Fprintln(w, "sessions 1")
+		}, spec(named("sessions", "/", "sessions", proto.SignalGauge)))
+		b.run(func() { time.Sleep(5 * time.Second) })
+		if len(asked) != 1 || asked[0].Get("Accept-Encoding") != "" || asked[0].Get("Accept") != "text/plain;version=0.0.4" {
+			t.Error(asked)
+		}
+		if b.client.Transport.(*http.Transport).Proxy != nil {
+			t.Error("there is a proxy")
+		}
+	})
+}
+
 func TestAFaultIsSaidInWordsThatAreBoundedAndStayTheSame(t *testing.T) {
 	raw := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -289,6 +320,33 @@ func TestWhatIsDialledInVainEndsWithItsRequest(t *testing.T) {
 		b.run(func() { time.Sleep(25 * time.Second) })
 		if s := b.States("cache-1"); b.dials() != 3 || len(s) != 1 || s[0].Fault != "it did not answer within 3s" {
 			t.Errorf("dialled %d times: %+v", b.dials(), s)
+		}
+	})
+}
+
+func TestFewPagesAreFetchedAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var specs []proto.InstanceSpec
+		for i := range 2 * atOnce {
+			s := spec(named("sessions", "/", "sessions", proto.SignalGauge))
+			s.Name = fmt.Sprintf("cache-%d", i)
+			specs = append(specs, s)
+		}
+		b := newBench(nil, specs...)
+		b.silent = true
+		b.run(func() {
+			for n := range 2 {
+				time.Sleep(fetchTime - time.Second)
+				synctest.Wait()
+				if got := b.dials(); got != (n+1)*atOnce {
+					t.Errorf("%d pages were asked for", got)
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Second)
+		})
+		if b.failed != 2*atOnce {
+			t.Errorf("%d of %d failed", b.failed, 2*atOnce)
 		}
 	})
 }
