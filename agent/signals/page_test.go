@@ -136,6 +136,12 @@ func TestAPageIsReadAsFarAsItIsBoundedTo(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+	for n, long := range map[int]bool{maxLine / 2: false, maxLine: true} {
+		_, faults, err := on(strings.NewReader("other "+strings.Repeat("1", n)+"\nsessions 1\n"), signal("sessions"))
+		if long != (err != nil) || !long && faults[0] != nil {
+			t.Errorf("with a line of %d bytes: %v %v", n, faults, err)
+		}
+	}
 	series := strings.Repeat("sessions 1\n", 1<<20/11+2)
 	_, faults, err := on(strings.NewReader(series+"other 7\n"), signal("sessions"), signal("other"))
 	if err != nil || faults[0] == nil || !strings.Contains(faults[0].Error(), "more than 1 MiB of series") || faults[1] != nil {
