@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/history"
 	"github.com/glidepath/glidepath/coordinator/leader"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/pki"
@@ -169,6 +170,7 @@ func (c *Coordinator) serveSamples(ctx context.Context, peer wire.Peer, s proto.
 			c.log.Warn("samples of instances that the host has nothing to do with are not taken", "host", peer.Name, "windows", before-len(s.Windows))
 		}
 	}
+	s.Windows = c.dated(s)
 	for i := range s.Windows {
 		// Each host has a pseudo-instance of that name; in the history it is the host's.
 		if s.Windows[i].Instance == proto.SystemInstance {
@@ -192,6 +194,16 @@ func declared(view *state.View, w proto.Window) []proto.SignalSample {
 	return slices.DeleteFunc(w.Signals, func(s proto.SignalSample) bool {
 		return !slices.ContainsFunc(i.Spec.Signals, func(d proto.Signal) bool { return d.Name == s.Name })
 	})
+}
+
+// dated returns the windows of samples that are of a time that can be.
+func (c *Coordinator) dated(s proto.Samples) []proto.Window {
+	now := timeline.Of(time.Now())
+	out := slices.DeleteFunc(s.Windows, func(w proto.Window) bool { return !history.Dated(w, now) })
+	if dropped := len(s.Windows) - len(out); dropped > 0 {
+		c.log.Warn("samples that are too old, or of a time to come, are not taken: look at the clocks of the host and of this coordinator", "host", s.Host, "windows", dropped)
+	}
+	return out
 }
 
 // homeView returns the tables, which are no further behind than catchUp makes sure of, and the record of a host whose home this is by them.
@@ -253,6 +265,7 @@ func (c *Coordinator) serveCopy(ctx context.Context, peer wire.Peer, s proto.Sam
 	if !ok || host.Home != peer.Name || host.Standby != c.cfg.Name {
 		return proto.SamplesReply{}, wire.Errorf(wire.Conflict, "%s is not the standby of %s, or %s not its home", c.cfg.Name, s.Host, peer.Name)
 	}
+	s.Windows = c.dated(s)
 	return proto.SamplesReply{Sequence: s.Sequence}, c.store(ctx, s)
 }
 

@@ -35,3 +35,22 @@ func Unmarshal(b []byte, v any) error {
 	}
 	return nil
 }
+
+// decodeList reads a list of at most most elements. More are refused before there is room for them: a byte can stand for an element that says nothing, and takes as
+// much memory as any other.
+func decodeList[T any](dec *msgpack.Decoder, most int) ([]T, error) {
+	n, err := dec.DecodeArrayLen()
+	if err != nil || n < 0 {
+		return nil, err
+	}
+	if n > most {
+		return nil, fmt.Errorf("%w: a list of %d, which has at most %d", ErrMalformed, n, most)
+	}
+	out := make([]T, n)
+	for i := range out {
+		if err := dec.Decode(&out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

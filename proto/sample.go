@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -42,10 +44,22 @@ type Pressure struct {
 // Samples brings windows to the home. Sequence numbers the batches of one boot of the agent, so that a batch which is
 // sent again is stored once.
 type Samples struct {
-	Host     string   `msgpack:"h" json:"host"`
-	Boot     string   `msgpack:"b" json:"boot"`
-	Sequence uint64   `msgpack:"q" json:"sequence"`
-	Windows  []Window `msgpack:"w" json:"windows"`
+	Host     string `msgpack:"h" json:"host"`
+	Boot     string `msgpack:"b" json:"boot"`
+	Sequence uint64 `msgpack:"q" json:"sequence"`
+	Windows  Batch  `msgpack:"w" json:"windows"`
+}
+
+// Batch is windows that come together, at most MaxBatch.
+type Batch []Window
+
+// MaxBatch is how many windows a batch has at most. Agents send half of that.
+const MaxBatch = 1024
+
+// DecodeMsgpack implements msgpack.CustomDecoder.
+func (b *Batch) DecodeMsgpack(dec *msgpack.Decoder) (err error) {
+	*b, err = decodeList[Window](dec, MaxBatch)
+	return err
 }
 
 // SamplesReply acknowledges all batches up to and with Sequence: they are stored.

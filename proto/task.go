@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -37,9 +39,18 @@ type Task struct {
 // HostTasks is what runs by schedule on a host, as its agent found it.
 type HostTasks struct {
 	Zone   string   `msgpack:"z" json:"zone,omitzero"`    // time zone of the host's clock, like Europe/Berlin; "": not known, UTC is taken
-	Tasks  []Task   `msgpack:"t" json:"tasks"`            // sorted by name
+	Tasks  TaskList `msgpack:"t" json:"tasks"`            // sorted by name
 	More   int      `msgpack:"m" json:"more,omitzero"`    // that are left out
 	Unread []string `msgpack:"x" json:"unread,omitempty"` // what could not be read, and why, in words
+}
+
+// TaskList is tasks of a host, at most MaxTasks.
+type TaskList []Task
+
+// DecodeMsgpack implements msgpack.CustomDecoder.
+func (l *TaskList) DecodeMsgpack(dec *msgpack.Decoder) (err error) {
+	*l, err = decodeList[Task](dec, MaxTasks)
+	return err
 }
 
 // What a host's tasks may be at most.

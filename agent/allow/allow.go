@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -135,7 +136,7 @@ func Parse(r io.Reader, name string) (*List, error) {
 		l.hooks = append(l.hooks, hook{user, program})
 	}
 	for _, s := range in.Signals {
-		if _, err := path.Match(s, ""); err != nil || !strings.HasPrefix(s, "http://") {
+		if _, err := path.Match(bracketed(s), ""); err != nil || !strings.HasPrefix(s, "http://") {
 			bad("signals: %q is no URL or pattern of one, like http://127.0.0.1:9121/metrics", s)
 		}
 	}
@@ -199,14 +200,48 @@ func (l *List) Address(a netip.Addr) error {
 	return l.deny("address "+a.String(), "addresses", a.String())
 }
 
-// Signal refuses a signal whose URL the list does not name.
+// Signal refuses a signal whose URL the list does not name. What a pattern allows is what it looks like: addresses beside the loopback that are the list's, and no
+// path that leads elsewhere.
 func (l *List) Signal(s proto.Signal) error {
+	if slices.Contains(l.signals, s.URL) {
+		return nil
+	}
 	for _, pattern := range l.signals {
-		if ok, err := path.Match(pattern, s.URL); pattern == s.URL || ok && err == nil {
-			return nil
+		if ok, err := path.Match(bracketed(pattern), s.URL); !ok || err != nil {
+			continue
+		}
+		if at, rest, err := s.Place(); err == nil && !detours(rest) {
+			if at.Addr().IsLoopback() {
+				return nil
+			}
+			return l.Address(at.Addr())
 		}
 	}
 	return l.deny("fetching "+s.URL, "signals", strconv.Quote(s.URL))
+}
+
+// bracketed escapes the brackets of an IPv6 address in a URL, which mean something else in a pattern.
+func bracketed(pattern string) string {
+	rest, _ := strings.CutPrefix(pattern, "http://[")
+	addr, rest, closed := strings.Cut(rest, "]")
+	if _, err := netip.ParseAddr(addr); err != nil || !closed {
+		return pattern
+	}
+	return `http://\[` + addr + `\]` + rest
+}
+
+// detours reports whether the path of a URL has a segment that a server may take for a way elsewhere, also after it has decoded it: dots, or slashes that are
+// written with %.
+func detours(p string) bool {
+	p, _, _ = strings.Cut(p, "?")
+	for segment := range strings.SplitSeq(p, "/") {
+		segment, err := url.PathUnescape(segment)
+		name, _, _ := strings.Cut(segment, ";") // what follows are parameters, to some
+		if err != nil || name == "." || name == ".." || strings.ContainsAny(segment, `/\%`) {
+			return true
+		}
+	}
+	return false
 }
 
 // Path refuses a path that is not in one of the list's roots, as it is written or after its symbolic links are followed.

@@ -75,6 +75,28 @@ func TestASignalIsAllowedByItsURL(t *testing.T) {
 	notAllowed(t, (&List{}).Signal(proto.Signal{URL: "http://127.0.0.1:9121/metrics"}), `signals: ["http://127.0.0.1:9121/metrics"]`)
 }
 
+func TestAPatternOfSignalsAllowsWhatItLooksLike(t *testing.T) {
+	l := must(t, `
+addresses: [10.77.0.0/24]
+signals: ["http://127.0.0.1:9121/app/*", "http://*:8080/metrics", "http://[::1]:9121/*", "http://127.0.0.1:9121/app/a%2Fb"]
+`)
+	for _, url := range []string{
+		"http://127.0.0.1:9121/app/metrics", "http://127.0.0.1:9121/app/.metrics?name=a%2F..", "http://127.0.0.1:9121/app/m%20n", "http://127.0.0.1:9121/app/a%2Fb",
+		"http://127.0.0.1:8080/metrics", "http://10.77.0.60:8080/metrics", "http://[::1]:9121/metrics", "http://[::1]:8080/metrics",
+	} {
+		if err := l.Signal(proto.Signal{URL: url}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, url := range []string{
+		"http://127.0.0.1:9121/app/..", "http://127.0.0.1:9121/app/.", "http://127.0.0.1:9121/app/..;x", "http://127.0.0.1:9121/app/%2e%2E", "http://127.0.0.1:9121/app/..%2fadmin",
+		"http://127.0.0.1:9121/app/..%5Cadmin", "http://127.0.0.1:9121/app/%252e%252e", "http://127.0.0.1:9121/app/%", "http://[::2]:9121/metrics", "http://localhost:8080/metrics",
+	} {
+		notAllowed(t, l.Signal(proto.Signal{URL: url}), "signals: [\""+url+"\"]")
+	}
+	notAllowed(t, l.Signal(proto.Signal{URL: "http://169.254.169.254:8080/metrics"}), "addresses: [169.254.169.254]")
+}
+
 func TestAHookIsAllowedToItsUserAlone(t *testing.T) {
 	l := must(t, example)
 	hook := func(user, program string) proto.Hook {

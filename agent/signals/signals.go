@@ -3,7 +3,9 @@ package signals
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -38,6 +40,7 @@ type Config struct {
 type Scraper struct {
 	cfg    Config
 	client *http.Client
+	seed   maphash.Seed // of series' hashes: nobody can make labels that collide
 
 	mu       sync.Mutex
 	readings map[string][]reading // by instance, in the order of its spec
@@ -45,16 +48,16 @@ type Scraper struct {
 
 // reading is what is known of a signal.
 type reading struct {
-	signal  proto.Signal
-	total   float64   // of a counter
-	totalAt time.Time // zero: there is none
-	state   proto.SignalState
-	taken   bool // the value of state is in a window, or there is none
+	signal proto.Signal
+	series map[uint64]float64 // of a counter, as they were last
+	at     time.Time          // of series; zero: there are none
+	state  proto.SignalState
+	taken  bool // the value of state is in a window, or there is none
 }
 
 // New returns a scraper; Run makes it work.
 func New(cfg Config) *Scraper {
-	return &Scraper{cfg: cfg, client: newClient(), readings: map[string][]reading{}}
+	return &Scraper{cfg: cfg, client: newClient(new(net.Dialer).DialContext), seed: maphash.MakeSeed(), readings: map[string][]reading{}}
 }
 
 // Run scrapes until ctx ends. What can't be read is a sample that is missing, and no error.
@@ -84,9 +87,9 @@ func (s *Scraper) round(ctx context.Context) {
 	group.SetLimit(atOnce)
 	for _, p := range pages {
 		group.Go(func() error {
-			values, faults, at, err := s.fetch(ctx, p.url, p.signals)
+			got, faults, at, err := s.fetch(ctx, p.url, p.signals)
 			if ctx.Err() == nil {
-				s.took(p, values, faults, at, err)
+				s.took(p, got, faults, at, err)
 			}
 			return nil
 		})
@@ -132,14 +135,15 @@ func (s *Scraper) begin() []page {
 // fault notes why a signal is not read, and logs it once. s.mu is held.
 func (s *Scraper) fault(instance string, r *reading, err error) {
 	s.cfg.Meter(err)
-	if r.state.Fault != err.Error() {
-		s.cfg.Log.Warn("a signal can't be read", "instance", instance, "signal", r.signal.Name, "url", r.signal.URL, "error", err)
+	text := words(err)
+	if r.state.Fault != text {
+		s.cfg.Log.Warn("a signal can't be read", "instance", instance, "signal", r.signal.Name, "url", r.signal.URL, "error", text)
 	}
-	r.state.Fault, r.totalAt = err.Error(), time.Time{}
+	r.state.Fault, r.series, r.at = text, nil, time.Time{}
 }
 
 // took takes in what came of a page.
-func (s *Scraper) took(p page, values []float64, faults []error, at time.Time, failed error) {
+func (s *Scraper) took(p page, got []found, faults []error, at time.Time, failed error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, signal := range p.signals {
@@ -160,24 +164,36 @@ func (s *Scraper) took(p page, values []float64, faults []error, at time.Time, f
 			s.cfg.Log.Info("a signal can be read again", "instance", p.instance, "signal", signal.Name)
 		}
 		r.state.Fault = ""
-		if v, ok := r.next(values[i], at); ok {
+		if v, ok := r.next(got[i], at); ok {
 			r.state.Value, r.state.At, r.taken = v, s.cfg.Now(), false
 		}
 	}
 }
 
-// next returns what a value that was read at a time says. A counter says nothing the first time, and when it has fallen: it began anew, or
-// some of its series are gone.
-func (r *reading) next(value float64, at time.Time) (float64, bool) {
+// next returns what was found at a time says: the sum of what a gauge's series are, and of the rates of a counter's. A series of which nothing was known says nothing
+// of its rate, nor does one that is gone, so that the counter does not jump with them. A counter says nothing where none of its series was known before,
+// and where one has fallen: the application has begun anew.
+func (r *reading) next(f found, at time.Time) (float64, bool) {
 	if r.signal.Kind != proto.SignalCounter {
-		return value, true
+		return f.total, true
 	}
-	rise, over, known := value-r.total, at.Sub(r.totalAt), !r.totalAt.IsZero()
-	r.total, r.totalAt = value, at
-	if !known || rise < 0 || over <= 0 || over > longest {
+	before, over, known := r.series, at.Sub(r.at), !r.at.IsZero()
+	r.series, r.at = f.series, at
+	if !known || over <= 0 || over > longest {
 		return 0, false
 	}
-	return rise / over.Seconds(), true
+	rise, same := 0.0, false
+	for key, value := range f.series {
+		was, ok := before[key]
+		if ok && value < was {
+			return 0, false
+		}
+		if ok {
+			rise, same = rise+(value-was), true
+		}
+	}
+	rate := rise / over.Seconds()
+	return rate, same && rate <= proto.MostSignal
 }
 
 // Fill adds to windows what was read since the last ones: each value goes to the newest window of its instance that had begun by then.

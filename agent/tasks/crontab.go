@@ -164,7 +164,7 @@ func (c crontab) parse(b []byte, name string) (out []proto.Task, err error) {
 		case line == "" || line[0] == '#' || len(line) > maxLine:
 			continue
 		case assigned.MatchString(line):
-			if strings.HasPrefix(line, "CRON_TZ") {
+			if strings.HasPrefix(strings.TrimLeft(line, `"'`), "CRON_TZ") {
 				return out, errors.New("entries after CRON_TZ= are left out")
 			}
 			continue
@@ -222,21 +222,24 @@ func (c crontab) entry(line, name string) (proto.Task, bool) {
 	return t, true
 }
 
+// programWord is a word that can be a program's: its path, from the root or a home, with the name that is told of. No shell makes more of it.
+var programWord = regexp.MustCompile(`^(~[a-z0-9_-]*/|\$[A-Za-z_][A-Za-z0-9_]*/|\$\{[A-Za-z_][A-Za-z0-9_]*\}/)?[A-Za-z0-9._+/-]*$`)
+
 // programName is what a program may be called to be told of.
 var programName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
+
+// plainValue is an assignment that ends with its word, whichever shell reads it.
+var plainValue = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9._+/:,@=-]*$`)
 
 // program returns the base name of the program that a command runs; "command" where the first word, after variables that it sets, is none. Nothing else
 // of a command is told: it may hold secrets.
 func program(words []string) string {
 	for _, w := range words {
-		if assigned.MatchString(w) {
-			if strings.ContainsAny(w, "\"'`$") {
-				break // its value may go on in the next word
-			}
+		if plainValue.MatchString(w) {
 			continue
 		}
 		base := w[strings.LastIndexByte(w, '/')+1:]
-		if len(base) <= maxWord && programName.MatchString(base) {
+		if len(base) <= maxWord && programWord.MatchString(w) && programName.MatchString(base) {
 			return base
 		}
 		break

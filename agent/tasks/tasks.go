@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/glidepath/glidepath/agent/enforce/systemd"
@@ -29,6 +31,7 @@ const (
 	saveEvery = 30 * time.Minute // at most: what was seen since is lost when the agent dies
 	remember  = 28 * 24 * time.Hour
 	maxFile   = 1 << 20
+	maxZone   = 64 // bytes of the name of a time zone
 )
 
 // Timers tells of the timers of systemd, as systemd.Bus does.
@@ -158,6 +161,10 @@ func (k *Keeper) remember(timers []systemd.Timer, now timeline.Time) {
 	kept := map[string][]timeline.Time{}
 	for _, t := range timers {
 		runs := k.runs[t.Name]
+		// What lies ahead was seen by a clock that was: it would keep what comes until then from being remembered.
+		if ahead, _ := slices.BinarySearch(runs, now+1); ahead < len(runs) {
+			runs, k.changed = runs[:ahead], true
+		}
 		if last := timeline.Of(t.Last); !t.Last.IsZero() && last <= now && (len(runs) == 0 || last > runs[len(runs)-1]) {
 			runs = append(slices.Clone(runs), last)
 			k.changed = true
@@ -193,6 +200,7 @@ func tidy(h *proto.HostTasks) {
 	h.Tasks = slices.DeleteFunc(h.Tasks, func(t proto.Task) bool {
 		return proto.HostTasks{Tasks: []proto.Task{t}}.Valid() != nil
 	})
+	h.Tasks = h.Tasks[:min(len(h.Tasks), proto.MaxTasks)] // of users' crontabs, which come last: they crowd out nothing of the host's own
 	h.More += before - len(h.Tasks)
 	slices.SortStableFunc(h.Tasks, func(a, b proto.Task) int { return cmp.Compare(a.Name, b.Name) })
 	for i, n := 1, 1; i < len(h.Tasks); i++ {
@@ -205,10 +213,6 @@ func tidy(h *proto.HostTasks) {
 	}
 	slices.SortStableFunc(h.Tasks, func(a, b proto.Task) int { return cmp.Compare(a.Name, b.Name) })
 	h.Tasks = slices.CompactFunc(h.Tasks, func(a, b proto.Task) bool { return a.Name == b.Name })
-	if len(h.Tasks) > proto.MaxTasks {
-		h.More += len(h.Tasks) - proto.MaxTasks
-		h.Tasks = h.Tasks[:proto.MaxTasks]
-	}
 	h.Unread = h.Unread[:min(len(h.Unread), proto.MaxUnread)]
 	for i, u := range h.Unread {
 		h.Unread[i] = plain(u)
@@ -234,13 +238,31 @@ func digestOf(h proto.HostTasks) (string, error) {
 
 // zone returns the name of the host's time zone, "" where it can't be told.
 func zone(root string) string {
-	target, err := os.Readlink(filepath.Join(root, "etc/localtime"))
+	local := filepath.Join(root, "etc/localtime")
+	target, err := os.Readlink(local)
 	if err != nil {
-		return ""
+		return copied(root, local)
 	}
 	_, name, ok := strings.Cut(target, "/zoneinfo/")
-	if !ok || len(name) > 64 {
+	if !ok || len(name) > maxZone {
 		return ""
 	}
 	return plain(name)
+}
+
+// copied returns what Debian says of a zone that is a copy, and no link.
+func copied(root, local string) string {
+	if info, err := os.Lstat(local); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.OpenFile(filepath.Join(root, "etc/timezone"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxZone+1))
+	if err != nil || len(b) > maxZone {
+		return ""
+	}
+	return plain(strings.TrimSpace(string(b)))
 }

@@ -77,6 +77,9 @@ func TestNothingOfACommandLeavesTheHostButAName(t *testing.T) {
 	for command, want := range map[string]string{
 		"/usr/bin/backup --key hunter2": "backup", "A=hunter2 B=1 /x/y z": "y", `PW="hunter2 two" run`: "command", "hunter2@example.org": "command",
 		"$(hunter2)": "command", "/opt/" + strings.Repeat("hunter2", 10): "command", "`hunter2`": "command", "/": "command", "X=hunter2": "command", "'hunter2 x'": "command",
+		`PW=hunter2\ two run`: "command", "PW=(hunter2 two) run": "command", "PW=x%y hunter2": "command", "mail%a/hunter2": "command", ">/tmp/hunter2 x": "command",
+		"</etc/hunter2 x": "command", "$(cat</etc/hunter2": "command", `"/opt/hunter2 two"`: "command", "https://u:p@example.org/hunter2": "command", "PW=~/hunter2;two x": "command",
+		"A=http://x:1/?b B=c run": "command", "A=a@b.c:1/d,e=f run": "run", "${HOME}/bin/run": "run", "~/bin/run": "run", "~alice/bin/run": "run", "./run": "run", "$RUN": "command",
 	} {
 		if got := program(strings.Fields(command)); got != want {
 			t.Errorf("%s: %q, want %q", command, got, want)
@@ -91,6 +94,7 @@ func TestCrontabsThatAreNoFilesOrTooLargeAreNotRead(t *testing.T) {
 		"etc/cron.d/binary":                "0 3 * * * root /bin/x\x00\n",
 		"etc/cron.d/many":                  strings.Repeat("0 3 * * * root /bin/x\n", 100),
 		"etc/cron.d/zone":                  "0 3 * * * root /bin/a\nCRON_TZ=Asia/Tokyo\n0 4 * * * root /bin/b\n",
+		"etc/cron.d/zone2":                 "\"CRON_TZ\" = Asia/Tokyo\n0 4 * * * root /bin/b\n",
 		"var/spool/cron/crontabs/x":        "bad\n* * * *\n\xff\xff * * * * x\n60000000000000000000000000000000000000000000000000000000000000000000 * * * * x\n-\n0 1 * * * ok\n",
 		"var/spool/cron/crontabs/longline": "0 3 * * * " + strings.Repeat("y", 2000) + "\n",
 	})
@@ -115,7 +119,7 @@ func TestCrontabsThatAreNoFilesOrTooLargeAreNotRead(t *testing.T) {
 	}
 	want := []string{
 		"/etc/crontab: it is a symbolic link, which is not followed", "/etc/cron.d/binary: it is no text", "/etc/cron.d/large: it has more than 64 KiB",
-		"/etc/cron.d/many: it has more than the 64 entries that are read", "/etc/cron.d/zone: entries after CRON_TZ= are left out",
+		"/etc/cron.d/many: it has more than the 64 entries that are read", "/etc/cron.d/zone: entries after CRON_TZ= are left out", "/etc/cron.d/zone2: entries after CRON_TZ= are left out",
 	}
 	if d := cmp.Diff(want, unread); d != "" {
 		t.Error(d)
@@ -220,6 +224,57 @@ func TestTheKeeperKeepsNoMoreThanItMay(t *testing.T) {
 	}
 	if runs := got.Tasks[0].Runs; len(runs) != proto.MaxRuns || runs[len(runs)-1] != timeline.Of(now) {
 		t.Errorf("%d runs", len(runs))
+	}
+}
+
+func TestUsersCrontabsCrowdOutNothingOfTheHosts(t *testing.T) {
+	files := map[string]string{"etc/crontab": debians}
+	for _, user := range []string{"alice", "bob", "carol"} {
+		files["var/spool/cron/crontabs/"+user] = strings.Repeat("0 3 * * * /bin/x\n", maxEntries)
+	}
+	k := keeper(t, &manager{timers: []systemd.Timer{{Name: "zz.timer"}}}, tree(t, files))
+	k.look(t.Context(), time.Now())
+	got := k.Tasks("").Tasks
+	if len(got.Tasks) != proto.MaxTasks || got.More != 1+3+3*maxEntries-proto.MaxTasks || got.Tasks[len(got.Tasks)-1].Name != "zz.timer" || got.Tasks[0].Name != "crontab/cd" {
+		t.Errorf("%d tasks and %d more: %+v", len(got.Tasks), got.More, got.Tasks)
+	}
+}
+
+func TestAClockThatWasAheadDoesNotStopTheMemory(t *testing.T) {
+	root, now := tree(t, nil), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	m := &manager{timers: []systemd.Timer{{Name: "backup.timer"}}}
+	k := keeper(t, m, root)
+	var want []timeline.Time
+	for _, clock := range []time.Time{now, now.AddDate(0, 0, 20), now.Add(time.Hour), now.Add(2 * time.Hour)} {
+		m.ran(clock)
+		k.look(t.Context(), clock.Add(time.Minute))
+		if clock.Sub(now) < 24*time.Hour {
+			want = append(want, timeline.Of(clock))
+		}
+	}
+	if diff := cmp.Diff(want, k.Tasks("").Tasks.Tasks[0].Runs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheZoneIsThatOfTheHostsClock(t *testing.T) {
+	link := func(root, target string) string {
+		if err := os.Symlink(target, filepath.Join(root, "etc/localtime")); err != nil {
+			t.Fatal(err)
+		}
+		return root
+	}
+	for name, c := range map[string]struct{ root, want string }{
+		"a link":                       {link(tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), "/usr/share/zoneinfo/Europe/Berlin"), "Europe/Berlin"},
+		"a link to something else":     {link(tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), "/etc/zone"), ""},
+		"a copy":                       {tree(t, map[string]string{"etc/localtime": "TZif2", "etc/timezone": "Asia/Tokyo\n"}), "Asia/Tokyo"},
+		"a copy of what nobody says":   {tree(t, map[string]string{"etc/localtime": "TZif2"}), ""},
+		"a copy of what is too long":   {tree(t, map[string]string{"etc/localtime": "TZif2", "etc/timezone": strings.Repeat("x", maxZone+1)}), ""},
+		"nothing, which is UTC's zone": {tree(t, map[string]string{"etc/timezone": "Asia/Tokyo\n"}), ""},
+	} {
+		if got := zone(c.root); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -270,6 +271,10 @@ func TestTheScheduleIsReadBackFromTheOwnersAgent(t *testing.T) {
 	w.adopt("cache-1")
 	if diff := cmp.Diff(want, ok[proto.ReadBack](w, "GET /v1/instances/cache-1/schedule", nil)); diff != "" {
 		t.Error(diff)
+	}
+	want.Signals = []proto.SignalState{{Name: "a", Value: math.NaN()}, {Name: "b", Value: math.Inf(1)}, {Name: "c", Value: -1}, {Name: "d", Value: 7}}
+	if got := ok[proto.ReadBack](w, "GET /v1/instances/cache-1/schedule", nil).Signals; len(got) != 1 || got[0].Name != "d" {
+		t.Errorf("of what can be no signals it says %+v", got)
 	}
 }
 

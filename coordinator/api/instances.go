@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
@@ -262,7 +263,11 @@ func (c *call) readBack(ctx context.Context, i proto.Instance) (proto.ReadBack, 
 	if err != nil {
 		return proto.ReadBack{}, err
 	}
-	return rpc.Decode[proto.ReadBack](c.cfg.CallAgent(ctx, i.Owner, proto.MethodReadBack, body))
+	held, err := rpc.Decode[proto.ReadBack](c.cfg.CallAgent(ctx, i.Owner, proto.MethodReadBack, body))
+	held.Signals = slices.DeleteFunc(held.Signals, func(s proto.SignalState) bool {
+		return !(s.Value >= 0 && s.Value <= proto.MostSignal) // no agent of ours says so, and NaN can't be said in JSON
+	})
+	return held, err
 }
 
 func getForecast(c *call) (any, error) {

@@ -45,15 +45,17 @@ func (s *Store) Fold(ctx context.Context) error {
 		}
 	}
 	s.mu.Unlock()
+	var failed error
 	for name, span := range todo {
-		if err := s.fold(ctx, name, span); err != nil {
-			return err
+		if err := s.fold(ctx, name, span); err != nil { // which is no reason for the others to have none
+			failed = errors.Join(failed, err)
+			continue
 		}
 		s.mu.Lock()
 		s.instances[name].folded = span.End
 		s.mu.Unlock()
 	}
-	return nil
+	return failed
 }
 
 func (s *Store) fold(ctx context.Context, instance string, span timeline.Span) error {

@@ -158,6 +158,21 @@ func TestOnlyCompleteBlocksAreFoldedAndDemandIsContinuedByWindows(t *testing.T) 
 	}
 }
 
+func TestAnInstanceThatCanNotBeFoldedHoldsUpNoOther(t *testing.T) {
+	s, start, ctx := openStore(t, t.TempDir()), hourAgo(), context.Background()
+	appendAll(t, s, windows("cache-1", start, 45))
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		s.instances[name] = &progress{newest: start} // from 1970 on: more than can be read at once
+	}
+	if err := s.Fold(ctx); err == nil {
+		t.Error("that others were not folded is not told")
+	}
+	got, err := s.Blocks(ctx, "cache-1", DemandMean, span(start, time.Hour))
+	if err != nil || len(got[resource.CPU].Values) != 1 {
+		t.Errorf("%v, %v", got[resource.CPU].Values, err)
+	}
+}
+
 func TestFoldingGoesOnAfterARestartWithoutLosingOrRepeating(t *testing.T) {
 	dir, start, ctx := t.TempDir(), hourAgo(), context.Background()
 	w := windows("cache-1", start, 100)

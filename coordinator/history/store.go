@@ -107,6 +107,12 @@ func open(dir string, log *slog.Logger, keep, late time.Duration) (*tsdb.DB, err
 // Close writes what is buffered and closes the store.
 func (s *Store) Close() error { return errors.Join(s.raw.Close(), s.block.Close()) }
 
+// Dated reports whether a window is of a time that Append should be given now: no older than what is kept, and hardly ahead. How late a window is counts
+// from the newest of all instances: one that is far ahead makes those of all others too late, and what is stored too old to be kept.
+func Dated(w proto.Window, now timeline.Time) bool {
+	return w.Start > now.Add(-rawRetention) && w.Start <= now.Add(mostAhead)
+}
+
 // Append stores windows durably. A window that is stored already is skipped; one that is older than the store takes is
 // dropped and counted in late, and one that is yet to come, of a host whose clock is wrong, is dropped and logged.
 func (s *Store) Append(ctx context.Context, windows []proto.Window) (late int, err error) {

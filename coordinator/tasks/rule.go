@@ -62,9 +62,8 @@ func (r *Rule) Between(span timeline.Span, loc *time.Location, most int) (at []t
 	hours, minutes, seconds := r.hour.values(0, 23), r.minute.values(0, 59), r.second.values(0, 59)
 	first := span.Start.Std().In(loc)
 	for n := range daySpan {
-		// Every day has a noon; where the clock goes forward at midnight, its first hour is missing.
-		day := time.Date(first.Year(), first.Month(), first.Day()+n, 12, 0, 0, 0, loc)
-		if timeline.Of(day.Add(-14*time.Hour)) >= span.End {
+		day := time.Date(first.Year(), first.Month(), first.Day()+n, 12, 0, 0, 0, loc) // there are clocks that leave out midnight
+		if shown(day, 0, 0, 0) >= span.End {
 			break
 		}
 		if !r.onDay(day) {
@@ -73,8 +72,7 @@ func (r *Rule) Between(span timeline.Span, loc *time.Location, most int) (at []t
 		for _, h := range hours {
 			for _, m := range minutes {
 				for _, s := range seconds {
-					// An hour that the clock leaves out is the one after it, and one that it shows twice is the first.
-					t := timeline.Of(shown(day, h, m, s))
+					t := shown(day, h, m, s)
 					if !span.Contains(t) || len(at) > 0 && t <= at[len(at)-1] {
 						continue
 					}
@@ -89,15 +87,19 @@ func (r *Rule) Between(span timeline.Span, loc *time.Location, most int) (at []t
 	return at, false
 }
 
-// shown returns when the clock shows a time on a day. What it leaves out comes as long after the change as it would have come after its hour began: time.Date says an
-// hour before the change of it where time is behind UTC.
-func shown(day time.Time, hour, minute, second int) time.Time {
+// aroundChange is longer than what a clock is put forward or back by.
+const aroundChange = 3 * time.Hour
+
+// shown returns when the clock shows a time on a day. An hour that it leaves out is the one after it, and one that it shows twice is the first; time.Date does either, as the
+// zone's distance from UTC has it.
+func shown(day time.Time, hour, minute, second int) timeline.Time {
 	t := time.Date(day.Year(), day.Month(), day.Day(), hour, minute, second, 0, day.Location())
-	if h, m, s := t.Clock(); h != hour || m != minute || s != second {
-		late := time.Date(day.Year(), day.Month(), day.Day(), hour, minute, second, 0, time.UTC).Sub(time.Date(t.Year(), t.Month(), t.Day(), h, m, s, 0, time.UTC))
-		t = t.Add(max(0, late))
+	_, east := t.Add(-aroundChange).Zone()
+	before := time.Date(day.Year(), day.Month(), day.Day(), hour, minute, second, 0, time.UTC).Add(-time.Duration(east) * time.Second).In(day.Location())
+	if is := func(t time.Time) bool { return t.Hour() == hour && t.Minute() == minute }; is(before) || !is(t) {
+		return timeline.Of(before)
 	}
-	return t
+	return timeline.Of(t)
 }
 
 // onDay reports whether the rule is met at some time of the day.

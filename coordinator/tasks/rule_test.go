@@ -104,19 +104,39 @@ func TestAScheduleOfCronIsMetAtEveryMinuteThatItsFieldsHave(t *testing.T) {
 }
 
 func TestAScheduleFollowsTheClockOfItsHost(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip(err)
-	}
-	r, err := Cron("30 2 * * *")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// On 29 March the clock goes from 2:00 to 3:00.
-	got, _ := r.Between(timeline.Span{Start: at(t, "2026-03-28 00:00:00"), End: at(t, "2026-03-31 00:00:00")}, berlin, 10)
-	want := []timeline.Time{at(t, "2026-03-28 01:30:00"), at(t, "2026-03-29 01:30:00"), at(t, "2026-03-30 00:30:00")}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v, want %v", got, want)
+	for _, c := range []struct {
+		zone, schedule, from string
+		want                 []string
+	}{
+		// An hour that the clock leaves out is the one after it.
+		{"Europe/Berlin", "30 2 * * *", "2026-03-28 00:00:00", []string{"2026-03-28 01:30:00", "2026-03-29 01:30:00", "2026-03-30 00:30:00"}},
+		{"America/New_York", "30 2 * * *", "2026-03-07 05:00:00", []string{"2026-03-07 07:30:00", "2026-03-08 07:30:00", "2026-03-09 06:30:00"}},
+		{"America/New_York", "0 */1 8 3 *", "2026-03-08 05:30:00", []string{"2026-03-08 06:00:00", "2026-03-08 07:00:00", "2026-03-08 08:00:00"}},
+		// One that it shows twice is the first.
+		{"Europe/Berlin", "30 2 * * *", "2026-10-24 00:00:00", []string{"2026-10-24 00:30:00", "2026-10-25 00:30:00", "2026-10-26 01:30:00"}},
+		{"America/New_York", "30 1 * * *", "2026-10-31 04:00:00", []string{"2026-10-31 05:30:00", "2026-11-01 05:30:00", "2026-11-02 06:30:00"}},
+		// Santiago's leaves out midnight: the day is there all the same.
+		{"America/Santiago", "0 12 * * *", "2026-09-05 04:00:00", []string{"2026-09-05 16:00:00", "2026-09-06 15:00:00", "2026-09-07 15:00:00"}},
+		{"America/Santiago", "0 0 * * *", "2026-09-05 03:00:00", []string{"2026-09-05 04:00:00", "2026-09-06 04:00:00", "2026-09-07 03:00:00"}},
+		{"America/Santiago", "0 12 6 9 0", "2026-09-05 04:00:00", []string{"2026-09-06 15:00:00"}},
+	} {
+		loc, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		r, err := Cron(c.schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := at(t, c.from)
+		got, _ := r.Between(timeline.Span{Start: start, End: start.Add(3 * day)}, loc, 3)
+		var words []string
+		for _, g := range got {
+			words = append(words, g.Std().Format("2006-01-02 15:04:05"))
+		}
+		if strings.Join(words, "; ") != strings.Join(c.want, "; ") {
+			t.Errorf("%s in %s: %v, want %v", c.schedule, c.zone, words, c.want)
+		}
 	}
 }
 
