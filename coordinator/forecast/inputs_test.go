@@ -156,7 +156,7 @@ func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 	const worked = "worked out of the others"
 	grids := func(of func(p *past) *grid) map[string]func(p *past) {
 		return map[string]func(p *past){
-			"start": func(p *past) { of(p).start += 1 },
+			"start": func(p *past) { of(p).start++ },
 			"step":  func(p *past) { of(p).step *= 2 },
 			"y":     func(p *past) { of(p).y = slices.Clone(of(p).y); of(p).y[len(of(p).y)-1]++ },
 			"x":     func(p *past) { of(p).x = slices.Clone(of(p).x); of(p).x[0]++ }, // the others follow

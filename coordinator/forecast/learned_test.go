@@ -87,7 +87,7 @@ func TestAModelTrainedAgainIsToTheByteOneTrainedFromScratch(t *testing.T) {
 			h, o := known(hour)
 			if rapid.IntRange(0, 3).Draw(t, "import") == 0 { // of what was before, or a translation to another CPU
 				h[resource.CPU].Values = append([]float64(nil), h[resource.CPU].Values...)
-				h[resource.CPU].Values[rapid.IntRange(0, len(h[resource.CPU].Values)-1).Draw(t, "changed")] += 1
+				h[resource.CPU].Values[rapid.IntRange(0, len(h[resource.CPU].Values)-1).Draw(t, "changed")]++
 			}
 			if signal && rapid.IntRange(0, 3).Draw(t, "silent") == 0 {
 				s := &o.Signals[0].Series
