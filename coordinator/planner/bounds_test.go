@@ -162,3 +162,42 @@ func TestADayThatIsNoWholeNumberOfStepsCountsByTime(t *testing.T) {
 		t.Errorf("the mean of the day is %.2f, want %.2f", got, want)
 	}
 }
+
+func TestWhatIsExpectedBeyondTheForecastIsNoMoreThanIsPromisedInItsLastDay(t *testing.T) {
+	s := NewSizing(proto.BestEffort, proto.InstanceType{Max: resource.Uniform(11)}, proto.Application{}, proto.DefaultPolicy())
+	// One step has an allocation that is hardly expected to be used, another is expected to be over its own.
+	f := stepped(grid, 37, []int{500, 950}, func(i, q int) resource.Vector {
+		switch {
+		case i == 34:
+			return resource.Uniform(6)
+		case i == 36 && q == 950:
+			return resource.Uniform(37)
+		}
+		return resource.Vector{}
+	})
+	_, e := pooled(s, f)
+	last := Promised(e[:len(e)-1]).MaxOver(lastDay(f.At(500)))
+	if got := Promised(e[len(e)-1:])[0].Amount; !got.Fits(last) {
+		t.Errorf("%s of at most %s", got, last)
+	}
+}
+
+func TestWhatBeginsWhereTheForecastEndsIsHeldAsThroughItsLastDay(t *testing.T) {
+	s := plain(1000)
+	f := stepped(time.Hour, 30, []int{500, 950}, func(i, q int) resource.Vector { return resource.Vector{resource.CPU: 300 + int64(q-500)/5} })
+	end := f.At(500).Span().End
+	// A move at the last start that there is: little while its data are copied, then all.
+	allocation := timeline.Profile{
+		{Span: timeline.Span{Start: end, End: end.Add(grid)}, Amount: s.Floor},
+		{Span: timeline.Span{Start: end.Add(grid), End: end.Add(4 * grid)}, Amount: resource.Vector{resource.CPU: 400}.Max(s.Floor)},
+	}
+	e := s.Envelope(allocation, f)
+	for i, at := range []timeline.Time{end.Add(2 * grid), end.Add(24 * time.Hour)} {
+		if v, ok := e.Expected().At(at); !ok || v[resource.CPU] < 300 || v[resource.CPU] > 400 {
+			t.Errorf("%d: %d of CPU are expected, of 300 that always were: %+v", i, v[resource.CPU], e)
+		}
+	}
+	if v, _ := e.Expected().At(end); v[resource.CPU] != s.Floor[resource.CPU] {
+		t.Errorf("%d of CPU are expected while data are copied", v[resource.CPU])
+	}
+}

@@ -126,12 +126,17 @@ func Promised(e proto.Envelope) timeline.Profile {
 
 // Envelope returns the coarse reservation for an allocation: at most proto.MaxSegments segments, the last one open, those before it nowhere below
 // the allocation. Critical instances hold all of it firm. Others hold the floor firm (memory all of it), and the rest as expected demand with its
-// deviation, read off the forecast as spread says.
+// deviation, read off the forecast as spread says; what lies past its end as through its last day.
 func (s Sizing) Envelope(allocation timeline.Profile, f proto.ForecastReply) proto.Envelope {
 	coarse := allocation.Cover(proto.MaxSegments - 1)
 	out := make(proto.Envelope, 0, proto.MaxSegments)
+	known := f.At(500).Span().End
 	for _, step := range coarse {
 		step.Amount = finite(step.Amount)
+		if step.Start >= known { // of a move that begins late
+			out = append(out, s.after(step, f, step.Amount))
+			continue
+		}
 		out = append(out, s.segment(step, f))
 	}
 	tail := timeline.Step{Span: timeline.Span{Start: coarse.Span().End, End: timeline.Forever}, Amount: finite(s.tail(allocation))}
@@ -184,7 +189,7 @@ func (s Sizing) pool(seg *proto.Segment, k int, amount, most int64, expected spr
 	if !resource.Kind(k).Poolable() {
 		return
 	}
-	room := amount - seg.Firm[k]
+	room := max(0, min(amount, most)-seg.Firm[k])
 	seg.Mean[k] = min(int64(math.Ceil(expected.mean[k])), room)
 	sigma := min(expected.sigma[k], float64(room-seg.Mean[k]))
 	shared := float64(s.Common[k])
