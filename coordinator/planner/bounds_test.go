@@ -184,7 +184,7 @@ func TestWhatIsExpectedBeyondTheForecastIsNoMoreThanIsPromisedInItsLastDay(t *te
 
 func TestWhatBeginsWhereTheForecastEndsIsHeldAsThroughItsLastDay(t *testing.T) {
 	s := plain(1000)
-	f := stepped(time.Hour, 30, []int{500, 950}, func(i, q int) resource.Vector { return resource.Vector{resource.CPU: 300 + int64(q-500)/5} })
+	f := stepped(time.Hour, 30, []int{500, 950}, func(_, q int) resource.Vector { return resource.Vector{resource.CPU: 300 + int64(q-500)/5} })
 	end := f.At(500).Span().End
 	// A move at the last start that there is: little while its data are copied, then all.
 	allocation := timeline.Profile{
