@@ -196,7 +196,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 	})
 	serve := services{
 		documents: documents, signals: scraper.States, operations: operations, holdings: driver.Holdings, readBack: enforcer.ReadBack, retention: driver.Retention,
-		tasks: scheduled.Tasks, board: board, record: fences.Get, documented: metrics.documented,
+		tasks: scheduled.Tasks, board: board, documented: metrics.documented,
 	}
 	dial := func(ctx context.Context, addr string) (net.Conn, wire.Peer, error) {
 		conn, peer, err := wire.Dial(ctx, addr, wire.RPC, creds, pki.Want{Kind: pki.Coordinator})
@@ -215,7 +215,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, version string) (err
 			holdings, err := driver.Holdings(ctx)
 			facts.Missing = append(facts.Missing, clock.missing()...)
 			document, _ := documents.Current()
-			return proto.Hello{Version: proto.Version, Facts: facts, Document: document.Version, Instances: granted(holdings, document), SentAt: clock.own()}, err
+			return proto.Hello{Version: proto.Version, Facts: facts, Document: document.Version, Instances: holdings, SentAt: clock.own()}, err
 		},
 		Answer: func(r proto.HelloReply, sent time.Time, took time.Duration) (outdated bool) {
 			_, was := clock.ahead()

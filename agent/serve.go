@@ -5,8 +5,6 @@ import (
 	"errors"
 
 	"github.com/glidepath/glidepath/agent/enforce"
-	"github.com/glidepath/glidepath/agent/fence"
-	"github.com/glidepath/glidepath/agent/pilot"
 	"github.com/glidepath/glidepath/agent/session"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -23,7 +21,6 @@ type services struct {
 	tasks      func(have string) proto.TasksReply
 	signals    func(instance string) []proto.SignalState
 	board      *board
-	record     func(instance string) fence.Record
 	documented func(error) // is told of every document that came, and why it was not taken
 }
 
@@ -31,7 +28,7 @@ type services struct {
 func (s services) mux() *wire.Mux {
 	m := wire.NewMux()
 	rpc.Handle(m, proto.MethodDocument, func(_ context.Context, _ wire.Peer, d proto.Document) (proto.DocumentVersion, error) {
-		v, err := s.follow(d)
+		v, err := s.documents.Put(d)
 		s.documented(err)
 		return v, err
 	})
@@ -61,32 +58,6 @@ func (s services) mux() *wire.Mux {
 		return s.tasks(r.Have), nil
 	})
 	return m
-}
-
-// follow stores a document that came, with what this host owns and the coordinators, restored from a backup, do not speak of.
-func (s services) follow(d proto.Document) (proto.DocumentVersion, error) {
-	stored, _ := s.documents.Current()
-	return s.documents.Put(pilot.Carry(stored, d, ownedBefore(d.Version.Incarnation, s.record)))
-}
-
-// ownedBefore tells which instances this host owns by a decision from before an incarnation of the control plane.
-func ownedBefore(incarnation uint64, record func(instance string) fence.Record) func(instance string) bool {
-	return func(instance string) bool {
-		r := record(instance)
-		return r.State == proto.FenceOwner && r.Token.Incarnation < incarnation
-	}
-}
-
-// granted puts beside what is held of instances the most that the document lets them be granted.
-func granted(held []proto.Holding, document proto.Document) []proto.Holding {
-	for i := range held {
-		for k := range document.Instances {
-			if s := &document.Instances[k]; s.Instance == held[i].Instance {
-				held[i].Granted = pilot.Most(*s)
-			}
-		}
-	}
-	return held
 }
 
 // readBackOf answers what the kernel holds for an instance beside what was to be held.

@@ -105,28 +105,19 @@ func (c *Coordinator) stated(f proto.HostFacts) proto.HostFacts {
 }
 
 // reported returns what is stated of a host whose agent says hello. The first time in an incarnation what it holds is compared with the tables; where
-// they can't both be right the instance is held, and the host is operated without it. As long as some coordinator could not hold an instance alone, the host
-// does not count as having reported instead, and nothing on it is operated.
+// they can't both be right the host does not count as having reported, and is not operated.
 func (c *Coordinator) reported(view *state.View, known proto.Host, h proto.Hello) *proto.HostRegister {
 	out := &proto.HostRegister{Facts: h.Facts, Incarnation: view.Fleet().Incarnation}
 	if known.Incarnation == out.Incarnation {
-		if len(known.Conflicts) > 0 {
-			out.Conflicts = state.Remaining(known.Conflicts, view.Contradictions(h.Facts.Name, h.Instances))
-		}
+		out.Conflicts = known.Conflicts // they don't block, and tell what was found
 		return out
 	}
-	found := view.Contradictions(h.Facts.Name, h.Instances)
-	if c.tables.Knows(proto.CmdInstanceForget, 1) {
-		out.Conflicts = state.Hold(found)
-	} else {
-		out.Conflicts = state.Block(found)
-	}
+	out.Conflicts = view.Contradictions(h.Facts.Name, h.Instances)
 	for _, conflict := range out.Conflicts {
 		if conflict.Blocks {
 			out.Incarnation = known.Incarnation
 		}
-		c.log.Error("what a host reports and what the tables say can't both be right", "host", h.Facts.Name, "instance", conflict.Instance, "what", conflict.What,
-			"held", conflict.Holds, "host_operated", !conflict.Blocks)
+		c.log.Error("what a host reports and what the tables say can't both be right", "host", h.Facts.Name, "instance", conflict.Instance, "what", conflict.What, "operated", !conflict.Blocks)
 	}
 	return out
 }
@@ -221,7 +212,7 @@ func (c *Coordinator) homeView(ctx context.Context, name string, recent time.Dur
 
 // mayReport reports whether a host may speak of an instance: its own use, and instances that it owns or has a part in.
 func mayReport(view *state.View, host, instance string) bool {
-	if instance == proto.SystemInstance || slices.ContainsFunc(view.Held(instance), func(h state.Holder) bool { return h.Host == host && h.There }) {
+	if instance == proto.SystemInstance {
 		return true
 	}
 	i, ok := view.Instance(instance)

@@ -25,14 +25,12 @@ type mover struct {
 	addrs []string
 	creds *pki.Credentials
 	held  map[proto.OperationKind]*held
-	also  []proto.Holding // what it holds beside, for good
 
-	mu       sync.Mutex
-	session  *wire.Session
-	record   proto.Holding
-	document proto.Document   // the last one that came
-	begun    map[string]*deed // by identifier of the operation
-	wrong    []string
+	mu      sync.Mutex
+	session *wire.Session
+	record  proto.Holding
+	begun   map[string]*deed // by identifier of the operation
+	wrong   []string
 }
 
 // held is an operation that waits for the test.
@@ -52,17 +50,11 @@ type deed struct {
 // startMover starts the agent of a host, which ends with the test. The first operation of each kind in hold waits for the test.
 func startMover(t *testing.T, host string, record proto.Holding, hold []proto.OperationKind, all ...*member) *mover {
 	t.Helper()
-	return startHolder(t, host, record, nil, hold, all...)
-}
-
-// startHolder is startMover for a host that holds more than one instance.
-func startHolder(t *testing.T, host string, record proto.Holding, also []proto.Holding, hold []proto.OperationKind, all ...*member) *mover {
-	t.Helper()
 	node, err := all[0].ca.Issue(pki.Agent, host, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &mover{host: host, record: record, also: also, held: map[proto.OperationKind]*held{}, begun: map[string]*deed{}}
+	a := &mover{host: host, record: record, held: map[proto.OperationKind]*held{}, begun: map[string]*deed{}}
 	if a.creds, err = node.Credentials(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +84,6 @@ func (a *mover) live(ctx context.Context, life *sync.WaitGroup) {
 		return proto.Holdings{Holdings: a.holdings()}, nil
 	})
 	rpc.Handle(mux, proto.MethodDocument, func(_ context.Context, _ wire.Peer, d proto.Document) (proto.DocumentVersion, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.document = d
 		return d.Version, nil
 	})
 	rpc.Handle(mux, proto.MethodProgress, func(_ context.Context, _ wire.Peer, ref proto.OperationRef) (proto.Progress, error) {
@@ -160,9 +149,9 @@ func (a *mover) holdings() []proto.Holding {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.record.State == proto.FenceNone {
-		return a.also
+		return nil
 	}
-	return append([]proto.Holding{a.record}, a.also...)
+	return []proto.Holding{a.record}
 }
 
 // carryOut does what an operation says. What a source holds when it is asked for its last round, and a target when it is confirmed, is checked.

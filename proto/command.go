@@ -55,7 +55,6 @@ const (
 	CmdInstanceMode    CommandType = 50
 	CmdInstanceRelease CommandType = 51
 	CmdInstanceRemove  CommandType = 52
-	CmdInstanceForget  CommandType = 53
 
 	CmdReservationChange CommandType = 64
 	CmdAdmit             CommandType = 65

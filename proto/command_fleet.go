@@ -1,8 +1,6 @@
 package proto
 
 import (
-	"slices"
-
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 )
@@ -75,11 +73,8 @@ type HostRegister struct {
 	Conflicts   []Conflict `msgpack:"cf,omitempty"` // where its report and the tables can't both be right; one that blocks means that it has not reported
 }
 
-// Asks returns the command that came with conflicts that hold their instances alone, or with the score of a host's CPU, if there is one.
+// Asks returns the command that came with the score of a host's CPU, if there is one.
 func (h HostRegister) Asks() CommandType {
-	if slices.ContainsFunc(h.Conflicts, func(c Conflict) bool { return c.Holds }) {
-		return CmdInstanceForget // whoever knows it knows the other one, too
-	}
 	if h.Facts.CPUScore != 0 {
 		return CmdMigrationLearned
 	}

@@ -56,15 +56,6 @@ type InstanceRemove struct {
 	Fault    *Fault `msgpack:"ft"` // set: the release failed, the instance stays and says why
 }
 
-// InstanceForget takes an instance that is held, or whose migration waits for a host that has not reported, out of the tables with its reservations and
-// migrations: what they say of it is no longer true. No agent hears of it: where it runs it runs on, and it is adopted again there.
-type InstanceForget struct {
-	Instance   string `msgpack:"i"`
-	Fence      uint64 `msgpack:"fe"` // that it was decided on
-	Reason     string `msgpack:"r,omitempty"`
-	Unreported bool   `msgpack:"u,omitempty"` // although no host says that it runs it, and some have not reported: whoever decides knows that these don't
-}
-
 // Author says who revises an instance's envelope. While an instance moves, that is AuthorMigrate and nobody else;
 // otherwise it is AuthorReplan.
 type Author string

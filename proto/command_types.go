@@ -63,8 +63,6 @@ func newBody(t CommandType) Body {
 		return &InstanceRelease{}
 	case CmdInstanceRemove:
 		return &InstanceRemove{}
-	case CmdInstanceForget:
-		return &InstanceForget{}
 	case CmdReservationChange:
 		return &ReservationChange{}
 	case CmdMigrationStart:
@@ -162,8 +160,6 @@ func (t CommandType) String() string {
 		return "instance-release"
 	case CmdInstanceRemove:
 		return "instance-remove"
-	case CmdInstanceForget:
-		return "instance-forget"
 	case CmdReservationChange:
 		return "reservation-change"
 	case CmdMigrationStart:
@@ -289,9 +285,6 @@ func (InstanceRelease) Command() CommandType { return CmdInstanceRelease }
 
 // Command returns CmdInstanceRemove.
 func (InstanceRemove) Command() CommandType { return CmdInstanceRemove }
-
-// Command returns CmdInstanceForget.
-func (InstanceForget) Command() CommandType { return CmdInstanceForget }
 
 // Command returns CmdReservationChange.
 func (ReservationChange) Command() CommandType { return CmdReservationChange }

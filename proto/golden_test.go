@@ -48,7 +48,7 @@ func messages() []any {
 		FleetInit{}, PolicyPut{}, IncarnationRaise{}, CoordinatorPut{}, CoordinatorRemove{}, Tick{}, Pause{},
 		HostRegister{}, HostHome{}, HostSet{}, HostDebt{}, HostForget{}, HostSystem{}, TypePut{}, TypeRemove{}, AppPut{}, AppRemove{}, EventPut{}, EventRemove{},
 		CalendarPut{}, CalendarRemove{}, CalendarPoll{},
-		TokenCreate{}, TokenUse{}, TokenRevoke{}, InstanceApply{}, InstanceAdopted{}, InstanceMode{}, InstanceRelease{}, InstanceRemove{}, InstanceForget{}, ReservationChange{},
+		TokenCreate{}, TokenUse{}, TokenRevoke{}, InstanceApply{}, InstanceAdopted{}, InstanceMode{}, InstanceRelease{}, InstanceRemove{}, ReservationChange{},
 		MigrationStart{}, MigrationReturn{}, MigrationAdvance{}, MigrationRecord{}, MigrationFreeze{}, MigrationCommit{}, MigrationConfirm{}, MigrationAbort{},
 		MigrationThaw{}, MigrationComplete{}, MigrationEnd{}, AcceptLoss{}, MigrationPrune{}, ProbationEnd{},
 		HostWindow{}, HostDrain{}, TypeRevise{}, AppRevise{}, Admit{}, NoticePut{}, PlanPut{}, PlanChange{}, PlanBegin{}, MigrationAdmit{}, MigrationLearned{}, CPU{}, Lesson{}, Start{},

@@ -91,8 +91,6 @@ type Holding struct {
 	State       FenceState `msgpack:"s" json:"state"`
 	Running     bool       `msgpack:"r" json:"running"`
 	Migration   string     `msgpack:"m" json:"migration,omitzero"`
-
-	Granted resource.Vector `msgpack:"g,omitempty" json:"granted,omitzero"` // the most that it may be granted by the document that the agent follows; 0 where that is not known
 }
 
 // FenceState is what the durable ownership record of a host says about an instance.

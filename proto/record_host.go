@@ -27,23 +27,9 @@ type Host struct {
 
 // Conflict is where what a host's agent reports of an instance and what the tables say can't both be right.
 type Conflict struct {
-	Instance string          `msgpack:"i" json:"instance"`
-	What     string          `msgpack:"w" json:"what"`
-	Blocks   bool            `msgpack:"b" json:"blocks"`                    // the host is not operated before it is resolved
-	Holds    bool            `msgpack:"h,omitempty" json:"holds,omitzero"`  // the instance is not operated before it is resolved, on any host; the host's others are
-	There    bool            `msgpack:"th,omitempty" json:"there,omitzero"` // by its agent the host may run the instance: nobody else may
-	Takes    resource.Vector `msgpack:"t,omitempty" json:"takes,omitzero"`  // what the instance may take there at most, and nothing is reserved for: nobody else is promised it
-}
-
-// HeldThere returns the instances that are held and that the host may run by its agent's report, whatever the tables say.
-func (h Host) HeldThere() []string {
-	var names []string
-	for _, c := range h.Conflicts {
-		if c.Holds && c.There {
-			names = append(names, c.Instance)
-		}
-	}
-	return names
+	Instance string `msgpack:"i" json:"instance"`
+	What     string `msgpack:"w" json:"what"`
+	Blocks   bool   `msgpack:"b" json:"blocks"` // the host is not operated before it is resolved
 }
 
 // Allocatable returns what may be promised on h before ratio, reductions and debt: the agent's figures, and an operator's where he set one.

@@ -112,7 +112,6 @@ func TestEveryRouteTakesItsRole(t *testing.T) {
 		"PUT /v1/types/{name}": "operator", "DELETE /v1/types/{name}": "operator", "PUT /v1/applications/{name}": "operator",
 		"DELETE /v1/applications/{name}": "operator", "POST /v1/events": "operator", "DELETE /v1/events/{id}": "operator",
 		"PUT /v1/instances/{name}": "operator", "POST /v1/instances/{name}/mode": "operator", "POST /v1/instances/{name}/release": "operator",
-		"POST /v1/instances/{name}/forget":  "admin",
 		"POST /v1/instances/{name}/history": "operator", "POST /v1/migrations": "operator", "POST /v1/migrations/{id}/abort": "operator",
 		"POST /v1/migrations/{id}/return": "operator", "POST /v1/migrations/{id}/complete": "operator",
 		"POST /v1/pause": "operator", "POST /v1/resume": "operator", "POST /v1/hosts/{name}/pause": "operator", "POST /v1/hosts/{name}/resume": "operator",

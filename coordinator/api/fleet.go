@@ -46,7 +46,7 @@ func getStatus(c *call) (any, error) {
 		owns[i.Owner]++
 	}
 	for _, d := range c.view.InDoubt(c.now) {
-		out.InDoubt = append(out.InDoubt, doubtOf(d))
+		out.InDoubt = append(out.InDoubt, v1.Doubt{Instance: d.Instance, Migration: d.Migration, Since: d.Since, Known: d.Known, Decide: d.Decide})
 	}
 	for h := range c.view.Hosts() {
 		out.Hosts++

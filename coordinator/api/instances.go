@@ -3,14 +3,12 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/coordinator/planner"
-	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/internal/wire"
 	"github.com/glidepath/glidepath/proto"
@@ -19,25 +17,10 @@ import (
 
 func listInstances(c *call) (any, error) {
 	var out []v1.InstanceDetail
-	doubts := c.doubts()
 	for i := range c.view.Instances() {
-		out = append(out, v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner), Doubt: doubts[i.Name()]})
+		out = append(out, v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner)})
 	}
 	return items(out), nil
-}
-
-// doubts returns the instances that are in doubt, by name.
-func (c *call) doubts() map[string]*v1.Doubt {
-	out := map[string]*v1.Doubt{}
-	for _, d := range c.view.InDoubt(c.now) {
-		of := doubtOf(d)
-		out[d.Instance] = &of
-	}
-	return out
-}
-
-func doubtOf(d state.Doubt) v1.Doubt {
-	return v1.Doubt{Instance: d.Instance, Migration: d.Migration, Since: d.Since, Known: d.Known, Decide: d.Decide}
 }
 
 // instance returns the instance that the path names.
@@ -45,25 +28,17 @@ func (c *call) instance() (proto.Instance, error) {
 	name := c.r.PathValue("name")
 	i, ok := c.view.Instance(name)
 	if !ok {
-		return i, c.missingInstance(name)
+		return i, missing("instance", name, "instance list")
 	}
 	return i, nil
-}
-
-// missingInstance says that the tables don't know an instance, and where it runs by an agent's report.
-func (c *call) missingInstance(name string) error {
-	if why := c.view.HeldBecause(name); why != "" {
-		return &v1.Error{Code: v1.CodeNotFound, Message: fmt.Sprintf("there is no instance %q in the tables: %s", name, why), Remedy: "adopt it again where it runs: glidepath instance apply -f FILE"}
-	}
-	return missing("instance", name, "instance list")
 }
 
 func (c *call) detail(name string) (any, error) {
 	i, ok := c.view.Instance(name)
 	if !ok {
-		return nil, c.missingInstance(name)
+		return nil, missing("instance", name, "instance list")
 	}
-	out := v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner), Doubt: c.doubts()[name]}
+	out := v1.InstanceDetail{Instance: i, PausedBy: c.view.PausedBy(i, i.Owner)}
 	if r, ok := c.view.Reservation(i.Reservation); ok {
 		out.Envelope = &r
 		if i.Spec.Mode == proto.Observe {
@@ -205,25 +180,6 @@ func releaseInstance(c *call) (any, error) {
 		i = now
 	}
 	return v1.InstanceDetail{Instance: i}, nil
-}
-
-// forgetInstance has the tables forget an instance that agents report otherwise.
-func forgetInstance(c *call) (any, error) {
-	i, err := c.instance()
-	if err != nil {
-		return nil, err
-	}
-	var in v1.ForgetInstance
-	if err := c.read(&in); err != nil {
-		return nil, err
-	}
-	body := &proto.InstanceForget{Instance: i.Name(), Fence: in.Fence, Reason: in.Reason, Unreported: in.Unreported}
-	if !c.view.Knows(body.Command(), 1) {
-		return nil, unknownToSome("forgetting an instance is")
-	}
-	c.note = fmt.Sprintf("by the tables it was on %s under fence %d; %s; %s", i.Owner, i.Fence, c.view.HeldBecause(i.Name()), in.Reason)
-	_, err = c.propose(body)
-	return v1.Empty{}, err
 }
 
 // aboveSpan is how far back demand is compared with the schedule unless the query says otherwise.

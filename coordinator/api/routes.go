@@ -122,8 +122,6 @@ func (s *Server) routes() []route {
 			summary: "Say whether the limits of an instance are set", takes: of[v1.ModeRequest](), gives: of[v1.InstanceDetail]()},
 		{pattern: "POST /v1/instances/{name}/release", role: operator, changes: true, answer: releaseInstance,
 			summary: "Begin to give an instance back to its operator", gives: of[v1.InstanceDetail]()},
-		{pattern: "POST /v1/instances/{name}/forget", role: admin, changes: true, answer: forgetInstance,
-			summary: "Forget an instance that agents report otherwise since the fleet was restored; it runs on where it runs", takes: of[v1.ForgetInstance](), gives: of[v1.Empty]()},
 		{pattern: "GET /v1/instances/{name}/schedule", role: viewer, answer: getSchedule,
 			summary: "Show what an instance is granted now, and what its host's kernel holds", gives: of[v1.Schedule](),
 			query: []param{{"over_ms", "integer", "how far back demand is compared with the schedule, in milliseconds; 24 hours by default, 48 at most"}}},

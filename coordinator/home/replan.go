@@ -91,7 +91,7 @@ func (h *Homes) wants(view *state.View, host proto.Host, now timeline.Time, fore
 	}
 	shares := h.common(view, name, now).Share
 	for _, i := range view.InstancesOn(name) {
-		if i.Owner != name || i.Migration != "" || i.State != proto.InstanceRunning || len(view.Held(i.Name())) > 0 {
+		if i.Owner != name || i.Migration != "" || i.State != proto.InstanceRunning {
 			continue
 		}
 		r, ok := view.Reservation(i.Reservation)

@@ -155,12 +155,6 @@ func (d *Drains) look(ctx context.Context, e emptying, plans []proto.StoredPlan)
 				return err
 			}
 		}
-		if held := e.host.HeldThere(); len(held) > 0 {
-			return d.tell(ctx, e, &proto.Notice{
-				Says:     fmt.Sprintf("host %s can't be emptied: %s runs there by its agent, and not by the tables", e.host.Facts.Name, strings.Join(held, ", ")),
-				Proposes: "decide on it: see glidepath status",
-			})
-		}
 		if err := d.tell(ctx, e, nil); err != nil {
 			return err
 		}

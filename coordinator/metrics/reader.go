@@ -55,7 +55,7 @@ func newReader(r Reads) *reader {
 		agents:       desc("agents_connected", "Agents that have a session with this coordinator."),
 		instances:    desc("instances", "Instances of the fleet, by state and mode.", "state", "mode"),
 		doubts:       desc("instances_in_doubt", "Instances of which only an operator can tell who may run them: see glidepath status."),
-		conflicts:    desc("hosts_in_conflict", "Hosts whose agents report what can't be right by the tables, since the fleet was restored, and where that can't be held to single instances: nothing is operated there. See glidepath status."),
+		conflicts:    desc("hosts_in_conflict", "Hosts whose agents report what can't be right by the tables, since the fleet was restored: nothing is operated there. See glidepath status."),
 		unreported:   desc("hosts_unreported", "Hosts whose agents have not reported what they run since the fleet was restored: nothing is operated there. See glidepath status."),
 		migrations:   desc("migrations", "Migrations that have not ended, by phase.", "phase"),
 		since:        desc("migration_phase_age_seconds", "How long the migration that is in a phase the longest has been in it; 0 where there is none.", "phase"),

@@ -1,9 +1,7 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -138,7 +136,7 @@ func (w *walker) stands(s scene) bool {
 		return false
 	}
 	i, _ := view.Instance(m.Instance)
-	return i.Fence == s.i.Fence && m.Phase == s.m.Phase && m.Returning == s.m.Returning && len(view.Held(m.Instance)) == 0
+	return i.Fence == s.i.Fence && m.Phase == s.m.Phase && m.Returning == s.m.Returning
 }
 
 // record commits the result of an operation, while the walk goes on: the next decision does not wait for it, the next
@@ -156,11 +154,12 @@ func (w *walker) record(ctx context.Context, migration string, r proto.Operation
 // operation returns what is sent for an order.
 func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Operation, error) {
 	fleet := s.view.Fleet()
-	if _, known := s.view.Host(o.host); !known {
+	host, known := s.view.Host(o.host)
+	if !known {
 		return proto.Operation{}, fmt.Errorf("host %s does not belong to the fleet any more", o.host)
 	}
-	if why := waits(s, o); why != "" {
-		return proto.Operation{}, errors.New(why)
+	if host.Incarnation != fleet.Incarnation {
+		return proto.Operation{}, fmt.Errorf("host %s has not yet reported what it runs to incarnation %d: it is not operated before; is its agent running?", o.host, fleet.Incarnation)
 	}
 	op := proto.Operation{
 		ID: r.ID, Kind: o.kind, Migration: s.m.ID, Instance: s.m.Instance, Incarnation: fleet.Incarnation, Fence: r.Fence,
@@ -192,21 +191,6 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 		op.Hook = callOf(s.m, o, r.ID)
 	}
 	return op, nil
-}
-
-// waits says why an order can't be sent by what agents have reported since the fleet was restored; "" when it can. What lets a host run the instance waits for the
-// other one, too: that may run it, by what was decided after the backup. An operator who accepted the loss of what is there has decided already.
-func waits(s scene, o order) string {
-	if why := s.view.HeldBecause(s.m.Instance); why != "" {
-		return fmt.Sprintf("instance %s is held: %s", s.m.Instance, why)
-	}
-	if why := s.view.Reported(o.host); why != "" {
-		return why
-	}
-	if s.m.Loss || o.kind != proto.OpStart && o.kind != proto.OpThaw {
-		return ""
-	}
-	return cmp.Or(s.view.Reported(s.m.Source), s.view.Reported(s.m.Target))
 }
 
 // sent returns the bytes of all rounds that have ended.

@@ -41,9 +41,6 @@ func (e *Executor) Permit(_ context.Context, p proto.HostPermit) (proto.PermitRe
 	if own := view.Fleet().Incarnation; r.Incarnation != own {
 		return proto.PermitReply{}, wire.Errorf(wire.Unavailable, "instance %s was decided on in incarnation %d of the control plane, this is %d", r.Instance, r.Incarnation, own)
 	}
-	if why := view.HeldBecause(r.Instance); why != "" {
-		return proto.PermitReply{}, wire.Errorf(wire.Unavailable, "instance %s is held: %s", r.Instance, why)
-	}
 	m, _ := view.Migration(r.Migration)
 	i, _ := view.Instance(r.Instance)
 	if r.Fence > i.Fence && i.Fence > 0 {

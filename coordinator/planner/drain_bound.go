@@ -57,7 +57,7 @@ func (d *drain) bareHost(name string) emptied {
 // movable reports whether a reservation is that of an instance that could be moved.
 func (d *drain) movable(r proto.Reservation) bool {
 	i, ok := d.View.Instance(r.Instance)
-	return ok && i.Reservation == r.ID && i.Owner == r.Host && i.Migration == "" && i.State == proto.InstanceRunning && len(d.View.Held(i.Name())) == 0
+	return ok && i.Reservation == r.ID && i.Owner == r.Host && i.Migration == "" && i.State == proto.InstanceRunning
 }
 
 // leastNeed returns what an instance that has moved by then is expected to use at that time, firm and on the average: no plan of it holds less.

@@ -137,9 +137,6 @@ func prepare(in Input) (*planning, error) {
 	if m := p.instance.Migration; m != in.Request.Returns {
 		return nil, passing("instance %s is being moved by migration %s: wait for its end, or abort it", p.instance.Name(), m)
 	}
-	if why := in.View.HeldBecause(p.instance.Name()); why != "" {
-		return nil, passing("instance %s is held: %s: decide who may run it, see glidepath status", p.instance.Name(), why)
-	}
 	if p.instance.State != proto.InstanceRunning {
 		return nil, passing("instance %s is %s: only a running one can be moved", p.instance.Name(), p.instance.State)
 	}

@@ -249,17 +249,6 @@ func TestWhatCantBeIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestAnInstanceThatIsHeldIsNotPlannedFor(t *testing.T) {
-	w := newWorld(t)
-	held := []proto.Conflict{{Instance: "cache-1", What: "host-b holds it as owner", Holds: true, There: true}}
-	w.must(&proto.HostRegister{Facts: facts("host-b", 2000), Incarnation: w.state.View().Fleet().Incarnation, Conflicts: held})
-	_, err := w.plan(Request{Instance: "cache-1", Type: "m.large"})
-	var no *Refusal
-	if !errors.As(err, &no) || !no.Passes || !strings.Contains(no.Reason, "cache-1 is held: host-b reports otherwise") {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestAHostWhoseClockIsWrongTakesPartInNoMove(t *testing.T) {
 	for _, host := range []string{"host-a", "host-b"} {
 		w := newWorld(t)

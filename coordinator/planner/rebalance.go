@@ -211,7 +211,7 @@ type leaver struct {
 func (b *balancing) leavers(host string) []leaver {
 	var out []leaver
 	for _, i := range b.View.InstancesOn(host) {
-		if i.Name() == proto.SystemInstance || i.Owner != host || i.Migration != "" || i.State != proto.InstanceRunning || b.rests[i.Name()] || len(b.View.Held(i.Name())) > 0 {
+		if i.Name() == proto.SystemInstance || i.Owner != host || i.Migration != "" || i.State != proto.InstanceRunning || b.rests[i.Name()] {
 			continue
 		}
 		held, ok := b.view.Reservation(i.Reservation)

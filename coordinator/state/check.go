@@ -38,11 +38,6 @@ func Check(v *View) []Violation {
 	for m := range v.ActiveMigrations() {
 		checkWayBack(v, m, add)
 	}
-	for h := range v.Hosts() {
-		if held := slices.ContainsFunc(h.Conflicts, func(c proto.Conflict) bool { return c.Holds }); held != v.conflicted.has(h.Facts.Name) {
-			add("OneOwner", "that %s holds instances is %v, and is kept as %v", h.Facts.Name, held, !held)
-		}
-	}
 	if n := v.active.len() + v.ended.len(); n != v.migrations.len() {
 		add("NothingLeaks", "%d migrations go on or have ended, %d are kept", n, v.migrations.len())
 	}
@@ -96,16 +91,7 @@ func CheckStep(before, after *View) []Violation {
 			if i.Fence <= before.applied {
 				found = append(found, Violation{"OneOwner", fmt.Sprintf("%s is adopted under fence %d: agents may have seen a higher one", i.Name(), i.Fence)})
 			}
-			for _, h := range before.Held(i.Name()) {
-				if h.There && h.Host != i.Owner {
-					found = append(found, Violation{"OneOwner", fmt.Sprintf("%s is adopted on %s, and runs on %s by that one's agent", i.Name(), i.Owner, h.Host)})
-				}
-			}
 			continue
-		}
-		decided := i.Fence != was.Fence || i.Owner != was.Owner || i.State != was.State && was.State != proto.InstanceAdopting // what came of that is told, and not decided
-		if decided && i.CreatedAt == was.CreatedAt && len(before.Held(i.Name())) > 0 {
-			found = append(found, Violation{"OneOwner", fmt.Sprintf("%s was held, and is %s on %s under fence %d after %s on %s under %d", i.Name(), i.State, i.Owner, i.Fence, was.State, was.Owner, was.Fence)})
 		}
 		if i.Fence < was.Fence {
 			found = append(found, Violation{"OneOwner", fmt.Sprintf("the fence of %s fell from %d to %d", i.Name(), was.Fence, i.Fence)})

@@ -3,27 +3,21 @@ package state
 import (
 	"fmt"
 
-	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
 )
 
-// maxConflicts is how many contradictions of one host are kept. With more of them the host is not operated: not all that is in doubt could be held.
-const maxConflicts = 256
+// maxConflicts is how many contradictions of one host are told. One is enough to keep the host from being operated.
+const maxConflicts = 64
 
 // Contradictions returns where what a host's agent reports and what the tables say can't both be right, sorted as the report is and then by
 // instance. It is asked when an agent reports to a new incarnation: tables from a backup don't have the decisions that came after it, and acting on them
-// could make a second owner, or give away what has served clients. Hold or Block says what follows from them.
+// could make a second owner, or give away what has served clients.
 func (v *View) Contradictions(host string, held []proto.Holding) []proto.Conflict {
 	var out []proto.Conflict
-	add := func(h proto.Holding, known bool, format string, args ...any) {
-		if len(out) > maxConflicts { // enough to tell that they are too many
-			return
+	add := func(instance string, blocks bool, format string, args ...any) {
+		if len(out) < maxConflicts {
+			out = append(out, proto.Conflict{Instance: instance, What: fmt.Sprintf(format, args...), Blocks: blocks})
 		}
-		c := proto.Conflict{Instance: h.Instance, What: fmt.Sprintf(format, args...), Blocks: known, There: runs(h)}
-		if c.There {
-			c.Takes = v.takes(host, h)
-		}
-		out = append(out, c)
 	}
 	there := map[string]bool{}
 	for _, h := range held {
@@ -34,61 +28,17 @@ func (v *View) Contradictions(host string, held []proto.Holding) []proto.Conflic
 		i, known := v.Instance(h.Instance)
 		if !known {
 			if runs(h) || h.State == proto.FenceFrozen {
-				add(h, false, "%s holds it as %s, and the tables don't know it: adopt it again", host, h.State)
+				add(h.Instance, false, "%s holds it as %s, and the tables don't know it: adopt it again", host, h.State)
 			}
 			continue
 		}
 		if what := v.contradicts(host, i, h); what != "" {
-			add(h, true, "%s", what)
+			add(h.Instance, true, "%s", what)
 		}
 	}
 	for i := range v.Instances() {
 		if i.Owner == host && !there[i.Name()] && i.State != proto.InstanceAdopting && i.State != proto.InstanceReleasing {
-			add(proto.Holding{Instance: i.Name()}, true, "by the tables %s is its owner, and its agent holds nothing of it", host)
-		}
-	}
-	return out
-}
-
-// Hold returns contradictions as those that hold each its instance: nothing is done with it before somebody decides, and the host is operated. Those that are
-// too many to be kept block the host.
-func Hold(found []proto.Conflict) []proto.Conflict {
-	out := make([]proto.Conflict, 0, min(len(found), maxConflicts))
-	for _, c := range found[:min(len(found), maxConflicts)] {
-		if c.Blocks, c.Holds = false, true; len(found) > maxConflicts {
-			c = proto.Conflict{Instance: c.Instance, What: c.What, Blocks: true}
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// Block returns contradictions as coordinators know them that can't hold a single instance: one of an instance that the tables know blocks the whole host.
-func Block(found []proto.Conflict) []proto.Conflict {
-	out := make([]proto.Conflict, 0, min(len(found), maxConflicts))
-	for _, c := range found[:min(len(found), maxConflicts)] {
-		out = append(out, proto.Conflict{Instance: c.Instance, What: c.What, Blocks: c.Blocks || len(found) > maxConflicts})
-	}
-	return out
-}
-
-// Remaining returns which conflicts of a host that has reported are left by its newest report. What is not held is operated, and its records and the tables may
-// differ for a moment: such differences are no new conflicts. Conflicts that hold nothing stay, and tell what was found.
-func Remaining(known, found []proto.Conflict) []proto.Conflict {
-	now := map[string]proto.Conflict{}
-	for _, c := range found {
-		now[c.Instance] = c
-	}
-	var out []proto.Conflict
-	for _, c := range known {
-		if !c.Holds {
-			out = append(out, c)
-		} else if next, still := now[c.Instance]; still {
-			next.Blocks, next.Holds = false, true
-			if next.There { // what the tables reserved for it may be forgotten since
-				next.Takes = next.Takes.Max(c.Takes)
-			}
-			out = append(out, next)
+			add(i.Name(), true, "by the tables %s is its owner, and its agent holds nothing of it", host)
 		}
 	}
 	return out
@@ -96,34 +46,6 @@ func Remaining(known, found []proto.Conflict) []proto.Conflict {
 
 func runs(h proto.Holding) bool {
 	return h.Running || h.State == proto.FenceOwner || h.State == proto.FenceStarting
-}
-
-// takes returns what an instance may take on a host where it is in conflict, beyond what is reserved for it there: by its agent's document or, as far as that says
-// nothing, by what the tables have reserved for it where they have it.
-func (v *View) takes(host string, h proto.Holding) resource.Vector {
-	i, _ := v.Instance(h.Instance)
-	elsewhere, _ := v.Reservation(i.Reservation)
-	most := alone(elsewhere, v.fleet.Policy.Z)
-	for k, n := range h.Granted {
-		if n > 0 && n < resource.Unlimited {
-			most[k] = n
-		}
-	}
-	here, _ := v.ReservationOf(h.Instance, host)
-	return most.Sub(alone(here, v.fleet.Policy.Z))
-}
-
-// alone returns the most that a reservation holds at any time, if it shares with nobody.
-func alone(r proto.Reservation, z int64) resource.Vector {
-	var most resource.Vector
-	for _, s := range r.Envelope {
-		for k := range most {
-			deviation := s.Own[k] + s.Common[k]
-			n := s.Firm[k] + s.Mean[k] + deviation/1000*z + deviation%1000*z/1000
-			most[k] = max(most[k], min(n, resource.Unlimited))
-		}
-	}
-	return most
 }
 
 // contradicts says why a host can't hold an instance as it does, by the tables; "" when it can.

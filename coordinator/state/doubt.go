@@ -11,7 +11,7 @@ import (
 // Doubt is an instance of which it can't be told who may run it, or whether the one who may does; only an operator can decide.
 type Doubt struct {
 	Instance  string
-	Migration string // "" where none moves it
+	Migration string // "" where it is being adopted
 	Since     timeline.Time
 	Known     string   // in words
 	Decide    []string // what to do, the better way first
@@ -24,6 +24,17 @@ const (
 	frozenDoubt  = 2 * time.Minute
 	startDoubt   = 3 * time.Minute // beside the time that the health check has
 )
+
+// InDoubt returns the instances that are in doubt at a time, sorted by name.
+func (v *View) InDoubt(now timeline.Time) []Doubt {
+	var out []Doubt
+	for i := range v.Instances() {
+		if d, ok := v.doubt(i, now); ok {
+			out = append(out, d)
+		}
+	}
+	return out
+}
 
 func (v *View) doubt(i proto.Instance, now timeline.Time) (Doubt, bool) {
 	m, moving := v.migrations.get(i.Migration)
@@ -49,7 +60,7 @@ func (v *View) doubt(i proto.Instance, now timeline.Time) (Doubt, bool) {
 		d.Decide = []string{show, "give the move up, at no loss: glidepath migration abort " + m.ID}
 		return d, late(decidedAt(m, proto.DecideCommit), startDoubt+i.Spec.Health.Time())
 	case proto.InstanceThawing:
-		return v.thawing(d, m, i, late)
+		return thawing(d, m, i, late)
 	case proto.InstanceRunning:
 		if m.Phase != proto.PhaseWarm || v.heard(m) {
 			return d, false
@@ -68,18 +79,11 @@ func (v *View) doubt(i proto.Instance, now timeline.Time) (Doubt, bool) {
 }
 
 // thawing is the doubt about an instance that is to go on on its source.
-func (v *View) thawing(d Doubt, m proto.Migration, i proto.Instance, late func(timeline.Time, time.Duration) bool) (Doubt, bool) {
+func thawing(d Doubt, m proto.Migration, i proto.Instance, late func(timeline.Time, time.Duration) bool) (Doubt, bool) {
 	d.Known = fmt.Sprintf("it is to go on on %s, which has not said that it does: it may be down", m.Source)
 	d.Decide = []string{
 		fmt.Sprintf("bring %s back, and it goes on there: glidepath host show %s", m.Source, m.Source),
 		fmt.Sprintf("if %s died for good, give up what was there: glidepath host forget %s --dead", m.Source, m.Source),
-	}
-	if why := v.Reported(m.Target); why != "" && !m.Loss {
-		d.Known = fmt.Sprintf("it is to go on on %s once %s has told that it does not run it: %s", m.Source, m.Target, why)
-		d.Decide = []string{
-			fmt.Sprintf("bring %s back, and it goes on by itself: glidepath host show %s", m.Target, m.Target),
-			fmt.Sprintf("if %s died for good, have the tables forget the instance, then adopt it again: glidepath instance forget %s --unreported", m.Target, i.Name()),
-		}
 	}
 	since := decidedAt(m, proto.DecideAbort)
 	if m.Loss {

@@ -44,9 +44,6 @@ func (x *tx) hostDrain(b *proto.HostDrain) proto.Result {
 		if name := x.holding(b.Host); name != "" {
 			return refused("host %s is not empty: instance %s has a reservation there", b.Host, name)
 		}
-		if held := h.HeldThere(); len(held) > 0 {
-			return refused("host %s is not empty: instance %s runs there by its agent, and not by the tables", b.Host, held[0])
-		}
 	}
 	if b.To != proto.DrainNone {
 		d.State, d.Reason = b.To, b.Reason

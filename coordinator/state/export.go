@@ -196,7 +196,6 @@ func (v *View) importRecord(f frame, held *[]proto.Reservation) error {
 			return err
 		}
 		v.hosts.put(h.Facts.Name, h)
-		v.noteHost(h)
 		return v.ledger.SetHost(capacity(h, v.fleet.Policy))
 	case proto.TableTypes:
 		return importInto(v.types, f.Record, func(t proto.InstanceType) string { return t.Name })

@@ -31,9 +31,6 @@ func (x *tx) decide(id string, fence uint64) (proto.Migration, proto.Instance, p
 		r = stale("instance %s is under fence %d, the decision was made on %d: another one was first", i.Name(), i.Fence, fence)
 		r.Fence = i.Fence
 	}
-	if r.OK() {
-		r = x.operated(i.Name())
-	}
 	return m, i, r
 }
 
@@ -174,9 +171,6 @@ func (x *tx) acceptLoss(b *proto.AcceptLoss) proto.Result {
 		return refused("%s has given the instance away for good, or is about to, since migration %s had served its time on probation: there is nothing to go back to; its data are in %s's retention folder", m.Source, m.ID, m.Source)
 	case returning && back.Confirmed():
 		return refused("migration %s is on its source already, by migration %s", m.ID, back.ID)
-	}
-	if r := x.operated(i.Name()); !r.OK() {
-		return r
 	}
 	if err := text("reason", b.Reason); err != nil {
 		return invalid("%s", err)

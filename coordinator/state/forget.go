@@ -85,13 +85,6 @@ func (v *View) forgetting(host string) (passing, Forgetting) {
 		p.lost[i.Name()] = true
 		f.Lost = append(f.Lost, Lost{i.Name(), v.means(i, p)})
 	}
-	h, _ := v.hosts.get(host)
-	for _, name := range h.HeldThere() {
-		f.Holds = append(f.Holds, fmt.Sprintf("instance %s, which runs there by its agent, and not by the tables: decide on it first, see `glidepath status`", name))
-		if v.instances.has(name) {
-			undecided("instance %s runs there by its agent, and not by the tables: have them forget it with `glidepath instance forget %s`", name, name)
-		}
-	}
 	for _, r := range v.ledger.On(host) {
 		if r.Purpose == proto.PurposeHold {
 			f.Holds = append(f.Holds, fmt.Sprintf("reservation %s: it lapses at %s, or is released before", r.ID, r.End()))
@@ -193,7 +186,6 @@ func (x *tx) hostForget(b *proto.HostForget) proto.Result {
 	}
 	x.pass(p)
 	drop(x, x.hosts, b.Host)
-	x.conflicted.drop(b.Host)
 	gone := proto.RemovedHost{Name: b.Host, Identity: h.Identity, Dead: b.Dead, At: x.now}
 	fleet := x.fleet
 	fleet.RemovedHosts = append(slices.Clone(fleet.RemovedHosts), gone) // views share it

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"cmp"
-
 	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/proto"
@@ -11,7 +9,6 @@ import (
 func (x *tx) putHost(h proto.Host) {
 	h.ChangedAt = x.now
 	put(x, x.hosts, h.Facts.Name, h)
-	x.noteHost(h)
 }
 
 // capacity is what the ledger may promise of a host under a policy.
@@ -53,11 +50,8 @@ func (x *tx) hostRegister(b *proto.HostRegister) proto.Result {
 		return invalid("host %s has conflicts with the tables, or too many of them, and can't count as having reported", f.Name)
 	}
 	for _, c := range b.Conflicts {
-		if err := cmp.Or(text("conflict", c.Instance+c.What), c.Takes.Valid()); err != nil {
-			return invalid("host %s: conflict over %s: %s", f.Name, c.Instance, err)
-		}
-		if !c.Holds && (c.There || !c.Takes.IsZero()) {
-			return invalid("host %s: the conflict over %s holds nothing, and takes something", f.Name, c.Instance)
+		if err := text("conflict", c.Instance+c.What); err != nil {
+			return invalid("host %s: %s", f.Name, err)
 		}
 	}
 	h.Facts, h.Incarnation, h.Conflicts = f, max(h.Incarnation, b.Incarnation), b.Conflicts

@@ -34,9 +34,6 @@ func (x *tx) instanceApply(b *proto.InstanceApply) proto.Result {
 	if r := x.taken(s); !r.OK() {
 		return r
 	}
-	if r := x.adoptable(s); !r.OK() {
-		return r
-	}
 	if !b.Envelope.Open() {
 		return invalid("the envelope of instance %s ends: where an instance lives it has to be open", s.Name)
 	}
@@ -47,7 +44,7 @@ func (x *tx) instanceApply(b *proto.InstanceApply) proto.Result {
 	if res := x.withinType(r, s.Type); !res.OK() {
 		return res
 	}
-	if res := x.takeOver(s.Name, ledger.Change{Hold: []proto.Reservation{r}}); !res.OK() {
+	if res := x.reserve(ledger.Change{Hold: []proto.Reservation{r}}); !res.OK() {
 		return res
 	}
 	i := proto.Instance{
@@ -238,9 +235,6 @@ func (x *tx) instanceRelease(b *proto.InstanceRelease) proto.Result {
 	}
 	if i.Migration != "" {
 		return refused("instance %s is moved by migration %s: wait for its end, or abort it", i.Name(), i.Migration)
-	}
-	if r := x.operated(i.Name()); !r.OK() {
-		return r
 	}
 	i.State, i.Fault = proto.InstanceReleasing, nil
 	x.putInstance(i)

@@ -58,9 +58,6 @@ func (x *tx) begin(b *proto.MigrationStart, how beginning) proto.Result {
 	if i.Migration != "" {
 		return conflict("instance %s is moved by migration %s already", i.Name(), i.Migration)
 	}
-	if r := x.operated(i.Name()); !r.OK() {
-		return r
-	}
 	if i.State != proto.InstanceRunning {
 		return refused("instance %s is %s: only a running one can be moved", i.Name(), i.State)
 	}

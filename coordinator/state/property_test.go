@@ -136,7 +136,7 @@ func (f *fuzzyWorld) body() proto.Body {
 	v := f.s.View()
 	m := f.move()
 	switch rapid.SampledFrom([]string{
-		"adopt", "adopted", "mode", "release", "remove", "report", "report", "forget", "forget", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "satisfied", "end", "loss", "record",
+		"adopt", "adopted", "mode", "release", "remove", "start", "return", "advance", "freeze", "commit", "confirm", "abort", "thaw", "complete", "satisfied", "end", "loss", "record",
 		"capacity", "capacity", "capacity", "capacity", "capacity", "capacity", "plan", "plan", "plan", "plan",
 	}).Draw(f.rt, "command") {
 	case "plan":
@@ -155,11 +155,6 @@ func (f *fuzzyWorld) body() proto.Body {
 	case "remove":
 		name := f.one(someInstances, "name")
 		return &proto.InstanceRemove{Instance: name, Fence: f.fence(name)}
-	case "report":
-		return f.report(v)
-	case "forget":
-		name := f.one(someInstances, "name")
-		return &proto.InstanceForget{Instance: name, Fence: f.fence(name), Unreported: rapid.Bool().Draw(f.rt, "unreported")}
 	case "start":
 		return f.startAny(f.one(someInstances, "name"))
 	case "return":
@@ -191,24 +186,6 @@ func (f *fuzzyWorld) body() proto.Body {
 	default:
 		return f.capacityBody(v, m)
 	}
-}
-
-// report is what follows from the report of a host's agent: often that nothing is in conflict any more.
-func (f *fuzzyWorld) report(v *View) proto.Body {
-	h, _ := v.Host(f.one(someHosts, "host"))
-	b := &proto.HostRegister{Facts: facts(h.Facts.Name, 150), Incarnation: v.Fleet().Incarnation, Identity: h.Identity}
-	if rapid.IntRange(0, 2).Draw(f.rt, "all is well") > 0 {
-		return b
-	}
-	var held []proto.Holding
-	for _, name := range someInstances {
-		held = append(held, proto.Holding{
-			Instance: name, State: rapid.SampledFrom([]proto.FenceState{proto.FenceOwner, proto.FenceStarting, proto.FenceFrozen, proto.FenceRetired}).Draw(f.rt, "state"),
-			Fence: f.fence(name), Granted: resource.Uniform(rapid.Int64Range(0, 60).Draw(f.rt, "granted")),
-		})
-	}
-	b.Conflicts = Hold(v.Contradictions(h.Facts.Name, held))
-	return b
 }
 
 func (f *fuzzyWorld) capacityBody(v *View, m proto.Migration) proto.Body {
@@ -379,12 +356,11 @@ const (
 	reachedPlan    = "a move of a stored plan that ended"
 	reachedSqueeze = "a reservation that has yielded"
 	reachedHold    = "room that a plan holds"
-	reachedHeld    = "an instance that is held"
 )
 
 // unreached returns the outcomes that no migration has had, and what else has not been.
 func unreached(reached map[string]int) []string {
-	all := []string{string(proto.OutcomeCompleted), string(proto.OutcomeAborted), string(proto.OutcomeReturned), reachedPlan, reachedSqueeze, reachedHold, reachedHeld}
+	all := []string{string(proto.OutcomeCompleted), string(proto.OutcomeAborted), string(proto.OutcomeReturned), reachedPlan, reachedSqueeze, reachedHold}
 	return slices.DeleteFunc(all, func(what string) bool { return reached[what] > 0 })
 }
 
@@ -417,9 +393,6 @@ func draw(t *testing.T, reached map[string]int) {
 				}
 				reached[reachedHold] += len(m.Holds)
 			}
-		}
-		for _, name := range someInstances {
-			reached[reachedHeld] += len(f.s.View().Held(name))
 		}
 		for n := range f.s.View().Notices() {
 			if n.Kind == proto.NoticeSqueezed {

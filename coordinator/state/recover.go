@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/glidepath/glidepath/coordinator/ledger"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -27,11 +28,8 @@ func (s *State) Recover(r Recovery) error {
 	}
 	x.now = max(x.now, r.At)
 	for _, name := range r.Forget {
-		if !x.instances.has(name) {
-			return fmt.Errorf("there is no instance %q in what is restored: leave it out", name)
-		}
-		if result := x.forget(name, "the instance was forgotten when the fleet was restored from a backup"); !result.OK() {
-			return result.Err()
+		if err := x.forget(name); err != nil {
+			return err
 		}
 	}
 	f := x.fleet
@@ -52,9 +50,6 @@ func (s *State) Recover(r Recovery) error {
 	}
 	for _, h := range slices.Collect(x.hosts.all()) {
 		h.Home, h.Standby, h.Conflicts = r.By.Name, "", nil
-		if err := x.ledger.SetHost(capacity(h, x.fleet.Policy)); err != nil {
-			return err
-		}
 		x.putHost(h)
 	}
 	if r.Token != nil {
@@ -67,27 +62,24 @@ func (s *State) Recover(r Recovery) error {
 }
 
 // forget drops an instance with all that is reserved for it, and ends its migrations.
-func (x *tx) forget(name, reason string) proto.Result {
+func (x *tx) forget(name string) error {
+	if !x.instances.has(name) {
+		return fmt.Errorf("there is no instance %q in what is restored: leave it out", name)
+	}
+	for _, m := range slices.Collect(x.migrations.all()) {
+		if m.Instance == name && m.Active() {
+			x.end(m, proto.OutcomeFailed, "the instance was forgotten when the fleet was restored from a backup")
+		}
+	}
 	var ids []string
 	for r := range x.ledger.Reservations() {
 		if r.Instance == name {
 			ids = append(ids, r.ID)
 		}
 	}
-	var moves []proto.Migration
-	for m := range x.ActiveMigrations() {
-		if m.Instance == name {
-			moves = append(moves, m)
-			ids = append(ids, m.Extra...)
-		}
+	if result := x.reserve(ledger.Change{Release: ids}); !result.OK() {
+		return result.Err()
 	}
-	if r := x.release(ids); !r.OK() {
-		return r
-	}
-	for _, m := range moves {
-		m.Returning = ""
-		x.end(m, proto.OutcomeFailed, reason)
-	}
-	drop(x, x.instances, name)
-	return done()
+	x.instances.drop(name)
+	return nil
 }

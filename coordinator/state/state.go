@@ -28,7 +28,6 @@ func New() *State {
 	return &State{&View{
 		coordinators: newTable[proto.Coordinator](proto.TableCoordinators),
 		hosts:        newTable[proto.Host](proto.TableHosts),
-		conflicted:   newTable[struct{}](proto.TableHosts),
 		types:        newTable[proto.InstanceType](proto.TableTypes),
 		applications: newTable[proto.Application](proto.TableApplications),
 		instances:    newTable[proto.Instance](proto.TableInstances),
@@ -187,8 +186,6 @@ func (x *tx) applyToInstances(body proto.Body) proto.Result {
 		return x.instanceRelease(b)
 	case *proto.InstanceRemove:
 		return x.instanceRemove(b)
-	case *proto.InstanceForget:
-		return x.instanceForget(b)
 	case *proto.ReservationChange:
 		return x.reservationChange(b)
 	case *proto.MigrationStart:

@@ -16,7 +16,6 @@ type View struct {
 	fleet        proto.Fleet
 	coordinators table[proto.Coordinator]
 	hosts        table[proto.Host]
-	conflicted   table[struct{}] // keys of hosts whose reports hold instances
 	types        table[proto.InstanceType]
 	applications table[proto.Application]
 	instances    table[proto.Instance]
@@ -37,7 +36,6 @@ func (v *View) clone() *View {
 	c := *v
 	c.coordinators = v.coordinators.clone()
 	c.hosts = v.hosts.clone()
-	c.conflicted = v.conflicted.clone()
 	c.types = v.types.clone()
 	c.applications = v.applications.clone()
 	c.instances = v.instances.clone()

@@ -10,7 +10,7 @@ import (
 	"github.com/glidepath/glidepath/proto"
 )
 
-// Reduced returns what of a host is not there to be promised: by an operator's decision, in each window that is open, and for instances that are held.
+// Reduced returns what of a host is not there for a while: by an operator's decision, and in each window that is open.
 func Reduced(h proto.Host) timeline.Profile {
 	p := h.Reduced
 	for _, w := range h.Windows {
@@ -19,9 +19,6 @@ func Reduced(h proto.Host) timeline.Profile {
 			amount = h.Allocatable()
 		}
 		p = p.Add(timeline.Flat(w.Span, amount))
-	}
-	if taken := takenByHeld(h); taken != nil {
-		p = p.Add(taken)
 	}
 	return p
 }

@@ -201,7 +201,6 @@ type InstanceDetail struct {
 	proto.Instance
 	PausedBy []proto.PausedBy   `json:"paused_by,omitempty"` // what lifts its limits, on the host that owns it
 	Envelope *proto.Reservation `json:"envelope,omitempty"`  // not in lists
-	Doubt    *Doubt             `json:"doubt,omitempty"`     // only an operator can tell who may run it
 	Short    *proto.Shortfall   `json:"short,omitempty"`     // not in lists: where its host lacks what enforcing it would take; left out where nothing is lacking, and in mode enforce
 }
 
@@ -217,13 +216,6 @@ type Schedule struct {
 type Scorecards struct {
 	Items  []proto.ScoreSummary `json:"items"`            // sorted by instance; those that nothing was issued of yet are left out
 	Silent []string             `json:"silent,omitempty"` // coordinators that did not answer: the instances that they are home to are missing
-}
-
-// ForgetInstance has the tables forget an instance that agents report otherwise.
-type ForgetInstance struct {
-	Fence      uint64 `json:"fence"` // that whoever decides has seen: after another decision it is refused
-	Reason     string `json:"reason,omitempty"`
-	Unreported bool   `json:"unreported,omitempty"` // although hosts have not reported: they are off for good
 }
 
 // ModeRequest changes whether an instance's limits are set.

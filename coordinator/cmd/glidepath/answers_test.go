@@ -46,7 +46,6 @@ func answers() map[string]string {
 		"glidepath instance observe":   "setMode",
 		"glidepath instance enforce":   "setMode",
 		"glidepath instance release":   "releaseInstance",
-		"glidepath instance forget":    "forgetInstance",
 		"glidepath schedule show":      "getSchedule",
 		"glidepath forecast":           "getForecast",
 		"glidepath history import":     "importHistory",

@@ -54,7 +54,10 @@ func (a *app) printStatus(s v1.Status) error {
 		a.say("AWAY: nothing is heard of host %s, which owns %s, for %s: glidepath host show %s", h.Host, count(h.Owns, "instance"), age(s.Now.Sub(h.Since)), h.Host)
 	}
 	for _, d := range s.InDoubt {
-		a.printDoubt(d)
+		a.say("IN DOUBT: instance %s since %s: %s", d.Instance, stamp(d.Since), oneLine(d.Known))
+		for _, what := range d.Decide {
+			a.say("  %s", oneLine(what))
+		}
 	}
 	for _, h := range s.Conflicts {
 		a.say("CONFLICT: %s reports otherwise than the tables say; what to decide is told by  glidepath host show %s", h, h)
@@ -73,13 +76,6 @@ func (a *app) printStatus(s v1.Status) error {
 	}
 	a.say("")
 	return a.printMigrations(v1.List[v1.MigrationStatus]{Items: s.Migrations})
-}
-
-func (a *app) printDoubt(d v1.Doubt) {
-	a.say("IN DOUBT: instance %s since %s: %s", d.Instance, stamp(d.Since), oneLine(d.Known))
-	for _, what := range d.Decide {
-		a.say("  %s", oneLine(what))
-	}
 }
 
 // count prints a number with its noun.
@@ -178,19 +174,12 @@ func (a *app) printHost(h v1.HostDetail) error {
 	for _, by := range h.PausedBy {
 		a.say("no limit is set there: %s", pausedBy(by, "", f.Name))
 	}
-	forget, held := "", false
+	forget := ""
 	for _, c := range h.Conflicts {
 		a.say("CONFLICT over %s: %s", c.Instance, oneLine(c.What))
-		if !c.Takes.IsZero() {
-			a.say("  it may take %s there, which nobody else is promised", c.Takes)
-		}
 		if c.Blocks {
 			forget += " --forget " + c.Instance
 		}
-		held = held || c.Holds
-	}
-	if held {
-		a.say("  nothing is done with these instances before it is decided who may run them, and the host is operated without them; what to decide is told by  glidepath status")
 	}
 	if forget != "" {
 		a.say("  nothing is operated there until the agent reports otherwise; if it is right, restore again without what it contradicts, on a coordinator that is stopped, and adopt that where it runs:\n"+

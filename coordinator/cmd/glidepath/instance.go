@@ -120,16 +120,13 @@ func instanceCommand(a *app) *cobra.Command {
 		}
 	}
 	return group("instance", "Instances: what can be migrated", applyInstanceCommand(a), watchable(a, list, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance), watchable(a, one, v1.ChangeFleet, v1.ChangeHost, v1.ChangeInstance, v1.ChangeReservation),
-		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a), forgetInstanceCommand(a))
+		mode(proto.Observe, "Measure an instance, and lift its limits"), mode(proto.Enforce, "Set the limits of an instance by its schedule"), releaseCommand(a))
 }
 
 func instanceState(i v1.InstanceDetail) string {
 	text := string(i.State)
 	if i.Fault != nil {
 		text += " (fault)"
-	}
-	if i.Doubt != nil {
-		text += ", IN DOUBT"
 	}
 	if len(i.PausedBy) > 0 {
 		text += ", " + pausedWords(i.PausedBy)
@@ -142,9 +139,6 @@ func (a *app) printInstance(i v1.InstanceDetail) error {
 	a.say("Instance %s on %s: %s", i.Name(), i.Owner, instanceState(i))
 	if i.Fault != nil {
 		a.say("fault: %s", oneLine(i.Fault.Error()))
-	}
-	if i.Doubt != nil {
-		a.printDoubt(*i.Doubt)
 	}
 	for _, by := range i.PausedBy {
 		a.say("no limit of it is set: %s", pausedBy(by, i.Name(), i.Owner))

@@ -16,13 +16,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/spf13/cobra"
 
-	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/docs"
 	"github.com/glidepath/glidepath/internal/clidoc/clidoctest"
 	"github.com/glidepath/glidepath/internal/docfile"
 	"github.com/glidepath/glidepath/internal/openapi"
-	"github.com/glidepath/glidepath/internal/resource"
-	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -234,7 +231,7 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		{"schedule show", "cache-1"}, {"forecast", "cache-1"}, {"forecast scorecard", "cache-1"}, {"history import", "cache-1 -f " + history}, {"history export", "cache-1 --from 2026-01-05T00:00Z"},
 		{"plan migrate", "cache-1 --to host-c --store"}, {"plan explain", "cache-1"}, {"plan list", ""}, {"plan show", "PLAN"}, {"plan begin", "PLAN"}, {"plan cancel", "PLAN"}, {"migration list", ""}, {"migration show", aborted}, {"migration explain", aborted}, {"migration watch", aborted},
 		{"host drain", "host-a --before 2h"}, {"host drain pause", "host-a"}, {"host drain show", "host-a"}, {"host drain resume", "host-a"}, {"host undrain", "host-a"}, {"rebalance", "--moves 1"},
-		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"}, {"instance forget", "cache-1 --yes"},
+		{"migrate", "cache-1 --to host-c"}, {"migration abort", "NEWEST"}, {"instance release", "cache-1"},
 		{"pause", "--no-wait"}, {"resume", ""}, {"host cordon", "host-b"}, {"host uncordon", "host-b"}, {"host set", "host-b --allocatable cpu=1"}, {"host retention", "host-a"}, {"host tasks", "host-a"},
 		{"host forget", "host-b"}, {"operator raft list", ""}, {"operator raft remove", "c2 --force"}, {"operator raft transfer", "c1"},
 		{"type remove", "m.tiny"}, {"app remove", "nginx"},
@@ -246,11 +243,6 @@ func TestCommandsPrintTheJSONThatTheReferenceSays(t *testing.T) {
 		}
 		if c.path == "instance release" {
 			f.Must(&proto.MigrationEnd{Migration: newest, Outcome: proto.OutcomeAborted})
-		}
-		if c.path == "instance forget" {
-			f.Must(&proto.InstanceApply{Spec: apitest.Spec("cache-1"), Envelope: proto.Envelope{{Span: timeline.Span{Start: 1, End: timeline.Forever}, Firm: resource.Vector{resource.CPU: 100}}}})
-			held := []proto.Conflict{{Instance: "cache-1", What: "host-b holds it as frozen", Holds: true}}
-			f.Must(&proto.HostRegister{Facts: apitest.Facts("host-b", 600), Incarnation: f.View().Fleet().Incarnation, Conflicts: held})
 		}
 		stored := ""
 		for p := range f.View().Plans() {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
-	"github.com/glidepath/glidepath/internal/resource"
 	"github.com/glidepath/glidepath/internal/timeline"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -57,37 +56,6 @@ func TestAConflictSaysWhatToDecide(t *testing.T) {
 	_, out, _ = glidepath(t, t.Context(), "host", "show", "host-b")
 	if !strings.Contains(out, "CONFLICT over new: ") || !strings.Contains(out, "  glidepathd restore FILE --forget old --forget other\n") {
 		t.Errorf("%s", out)
-	}
-}
-
-func TestAnInstanceThatIsHeldSaysWhatToDecideAndIsForgotten(t *testing.T) {
-	f := reach(t)
-	f.Must(&proto.HostRegister{Facts: apitest.Facts("host-b", 1000), Incarnation: f.View().Fleet().Incarnation, Conflicts: []proto.Conflict{
-		{Instance: "cache-1", What: "host-b holds it as owner", Holds: true, There: true, Takes: resource.Vector{resource.CPU: 250}},
-	}})
-	doubt := "IN DOUBT: instance cache-1 since "
-	for _, args := range [][]string{{"status"}, {"instance", "show", "cache-1"}} {
-		if _, out, _ := glidepath(t, t.Context(), args...); !strings.Contains(out, doubt) || !strings.Contains(out, "  if the agents are right, have the tables forget it: glidepath instance forget cache-1\n") {
-			t.Errorf("%v: %s", args, out)
-		}
-	}
-	if _, out, _ := glidepath(t, t.Context(), "instance", "list"); !strings.Contains(out, "IN DOUBT") {
-		t.Errorf("%s", out)
-	}
-	_, out, _ := glidepath(t, t.Context(), "host", "show", "host-b")
-	for _, want := range []string{"CONFLICT over cache-1: host-b holds it as owner\n  it may take cpu=250m there", "the host is operated without them"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in\n%s", want, out)
-		}
-	}
-	if code, _, stderr := glidepath(t, t.Context(), "instance", "forget", "cache-1"); code != exitUsage || !strings.Contains(stderr, "say --yes") || !strings.Contains(stderr, "host-b reports otherwise") {
-		t.Errorf("without a terminal: %d, %s", code, stderr)
-	}
-	if code, out, stderr := glidepath(t, t.Context(), "instance", "forget", "cache-1", "--yes", "--reason", "moved"); code != exitFine || !strings.Contains(out, "Instance cache-1 is forgotten") {
-		t.Errorf("%d, %s%s", code, out, stderr)
-	}
-	if code, _, stderr := glidepath(t, t.Context(), "instance", "show", "cache-1"); code != exitNotFound || !strings.Contains(stderr, "runs on host-b") {
-		t.Errorf("%d, %s", code, stderr)
 	}
 }
 

@@ -29,8 +29,8 @@ a new incarnation; the others join it again with tokens, in empty data folders. 
 The snapshot has no keys. A coordinator of the fleet has ca.key and ca.crt in its own pki folder; elsewhere --ca names the folder with the copy
 that was made of them. Raft's former log is kept aside.
 
-No host is operated before its agent has reported what it runs. Where that and the snapshot can't both be right, the instance is left alone
-until somebody decides: see glidepath status.`,
+No host is operated before its agent has reported what it runs. Where that and the snapshot can't both be right, the host is left alone:
+see glidepath status.`,
 		Example: `  systemctl stop glidepathd
   glidepathd restore fleet.snapshot
   glidepathd restore fleet.snapshot --ca /mnt/safe/glidepath-ca --new-token   # on a new machine`,
@@ -69,7 +69,7 @@ until somebody decides: see glidepath status.`,
 			fmt.Fprint(stdout, `
 Next:
   systemctl start glidepathd                    # or: glidepathd run
-  glidepath status                              # until every agent has reported; IN DOUBT says what contradicts the snapshot
+  glidepath status                              # until every agent has reported; CONFLICT says what contradicts the snapshot
   glidepath token list                          # what was revoked since the snapshot is good again: revoke it again
   glidepath token create --role coordinator     # for the second and third coordinator, in empty data folders
 `)
