@@ -41,12 +41,8 @@ func (w WhatIf) Words() string {
 	if w.Add > 0 {
 		parts = append(parts, fmt.Sprintf("with %s more like %s", Count(w.Add, "host"), w.Like))
 	}
-	if n := len(w.Without); n > 0 {
-		names, more := w.Without, ""
-		if n > mostNamed {
-			names, more = names[:mostNamed], fmt.Sprintf(" and %d more", n-mostNamed)
-		}
-		parts = append(parts, "without "+strings.Join(names, ", ")+more)
+	if len(w.Without) > 0 {
+		parts = append(parts, "without "+Names(w.Without))
 	}
 	return strings.Join(parts, " and ")
 }

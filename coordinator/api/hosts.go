@@ -92,7 +92,7 @@ func getForgetting(c *call) (any, error) {
 		return nil, err
 	}
 	f := c.view.Forgetting(h.Facts.Name)
-	out := v1.Forgetting{Holds: items(f.Holds).Items, Undecided: items(f.Undecided).Items, Ends: items(f.Ends).Items, Lost: []v1.Lost{}}
+	out := v1.Forgetting{Holds: items(f.Holds).Items, Undecided: items(f.Undecided).Items, Ends: items(f.Ends).Items, Lost: []v1.Lost{}, Unreported: items(unreported(c.view, h.Facts.Name)).Items}
 	for _, l := range f.Lost {
 		out.Lost = append(out.Lost, v1.Lost{Instance: l.Instance, Means: l.Means})
 	}
@@ -127,6 +127,9 @@ func forgetDeadHost(c *call) (any, error) {
 		}
 	}
 	c.note = fmt.Sprintf("lost: [%s]; ended: [%s]; %s", strings.Join(in.Lost, " "), strings.Join(c.view.Forgetting(name).Ends, " "), in.Reason)
+	if err := c.elsewhere(name, in.Lost, in.Unreported); err != nil {
+		return nil, err
+	}
 	lost := c.lostHolds(name)
 	if _, err = c.propose(&proto.HostForget{Host: name, Dead: true, Lost: in.Lost, Reason: in.Reason}); err != nil {
 		return v1.Empty{}, err

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,26 @@ func TestADeadHostIsForgottenByWhoKnowsWhatIsLost(t *testing.T) {
 	ok[v1.Empty](w, "POST /v1/hosts/host-a/forget-dead", v1.ForgetDead{Lost: []string{"cache-1"}, Reason: "burnt down"})
 	w.fails(v1.CodeNotFound, 404, "GET /v1/instances/cache-1", nil)
 	if audit := w.Audit(); !strings.Contains(audit, "lost: [cache-1]") || !strings.Contains(audit, "burnt down") {
+		t.Error(audit)
+	}
+}
+
+func TestADeadHostIsNotForgottenWhileAnotherMayRunWhatItOwned(t *testing.T) {
+	w := newWorld(t, func(f *apitest.Fleet) {
+		f.Config.Presence = func(context.Context) map[string]proto.Presence { return map[string]proto.Presence{} }
+	})
+	w.adopt("cache-1")
+	w.Must(&proto.IncarnationRaise{From: 1, Reason: "restored"})
+	if f := ok[v1.Forgetting](w, "GET /v1/hosts/host-a/forget", nil); !slices.Equal(f.Unreported, []string{"host-b", "host-c"}) {
+		t.Errorf("%q", f.Unreported)
+	}
+	ok[v1.Empty](w, "POST /v1/hosts/host-b/forget-dead", v1.ForgetDead{Lost: []string{}}) // it owned nothing
+	dead := "POST /v1/hosts/host-a/forget-dead"
+	if e := w.fails(v1.CodeRefused, 422, dead, v1.ForgetDead{Lost: []string{"cache-1"}}); !strings.Contains(e.Message, "cache-1 may run on host-c") {
+		t.Error(e.Message)
+	}
+	ok[v1.Empty](w, dead, v1.ForgetDead{Lost: []string{"cache-1"}, Unreported: true})
+	if audit := w.Audit(); !strings.Contains(audit, "although not reported: [host-c]; lost: [cache-1]") {
 		t.Error(audit)
 	}
 }

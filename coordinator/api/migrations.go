@@ -207,6 +207,9 @@ func abortMigration(c *call) (any, error) {
 	}
 	var decision proto.Body = &proto.MigrationAbort{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
 	if in.AcceptLoss {
+		if err := c.elsewhere(m.Target, []string{m.Instance}, in.Unreported); err != nil {
+			return nil, err
+		}
 		decision = &proto.AcceptLoss{Migration: m.ID, Fence: i.Fence, Reason: in.Reason}
 	}
 	if _, err := c.propose(decision); err != nil {

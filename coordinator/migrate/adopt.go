@@ -56,8 +56,8 @@ func (k *keeper) step(ctx context.Context) (done bool, err error) {
 		kind = proto.OpRelease
 	}
 	fleet := view.Fleet()
-	if host, _ := view.Host(i.Owner); host.Incarnation != fleet.Incarnation {
-		return false, fmt.Errorf("host %s has not yet reported what it runs to incarnation %d: it is not operated before; is its agent running?", i.Owner, fleet.Incarnation)
+	if why := view.Unreported(i.Owner); why != "" {
+		return false, errors.New(why)
 	}
 	op := proto.Operation{ID: k.attempt(kind, i), Kind: kind, Instance: k.name, Incarnation: fleet.Incarnation, Fence: i.Fence, Spec: i.Spec}
 	result, err := k.send(ctx, i.Owner, op, terms{

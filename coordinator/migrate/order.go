@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -154,12 +156,11 @@ func (w *walker) record(ctx context.Context, migration string, r proto.Operation
 // operation returns what is sent for an order.
 func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Operation, error) {
 	fleet := s.view.Fleet()
-	host, known := s.view.Host(o.host)
-	if !known {
+	if _, known := s.view.Host(o.host); !known {
 		return proto.Operation{}, fmt.Errorf("host %s does not belong to the fleet any more", o.host)
 	}
-	if host.Incarnation != fleet.Incarnation {
-		return proto.Operation{}, fmt.Errorf("host %s has not yet reported what it runs to incarnation %d: it is not operated before; is its agent running?", o.host, fleet.Incarnation)
+	if why := waits(s, o); why != "" {
+		return proto.Operation{}, errors.New(why)
 	}
 	op := proto.Operation{
 		ID: r.ID, Kind: o.kind, Migration: s.m.ID, Instance: s.m.Instance, Incarnation: fleet.Incarnation, Fence: r.Fence,
@@ -191,6 +192,21 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 		op.Hook = callOf(s.m, o, r.ID)
 	}
 	return op, nil
+}
+
+// waits says why an order can't be sent by what agents have reported since the fleet was restored; "" when it can. What lets a host run the instance
+// waits for the other one, too: that may run it, by what was decided after the backup. Whoever accepted the loss of what is there has decided already.
+func waits(s scene, o order) string {
+	if why := s.view.Unreported(o.host); why != "" {
+		return why
+	}
+	switch o.kind {
+	case proto.OpStart, proto.OpConfirm, proto.OpThaw:
+		if !s.m.Loss {
+			return cmp.Or(s.view.Unreported(s.m.Source), s.view.Unreported(s.m.Target))
+		}
+	}
+	return ""
 }
 
 // sent returns the bytes of all rounds that have ended.

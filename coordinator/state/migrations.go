@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/glidepath/glidepath/coordinator/ledger"
@@ -149,6 +150,15 @@ func (x *tx) mayMove(p proto.Plan, how beginning) proto.Result {
 func (v *View) segment(host string) string {
 	h, _ := v.hosts.get(host)
 	return h.Facts.Segment
+}
+
+// Unreported returns why a host is not operated: its agent has not yet told this incarnation what it runs. It is "" for one that has.
+func (v *View) Unreported(host string) string {
+	h, known := v.hosts.get(host)
+	if !known || h.Incarnation == v.fleet.Incarnation {
+		return ""
+	}
+	return fmt.Sprintf("host %s has not yet reported what it runs to incarnation %d: it is not operated before; is its agent running?", host, v.fleet.Incarnation)
 }
 
 // reported refuses to operate on hosts whose agents have not yet told this incarnation what they run.

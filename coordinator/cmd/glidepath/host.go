@@ -103,7 +103,7 @@ func amounts(flag string, v *resource.Vector, texts []string) error {
 }
 
 func forgetCommand(a *app) *cobra.Command {
-	var dead, yes bool
+	var dead, yes, unreported bool
 	var reason string
 	cmd := &cobra.Command{
 		Use: "forget HOST", Short: "Take a host out of the fleet that holds nothing, or that died for good", Args: exactly("host"), ValidArgsFunction: firstOnly(completeHost(a)),
@@ -112,29 +112,32 @@ func forgetCommand(a *app) *cobra.Command {
 			"--dead is for a host that died for good and does not come back: the instances that it owned are forgotten with it, and migrations that it\n" +
 			"keeps from ending end. It first says what that means for each instance, and asks; without a terminal it takes --yes. What can be decided\n" +
 			"better is to be decided before, and is named with its command. Should the host come back after all, its agent stops what it owned as soon as it\n" +
-			"reaches a coordinator, and puts the data into its retention folder; until then keep it off the network.",
+			"reaches a coordinator, and puts the data into its retention folder; until then keep it off the network.\n\n" +
+			"After a restore from a backup another host may run what this one owned then: --dead waits for all others to report. For those that are off\n" +
+			"and stay off, say --unreported.",
 		Example: "  glidepath host forget host-c\n  glidepath host forget host-b --dead\n  glidepath host forget host-b --dead --yes --reason 'burnt down'",
 	}
 	cmd.Flags().BoolVar(&dead, "dead", false, "it died for good: forget what it owned, too")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --dead: do not ask")
+	cmd.Flags().BoolVar(&unreported, "unreported", false, "with --dead: also while other hosts have not reported what they run since the fleet was restored")
 	cmd.Flags().StringVar(&reason, "reason", "", "with --dead: why, for the record")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		if !dead {
-			if yes || reason != "" {
-				return usagef("--yes and --reason are for --dead")
+			if yes || unreported || reason != "" {
+				return usagef("--yes, --unreported and --reason are for --dead")
 			}
 			return show(cmd.Context(), a, "POST", path("hosts", name, "forget"), nil, func(v1.Empty) error {
 				a.say("Host %s is forgotten. Its certificate is refused until it joins again with a token", name)
 				return nil
 			})
 		}
-		return a.forgetDead(cmd.Context(), name, reason, yes, cmd.InOrStdin())
+		return a.forgetDead(cmd.Context(), name, v1.ForgetDead{Lost: []string{}, Reason: reason, Unreported: unreported}, yes, cmd.InOrStdin())
 	}
 	return cmd
 }
 
-func (a *app) forgetDead(ctx context.Context, name, reason string, yes bool, in io.Reader) error {
+func (a *app) forgetDead(ctx context.Context, name string, request v1.ForgetDead, yes bool, in io.Reader) error {
 	f, err := ask[v1.Forgetting](ctx, a, "GET", path("hosts", name, "forget"), nil)
 	if err != nil {
 		return err
@@ -142,7 +145,13 @@ func (a *app) forgetDead(ctx context.Context, name, reason string, yes bool, in 
 	if len(f.Undecided) > 0 {
 		return &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("before host %s is forgotten as dead: %s", name, strings.Join(f.Undecided, "; "))}
 	}
-	request := v1.ForgetDead{Lost: []string{}, Reason: reason}
+	if len(f.Unreported) > 0 && len(f.Lost) > 0 {
+		what := fmt.Sprintf("what runs on %s has not been reported since the fleet was restored: it may be what host %s owned, by what was decided after the backup", proto.Names(f.Unreported), name)
+		if !request.Unreported {
+			return &v1.Error{Code: v1.CodeRefused, Message: what, Remedy: "see that their agents reach a coordinator, and wait; if they are off and stay off, say --unreported"}
+		}
+		fmt.Fprintf(a.stderr, "Mind: %s.\n", oneLine(what))
+	}
 	fmt.Fprintf(a.stderr, "Host %s is forgotten as one that died for good. Its certificate is refused from then on.\n", name)
 	for _, l := range f.Lost {
 		request.Lost = append(request.Lost, l.Instance)

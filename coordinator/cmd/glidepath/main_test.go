@@ -86,7 +86,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"golden": golden, "drive": drive, "exits": exits, "latest": latest, "fence": fence, "plan": newestPlan, "watched": untilWatched, "interrupt": interrupts, "left": left, "away": away,
-			"series": series, "waits": waits,
+			"restored": restored, "series": series, "waits": waits,
 		},
 	})
 }
@@ -161,6 +161,16 @@ func fence(ts *testscript.TestScript, _ bool, args []string) {
 // away HOST ends the session of its agent, an hour ago.
 func away(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Value(awayKey{}).(*sync.Map).Store(args[0], timeline.Of(time.Now().Add(-time.Hour)))
+}
+
+// restored HOST... is a restore from a backup after which the agents of these hosts alone have reported what they run.
+func restored(ts *testscript.TestScript, _ bool, args []string) {
+	f := ts.Value(fleetKey{}).(*apitest.Fleet)
+	f.Must(&proto.IncarnationRaise{From: f.View().Fleet().Incarnation, Reason: "restored"})
+	for _, name := range args {
+		h, _ := f.View().Host(name)
+		f.Must(&proto.HostRegister{Facts: h.Facts, Incarnation: f.View().Fleet().Incarnation})
+	}
 }
 
 // interrupt [now] interrupts what runs in the background, once a migration is watched, or now. Wait for it, then see left.
