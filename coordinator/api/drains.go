@@ -129,7 +129,7 @@ func (c *call) keptDrain(host string, in v1.DrainRequest) (any, error) {
 			return nil, err
 		}
 		plan.ID, plan.Status = c.key, proto.PlanKept
-		if _, err := c.propose(&proto.PlanPut{Plan: plan}); err != nil {
+		if _, err := c.propose(&proto.PlanPut{Plan: plan.Slim()}); err != nil {
 			return nil, err
 		}
 	}

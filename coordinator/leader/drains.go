@@ -251,7 +251,7 @@ func (d *Drains) store(ctx context.Context, p replanned) error {
 		return nil // what is there is on its way already
 	}
 	if e.live == nil || !alike(*e.live, fresh) {
-		r, err := d.Propose(ctx, &proto.PlanPut{Plan: slim(fresh), From: from})
+		r, err := d.Propose(ctx, &proto.PlanPut{Plan: fresh.Slim(), From: from})
 		if err != nil {
 			return err
 		}

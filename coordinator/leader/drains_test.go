@@ -579,17 +579,3 @@ func TestMovesThatHaveBegunStayAtTheirPlaces(t *testing.T) {
 		t.Errorf("a first plan has %d moves: more than are kept in one", len(got))
 	}
 }
-
-func TestAPlanThatIsTooLargeIsStoredWithoutItsReasons(t *testing.T) {
-	p := proto.StoredPlan{ID: "p", Moves: make([]proto.Move, proto.MaxMoves)}
-	for i := range p.Moves {
-		p.Moves[i] = proto.Move{Instance: fmt.Sprint("i", i), Reasons: []string{strings.Repeat("x", 4000)}}
-	}
-	text, err := proto.Marshal(slim(p))
-	if err != nil || len(text) > mostStored || len(text) < mostStored/4 {
-		t.Errorf("%d bytes, %v", len(text), err)
-	}
-	if len(p.Moves[proto.MaxMoves-1].Reasons) == 0 {
-		t.Error("what was given has changed")
-	}
-}

@@ -263,25 +263,3 @@ func alike(old, fresh proto.StoredPlan) bool {
 	}
 	return old.Blocked == nil || old.Blocked.Words() == fresh.Blocked.Words() && slices.Equal(old.Blocked.Unblock, fresh.Blocked.Unblock)
 }
-
-// mostStored bounds what a plan takes in a command, in bytes.
-const mostStored = proto.MaxCommand / 2
-
-// slim leaves out of a plan that is too large why its moves go where they go, those of the later moves first: it can be asked for again.
-func slim(p proto.StoredPlan) proto.StoredPlan {
-	size := func() int {
-		text, err := proto.Marshal(p)
-		if err != nil {
-			return 0 // whoever stores it says so
-		}
-		return len(text)
-	}
-	p.Moves = slices.Clone(p.Moves)
-	for n := len(p.Moves); n > 0 && size() > mostStored; {
-		n /= 2
-		for i := n; i < len(p.Moves); i++ {
-			p.Moves[i].Considered, p.Moves[i].Ruled, p.Moves[i].Reasons, p.Moves[i].Starts = nil, nil, nil, nil
-		}
-	}
-	return p
-}
