@@ -154,8 +154,8 @@ func limited(amount, most int64) int64 {
 }
 
 // stands returns what stands in for a resource with too little history: the instance type's maximum, or, where there is
-// none, a fifth more than the highest that was seen. Of means it is what nineteen in twenty don't pass: ten seconds of an
-// upgrade's work are no reason to keep as much for a day. Memory that is taken stays taken.
+// none, a fifth more than the highest that was seen. Of means it is what nineteen in twenty means of five minutes, which is what is forecast, don't
+// pass: ten seconds of an upgrade's work are no reason to keep as much for a day. Memory that is taken stays taken.
 func stands(view *state.View, instance string, h forecast.History, means bool) (most, prior resource.Vector) {
 	if i, ok := view.Instance(instance); ok {
 		if t, ok := view.Type(i.Spec.Type); ok {
@@ -169,11 +169,31 @@ func stands(view *state.View, instance string, h forecast.History, means bool) (
 		most[k] = 0
 		amount := 1.2 * seen(s.Values, 1)
 		if means && resource.Kind(k) != resource.Memory {
-			amount = seen(s.Values, .95)
+			amount = seen(trailingMeans(s.Values, int(ownMean/max(s.Step, time.Second))), .95)
 		}
 		prior[k] = int64(math.Ceil(amount)) + 1
 	}
 	return most, prior
+}
+
+// ownMean is how long something has to be taken to count as taken, of means.
+const ownMean = 5 * time.Minute
+
+// trailingMeans returns the mean of each n values in a row of those that are known; of fewer than n, of all.
+func trailingMeans(values []float64, n int) []float64 {
+	known := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	n = max(1, min(n, len(known)))
+	var out []float64
+	sum := 0.0
+	for i, v := range known {
+		if sum += v; i >= n {
+			sum -= known[i-n]
+		}
+		if i >= n-1 {
+			out = append(out, max(0, sum/float64(n)))
+		}
+	}
+	return out
 }
 
 // seen returns the least amount that the share of the values doesn't pass; 0 when none is known.

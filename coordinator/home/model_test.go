@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,4 +84,31 @@ func TestWhatWasLearnedOfAMinuteIsLearnedAnewAfterAnother(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One busy window of ten seconds among the first of a host is no reason to hold as much for a day: what is forecast are means of five minutes.
+func TestWhatStandsInForAHostsOwnUseIsAMeanOfFiveMinutes(t *testing.T) {
+	w := newWorld(t, proto.Critical)
+	windows := func(n int, busy ...int) forecast.History {
+		var h forecast.History
+		for k := range h {
+			h[k] = forecast.Series{Step: 10 * time.Second, Values: slices.Repeat([]float64{100}, n)}
+			for _, i := range busy {
+				h[k].Values[i] = 1300
+			}
+		}
+		return h
+	}
+	for name, c := range map[string]struct {
+		h       forecast.History
+		cpu, mb int64
+	}{
+		"two minutes":   {windows(12, 5), 201, 1301},
+		"half an hour":  {windows(180, 5), 141, 1301},
+		"a busy minute": {windows(180, 50, 51, 52, 53, 54, 55), 341, 1301},
+	} {
+		if _, prior := stands(w.view(), proto.SystemReservation("host-a"), c.h, true); prior[resource.CPU] != c.cpu || prior[resource.Memory] != (c.mb-1)*12/10+1 {
+			t.Errorf("%s: %d of CPU, %d of memory, want %d and %d", name, prior[resource.CPU], prior[resource.Memory], c.cpu, (c.mb-1)*12/10+1)
+		}
+	}
 }
