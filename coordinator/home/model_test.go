@@ -104,7 +104,7 @@ func TestWhatStandsInForAHostsOwnUseIsAMeanOfFiveMinutes(t *testing.T) {
 		cpu, mb int64
 	}{
 		"two minutes":   {windows(12, 5), 201, 1301},
-		"half an hour":  {windows(180, 5), 141, 1301},
+		"half an hour":  {windows(180, 50), 141, 1301},
 		"a busy minute": {windows(180, 50, 51, 52, 53, 54, 55), 341, 1301},
 	} {
 		if _, prior := stands(w.view(), proto.SystemReservation("host-a"), c.h, true); prior[resource.CPU] != c.cpu || prior[resource.Memory] != (c.mb-1)*12/10+1 {

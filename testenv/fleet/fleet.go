@@ -42,6 +42,7 @@ type Options struct {
 	Debs string
 	// Packages are Debian packages that the hosts have beside those that all guests have.
 	Packages []string
+	CPUs     int // of each host; 2 if 0
 	// GridStep and Probation are the fleet's; 10 s and 15 s if 0.
 	GridStep, Probation time.Duration
 	// Keep lets the fleet outlive this program; see vm.Spec.
@@ -77,7 +78,7 @@ func Up(ctx context.Context, o Options) (*Fleet, error) {
 	guests, err := vm.Start(ctx, vm.Spec{
 		Name: o.Name, Keep: o.Keep, Progress: o.Progress, Logger: o.Logger, Image: vm.Image{Packages: o.Packages},
 		// They boot while the coordinators start.
-		Guests: []vm.GuestSpec{{Name: HostA, Addr: "10.77.0.21/24", Off: true}, {Name: HostB, Addr: "10.77.0.22/24", Off: true}},
+		Guests: []vm.GuestSpec{{Name: HostA, Addr: "10.77.0.21/24", CPUs: o.CPUs, Off: true}, {Name: HostB, Addr: "10.77.0.22/24", CPUs: o.CPUs, Off: true}},
 		Namespaces: []vm.NamespaceSpec{
 			{Name: "c1", Addr: "10.77.0.11/24"}, {Name: "c2", Addr: "10.77.0.12/24"}, {Name: "c3", Addr: "10.77.0.13/24"},
 			{Name: clients, Addr: "10.77.0.31/24"},

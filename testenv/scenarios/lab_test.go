@@ -83,8 +83,8 @@ func debs() string {
 	return filepath.Join("..", "..", "dist")
 }
 
-// newLab brings the fleet up and adopts the Redis on host-a. The hosts have packages of Debian's beside what all guests have.
-func newLab(t *testing.T, packages ...string) *lab {
+// newLab brings the fleet up and adopts the Redis on host-a. The hosts have so many CPUs, and packages of Debian's beside what all guests have.
+func newLab(t *testing.T, cpus int, packages ...string) *lab {
 	vmtest.Require(t)
 	if found, _ := filepath.Glob(filepath.Join(debs(), "*.deb")); len(found) == 0 { //nolint:errcheck // the pattern is good
 		if os.Getenv("CI") != "" {
@@ -95,7 +95,7 @@ func newLab(t *testing.T, packages ...string) *lab {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	f, err := fleet.Up(ctx, fleet.Options{
-		Name: "scenarios", Debs: debs(), Packages: packages, GridStep: gridStep, Probation: probation,
+		Name: "scenarios", Debs: debs(), CPUs: cpus, Packages: packages, GridStep: gridStep, Probation: probation,
 		Progress: func(text string) { t.Log(text) }, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ type scenario struct {
 }
 
 func TestScenarios(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, 2)
 	for _, s := range []scenario{
 		{"a type that the target can't hold is refused, and nothing changes", tooSmall},
 		{"all coordinators are away for a minute", coordinatorsAway},         // while the forecast is what was imported: no move has added to it yet
@@ -53,7 +53,7 @@ func TestFurtherScenarios(t *testing.T) {
 	if os.Getenv("GLIDEPATH_FURTHER") == "" {
 		t.Skip("further scenarios take long: run make guests, or set GLIDEPATH_FURTHER=1")
 	}
-	l := newLab(t, "rpm")
+	l := newLab(t, 4, "rpm") // databases are set up on them, and packages installed: what that takes is held as their own use for minutes
 	for _, s := range []scenario{
 		{"a move on probation is taken back with what was written since", returned},
 		{"a PostgreSQL moves and loses nothing", databaseMoves},
