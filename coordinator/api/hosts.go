@@ -92,7 +92,7 @@ func getForgetting(c *call) (any, error) {
 		return nil, err
 	}
 	f := c.view.Forgetting(h.Facts.Name)
-	out := v1.Forgetting{Holds: items(f.Holds).Items, Undecided: items(f.Undecided).Items, Ends: items(f.Ends).Items, Lost: []v1.Lost{}, Unreported: items(unreported(c.view, h.Facts.Name)).Items}
+	out := v1.Forgetting{Holds: items(f.Holds).Items, Undecided: items(f.Undecided).Items, Ends: items(f.Ends).Items, Lost: []v1.Lost{}, Unreported: items(unreported(c.view)).Items}
 	for _, l := range f.Lost {
 		out.Lost = append(out.Lost, v1.Lost{Instance: l.Instance, Means: l.Means})
 	}
@@ -104,6 +104,12 @@ func forgetHost(c *call) (any, error) {
 	h, err := c.host()
 	if err != nil {
 		return nil, err
+	}
+	if h.Incarnation != c.view.Fleet().Incarnation {
+		return nil, &v1.Error{
+			Code: v1.CodeRefused, Message: c.view.Unreported(h.Facts.Name) + " It may hold what was decided after the backup that the fleet was restored from",
+			Remedy: "wait for its report; if it is off and stays off: glidepath host forget " + h.Facts.Name + " --dead --unreported",
+		}
 	}
 	_, err = c.propose(&proto.HostForget{Host: h.Facts.Name})
 	return v1.Empty{}, err

@@ -95,16 +95,26 @@ func TestADeadHostIsNotForgottenWhileAnotherMayRunWhatItOwned(t *testing.T) {
 	})
 	w.adopt("cache-1")
 	w.Must(&proto.IncarnationRaise{From: 1, Reason: "restored"})
-	if f := ok[v1.Forgetting](w, "GET /v1/hosts/host-a/forget", nil); !slices.Equal(f.Unreported, []string{"host-b", "host-c"}) {
+	if f := ok[v1.Forgetting](w, "GET /v1/hosts/host-a/forget", nil); !slices.Equal(f.Unreported, []string{"host-a", "host-b", "host-c"}) {
 		t.Errorf("%q", f.Unreported)
 	}
-	ok[v1.Empty](w, "POST /v1/hosts/host-b/forget-dead", v1.ForgetDead{Lost: []string{}}) // it owned nothing
+	w.fails(v1.CodeRefused, 422, "POST /v1/hosts/host-b/forget", nil)
+	w.fails(v1.CodeRefused, 422, "POST /v1/hosts/host-b/forget-dead", v1.ForgetDead{Lost: []string{}}) // it may own more than the tables know
+	b, _ := w.View().Host("host-b")
+	w.Must(&proto.HostRegister{Facts: b.Facts, Incarnation: 2})
+	ok[v1.Empty](w, "POST /v1/hosts/host-b/forget-dead", v1.ForgetDead{Lost: []string{}})
 	dead := "POST /v1/hosts/host-a/forget-dead"
-	if e := w.fails(v1.CodeRefused, 422, dead, v1.ForgetDead{Lost: []string{"cache-1"}}); !strings.Contains(e.Message, "cache-1 may run on host-c") {
+	if e := w.fails(v1.CodeRefused, 422, dead, v1.ForgetDead{Lost: []string{"cache-1"}}); !strings.Contains(e.Message, "what runs on host-a, host-c has not been reported") || !strings.Contains(e.Message, "cache-1 may run elsewhere") {
 		t.Error(e.Message)
 	}
+	host, _ := w.View().Host("host-c")
+	w.Must(&proto.HostRegister{Facts: host.Facts, Incarnation: 1, Conflicts: []proto.Conflict{{Instance: "cache-1", What: "host-c holds it as owner", Blocks: true}}})
+	if e := w.fails(v1.CodeRefused, 422, dead, v1.ForgetDead{Lost: []string{"cache-1"}, Unreported: true}); !strings.Contains(e.Message, "host-c reports otherwise of instance cache-1") {
+		t.Error(e.Message)
+	}
+	w.Must(&proto.HostRegister{Facts: host.Facts, Incarnation: 2})
 	ok[v1.Empty](w, dead, v1.ForgetDead{Lost: []string{"cache-1"}, Unreported: true})
-	if audit := w.Audit(); !strings.Contains(audit, "although not reported: [host-c]; lost: [cache-1]") {
+	if audit := w.Audit(); !strings.Contains(audit, "although not reported: [host-a]; lost: [cache-1]") {
 		t.Error(audit)
 	}
 }

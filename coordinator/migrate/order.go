@@ -23,6 +23,7 @@ type order struct {
 	hook  proto.HookPoint // of hooks: when
 	aside bool            // of hooks: beside another operation, which is the one that is shown
 	owed  bool            // of hooks: run when the host is back, if it does not answer now
+	older bool            // what the host holds was decided before: it may be stopped although it has not reported all that it runs
 
 	limit   time.Duration // after which the agent gives it up; 0: never
 	silence time.Duration // see terms; 0: for ever
@@ -197,7 +198,7 @@ func (w *walker) operation(s scene, o order, r proto.OperationRecord) (proto.Ope
 // waits says why an order can't be sent by what agents have reported since the fleet was restored; "" when it can. What lets a host run the instance
 // waits for the other one, too: that may run it, by what was decided after the backup. Whoever accepted the loss of what is there has decided already.
 func waits(s scene, o order) string {
-	if why := s.view.Unreported(o.host); why != "" {
+	if why := s.view.Unreported(o.host); why != "" && !o.older {
 		return why
 	}
 	switch o.kind {

@@ -73,3 +73,21 @@ func TestWhatOrdersWaitForAfterARestore(t *testing.T) {
 		f.reports("a")
 	})
 }
+
+// A target that was given up is stopped first where it is there, although it has not reported all that it runs; no time passes it over.
+func TestATargetThatWasGivenUpIsStoppedAlthoughItHasNotReported(t *testing.T) {
+	story(t, func(t *testing.T, f *fleet) {
+		f.move("m", "b", "large")
+		f.inPhase("m", proto.PhaseWarm)
+		time.Sleep(2 * time.Second)
+		f.restore("a", "c")
+		i, _ := f.view().Instance("i")
+		f.must(&proto.AcceptLoss{Migration: "m", Fence: i.Fence, Reason: "taken for dead"})
+		time.Sleep(time.Minute)
+		if serving := f.serving(); len(serving) != 1 || serving[0] != "a" {
+			t.Errorf("%v serve", serving)
+		}
+		f.reports("b")
+		f.ended("m", 2*time.Minute)
+	})
+}

@@ -161,7 +161,8 @@ func (w *walker) giveUp(ctx context.Context, s scene) (done bool, err error) {
 		}
 		return false, w.persist(ctx, s, retirement(s, ""), err)
 	}
-	if timeline.Of(time.Now()).Sub(entered(s.m, proto.PhaseUndo)) < permitOver {
+	_, silent := w.holding(ctx, s.m.Target, s.m.Instance)
+	if silent == nil || timeline.Of(time.Now()).Sub(entered(s.m, proto.PhaseUndo)) < permitOver {
 		w.trouble(err)
 		sleep(ctx, againFirst)
 		return false, nil
@@ -183,13 +184,14 @@ func (w *walker) standDown(ctx context.Context, s scene) (proto.FenceState, erro
 		return "", err
 	}
 	o := retirement(s, h.Migration)
+	o.older = h.Fence < s.i.Fence
 	_, begun := last(s.m, o, s.i.Fence)
 	switch {
 	case h.State == proto.FenceOwner, h.State == proto.FenceFrozen, h.State == proto.FenceRetired && begun > 0:
 		_, err = w.perform(ctx, s, o)
 		return proto.FenceRetired, err
 	case h.State == proto.FenceStarting, h.State == proto.FenceRefused:
-		_, err = w.perform(ctx, s, order{kind: proto.OpRefuse, host: s.m.Target, silence: permitOver})
+		_, err = w.perform(ctx, s, order{kind: proto.OpRefuse, host: s.m.Target, silence: permitOver, older: o.older})
 		return proto.FenceRefused, err
 	}
 	return h.State, nil

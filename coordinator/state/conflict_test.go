@@ -1,6 +1,8 @@
 package state
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,12 +16,20 @@ func TestReportsThatContradictTheTablesAreFound(t *testing.T) {
 		"adopting": {Owner: "a", State: proto.InstanceAdopting, Fence: 5},
 		"copied":   {Owner: "a", State: proto.InstanceRunning, Fence: 5, Migration: "m1"},
 		"starting": {Owner: "b", State: proto.InstanceStarting, Fence: 7, Migration: "m2"},
+		"thawing":  {Owner: "a", State: proto.InstanceThawing, Fence: 8, Migration: "m3"},
+		"left":     {Owner: "b", State: proto.InstanceRunning, Fence: 7},
+		"given-up": {Owner: "a", State: proto.InstanceThawing, Fence: 8, Migration: "m4"},
 	} {
 		i.Spec.Name = name
 		s.view.instances.put(name, i)
 	}
 	s.view.migrations.put("m1", proto.Migration{ID: "m1", Instance: "copied", Source: "a", Target: "b", Phase: proto.PhaseCopy})
 	s.view.migrations.put("m2", proto.Migration{ID: "m2", Instance: "starting", Source: "a", Target: "b", Phase: proto.PhaseSwitch})
+	s.view.migrations.put("m3", proto.Migration{ID: "m3", Instance: "thawing", Source: "a", Target: "b", Phase: proto.PhaseUndo})
+	s.view.migrations.put("m4", proto.Migration{ID: "m4", Instance: "given-up", Source: "a", Target: "b", Phase: proto.PhaseUndo, Loss: true})
+	s.view.migrations.put("m5", proto.Migration{
+		ID: "m5", Instance: "left", Source: "a", Target: "b", Phase: proto.PhaseEnded, Outcome: proto.OutcomeCompleted, Operations: []proto.OperationRecord{{Kind: proto.OpRetire, Host: "a"}},
+	})
 	for _, c := range []struct {
 		what, host, instance string
 		state                proto.FenceState
@@ -39,11 +49,24 @@ func TestReportsThatContradictTheTablesAreFound(t *testing.T) {
 		{"target starts", "b", "starting", proto.FenceStarting, 7, "", false},
 		{"target was confirmed since", "b", "starting", proto.FenceOwner, 7, "clients may have been served", true},
 		{"adopted since", "b", "new", proto.FenceOwner, 3, "adopt it again", false},
+		{"source is frozen yet", "a", "thawing", proto.FenceFrozen, 6, "", false},
+		{"source went on", "a", "thawing", proto.FenceOwner, 8, "", false},
+		{"source gave it away since", "a", "thawing", proto.FenceRetired, 7, "may have been given away", true},
+		{"source gave it away, and its loss was accepted", "a", "given-up", proto.FenceRetired, 7, "", false},
+		{"target was given up before", "b", "given-up", proto.FenceOwner, 7, "", false},
+		{"target was given up, and chosen again since", "b", "given-up", proto.FenceOwner, 9, "has seen fence 9", true},
+		{"a copy of since", "b", "still", proto.FenceTarget, 5, "by migration since", false},
+		{"source has not heard yet that it left", "a", "left", proto.FenceFrozen, 6, "", false},
+		{"source was chosen again since", "a", "left", proto.FenceFrozen, 9, "b is its owner", true},
+		{"source runs it", "a", "left", proto.FenceOwner, 6, "b is its owner", true},
 		{"nothing of it", "a", "", proto.FenceNone, 0, "", false},
 	} {
 		var held []proto.Holding
 		if c.instance != "" {
-			held = []proto.Holding{{Instance: c.instance, State: c.state, Fence: c.fence, Incarnation: 1, Running: c.state == proto.FenceOwner}}
+			i, _ := s.view.instances.get(c.instance)
+			held = []proto.Holding{{
+				Instance: c.instance, State: c.state, Fence: c.fence, Incarnation: 1, Running: c.state == proto.FenceOwner, Migration: cmp.Or(i.Migration, map[string]string{"left": "m5"}[c.instance], "since"),
+			}}
 		}
 		found := proto.Conflict{}
 		for _, x := range s.View().Contradictions(c.host, held) {
@@ -56,10 +79,14 @@ func TestReportsThatContradictTheTablesAreFound(t *testing.T) {
 		}
 	}
 	missing := s.View().Contradictions("a", nil)
-	if len(missing) != 2 || missing[0].Instance != "copied" || missing[1].Instance != "still" || !Blocked(missing) {
+	var names []string
+	for _, m := range missing {
+		names = append(names, m.Instance)
+	}
+	if !slices.Equal(names, []string{"copied", "given-up", "still", "thawing"}) || !Blocked(missing) {
 		t.Errorf("an owner that holds nothing: %+v", missing)
 	}
-	if got := s.View().Contradictions("a", []proto.Holding{{Instance: "../x", State: proto.FenceOwner}}); len(got) != 2 {
+	if got := s.View().Contradictions("a", []proto.Holding{{Instance: "../x", State: proto.FenceOwner}}); len(got) != 4 {
 		t.Errorf("a name that nothing can have: %+v", got)
 	}
 }

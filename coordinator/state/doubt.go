@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -56,10 +57,16 @@ func (v *View) doubt(i proto.Instance, now timeline.Time) (Doubt, bool) {
 		d.Decide = []string{show, "give the move up, at no loss: glidepath migration abort " + m.ID}
 		return d, late(decidedAt(m, proto.DecideFreeze), frozenDoubt)
 	case proto.InstanceStarting:
+		if unknown(&d, v, m) {
+			return d, late(decidedAt(m, proto.DecideCommit), startDoubt+i.Spec.Health.Time())
+		}
 		d.Known = fmt.Sprintf("it was committed to %s, which has not said that it serves: it has served nobody", m.Target)
 		d.Decide = []string{show, "give the move up, at no loss: glidepath migration abort " + m.ID}
 		return d, late(decidedAt(m, proto.DecideCommit), startDoubt+i.Spec.Health.Time())
 	case proto.InstanceThawing:
+		if !m.Loss && unknown(&d, v, m) {
+			return d, late(decidedAt(m, proto.DecideAbort), thawDoubt)
+		}
 		return thawing(d, m, i, late)
 	case proto.InstanceRunning:
 		if m.Phase != proto.PhaseWarm || v.heard(m) {
@@ -76,6 +83,17 @@ func (v *View) doubt(i proto.Instance, now timeline.Time) (Doubt, bool) {
 		return d, late(decidedAt(m, proto.DecideConfirm), confirmDoubt)
 	}
 	return d, false
+}
+
+// unknown says of a doubt that nobody may run the instance before both hosts of its migration have told what they run, where one has not.
+func unknown(d *Doubt, v *View, m proto.Migration) bool {
+	why := cmp.Or(v.Unreported(m.Source), v.Unreported(m.Target))
+	if why == "" {
+		return false
+	}
+	d.Known = why + " Since the backup the instance may have gone on on either side"
+	d.Decide = []string{"bring it back: the migration goes on by itself", "if it died for good, or reports otherwise: see glidepathd restore --forget in docs/operations.md"}
+	return true
 }
 
 // thawing is the doubt about an instance that is to go on on its source.

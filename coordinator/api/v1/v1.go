@@ -168,7 +168,7 @@ type Forgetting struct {
 	Undecided []string `json:"undecided"` // of one that died for good: what is to be decided before
 	Lost      []Lost   `json:"lost"`      // of one that died for good: the instances that are forgotten with it
 	Ends      []string `json:"ends"`      // of one that died for good: the migrations that end with it
-	// Other hosts whose agents have not reported what they run since the fleet was restored, and may run what is lost.
+	// Hosts whose agents have not reported what they run since the fleet was restored, and may run what is lost.
 	Unreported []string `json:"unreported"`
 }
 
@@ -182,7 +182,7 @@ type Lost struct {
 type ForgetDead struct {
 	Lost       []string `json:"lost"` // the instances that whoever decides knows to be lost: with others it is a conflict
 	Reason     string   `json:"reason,omitempty"`
-	Unreported bool     `json:"unreported,omitempty"` // although other hosts have not reported what they run since the fleet was restored
+	Unreported bool     `json:"unreported,omitempty"` // although hosts have not reported what they run since the fleet was restored
 }
 
 // HostDetail is a host with its reservations and its steps.
@@ -301,7 +301,7 @@ type AbortRequest struct {
 	Reason     string `json:"reason,omitempty"`
 	AcceptLoss bool   `json:"accept_loss,omitempty"`
 	Fence      uint64 `json:"fence,omitempty"`      // of the instance as whoever decides saw it: after another decision it is a conflict. 0: whatever it is
-	Unreported bool   `json:"unreported,omitempty"` // with AcceptLoss: although other hosts have not reported what they run since the fleet was restored
+	Unreported bool   `json:"unreported,omitempty"` // with AcceptLoss: although hosts have not reported what they run since the fleet was restored
 }
 
 // MigrationStatus is how a migration is, without its plan and its operations.

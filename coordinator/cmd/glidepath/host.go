@@ -113,13 +113,13 @@ func forgetCommand(a *app) *cobra.Command {
 			"keeps from ending end. It first says what that means for each instance, and asks; without a terminal it takes --yes. What can be decided\n" +
 			"better is to be decided before, and is named with its command. Should the host come back after all, its agent stops what it owned as soon as it\n" +
 			"reaches a coordinator, and puts the data into its retention folder; until then keep it off the network.\n\n" +
-			"After a restore from a backup another host may run what this one owned then: --dead waits for all others to report. For those that are off\n" +
-			"and stay off, say --unreported.",
+			"After a restore from a backup another host may run what this one owned then, and this one more: --dead waits for all to report. For those that\n" +
+			"are off and stay off, say --unreported.",
 		Example: "  glidepath host forget host-c\n  glidepath host forget host-b --dead\n  glidepath host forget host-b --dead --yes --reason 'burnt down'",
 	}
 	cmd.Flags().BoolVar(&dead, "dead", false, "it died for good: forget what it owned, too")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --dead: do not ask")
-	cmd.Flags().BoolVar(&unreported, "unreported", false, "with --dead: also while other hosts have not reported what they run since the fleet was restored")
+	cmd.Flags().BoolVar(&unreported, "unreported", false, "with --dead: also while hosts have not reported what they run since the fleet was restored")
 	cmd.Flags().StringVar(&reason, "reason", "", "with --dead: why, for the record")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
@@ -145,10 +145,11 @@ func (a *app) forgetDead(ctx context.Context, name string, request v1.ForgetDead
 	if len(f.Undecided) > 0 {
 		return &v1.Error{Code: v1.CodeRefused, Message: fmt.Sprintf("before host %s is forgotten as dead: %s", name, strings.Join(f.Undecided, "; "))}
 	}
-	if len(f.Unreported) > 0 && len(f.Lost) > 0 {
-		what := fmt.Sprintf("what runs on %s has not been reported since the fleet was restored: it may be what host %s owned, by what was decided after the backup", proto.Names(f.Unreported), name)
+	if len(f.Unreported) > 0 && (len(f.Lost) > 0 || slices.Contains(f.Unreported, name)) {
+		what := fmt.Sprintf("what runs on %s has not been reported since the fleet was restored: by what was decided after the backup what host %s owned may run elsewhere, and it may have owned more",
+			proto.Names(f.Unreported), name)
 		if !request.Unreported {
-			return &v1.Error{Code: v1.CodeRefused, Message: what, Remedy: "see that their agents reach a coordinator, and wait; if they are off and stay off, say --unreported"}
+			return &v1.Error{Code: v1.CodeRefused, Message: what, Remedy: "see that their agents reach a coordinator, and wait; if they are off and stay off, and nothing of it runs on a host that joined since, say --unreported"}
 		}
 		fmt.Fprintf(a.stderr, "Mind: %s.\n", oneLine(what))
 	}

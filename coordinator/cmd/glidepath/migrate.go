@@ -93,7 +93,7 @@ func migrationCommand(a *app) *cobra.Command {
 			"Once the target serves, only it has what clients wrote since. If it died for good before the end of probation, --accept-loss\n" +
 			"gives that up: the source goes on with the data it kept. Without a value it says how old those are, and asks; without a\n" +
 			"terminal it says which value to give, and changes nothing. Should the target come back, it is made to give the instance away, and what was written there\n" +
-			"goes to its retention folder. After a restore from a backup --accept-loss waits for all other hosts to report, as one of them may run the\n" +
+			"goes to its retention folder. After a restore from a backup --accept-loss waits for all hosts to report, as one of them may run the\n" +
 			"instance; for those that are off and stay off, say --unreported.",
 		Example: "  glidepath migration abort 01JD8Z4QK3\n  glidepath migration abort 01JD8Z4QK3 --accept-loss\n  glidepath migration abort 01JD8Z4QK3 --accept-loss=34 --reason 'host-b burnt down'",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -124,7 +124,7 @@ func migrationCommand(a *app) *cobra.Command {
 	}
 	back := returnCommand(a)
 	abort.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	abort.Flags().BoolVar(&unreported, "unreported", false, "with --accept-loss: also while other hosts have not reported what they run since the fleet was restored")
+	abort.Flags().BoolVar(&unreported, "unreported", false, "with --accept-loss: also while hosts have not reported what they run since the fleet was restored")
 	abort.Flags().StringVar(&loss, "accept-loss", "", "go back to the source although the target has served, under this `fence`; without a value, say what would be lost, and ask")
 	abort.Flags().Lookup("accept-loss").NoOptDefVal = explain
 	return group("migration", "Migrations: moves of instances", watchable(a, list, v1.ChangeMigration), one, explainMigrationCommand(a), watch, abort, back, completeCommand(a))
