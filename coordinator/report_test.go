@@ -8,12 +8,15 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/bundle"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/proto"
@@ -97,8 +100,12 @@ func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
 		t.Skip("an election takes seconds")
 	}
 	t.Parallel()
-	_, _, _, c := alone(t)
+	_, _, m, c := alone(t)
 	used, revoked := joinToken(t, c, proto.RoleCoordinator), joinToken(t, c, proto.RoleCoordinator)
+	var short v1.TokenReply // expires while the rest goes on
+	eventually(t, "make a token of a short life", func() error {
+		return c.Call(context.Background(), "POST", "/v1/tokens", v1.TokenRequest{Role: proto.RoleCoordinator, Expires: (2 * time.Second).Milliseconds()}, &short)
+	})
 	if err := Join(context.Background(), config3(t, "c2"), used, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +116,16 @@ func TestATokenThatIsNoLongerGoodForJoiningSaysWhatToDo(t *testing.T) {
 	if err := c.Call(context.Background(), "DELETE", "/v1/tokens/"+parsed.ID, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	for says, token := range map[string]string{"good for one join": used, "was revoked": revoked} {
+	eventually(t, "it expires", func() error {
+		if err := m.do(context.Background(), "test", &proto.Tick{}); err != nil {
+			return err
+		}
+		if now := m.tables.View().Now(); now < short.ExpiresAt {
+			return fmt.Errorf("it is %s, and it expires at %s", now, short.ExpiresAt)
+		}
+		return nil
+	})
+	for says, token := range map[string]string{"good for one join": used, "was revoked": revoked, "expired at " + short.ExpiresAt.String(): short.Secret} {
 		err := Join(context.Background(), config3(t, "c3"), token, nil)
 		if !IsRefusal(err) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "glidepath token create --role coordinator") {
 			t.Errorf("%s: %v", says, err)
