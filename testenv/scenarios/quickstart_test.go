@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,29 +30,46 @@ type block struct {
 }
 
 var (
-	fenced = regexp.MustCompile("(?ms)^(?:## ([^\n]*)|```(\\w+)([^\n]*)\n(.*?)^```)$")
+	fenced = regexp.MustCompile("(?ms)^(?:## ([^\n]*)|```(\\w*)([^\n]*)\n(.*?)^```)$")
+	fence  = regexp.MustCompile("(?m)^[ \t]*```")
 	places = regexp.MustCompile(`^ on=([a-z0-9,-]+)$`)
 )
 
-// readQuickStart returns the blocks of docs/quickstart.md. All say where they are typed.
-func readQuickStart(t *testing.T) []block {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "quickstart.md"))
-	must(t, err)
+// blocksOf returns the blocks of the quick start's text. All say where they are typed, so that none is passed over.
+func blocksOf(text string) ([]block, error) {
 	var out []block
 	section := ""
-	for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
-		if m[2] == "" {
+	for _, m := range fenced.FindAllStringSubmatch(text, -1) {
+		if strings.HasPrefix(m[0], "## ") {
 			section = m[1]
 			continue
 		}
 		on := places.FindStringSubmatch(m[3])
 		if m[2] != "sh" || on == nil {
-			t.Fatalf("a block of %q begins ```%s%s: say where it is typed, as ```sh on=c1", section, m[2], m[3])
+			return nil, fmt.Errorf("a block of %q begins ```%s%s: say where it is typed, as ```sh on=c1", section, m[2], m[3])
 		}
 		out = append(out, block{section, strings.Split(on[1], ","), m[4]})
 	}
-	return out
+	if fences := len(fence.FindAllString(text, -1)); fences != 2*len(out) {
+		return nil, fmt.Errorf("of %d fences only those of %d blocks are understood: end each block, and indent none", fences, len(out))
+	}
+	return out, nil
+}
+
+func TestNoBlockOfTheQuickStartIsPassedOver(t *testing.T) {
+	const sound = "# Start\n## 1. One\n```sh on=c1\na\n```\nthen\n## 2. Two\n```sh on=host-a,host-b\n## b\n```\n"
+	got, err := blocksOf(sound)
+	want := []block{{"1. One", []string{"c1"}, "a\n"}, {"2. Two", []string{"host-a", "host-b"}, "## b\n"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, more := range []string{"```\nc\n```\n", "```sh\nc\n```\n", "```yaml on=c1\nc\n```\n", "```sh on=c1\nc\n", "- as\n  ```sh on=c1\n  c\n  ```\n"} {
+		for _, text := range []string{sound + more, more + sound} {
+			if got, err := blocksOf(text); err == nil {
+				t.Errorf("%q is read as %v", text, got)
+			}
+		}
+	}
 }
 
 // pasted is what a person has on the screen, and pastes where the text has an ellipsis.
@@ -103,7 +121,10 @@ func TestPastingTakesWhatWasPrintedLast(t *testing.T) {
 
 // TestQuickStart does what docs/quickstart.md says, block by block, on three guests that have nothing of the project at first.
 func TestQuickStart(t *testing.T) {
-	blocks := readQuickStart(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "quickstart.md"))
+	must(t, err)
+	blocks, err := blocksOf(string(text))
+	must(t, err)
 	vmtest.Require(t)
 	w := &walk{T: t, exports: map[string]string{}, fleet: vmtest.Fleet(t, vm.Spec{
 		Guests:     []vm.GuestSpec{{Name: "c1", Addr: "10.77.0.11/24"}, {Name: "host-a", Addr: "10.77.0.21/24"}, {Name: "host-b", Addr: "10.77.0.22/24"}},
