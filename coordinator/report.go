@@ -148,7 +148,7 @@ func (c *Coordinator) reportOf(ctx context.Context, m proto.Coordinator) (files 
 	return files
 }
 
-// tableFiles shows the tables. JSON leaves out the hashes of tokens by itself.
+// tableFiles shows the tables. JSON leaves out the hashes of tokens and the URLs of calendars by itself.
 func tableFiles(v *state.View) []bundle.File {
 	return []bundle.File{
 		bundle.JSON("tables/fleet.json", v.Fleet()),
@@ -162,5 +162,7 @@ func tableFiles(v *state.View) []bundle.File {
 		bundle.JSON("tables/events.json", slices.Collect(v.Events())),
 		bundle.JSON("tables/calendars.json", slices.Collect(v.Calendars())),
 		bundle.JSON("tables/tokens.json", slices.Collect(v.Tokens())),
+		bundle.JSON("tables/plans.json", slices.Collect(v.Plans())),
+		bundle.JSON("tables/notices.json", slices.Collect(v.Notices())),
 	}
 }

@@ -10,14 +10,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/glidepath/glidepath/coordinator/api/apitest"
 	"github.com/glidepath/glidepath/coordinator/api/v1"
 	"github.com/glidepath/glidepath/coordinator/bundle"
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/pki"
 	"github.com/glidepath/glidepath/proto"
 )
@@ -53,7 +58,7 @@ func TestASupportBundleHasNoSecretsAndSaysWhatIsMissing(t *testing.T) {
 		missing[f.Name], there[f.Name] = f.Missing, f.Bytes > 0
 	}
 	for _, name := range []string{
-		"tables/hosts.json", "tables/tokens.json", "coordinators.json", "coordinators/c1/config.yaml", "coordinators/c1/log.txt",
+		"tables/hosts.json", "tables/tokens.json", "tables/plans.json", "tables/notices.json", "coordinators.json", "coordinators/c1/config.yaml", "coordinators/c1/log.txt",
 		"coordinators/c2/raft.json", "coordinators/c2/metrics.txt", "coordinators/c2/goroutines.txt",
 	} {
 		if !there[name] {
@@ -92,6 +97,42 @@ func TestASupportBundleHasNoSecretsAndSaysWhatIsMissing(t *testing.T) {
 		if len(s) < 16 || strings.Contains(text.String(), s) {
 			t.Errorf("the bundle has %s", what)
 		}
+	}
+}
+
+func TestASupportBundleHasEveryTable(t *testing.T) {
+	// Of what a view has, by its fields.
+	leftOut := map[string]string{
+		"now": "each table's rows say when they changed", "applied": "raft.json of each coordinator has it",
+		"active": "an index of the migrations", "ended": "an index of the migrations",
+		"ledger": "made of hosts and reservations, which are there",
+		"recent": "answers to requests, in case these are sent again: of no use but for that",
+	}
+	f := apitest.New(t)
+	f.Must(&proto.NoticePut{Put: []proto.Notice{{ID: "short/host-a", Kind: proto.NoticeShort, Host: "host-a"}}})
+	packed := map[string]string{}
+	for _, file := range tableFiles(f.View()) {
+		if file.Missing != "" || packed[file.Name] != "" {
+			t.Errorf("%s is there twice, or is missing: %s", file.Name, file.Missing)
+		}
+		packed[file.Name] = string(file.Data)
+	}
+	if !strings.Contains(packed["tables/notices.json"], "short/host-a") || strings.Contains(packed["tables/plans.json"], "short/host-a") {
+		t.Errorf("the notices are %s, the plans %s", packed["tables/notices.json"], packed["tables/plans.json"])
+	}
+	names := []string{"reservations"} // in the ledger
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[state.View]()) {
+		names = append(names, field.Name)
+	}
+	for _, name := range names {
+		if _, there := packed["tables/"+name+".json"]; there == (leftOut[name] != "") {
+			t.Errorf("%s: in the bundle: %v; why it is left out: %q", name, there, leftOut[name])
+		}
+		delete(leftOut, name)
+		delete(packed, "tables/"+name+".json")
+	}
+	if len(packed)+len(leftOut) > 0 {
+		t.Errorf("of no table: %v; left out, and no part of a view: %v", slices.Sorted(maps.Keys(packed)), slices.Sorted(maps.Keys(leftOut)))
 	}
 }
 
