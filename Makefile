@@ -122,7 +122,7 @@ race: ## unit tests, under the race detector but for what has no goroutines
 GUESTS := ./testenv/vm ./agent ./agent/collect ./agent/enforce ./agent/instance/service ./testenv/scenarios
 
 .PHONY: guests
-guests: deb rpm next peers ## all that make test leaves out: the tests on real guests, one fleet at a time, and make peers (root, apt)
+guests: deb rpm next reproducible peers ## all that make test leaves out: the tests on real guests, one fleet at a time, make reproducible and make peers (root, apt)
 	@$(ENSURE) go vm host
 	GLIDEPATH_FURTHER=1 $(GO) test -run DiskIsFull ./coordinator
 	GLIDEPATH_FURTHER=1 $(GO) test -p 1 -timeout 90m $(GUESTS)
