@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -370,6 +371,52 @@ func TestAnOperatorSeesMovesAndRemovesCoordinators(t *testing.T) {
 	if err := c.Call(ctx, "DELETE", "/v1/raft/c2", nil, nil); codeOf(err) != v1.CodeNotFound {
 		t.Errorf("twice: %v", err)
 	}
+}
+
+func TestACoordinatorIsReplacedByOneThatVotesBeforeItGoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take seconds")
+	}
+	t.Parallel()
+	all, made, _ := three(t)
+	ctx := context.Background()
+	// The one that goes leads, and is home to a host.
+	goes, stay := all[0], connect(t, made, all[1:]...)
+	for _, body := range []proto.Body{
+		&proto.HostRegister{Facts: proto.HostFacts{Name: "host-a", MachineID: "m", Capacity: resource.Uniform(1), Allocatable: resource.Uniform(1)}},
+		&proto.HostHome{Host: "host-a", Home: "c1", Standby: "c2"},
+	} {
+		if err := goes.do(ctx, "test", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := config3(t, "c4")
+	if err := Join(ctx, cfg, joinToken(t, stay, proto.RoleCoordinator), nil); err != nil {
+		t.Fatal(err)
+	}
+	comes := start(t, cfg)
+	voters(t, stay, 4)
+
+	if err := stay.Call(ctx, "DELETE", "/v1/raft/c1", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	voters(t, stay, 3)
+	if left := slices.Sorted(maps.Keys(members(t, stay))); !slices.Equal(left, []string{"c2", "c3", "c4"}) {
+		t.Errorf("left: %v", left)
+	}
+	eventually(t, "the host has its standby as home, as the new one knows", func() error {
+		if h, _ := comes.tables.View().Host("host-a"); h.Home != "c2" {
+			return fmt.Errorf("its home is %q", h.Home)
+		}
+		return nil
+	})
+	// The new one's vote counts: without it c3 decides nothing.
+	goes.end(t)
+	all[1].end(t)
+	two := connect(t, made, all[2], comes)
+	eventually(t, "two of three go on", func() error {
+		return two.Call(ctx, "PUT", "/v1/types/m.small", proto.InstanceType{Name: "m.small", Max: resource.Uniform(100)}, nil)
+	})
 }
 
 // codeOf returns the code of what the API answered.
