@@ -59,12 +59,13 @@ func TestEveryMetricIsListedAndFollowsTheConventions(t *testing.T) {
 	for _, c := range []struct {
 		section, prefix string
 		perInstance     bool
-	}{{"agent", "glidepath_agent_", false}, {"instances", "glidepath_agent_instance_", true}} {
+		more            []string // labels
+	}{{"agent", "glidepath_agent_", false, nil}, {"instances", "glidepath_agent_instance_", true, []string{"name"}}} {
 		registry, err := measured(t, c.perInstance).registry()
 		if err != nil {
 			t.Fatal(err)
 		}
-		metricdoc.Check(t, path, c.section, c.prefix, registry, *update)
+		metricdoc.Check(t, path, c.section, c.prefix, registry, *update, c.more...)
 	}
 }
 

@@ -170,7 +170,7 @@ func TestEveryMetricIsListedAndFollowsTheConventions(t *testing.T) {
 	busy(t, m)
 	path := filepath.Join("..", "..", "docs", "metrics.md")
 	metricdoc.Check(t, path, "coordinator", "glidepath_", m.Gatherer(), *update)
-	metricdoc.Check(t, path, "forecasts", "glidepath_instance_", forecasting(t, consensus.Stats{}, true).Gatherer(), *update)
+	metricdoc.Check(t, path, "forecasts", "glidepath_instance_", forecasting(t, consensus.Stats{}, true).Gatherer(), *update, "against", "level", "name")
 }
 
 func TestWhatHappenedIsCountedAndWhatIsReplayedOrRepeatedIsNot(t *testing.T) {

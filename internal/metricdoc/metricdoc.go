@@ -19,9 +19,17 @@ import (
 	"github.com/glidepath/glidepath/internal/docfile"
 )
 
+// bounded are the labels that metrics may have: what their values are is a list of the programs' own, as long in a fleet of a thousand hosts as in one of
+// three. incarnation and version have one value at a time.
+var bounded = []string{
+	"by", "code", "command", "direction", "driver", "figure", "hook", "incarnation", "mode", "operation", "outcome", "phase", "resource", "result", "route", "state",
+	"to", "version",
+}
+
 // Check checks that the table of a section in the file lists what g gathers under the prefix, which must have every metric
-// with every label, and that promtool would have nothing to say. With update it writes the table.
-func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, update bool) {
+// with every label, and that promtool would have nothing to say. With update it writes the table. No metric may have a label whose values grow with
+// the fleet but those in more: they are for sections of what is there only where it is asked for.
+func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, update bool, more ...string) {
 	t.Helper()
 	problems, err := testutil.GatherAndLint(g)
 	if err != nil {
@@ -43,8 +51,13 @@ func Check(t testing.TB, path, section, prefix string, g prometheus.Gatherer, up
 		var labels []string
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
-				if label := "`" + l.GetName() + "`"; !slices.Contains(labels, label) {
-					labels = append(labels, label)
+				label := "`" + l.GetName() + "`"
+				if slices.Contains(labels, label) {
+					continue
+				}
+				labels = append(labels, label)
+				if !slices.Contains(bounded, l.GetName()) && !slices.Contains(more, l.GetName()) {
+					t.Errorf("%s has the label %s: where its values are few in a fleet of any size, name it in bounded; else leave it out, or have the metric only with metrics_instances", f.GetName(), label)
 				}
 			}
 		}
