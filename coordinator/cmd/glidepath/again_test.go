@@ -162,35 +162,45 @@ func TestAWatchLooksByItselfWhereItCantFollow(t *testing.T) {
 }
 
 func TestAWatchFollowsTheStreamOfAFleet(t *testing.T) {
-	f := apitest.New(t)
-	var mu sync.Mutex
-	asked := map[string]int{}
-	f.Config.Requested = func(route string, _ int, _ time.Duration) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked[route]++
-	}
-	pointAt(t, f)
-	ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
-	defer interrupt()
-	var out strings.Builder
-	begun := false
-	code := run(ctx, []string{"host", "list", "--watch"}, writer(func(b []byte) (int, error) {
-		if !begun {
-			begun = true
-			f.Must(&proto.HostSet{Host: "host-b", Cordoned: true})
+	for _, c := range []struct {
+		of, header string
+		change     proto.Body
+		shows      string
+	}{
+		{"host", "HOST", &proto.HostSet{Host: "host-b", Cordoned: true}, "cordoned"},
+		{"event", "EVENT", &proto.EventPut{Event: proto.Event{ID: "winter", Kind: "campaign", Span: timeline.Span{Start: 1, End: 2}}}, "winter"},
+	} {
+		f := apitest.New(t)
+		f.Must(&proto.EventPut{Event: proto.Event{ID: "autumn", Kind: "campaign", Span: timeline.Span{Start: 1, End: 2}}})
+		var mu sync.Mutex
+		asked := map[string]int{}
+		f.Config.Requested = func(route string, _ int, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked[route]++
 		}
-		defer func() {
-			if strings.Contains(out.String(), "cordoned") {
-				interrupt()
+		pointAt(t, f)
+		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+		var out strings.Builder
+		begun := false
+		code := run(ctx, []string{c.of, "list", "--watch"}, writer(func(b []byte) (int, error) {
+			if !begun {
+				begun = true
+				f.Must(c.change)
 			}
-		}()
-		return out.Write(b)
-	}), io.Discard)
-	mu.Lock()
-	defer mu.Unlock()
-	if code != exitInterrupted || strings.Count(out.String(), "HOST") != 2 || asked["GET /v1/stream"] == 0 {
-		t.Errorf("exit code %d after %v:\n%s", code, asked, out.String())
+			defer func() {
+				if strings.Contains(out.String(), c.shows) {
+					interrupt()
+				}
+			}()
+			return out.Write(b)
+		}), io.Discard)
+		interrupt()
+		mu.Lock()
+		if code != exitInterrupted || strings.Count(out.String(), c.header) != 2 || !strings.Contains(out.String(), c.shows) || asked["GET /v1/stream"] == 0 {
+			t.Errorf("%s: exit code %d after %v:\n%s", c.of, code, asked, out.String())
+		}
+		mu.Unlock()
 	}
 }
 

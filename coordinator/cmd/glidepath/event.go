@@ -23,7 +23,7 @@ import (
 func eventCommand(a *app) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List the events", Args: none,
-		Example: "  glidepath event list",
+		Example: "  glidepath event list\n  glidepath event list --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(cmd.Context(), a, "GET", path("events"), nil, func(l v1.List[proto.Event]) error {
 				slices.SortFunc(l.Items, func(x, y proto.Event) int { return int(x.Span.Start - y.Span.Start) })
@@ -46,7 +46,7 @@ func eventCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-	return group("event", "Events: what outside moves demand", addEventCommand(a), list, remove)
+	return group("event", "Events: what outside moves demand", addEventCommand(a), watchable(a, list, v1.ChangeEvent), remove)
 }
 
 func eventSize(milli int64) string {
