@@ -76,10 +76,7 @@ func (c *call) asked(in v1.ReservationRequest, n int) (proto.Reservation, error)
 	if strings.Contains(in.ID, "@") || proto.IsPlanHold(in.ID) { // whoever makes those would find theirs taken
 		return r, invalid("reservation %s: identifiers with @ are those of instances and hosts, and those that begin with plan/ of what plans hold: give it another one, or none", r.ID)
 	}
-	what := "reservation " + r.ID
-	if in.ID == "" {
-		what = fmt.Sprintf("reservation %d, on %s", n+1, in.Host)
-	}
+	what := called(in.ID, in.Host, n)
 	if _, ok := c.view.Host(r.Host); !ok {
 		return r, missing("host", r.Host, "host list")
 	}
@@ -284,7 +281,7 @@ func (c *call) noRoom(err error, change proto.ReservationChange) error {
 
 func createReservations(c *call) (any, error) {
 	var in v1.ReservationsRequest
-	if err := c.read(&in); err != nil {
+	if err := c.readAsked(&in); err != nil {
 		return nil, err
 	}
 	if len(in.Reservations) == 0 {
@@ -344,7 +341,7 @@ func releaseReservation(c *call) (any, error) {
 // judgeReservations says what would come of a change, and proposes nothing.
 func judgeReservations(c *call) (any, error) {
 	var in v1.VerdictRequest
-	if err := c.read(&in); err != nil {
+	if err := c.readAsked(&in); err != nil {
 		return nil, err
 	}
 	if n := len(in.Reservations) + len(in.Extend) + len(in.Release); n == 0 || n > mostReservations {

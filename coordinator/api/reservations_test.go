@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,28 @@ func TestAReservationThatCantBeMeantNamesItsStep(t *testing.T) {
 		var d v1.ErrorDetail
 		if err := json.Unmarshal(e.Detail, &d); err != nil || d.Step == nil || d.Step.Step != c.at || d.Step.Fault != c.fault || !strings.Contains(e.Message, "reservation x: segment") {
 			t.Errorf("%s: %v %+v, %s", name, err, e, e.Detail)
+		}
+	}
+	const good = `{"start":0,"end":%d,"firm":{"cpu_millicores":1}}`
+	for name, c := range map[string]struct{ amounts, says string }{
+		"negative":               {`"firm":{"cpu_millicores":-1}`, "firm: cpu is negative: -1"},
+		"too large":              {`"firm":{"cpu_millicores":1},"sigma_own":{"net_tx_bits_s":4611686018427387904}`, "own deviation: net_tx is too large"},
+		"no whole number":        {`"mean":{"read_iops":0.5}`, "mean: resources: want an object of whole numbers"},
+		"more than any integer":  {`"sigma_common":{"read_iops":1e300}`, "common deviation: resources: want an object of whole numbers"},
+		"of what is no resource": {`"firm":{"cpu":1}`, `firm: "cpu" is no resource`},
+	} {
+		for request, want := range map[string]struct{ route, named, what string }{
+			"a hold":    {"POST /v1/reservations", `"id":"x",`, "reservation x"},
+			"a verdict": {"POST /v1/reservations/verdict", "", "reservation 2, on host-b"},
+		} {
+			body := fmt.Sprintf(`{"reservations":[{"host":"host-a","envelope":[`+good+`]},{%s"host":"host-b","envelope":[`+good+`,{"start":%d,"end":0,%s}],"until":%d}]}`,
+				later(time.Hour), want.named, later(time.Hour), later(time.Hour), c.amounts, later(2*time.Hour))
+			e := w.fails(v1.CodeInvalid, 400, want.route, body)
+			var d v1.ErrorDetail
+			if err := json.Unmarshal(e.Detail, &d); err != nil || d.Step == nil || d.Step.Step != 1 || d.Step.Fault != timeline.FaultAmount ||
+				!strings.HasPrefix(e.Message, want.what+": segment 1 ["+later(time.Hour).String()) || !strings.Contains(e.Message, c.says) {
+				t.Errorf("%s, %s: %v %+v, %s", request, name, err, e, e.Detail)
+			}
 		}
 	}
 	gap := v1.ReservationRequest{Host: "host-a", Envelope: proto.Envelope{step(0, time.Hour), step(2*time.Hour, 3*time.Hour)}, Gaps: true}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -43,13 +44,25 @@ func ParseAge(text string) (time.Duration, error) {
 	return d * unit, nil
 }
 
+// LineError is what is wrong with a line of a file.
+type LineError struct {
+	Line int // counted from 1
+	Err  error
+}
+
+// Error names the line.
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Err) }
+
+// Unwrap returns what is wrong with the line.
+func (e *LineError) Unwrap() error { return e.Err }
+
 // Amounts is a resource vector as files write it: one entry for each resource that is named, with its unit.
 type Amounts resource.Vector
 
-// UnmarshalYAML reads a mapping from resource to amount. What is not named keeps its value.
+// UnmarshalYAML reads a mapping from resource to amount. What is not named keeps its value. Its error is a *LineError.
 func (a *Amounts) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: want resources with their amounts, like {cpu: 500m, memory: 256MiB}", n.Line)
+		return &LineError{n.Line, errors.New("want resources with their amounts, like {cpu: 500m, memory: 256MiB}")}
 	}
 	names := make([]string, 0, resource.Kinds)
 	for _, k := range resource.All() {
@@ -64,24 +77,24 @@ entries:
 				continue
 			}
 			if named[k] {
-				return fmt.Errorf("line %d: %s is there twice: keep one", key.Line, k)
+				return &LineError{key.Line, fmt.Errorf("%s is there twice: keep one", k)}
 			}
 			named[k] = true
 			if value.Kind != yaml.ScalarNode {
-				return fmt.Errorf("line %d: %s is no single amount: write one like {cpu: 500m, memory: 256MiB}", value.Line, k)
+				return &LineError{value.Line, fmt.Errorf("%s is no single amount: write one like {cpu: 500m, memory: 256MiB}", k)}
 			}
 			amount, err := resource.Parse(k, value.Value)
 			if err != nil {
-				return fmt.Errorf("line %d: %w", value.Line, err)
+				return &LineError{value.Line, err}
 			}
 			a[k] = amount
 			continue entries
 		}
 		near := Nearest(key.Value, names)
 		if near == "" {
-			return fmt.Errorf("line %d: unknown resource %q: use %v", key.Line, key.Value, names)
+			return &LineError{key.Line, fmt.Errorf("unknown resource %q: use %v", key.Value, names)}
 		}
-		return fmt.Errorf("line %d: unknown resource %q: did you mean %q?", key.Line, key.Value, near)
+		return &LineError{key.Line, fmt.Errorf("unknown resource %q: did you mean %q?", key.Value, near)}
 	}
 	return nil
 }

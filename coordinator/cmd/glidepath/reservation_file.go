@@ -72,12 +72,29 @@ func (t fileTime) at(now time.Time) timeline.Time {
 type fileAmounts struct {
 	config.Amounts
 	line int
+	bad  *config.LineError // what is no amount among them; nil where all are
 }
 
-// UnmarshalYAML reads amounts with their units.
+// UnmarshalYAML reads amounts with their units. What is none is kept: of which step it is, is known when all are read.
 func (a *fileAmounts) UnmarshalYAML(n *yaml.Node) error {
 	a.line = n.Line
-	return a.Amounts.UnmarshalYAML(n)
+	if err := a.Amounts.UnmarshalYAML(n); err != nil && !errors.As(err, &a.bad) {
+		return err
+	}
+	return nil
+}
+
+// noAmount returns the first thing in the step that is no amount, and where it stands; no error if all are.
+func (s reservationStep) noAmount() (line int, err error) {
+	for _, part := range [...]struct {
+		name string
+		bad  *config.LineError
+	}{{"firm", s.Firm.bad}, {"mean", s.Mean.bad}, {"own deviation", s.Own.bad}, {"common deviation", s.Common.bad}} {
+		if part.bad != nil {
+			return part.bad.Line, fmt.Errorf("%s: %w", part.name, part.bad.Err)
+		}
+	}
+	return 0, nil
 }
 
 // readReservations reads files of reservations. What is wrong with a step is told with its line.
@@ -136,6 +153,11 @@ func (f reservationFile) request(now time.Time) (v1.ReservationRequest, error) {
 			}
 		}
 		out.Envelope = append(out.Envelope, g)
+	}
+	for i, s := range f.Steps {
+		if line, err := s.noAmount(); err != nil {
+			return out, fmt.Errorf("line %d: %s: %w", line, what, &proto.StepError{What: "segment", Step: i, Span: out.Envelope[i].Span, Fault: timeline.FaultAmount, Err: err})
+		}
 	}
 	// The coordinator checks it again, by its own clock; only here the lines are known.
 	if err := out.Envelope.Askable(cmp.Or(f.Class, proto.Standard), timeline.Of(now), f.Gaps); err != nil {
