@@ -108,6 +108,28 @@ func TestReservationsAreHeldAllOrNothing(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatIsSentAgainIsAnsweredAsBefore(t *testing.T) {
+	w := newWorld(t)
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(hold("x", "", 100), hold("y", "", 100)))
+	key := ulid.Make().String()
+	ok[v1.Empty](w, "DELETE /v1/reservations/x", nil, v1.HeaderKey, key)
+	before := w.View()
+	if _, there := before.Reservation("x"); there {
+		t.Fatal("x is there")
+	}
+	ok[v1.Empty](w, "DELETE /v1/reservations/x", nil, v1.HeaderKey, key)
+	if rows := state.Difference(before, w.View()); len(rows) > 0 {
+		t.Errorf("a request that was sent again changed %v", rows)
+	}
+	w.fails(v1.CodeNotFound, 404, "DELETE /v1/reservations/x", nil)
+	// What has its name by then is another one.
+	ok[v1.ReservationsReply](w, "POST /v1/reservations", held(hold("x", "", 200)))
+	ok[v1.Empty](w, "DELETE /v1/reservations/x", nil, v1.HeaderKey, key)
+	if r, there := w.View().Reservation("x"); !there || r.Envelope[0].Firm[resource.CPU] != 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestWhoYieldsIsSaidBeforeAndDoneOnlyWhenAsked(t *testing.T) {
 	w := newWorld(t)
 	low, high := hold("low", proto.BestEffort, 500), hold("high", proto.Standard, 400)

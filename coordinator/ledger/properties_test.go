@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -105,7 +107,9 @@ func TestReservationsEnd(t *testing.T) {
 	})
 }
 
-// TestIdempotence: what is done twice is as if it were done once, and what is refused as if it had never been asked for.
+// TestIdempotence: what is done twice is as if it were done once, and what is refused as if it had never been asked for. What is
+// released is not there any more: to release it once more is refused, and changes nothing. Who gave way to a change does not give way
+// to it again.
 func TestIdempotence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, w := drawn(t)
@@ -139,6 +143,38 @@ func TestIdempotence(t *testing.T) {
 			until := w.now + second*timeline.Time(rapid.IntRange(0, 9000).Draw(t, "extended"))
 			twice("an extension", func() error { return l.Extend(r.ID, until) })
 		}
+		claim := Change{}
+		for i, r := range rapid.SliceOfN(lapsing(w.now), 1, 3).Draw(t, "claimed") {
+			r.ID = fmt.Sprint("claim", i)
+			claim.Hold = append(claim.Hold, r)
+		}
+		if y := squeezedTwice(t, l, claim); y != nil {
+			twice("a change that others give way to", func() error { return l.Apply(with(claim, y)) })
+			if again := squeezedTwice(t, l, claim); len(again) > 0 {
+				t.Fatalf("what was made room for is made room for again, by %v", again)
+			}
+		}
+		var there []string
+		for r := range l.Reservations() {
+			there = append(there, r.ID)
+		}
+		if len(there) > 0 {
+			id := rapid.SampledFrom(there).Draw(t, "released")
+			twice("a release with what is not there", func() error { return l.Release(id, "none") })
+			if err := l.Release(id); err != nil {
+				t.Fatal(err)
+			}
+			if _, left := l.Reservation(id); left {
+				t.Fatalf("%s is released, and there", id)
+			}
+			twice("a release that was done", func() error {
+				err := l.Release(id)
+				if !errors.Is(err, ErrUnknownReservation) {
+					t.Fatalf("%s is released twice: %v", id, err)
+				}
+				return err
+			})
+		}
 		later := w.now + second*timeline.Time(rapid.IntRange(0, 5000).Draw(t, "later"))
 		twice("rolling", func() error { l.Roll(later); return nil })
 		twice("expiry", func() error { l.Expire(later, func(proto.Reservation) bool { return false }); return nil })
@@ -147,6 +183,21 @@ func TestIdempotence(t *testing.T) {
 		z := rapid.Int64Range(0, 4000).Draw(t, "another z")
 		twice("z", func() error { return l.SetZ(z) })
 	})
+}
+
+// squeezedTwice returns who gives way to a change, asked twice, which changes nothing; nil where there is no room even so.
+func squeezedTwice(t *rapid.T, l *Ledger, c Change) []proto.Reservation {
+	before := snapshot(l)
+	got, err := l.Squeeze(c, proto.Critical, anybody)
+	again, other := l.Squeeze(c, proto.Critical, anybody)
+	if diff := gocmp.Diff(got, again); diff != "" || (err == nil) != (other == nil) {
+		t.Fatalf("asked twice it answers otherwise, %v and %v:\n%s", err, other, diff)
+	}
+	unchanged(t, "Squeeze", before, l)
+	if err != nil {
+		return nil
+	}
+	return slices.Concat([]proto.Reservation{}, got.Revise)
 }
 
 // TestRollPromisesNothingNew: no step of the later grid needs more than the one that it was a part of, or less than is held at any
