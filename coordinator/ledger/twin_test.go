@@ -178,9 +178,10 @@ func reservations(now timeline.Time) *rapid.Generator[proto.Reservation] {
 		class := rapid.SampledFrom([]proto.Class{proto.Critical, proto.Standard, proto.BestEffort}).Draw(t, "class")
 		return proto.Reservation{
 			ID:   rapid.StringMatching("r[0-9]{1,2}").Draw(t, "id"),
-			Host: rapid.SampledFrom(hostNames).Draw(t, "host"), Class: class, Purpose: proto.PurposeHold,
-			Envelope: envelopes(now, class).Draw(t, "envelope"),
-			Forced:   rapid.IntRange(0, 9).Draw(t, "forced") == 0,
+			Host: rapid.SampledFrom(hostNames).Draw(t, "host"), Class: class,
+			Purpose:  rapid.SampledFrom([]proto.Purpose{proto.PurposeHold, proto.PurposeInstance}).Draw(t, "purpose"),
+			Envelope: envelopes(now, class).Draw(t, "envelope"), Floor: vectors(8).Draw(t, "floor"),
+			Forced: rapid.IntRange(0, 9).Draw(t, "forced") == 0,
 		}
 	})
 }
@@ -249,7 +250,10 @@ func noOversell(t *rapid.T) {
 			}
 			maps.DeleteFunc(w.held, func(id string, _ proto.Reservation) bool { return gone[id] })
 		},
-		"weigh": func(t *rapid.T) { w.weigh(t, l) },
+		"weigh":    func(t *rapid.T) { w.weigh(t, l) },
+		"extend":   func(t *rapid.T) { w.extend(t, l) },
+		"squeeze":  func(t *rapid.T) { w.squeeze(t, l) },
+		"remedies": func(t *rapid.T) { w.remedies(t, l) },
 		"": func(t *rapid.T) {
 			w.compare(t, l)
 			if clone != nil {
@@ -266,7 +270,8 @@ func (w *twin) setHost(t *rapid.T, l *Ledger, c Capacity) {
 	w.caps[c.Host] = c
 }
 
-func (w *twin) change(t *rapid.T, l *Ledger) {
+// changes draws what is held, revised and released at once.
+func (w *twin) changes(t *rapid.T) Change {
 	var c Change
 	named := map[string]bool{}
 	for _, r := range rapid.SliceOfN(reservations(w.now), 1, 4).Draw(t, "reservations") {
@@ -285,6 +290,11 @@ func (w *twin) change(t *rapid.T, l *Ledger) {
 			c.Revise = append(c.Revise, r)
 		}
 	}
+	return c
+}
+
+func (w *twin) change(t *rapid.T, l *Ledger) {
+	c := w.changes(t)
 	next, want := w.try(c)
 	before := snapshot(l)
 	fits := l.Fits(c)
