@@ -97,7 +97,7 @@ var constraints = []constraint{
 		if n.planning.instance.Spec.Mode != proto.Enforce {
 			return "", ""
 		}
-		for _, needed := range []string{"cpu", "memory"} {
+		for _, needed := range []string{"cpu", "io", "memory"} { // its agent takes the instance with none of them missing
 			if !slices.Contains(h.Facts.Controllers, needed) {
 				return fmt.Sprintf("its kernel offers no %s controller: limits can't be enforced there", needed), ""
 			}

@@ -55,7 +55,9 @@ func TestEachConstraintRulesAHostOutInItsWords(t *testing.T) {
 		}},
 		{name: "segment", why: "belongs to segment lan, the host is on dmz", remedy: "on segment lan", back: true, change: func(h *proto.Host) { h.Facts.Segment = "dmz" }},
 		{name: "bulk data", why: "takes no bulk data", remedy: "log", back: true, change: func(h *proto.Host) { h.Facts.SyncAddr = "" }},
-		{name: "controllers", why: "no memory controller", back: true, change: func(h *proto.Host) { h.Facts.Controllers = []string{"cpu"} }},
+		{name: "controllers", why: "no cpu controller", back: true, change: func(h *proto.Host) { h.Facts.Controllers = []string{"io", "memory"} }},
+		{name: "controllers", why: "no io controller", back: true, change: func(h *proto.Host) { h.Facts.Controllers = []string{"cpu", "memory", "pids"} }},
+		{name: "controllers", why: "no memory controller", back: true, change: func(h *proto.Host) { h.Facts.Controllers = []string{"cpu", "io"} }},
 		{name: "labels", why: "no label disk=nvme", remedy: "placement", change: func(h *proto.Host) { h.Facts.Labels = nil }},
 		{name: "labels", why: "has the label zone=lab", remedy: "placement", change: func(h *proto.Host) {
 			h.Facts.Labels = append(h.Facts.Labels, proto.Label{Key: "zone", Value: "lab"})
@@ -128,6 +130,20 @@ func TestANamedHostThatViolatesAConstraintIsRefusedWithTheRemedy(t *testing.T) {
 	}
 	if len(no.Considered) != 1 || no.Considered[0].Violates != "cordoned" || no.Considered[0].Score != 0 {
 		t.Errorf("%+v", no.Considered)
+	}
+}
+
+func TestWhatIsOnlyObservedNeedsNoControllers(t *testing.T) {
+	w := newWorld(t)
+	w.respec(func(s *proto.InstanceSpec) { s.Mode = proto.Observe })
+	p, err := prepare(w.input(Request{Instance: "cache-1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := p.View.Host("host-b")
+	h.Facts.Controllers = nil
+	if v := p.needs(begin).violation(&h); v.constraint != "" {
+		t.Errorf("%+v", v)
 	}
 }
 
