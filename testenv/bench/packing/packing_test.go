@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,31 @@ func TestHindsightOursAndStaticPeaksAreInThisOrderAndTheSameSeedIsTheSameResult(
 	}
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPeaksAtOtherTimesAreSavedByForecastsAndNotByStaticPeaks(t *testing.T) {
+	var machines []Machine
+	for i := range 5 {
+		for _, m := range opposite(17) {
+			m.Name += fmt.Sprint("-", i)
+			memory := m.History[resource.CPU] // as much of it, in MiB, at the same times: hosts are made to hold so many peaks of each
+			memory.Values = slices.Clone(memory.Values)
+			for n := range memory.Values {
+				memory.Values[n] *= 1 << 20
+			}
+			m.History[resource.Memory] = memory
+			machines = append(machines, m)
+		}
+	}
+	o := quick()
+	o.Revised = 0
+	r, err := Run(t.Context(), machines, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, static := r.By[Ahead], r.By[FirstPeak].Hosts; r.Bound > ours.Hosts || ours.Hosts > .8*static || ours.Over > Risk {
+		t.Errorf("%v hosts in hindsight, %v by the ledger with %v of the steps over, %v of static peaks: a fifth at least is to be saved", r.Bound, ours.Hosts, ours.Over, static)
 	}
 }
 
