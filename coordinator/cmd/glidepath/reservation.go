@@ -95,11 +95,30 @@ func (a *app) printReservation(r proto.Reservation) error {
 	for i, s := range r.Envelope {
 		pooled := "-"
 		if s.Pooled() {
-			pooled = positive(s.Mean)
+			pooled = pooledPart(s)
 		}
 		t.row(i, stamp(s.Start), stamp(s.End), positive(s.Firm), pooled)
 	}
 	return t.flush()
+}
+
+// pooledPart prints the mean of each resource that a segment pools, with how far it strays by itself and in common with others, where it does.
+func pooledPart(s proto.Segment) string {
+	var parts []string
+	for _, k := range resource.All() {
+		if s.Mean[k] == 0 && s.Own[k] == 0 && s.Common[k] == 0 {
+			continue
+		}
+		text := k.String() + " " + short(k, s.Mean[k])
+		if s.Own[k] > 0 {
+			text += " ± " + short(k, s.Own[k]) + " own"
+		}
+		if s.Common[k] > 0 {
+			text += " ± " + short(k, s.Common[k]) + " common"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // positive prints the amounts that are not 0.
