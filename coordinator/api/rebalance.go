@@ -22,6 +22,14 @@ func rebalance(c *call) (any, error) {
 			return nil, err
 		}
 	}
+	if in.WhatIf != nil {
+		if err := c.asksFor(in.WhatIf); err != nil {
+			return nil, err
+		}
+		if in.Store {
+			return nil, invalid("what is suggested for a fleet that is not there, %s, is carried out nowhere: leave out what_if or store", in.WhatIf.Words())
+		}
+	}
 	if in.Store {
 		c.changed = true
 		if err := auth.Authorise(c.who, proto.RoleOperator); err != nil {
@@ -43,6 +51,7 @@ func rebalance(c *call) (any, error) {
 	}
 	found, err := planner.Rebalance(planner.RebalanceInput{
 		View: c.cfg.OwnView(), Now: c.now, Moves: in.Moves, Margin: in.LeastGain, Of: known.Ask, Ahead: known.Ahead, Costs: c.cfg.Costs, Silent: c.silent(""),
+		WhatIf: in.WhatIf,
 	})
 	if err != nil {
 		return nil, err

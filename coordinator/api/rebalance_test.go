@@ -7,6 +7,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/glidepath/glidepath/coordinator/api/v1"
+	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/proto"
 )
 
@@ -41,6 +42,21 @@ func TestARebalanceIsAskedForWithoutChangingAnything(t *testing.T) {
 	}
 	if none := ok[v1.Rebalance](w, rebalanceRoute, v1.RebalanceRequest{LeastGain: 1000}); len(none.Suggestions) != 0 || none.LeastGain != 1000 {
 		t.Errorf("%+v", none)
+	}
+	before := w.View()
+	other := ok[v1.Rebalance](w, rebalanceRoute, v1.RebalanceRequest{WhatIf: &proto.WhatIf{Add: 1, Like: "host-c", Without: []string{"host-c", "host-c"}}})
+	if other.Hosts != 3 || len(other.Suggestions) == 0 || !strings.Contains(other.Says[0], "a fleet that is not there") {
+		t.Errorf("%+v", other)
+	}
+	for _, s := range other.Suggestions {
+		if s.Target != "host-c+1" {
+			t.Errorf("without host-c: %+v", s)
+		}
+	}
+	w.fails(v1.CodeNotFound, 404, rebalanceRoute, v1.RebalanceRequest{WhatIf: &proto.WhatIf{Without: []string{"host-z"}}})
+	w.fails(v1.CodeInvalid, 400, rebalanceRoute, v1.RebalanceRequest{Store: true, WhatIf: &proto.WhatIf{Without: []string{"host-c"}}})
+	if rows := state.Difference(before, w.View()); len(rows) > 0 {
+		t.Errorf("asking changed %v", rows)
 	}
 	for _, in := range []v1.RebalanceRequest{{Moves: -1}, {Moves: 65}, {LeastGain: -1}, {LeastGain: 1001}} {
 		w.fails(v1.CodeInvalid, 400, rebalanceRoute, in)

@@ -42,6 +42,7 @@ type RebalanceInput struct {
 	Ahead  func(instances []string)                     // is told, before, of which instances Of is asked next; nil: nobody is
 	Costs  Costs
 	Silent map[string]timeline.Time // as in Input
+	WhatIf *proto.WhatIf            // look at this fleet instead of the one that is: what comes of that is for reading; nil: at the one that is
 }
 
 // Suggestion is a move that would make the fleet better.
@@ -86,6 +87,9 @@ func Rebalance(in RebalanceInput) (Rebalanced, error) {
 	in.Moves, in.Margin = cmp.Or(in.Moves, DefaultSuggested), cmp.Or(in.Margin, MarginOfBalance)
 	if in.Moves < 0 || in.Moves > MostSuggested || in.Margin < 0 || in.Margin > 1000 {
 		return Rebalanced{}, &Refusal{Reason: fmt.Sprintf("%d moves that win by %d thousandths are asked for: use 1 to %d, and 1 to 1000", in.Moves, in.Margin, MostSuggested), Invalid: true}
+	}
+	if err := in.imagine(); err != nil {
+		return Rebalanced{}, err
 	}
 	b := &balancing{
 		RebalanceInput: in, ledger: in.View.Ledger().Clone(), start: firstOpen(fleet, in.Now), strain: map[string]int64{}, rests: map[string]bool{},
@@ -177,10 +181,13 @@ func (b *balancing) hosts() (busy int) {
 		}
 	}
 	b.ledger.Weigh(nil, func(name string, f ledger.Fit) bool {
+		h, _ := b.View.Host(name)
+		if state.LeftOut(h) {
+			return true
+		}
 		n := strain(f)
 		b.out.Hosts++
 		b.out.Before += n
-		h, _ := b.View.Host(name)
 		_, silent := b.Silent[name]
 		switch {
 		case alone[name]:
@@ -376,6 +383,9 @@ func (b *balancing) say(busy int) {
 		}
 	default:
 		o.Says = append(o.Says, fmt.Sprintf("the strain of %s together would fall from %s to %s", proto.Count(o.Hosts, "host"), parts(o.Before, million), parts(o.After, million)))
+	}
+	if b.WhatIf != nil {
+		o.Says = slices.Insert(o.Says, 0, assumed(*b.WhatIf, "stays"))
 	}
 	if busy > 0 {
 		o.Says = append(o.Says, fmt.Sprintf("left alone, as a move goes on there or is about to: %d of %s", busy, proto.Count(o.Hosts, "host")))

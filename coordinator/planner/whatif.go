@@ -45,6 +45,19 @@ func (in *Input) imagine() error {
 	return othersThan(view, i.Owner, *w)
 }
 
+// imagine has the look taken at the fleet that it asks for.
+func (in *RebalanceInput) imagine() error {
+	if in.WhatIf == nil {
+		return nil
+	}
+	view, err := imagined(in.View, *in.WhatIf)
+	if err != nil {
+		return err
+	}
+	in.View = view
+	return nil
+}
+
 // othersThan refuses a fleet in which no host is left but one.
 func othersThan(v *state.View, host string, w proto.WhatIf) error {
 	for h := range v.Hosts() {

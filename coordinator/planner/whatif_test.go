@@ -3,6 +3,7 @@ package planner
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,5 +217,44 @@ func TestAskingForAnotherFleetLeavesTheOneThatIs(t *testing.T) {
 	}
 	if steps := v.Ledger().Steps("host-b+1"); len(steps) != 0 {
 		t.Errorf("%+v", steps)
+	}
+}
+
+func TestAFleetThatIsAskedForIsEvenedOutInPlaceOfTheOneThatIs(t *testing.T) {
+	w := crowded(t)
+	before := w.look()
+	asked := func(what proto.WhatIf) Rebalanced {
+		return w.look(func(in *RebalanceInput) { in.View, in.WhatIf = w.s.View(), &what })
+	}
+	targets := func(r Rebalanced) (out []string) {
+		for _, s := range r.Suggestions {
+			out = append(out, s.Move.Source+" to "+s.Move.Target)
+		}
+		return out
+	}
+	if to := targets(before); len(to) == 0 || to[0] != "h0 to h2" {
+		t.Fatalf("as it is: %v", to)
+	}
+	more := asked(proto.WhatIf{Add: 1, Like: "h2", Without: []string{"h2"}})
+	if to := targets(more); len(to) == 0 || slices.ContainsFunc(to, func(s string) bool { return s != "h0 to h2+1" && s != "h0 to h1" && s != "h1 to h2+1" }) || to[0] != "h0 to h2+1" || more.Hosts != 3 {
+		t.Errorf("with one like h2 in the place of h2: %v of %d hosts", to, more.Hosts)
+	}
+	if want := "this is of a fleet that is not there, and can't be carried out: 1 host is added like h2 (h2+1)"; !strings.HasPrefix(more.Says[0], want) ||
+		!strings.HasSuffix(more.Says[0], "1 host is left out (h2): nothing is placed there, and what is there stays") {
+		t.Errorf("%q", more.Says)
+	}
+	// What is left out is relieved of nothing, and its strain is not the fleet's.
+	full := asked(proto.WhatIf{Without: []string{"h0"}})
+	if to := targets(full); len(to) > 0 || full.Hosts != 2 || full.Before >= before.Before || full.Before != full.After {
+		t.Errorf("without the full host: %v, %d hosts, strain %d to %d, that of all is %d", to, full.Hosts, full.Before, full.After, before.Before)
+	}
+	if again := w.look(); !slices.Equal(targets(again), targets(before)) || again.Before != before.Before {
+		t.Errorf("asking changed the fleet: %v, and %v before", targets(again), targets(before))
+	}
+	for _, what := range []proto.WhatIf{{}, {Add: 1, Like: "h9"}, {Without: []string{"h9"}}} {
+		var no *Refusal
+		if _, err := Rebalance(RebalanceInput{View: w.s.View(), Now: w.now, Of: w.of, WhatIf: &what}); !errors.As(err, &no) || !no.Invalid {
+			t.Errorf("%+v: %v", what, err)
+		}
 	}
 }

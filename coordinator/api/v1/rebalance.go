@@ -10,6 +10,8 @@ type RebalanceRequest struct {
 	Moves     int   `json:"moves,omitzero"`            // that are suggested at most; left out: 8
 	LeastGain int64 `json:"least_gain_milli,omitzero"` // thousandths of the score that a move has to win by; left out: as the policy says
 	Store     bool  `json:"store,omitzero"`            // keep them as plans, in the place of those that were suggested before
+
+	WhatIf *proto.WhatIf `json:"what_if,omitempty"` // look at another fleet than the one that is; what is suggested for that is not stored
 }
 
 // Rebalance is what came of a look at the fleet.

@@ -20,12 +20,16 @@ same room. What has moved for this within a day stays, and goes back to no host 
 
 Nothing is changed. With --store the moves are kept as plans, in the place of those that were suggested before; glidepath plan begin carries one out,
 checked again against what is committed by then. Without that a suggestion lapses within a day, or earlier when it would do no good any more. What the
-fleet is looked at for by itself, and whether that is carried out, is set with glidepath policy set --rebalance-every.`,
+fleet is looked at for by itself, and whether that is carried out, is set with glidepath policy set --rebalance-every. With --add and --without it is looked
+at another fleet than the one that is, and nothing can be kept.`,
 		Example: `  glidepath rebalance
   glidepath rebalance --moves 3 --least-gain 10
   glidepath rebalance --store
+  glidepath rebalance --add 2 --like host-a --without host-c
   glidepath policy set --rebalance-every 6h`,
 	}
+	var what whatIfFlags
+	what.define(cmd, a)
 	flags := cmd.Flags()
 	flags.BoolVar(&in.Store, "store", false, "keep what is suggested as plans, in the place of what was before")
 	flags.IntVar(&in.Moves, "moves", 0, "how many to suggest at most; 8 by default")
@@ -40,12 +44,22 @@ fleet is looked at for by itself, and whether that is carried out, is set with g
 			}
 			in.LeastGain = int64(math.Round(gain * 10))
 		}
-		return show(cmd.Context(), a, "POST", path("rebalance"), in, a.printRebalance)
+		var err error
+		if in.WhatIf, err = what.asked(cmd); err != nil {
+			return err
+		}
+		if in.WhatIf != nil && in.Store {
+			return usagef("--store: what is suggested for a fleet that is not there is carried out nowhere: leave it out, or --add and --without")
+		}
+		return show(cmd.Context(), a, "POST", path("rebalance"), in, func(r v1.Rebalance) error {
+			a.sayWhatIf(in.WhatIf)
+			return a.printRebalance(r, in.WhatIf != nil)
+		})
 	}
 	return cmd
 }
 
-func (a *app) printRebalance(r v1.Rebalance) error {
+func (a *app) printRebalance(r v1.Rebalance, whatIf bool) error {
 	if len(r.Suggestions) > 0 {
 		t := newTable(a.stdout, "INSTANCE", "FROM", "TO", "WINS", "RELIEF", "BYTES", "TAKES", "DOWNTIME", "PLAN", "REASON")
 		for _, s := range r.Suggestions {
@@ -66,7 +80,7 @@ func (a *app) printRebalance(r v1.Rebalance) error {
 			return nil
 		}
 	}
-	if len(r.Suggestions) > 0 {
+	if len(r.Suggestions) > 0 && !whatIf {
 		a.say("\nNothing is stored. Keep them:  glidepath rebalance --store")
 	}
 	return nil
