@@ -32,8 +32,8 @@ type needs struct {
 	movesHost   int            // how many of them a host may have
 }
 
-// leaveAhead is how far ahead of a time in which a host is not there nothing is moved to it any more: as far as the grid of capacity reaches. What
-// comes later is left to the ledger.
+// leaveAhead is how far ahead of a time in which a host is not there nothing is moved to it any more. What comes later is left
+// to the ledger.
 const leaveAhead = 48 * time.Hour
 
 // leavingHost is the constraint that a host does not meet then: the only one that a later start may meet.
