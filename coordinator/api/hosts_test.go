@@ -112,7 +112,8 @@ func TestADeadHostIsNotForgottenWhileAnotherMayRunWhatItOwned(t *testing.T) {
 	if e := w.fails(v1.CodeRefused, 422, dead, v1.ForgetDead{Lost: []string{"cache-1"}, Unreported: true}); !strings.Contains(e.Message, "host-c reports otherwise of instance cache-1") {
 		t.Error(e.Message)
 	}
-	w.Must(&proto.HostRegister{Facts: host.Facts, Incarnation: 2})
+	// What blocks nothing is told for good, and is no reason.
+	w.Must(&proto.HostRegister{Facts: host.Facts, Incarnation: 2, Conflicts: []proto.Conflict{{Instance: "cache-1", What: "host-c has a copy of it"}}})
 	ok[v1.Empty](w, dead, v1.ForgetDead{Lost: []string{"cache-1"}, Unreported: true})
 	if audit := w.Audit(); !strings.Contains(audit, "although not reported: [host-a]; lost: [cache-1]") {
 		t.Error(audit)

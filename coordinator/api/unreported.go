@@ -27,6 +27,9 @@ func unreported(v *state.View) []string {
 // done so for good.
 func (c *call) elsewhere(host string, instances []string, anyway bool) error {
 	for h := range c.view.Hosts() {
+		if h.Incarnation == c.view.Fleet().Incarnation {
+			continue // what it has told blocks nothing, and may be long past
+		}
 		for _, conflict := range h.Conflicts {
 			if h.Facts.Name != host && slices.Contains(instances, conflict.Instance) {
 				return &v1.Error{
