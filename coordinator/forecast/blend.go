@@ -25,14 +25,18 @@ const (
 
 // preference is how members are weighed: by the inverse of their loss to the power, a loss counting half after halfLife
 // days. What is best in the middle lasts: there is more to be had by holding on to it. The outer quantiles follow a
-// change of the spread sooner.
+// change of the spread sooner, and the best of them more closely where there are many steps to tell it by.
 type preference struct{ power, halfLife float64 }
 
-func preferenceFor(q float64) preference {
-	if isMiddle(q) {
+func preferenceFor(q float64, fine bool) preference {
+	switch {
+	case isMiddle(q):
 		return preference{halfLife: 28, power: 8}
+	case fine:
+		return preference{halfLife: 4, power: 16}
+	default:
+		return preference{halfLife: 4, power: 8}
 	}
-	return preference{halfLife: 4, power: 8}
 }
 
 // isMiddle reports whether q is closer to the median than to the extremes.
@@ -70,8 +74,11 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 		for i, m := range members {
 			said[i] = e.said[i][m.pathOf(qi)]
 			bl.weight[qi][i] = e.loss(said[i], bl.offset[qi][i], q)
+			if m.silent() && len(members) > 1 {
+				bl.weight[qi][i] = math.Inf(1)
+			}
 		}
-		weigh(bl.weight[qi], preferenceFor(q).power)
+		weigh(bl.weight[qi], preferenceFor(q, e.fine).power)
 		bl.combine(made, q, qi, said)
 		for j, v := range made {
 			errs[j] = counted{e.y[j] - v, e.counts[j]}
@@ -236,7 +243,7 @@ func (e *evidence) loss(said []float64, offset, q float64) float64 {
 	return sum
 }
 
-// weigh turns losses into shares: the inverse to the power, less than a hundredth of the best dropped.
+// weigh turns losses, not all of them infinite, into shares: the inverse to the power, less than a hundredth of the best dropped.
 func weigh(w []float64, power float64) {
 	least := math.Inf(1)
 	for _, l := range w {

@@ -44,8 +44,8 @@ func TestTheMiddleHoldsOnToWhatWasBestAndTheOuterQuantilesFollow(t *testing.T) {
 	e := &evidence{}
 	for age := 21.0; age > 0; age-- {
 		e.y = append(e.y, 10)
-		e.fresh = append(e.fresh, math.Exp2(-age/preferenceFor(.95).halfLife))
-		e.lasting = append(e.lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
+		e.fresh = append(e.fresh, math.Exp2(-age/preferenceFor(.95, e.fine).halfLife))
+		e.lasting = append(e.lasting, math.Exp2(-age/preferenceFor(.5, e.fine).halfLife))
 	}
 	before, since := make([]float64, 21), make([]float64, 21)
 	for i := range before {

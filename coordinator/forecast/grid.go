@@ -30,6 +30,9 @@ type grid struct {
 
 	meanDay []float64 // profile of x, once a member has asked for it
 	shape   []float64 // what steps have over their hour, likewise
+
+	cycleLength float64 // see cycle, once cycleKnown
+	cycleKnown  bool
 }
 
 // modelStep returns the shortest of the allowed steps that is at least as long as each of the given ones. Finer

@@ -161,7 +161,7 @@ func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 			"y":     func(p *past) { of(p).y = slices.Clone(of(p).y); of(p).y[len(of(p).y)-1]++ },
 			"x":     func(p *past) { of(p).x = slices.Clone(of(p).x); of(p).x[0]++ }, // the others follow
 			"wall":  func(p *past) { of(p).wall = slices.Clone(of(p).wall); of(p).wall[len(of(p).wall)-1]++ },
-			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, // they are worked out of the others
+			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, "cycleLength": nil, "cycleKnown": nil, // they are worked out of the others
 		}
 	}
 	changes := map[string]func(p *past){

@@ -25,7 +25,8 @@ type learned struct {
 	pattern pattern.Pattern
 	sure    float64 // confidence in it
 	policy  policy
-	joined  []int // signals that are followed, by their place among those of the past
+	cycle   float64 // in steps, see grid.cycle; 0 where there is none, or no member asked
+	joined  []int   // signals that are followed, by their place among those of the past
 	blends  [buckets]blend
 	of      [sha256.Size]byte // the digest of the past
 	anew    bool              // it was learned for this model, and not taken over
@@ -113,6 +114,7 @@ func (p past) learn() (learned, []chosen) {
 			members = append(members, chosen{member: f})
 		}
 	}
+	l.cycle = g.cycleLength
 	ev := g.evaluate(members, len(p.quantiles))
 	for b := range ev {
 		l.blends[b] = blendOf(b, members, &ev, p.quantiles)
@@ -159,6 +161,7 @@ func (m *kindModel) learn(p past, now []heard, before *learned) {
 	}
 	if members == nil || p.grid != g {
 		g.from = g.readFrom(nil)
+		g.cycleLength, g.cycleKnown = m.cycle, true                                                          // it hardly changes, and takes time to find
 		members = portfolioOf(g, p.quantiles, p.only, m.policy, func(i int) bool { return m.mostOf(i) > 0 }) // nobody asks the others
 		for _, i := range m.joined {
 			members = append(members, chosen{member: newFollower(g, now[i].grid)})

@@ -12,33 +12,54 @@ type member interface {
 type candidate struct {
 	name       string
 	byQuantile bool // path differs by quantile
-	coarse     bool // for coarse steps only, unless it is asked for: on fine ones it costs more than it earns
+	on         steps
 	build      func(g *grid, quantiles []float64) member
+}
+
+// steps are those that a member is for, unless it is asked for by its name: on others it costs more than it earns, or is lucky for a while
+// and takes from what is better.
+type steps uint8
+
+const (
+	anySteps steps = iota
+	fineSteps
+	coarseSteps
+)
+
+// has reports whether a grid with so many steps an hour has such steps.
+func (s steps) has(hour int) bool {
+	return s == anySteps || (s == coarseSteps) == (hour < coarse)
 }
 
 // candidates returns all members. To add one: a file with its type, a line here.
 func candidates() []candidate {
 	return []candidate{
-		{"last-hour", false, false, newLastHour},
-		{"last-hour-peak", false, false, newLastHourPeak},
-		{"smoothing-6h", false, false, newSmoothing6h},
-		{"smoothing-2d", false, false, newSmoothing2d},
-		{"same-time-yesterday", false, false, newYesterday},
-		{"same-time-last-week", false, false, newLastWeek},
-		{"day-profile", false, false, newDayProfile},
-		{"day-median", false, false, newDayMedian},
-		{"day-profile-level", false, false, newProfileLevel},
-		{"week-profile-level", false, false, newWeekLevel},
-		{"holt-winters", false, false, newHoltWinters},
-		{"theta", false, false, newTheta},
-		{"ridge", false, true, newRidge},
-		{"ridge-root", false, true, newRidgeRoot},
-		{"ridge-day", false, true, newRidgeDay},
-		{"ridge-day-root", false, true, newRidgeDayRoot},
-		{"hour-quantile", true, false, newHourQuantile},
-		{"quantile-1d", true, false, newQuantile1d},
-		{"quantile-7d", true, false, newQuantile7d},
-		{sporadicName, true, false, newSporadic},
+		{"last-hour", false, anySteps, newLastHour},
+		{"last-hour-peak", false, anySteps, newLastHourPeak},
+		{"smoothing-6h", false, coarseSteps, newSmoothing6h},
+		{"smoothing-2d", false, coarseSteps, newSmoothing2d},
+		{"same-time-yesterday", false, anySteps, newYesterday},
+		{"same-time-last-week", false, coarseSteps, newLastWeek},
+		{"day-profile", false, coarseSteps, newDayProfile},
+		{"day-median", false, coarseSteps, newDayMedian},
+		{"day-profile-level", false, anySteps, newProfileLevel},
+		{"week-profile-level", false, anySteps, newWeekLevel},
+		{"cycle-median", false, fineSteps, newCycleMedian},
+		{"holt-winters", false, anySteps, newHoltWinters},
+		{"theta", false, coarseSteps, newTheta},
+		{"ridge", false, coarseSteps, newRidge},
+		{"ridge-root", false, coarseSteps, newRidgeRoot},
+		{"ridge-day", false, coarseSteps, newRidgeDay},
+		{"ridge-day-root", false, coarseSteps, newRidgeDayRoot},
+		{"hour-quantile", true, anySteps, newHourQuantile},
+		{"week-hour-quantile", true, fineSteps, newWeekHourQuantile},
+		{"time-quantile", true, fineSteps, newTimeQuantile},
+		{"minute-quantile", true, fineSteps, newMinuteQuantile},
+		{"cycle-quantile", true, fineSteps, newCycleQuantile},
+		{"like-now", true, fineSteps, newLikeNow},
+		{"quantile-1d", true, anySteps, newQuantile1d},
+		{"quantile-7d", true, coarseSteps, newQuantile7d},
+		{sporadicName, true, anySteps, newSporadic},
 	}
 }
 
@@ -64,6 +85,12 @@ func isMember(name string) bool {
 type chosen struct {
 	candidate
 	member
+}
+
+// silent reports whether the member has nothing of its own to say of this series.
+func (c chosen) silent() bool {
+	m, may := c.member.(interface{ silent() bool })
+	return may && m.silent()
 }
 
 // portfolio builds the candidates that only names, or all that suit the grid's step and the policy.

@@ -1,22 +1,32 @@
 package forecast
 
-// hourQuantile is, per quantile, what the last seven days showed in the same hour.
+// hourQuantile is, per quantile, what the last days, or the same days of the last weeks, showed in the same hour.
 type hourQuantile struct {
 	g      *grid
+	period int // a day or a week, in steps
 	levels int
-	blocks []float64 // [block × levels]: over the hour and the same hour of the six days before
+	blocks []float64 // [block × levels]: over the hour and the same hour of the periods before
 }
 
+// newHourQuantile goes by the last seven days.
 func newHourQuantile(g *grid, quantiles []float64) member {
+	return newHourQuantileOf(g, quantiles, g.day, 7)
+}
+
+// newWeekHourQuantile goes by the same day of the last four weeks.
+func newWeekHourQuantile(g *grid, quantiles []float64) member {
+	return newHourQuantileOf(g, quantiles, 7*g.day, 4)
+}
+
+func newHourQuantileOf(g *grid, quantiles []float64, period, periods int) member {
 	n := len(g.x) / g.hour
-	m := &hourQuantile{g: g, levels: len(quantiles), blocks: make([]float64, n*len(quantiles))}
-	const days = 7
-	buf := make([]float64, 0, days*g.hour)
-	for b := g.from / g.hour; b < n; b++ {
+	m := &hourQuantile{g: g, period: period, levels: len(quantiles), blocks: make([]float64, n*len(quantiles))}
+	buf := make([]float64, 0, periods*g.hour)
+	for b := max(0, g.from+g.day-period) / g.hour; b < n; b++ { // of a week as much is read before that as of a day
 		buf = buf[:0]
-		for d, j := 0, b*g.hour; d < days && j >= 0; d++ {
+		for d, j := 0, b*g.hour; d < periods && j >= 0; d++ {
 			buf = append(buf, g.x[j:j+g.hour]...)
-			j = g.before(j, g.day)
+			j = g.before(j, period)
 		}
 		upperQuantiles(buf, quantiles, m.blocks[b*m.levels:(b+1)*m.levels])
 	}
@@ -25,8 +35,12 @@ func newHourQuantile(g *grid, quantiles []float64) member {
 
 func (m *hourQuantile) path(dst []float64, o, qi int) {
 	value, until := 0.0, -1 // of the block that ends before step until
-	m.g.sames(len(dst), o, m.g.day, m.g.hour-1, func(h, j int) {
-		if j < 0 {
+	m.g.sames(len(dst), o, m.period, m.g.hour-1, func(h, j int) {
+		switch {
+		case j < 0 && m.period > m.g.day:
+			dst[h] = m.g.naive(o+h, o)
+			return
+		case j < 0:
 			dst[h] = m.g.x[o-1]
 			return
 		}

@@ -67,7 +67,7 @@ func (p policy) takes(c candidate, hour int) bool {
 	if c.name == sporadicName {
 		return slices.Contains(p.with, c.name)
 	}
-	return (!c.coarse || hour < coarse) && !slices.Contains(p.without, c.name)
+	return c.on.has(hour) && !slices.Contains(p.without, c.name)
 }
 
 // note says what the policy of a pattern changes; "" where it changes nothing.

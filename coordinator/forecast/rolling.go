@@ -40,6 +40,7 @@ type evidence struct {
 	fresh   []float64     // what the point counts in a member's loss of an outer quantile, by its age
 	lasting []float64     // the same of a middle quantile
 	counts  []float64     // what it counts in the errors of an outer quantile: on coarse steps, which are few, all alike
+	fine    bool          // steps are not coarse
 	days    float64       // of history that there were origins in, and points of
 	said    [][][]float64 // [member][quantile, or 0 for all][point]
 
@@ -114,6 +115,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 	}
 	var ev [buckets]evidence
 	for b := range ev {
+		ev[b].fine = g.hour >= coarse
 		ev[b].y = make([]float64, 0, points[b])
 		ev[b].fresh, ev[b].lasting = make([]float64, 0, points[b]), make([]float64, 0, points[b])
 		ev[b].counts = make([]float64, 0, points[b])
@@ -140,13 +142,13 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 				ev[b].y = append(ev[b].y, y)
 				with[b][(len(g.x)-1-o.at-h)/g.day] = true
 				age := float64(len(g.y)-o.at-h) / float64(g.day)
-				fresh := math.Exp2(-age / preferenceFor(1).halfLife)
+				fresh := math.Exp2(-age / preferenceFor(1, ev[b].fine).halfLife)
 				ev[b].fresh = append(ev[b].fresh, fresh)
 				if g.hour < coarse {
 					fresh = 1
 				}
 				ev[b].counts = append(ev[b].counts, fresh)
-				ev[b].lasting = append(ev[b].lasting, math.Exp2(-age/preferenceFor(.5).halfLife))
+				ev[b].lasting = append(ev[b].lasting, math.Exp2(-age/preferenceFor(.5, ev[b].fine).halfLife))
 				seen = append(seen, place{h, b})
 			}
 		}

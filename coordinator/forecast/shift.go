@@ -81,11 +81,14 @@ func (g *grid) usual() (usual, bool) {
 }
 
 // slot returns the time of day of step i, in steps.
-func (g *grid) slot(i int) int {
+func (g *grid) slot(i int) int { return g.slotIn(i, g.day) }
+
+// slotIn returns how far into a period, a day or an hour, step i is by the wall clock, in steps.
+func (g *grid) slotIn(i, period int) int {
 	if g.wall != nil {
 		i += g.wallAt(i)
 	}
-	return ((i % g.day) + g.day) % g.day
+	return (i%period + period) % period
 }
 
 // aroundClock smooths a day over half a width to each side.
@@ -333,7 +336,8 @@ func (g *grid) movedTo(s shift) *grid {
 }
 
 func (g *grid) copyOf() *grid {
-	return &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: g.wall, y: slices.Clone(g.y), x: slices.Clone(g.x)}
+	return &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: g.wall, y: slices.Clone(g.y), x: slices.Clone(g.x),
+		cycleLength: g.cycleLength, cycleKnown: g.cycleKnown} // what repeats itself still does
 }
 
 // careful reports whether quantiles above the median have paths of their own: what has fallen for hours may be an incident that is not over, and nobody

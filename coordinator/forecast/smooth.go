@@ -53,9 +53,7 @@ func ewma(r []float64, halfLife float64) []float64 {
 // the largest where there are too few values. v is reordered; it must not be empty nor hold NaN. Time is linear in len(v).
 // (Vovk et al., Algorithmic Learning in a Random World, 2005; split-conformal.)
 func upperQuantiles(v []float64, qs []float64, out []float64) {
-	kth := func(q float64) int {
-		return min(max(int(math.Ceil(float64(len(v)+1)*q-1e-9))-1, 0), len(v)-1)
-	}
+	kth := func(q float64) int { return conformalRank(len(v), q) }
 	upper := upperFrom(qs)
 	end := len(v)
 	for i, from := upper, 0; i < len(qs); i++ { // outwards from the middle: little is left to look at further out
@@ -70,6 +68,11 @@ func upperQuantiles(v []float64, qs []float64, out []float64) {
 		out[i] = selectKth(v[:end], k)
 		end = k + 1
 	}
+}
+
+// conformalRank returns which of n values in order is the conformal quantile.
+func conformalRank(n int, q float64) int {
+	return min(max(int(math.Ceil(float64(n+1)*q-1e-9))-1, 0), n-1)
 }
 
 // upperFrom returns the index of the first level from .5 on.

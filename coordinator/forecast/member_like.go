@@ -1,0 +1,137 @@
+package forecast
+
+import "math"
+
+// likeNow is, per quantile, what followed the times that were most like the one that is forecast from: by the mean of the last hour, that of
+// the last day, and the time of day. (Analogues: Lorenz, Atmospheric predictability as revealed by naturally occurring analogues, Journal of
+// the Atmospheric Sciences 1969; nearest neighbours: Yakowitz, Nearest-neighbour methods for time series analysis, 1987.)
+type likeNow struct {
+	g         *grid
+	quantiles []float64
+	hour, day []float64           // means of the last hour and day at each step
+	followed  map[int][][]float64 // by the origin, for those that will be asked for: what followed, in one go for all quantiles
+}
+
+const (
+	likeSamples = 3  // of steps that are taken together
+	likeShare   = 24 // one in so many hours is like it
+	likeSome    = 5  // one in so many says how far off hours are
+	likeLeast   = 8
+	likeDays    = 28
+	likeTime    = 2. // what a day's distance in the time of day counts, relative to that of the means, which is from 0 to 1
+)
+
+func newLikeNow(g *grid, quantiles []float64) member {
+	m := &likeNow{g: g, quantiles: quantiles, hour: trailing(g.x, g.hour), day: trailing(g.x, g.day), followed: map[int][][]float64{}}
+	for _, o := range g.origins() {
+		asked := g.from == 0 || o.at-2*g.day >= g.from
+		if n := len(o.horizons); asked && n > 0 && m.followed[o.at] == nil { // of two that begin at a time the first is the longer
+			m.followed[o.at] = m.after(o.at, o.horizons[n-1]+1)
+		}
+	}
+	m.followed[len(g.x)] = m.after(len(g.x), int(longHorizon/g.step))
+	return m
+}
+
+func (m *likeNow) path(dst []float64, o, qi int) {
+	followed := m.followed[o]
+	for b, from := 0, 0; from < len(dst); b++ {
+		if b == len(followed) {
+			if followed = m.after(o, len(dst)); followed == nil {
+				break
+			}
+		}
+		to := min(from+m.together(from), len(dst))
+		for h := from; h < to; h++ {
+			dst[h] = followed[b][qi]
+		}
+		from = to
+	}
+	if followed == nil {
+		for h := range dst {
+			dst[h] = m.g.naive(o+h, o)
+		}
+	}
+}
+
+// together returns how many steps are taken together from step h after the origin on: a quarter of an hour, after the first hour one,
+// after six two.
+func (m *likeNow) together(h int) int {
+	switch hour := m.g.hour; {
+	case h < hour:
+		return max(1, hour/4)
+	case h < 6*hour:
+		return hour
+	default:
+		return 2 * hour
+	}
+}
+
+// after returns, for steps that are taken together, the quantiles of what followed times like the origin; nil where there is none.
+func (m *likeNow) after(o, steps int) (out [][]float64) {
+	times := m.like(o)
+	if len(times) == 0 {
+		return nil
+	}
+	at := make([]float64, len(m.quantiles))
+	for qi := range at {
+		at[qi] = m.g.x[o-1]
+	}
+	seen := make([]float64, 0, likeSamples*len(times))
+	for from := 0; from < steps; from += m.together(from) {
+		width := m.together(from)
+		every := max(1, width/likeSamples)
+		seen = seen[:0]
+		for _, j := range times {
+			if j+from+width <= o {
+				for h := from; h < from+width; h += every {
+					seen = append(seen, m.g.x[j+h])
+				}
+			}
+		}
+		if len(seen) > 0 { // else so far on nothing is known
+			at = make([]float64, len(m.quantiles))
+			upperQuantiles(seen, m.quantiles, at)
+		}
+		out = append(out, at)
+	}
+	return out
+}
+
+// like returns the steps, whole hours before the origin, that are most like it.
+func (m *likeNow) like(o int) []int {
+	g := m.g
+	off := make([]float64, 0, likeDays*g.day/g.hour)
+	for j := o - g.hour; j > 6*g.hour && j > o-likeDays*g.day; j -= g.hour {
+		off = append(off, math.Abs(m.hour[o-1]-m.hour[j-1])+math.Abs(m.day[o-1]-m.day[j-1]))
+	}
+	if len(off) == 0 {
+		return nil
+	}
+	some := make([]float64, 0, len(off)/likeSome+1)
+	for i := 0; i < len(off); i += likeSome {
+		some = append(some, off[i])
+	}
+	usual, now := selectKth(some, len(some)/2), g.slot(o)
+	count := min(len(off), max(likeLeast, len(off)/likeShare))
+	times, far := make([]int, 0, count+1), make([]float64, 0, count+1) // the closest so far, in order
+	for i, d := range off {
+		if d > 0 {
+			d /= d + usual // half of them are less than a half: nearly its rank among them
+		}
+		j := o - (i+1)*g.hour
+		away := g.slot(j) - now
+		away = max(away, -away)
+		d += likeTime * float64(min(away, g.day-away)) / float64(g.day)
+		if len(far) == count && d >= far[count-1] {
+			continue
+		}
+		times, far = append(times, j), append(far, d)
+		for k := len(far) - 1; k > 0 && far[k-1] > d; k-- {
+			times[k], times[k-1] = times[k-1], j
+			far[k], far[k-1] = far[k-1], d
+		}
+		times, far = times[:min(len(times), count)], far[:min(len(far), count)]
+	}
+	return times
+}
