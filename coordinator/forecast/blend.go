@@ -17,7 +17,8 @@ type blend struct {
 }
 
 const (
-	trustNarrower = .5 // how far the errors of the average may narrow its outer quantiles
+	trustNarrower = .8 // how far the errors of the average may narrow its outer quantiles
+	trustFew      = .5 // the same on coarse steps
 	minEvidence   = 24 // points that a bucket needs for errors of its own
 	// fewDays is the square of the days of evidence with which half as much is left beyond an outer quantile.
 	fewDays = 20.0
@@ -74,7 +75,7 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 		for i, m := range members {
 			said[i] = e.said[i][m.pathOf(qi)]
 			bl.weight[qi][i] = e.loss(said[i], bl.offset[qi][i], q)
-			if m.silent() && len(members) > 1 {
+			if m.silent() {
 				bl.weight[qi][i] = math.Inf(1)
 			}
 		}
@@ -86,7 +87,11 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 		e.quantiles(errs, levels[qi:qi+1], bl.last[qi:qi+1])
 		if (q > .5 && bl.last[qi] < 0) || (q < .5 && bl.last[qi] > 0) {
 			// The average was fitted to the very points that its errors are taken of: they flatter it.
-			bl.last[qi] *= trustNarrower
+			if e.fine {
+				bl.last[qi] *= trustNarrower
+			} else {
+				bl.last[qi] *= trustFew
+			}
 		}
 	}
 	return bl
@@ -243,7 +248,7 @@ func (e *evidence) loss(said []float64, offset, q float64) float64 {
 	return sum
 }
 
-// weigh turns losses, not all of them infinite, into shares: the inverse to the power, less than a hundredth of the best dropped.
+// weigh turns losses into shares: the inverse to the power, less than a hundredth of the best dropped. Where all are infinite they count alike.
 func weigh(w []float64, power float64) {
 	least := math.Inf(1)
 	for _, l := range w {
@@ -252,7 +257,7 @@ func weigh(w []float64, power float64) {
 	total := 0.0
 	for i, l := range w {
 		share := 1.0
-		if l > 0 {
+		if l > 0 && !math.IsInf(least, 1) {
 			share = math.Pow(least/l, power)
 		}
 		if share < .01 {

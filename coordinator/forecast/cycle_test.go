@@ -4,6 +4,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
+
+	"github.com/glidepath/glidepath/internal/resource"
 )
 
 // jobs is a base of 50 with noise and, every so many steps, a job that takes 400 more for a fifth of that.
@@ -110,5 +113,16 @@ func TestACycleThatIsNotThereCountsNothing(t *testing.T) {
 	}
 	if !counted(jobs(14, 10.3, 1)) {
 		t.Error("of a job every 51.5 minutes it does not count")
+	}
+	// Who asks for nobody else gets the seasonal naive forecast.
+	opts, values := one(), aimless(14)
+	opts.Members = []string{"cycle-median", "cycle-quantile"}
+	f := mustForecast(t, cpu(values), nil, opts, after(14*day), time.Hour)
+	for qi := range f.Values[resource.CPU] {
+		for i, v := range f.Values[resource.CPU][qi] {
+			if math.IsNaN(v) || v > 250 {
+				t.Fatalf("quantile %d of step %d: %v", qi, i, v)
+			}
+		}
 	}
 }

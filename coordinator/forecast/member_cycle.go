@@ -13,8 +13,14 @@ type cycle struct {
 // cyclesBack is of how many cycles quantiles are taken.
 const cyclesBack = 12
 
+// isDay reports whether the cycle is the day, which the clock has.
+func (g *grid) isDay(cycle float64) bool { return math.Abs(cycle-float64(g.day)) < .5 }
+
 // newCycleMedian is the middle of the last seven cycles.
 func newCycleMedian(g *grid, _ []float64) member {
+	if g.isDay(g.cycle()) {
+		return newDayMedian(g, nil)
+	}
 	m := cycle{g: g, length: g.cycle()}
 	if m.silent() {
 		return m
@@ -28,6 +34,9 @@ func newCycleMedian(g *grid, _ []float64) member {
 
 // newCycleQuantile is, per quantile, what the last cycles showed.
 func newCycleQuantile(g *grid, quantiles []float64) member {
+	if g.isDay(g.cycle()) {
+		return newSameTime(g, quantiles, g.day, cyclesBack)
+	}
 	m := cycle{g: g, length: g.cycle(), levels: len(quantiles)}
 	if m.silent() {
 		return m

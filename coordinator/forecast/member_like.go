@@ -83,7 +83,10 @@ func (m *likeNow) after(o, steps int) (out [][]float64) {
 		every := max(1, width/likeSamples)
 		seen = seen[:0]
 		for _, j := range times {
-			if j+from+width <= o {
+			if m.g.wall != nil {
+				j += m.g.wallAt(o+from) - m.g.wallAt(o) - m.g.wallAt(j+from) + m.g.wallAt(j) // at the same time of day
+			}
+			if j+from+width <= o && j+from >= 0 {
 				for h := from; h < from+width; h += every {
 					seen = append(seen, m.g.x[j+h])
 				}

@@ -65,3 +65,42 @@ func TestQuantilesAtTheSameTimeAreThoseOfTheLastPeriods(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatComesBackDoesSoByTheClockOnTheWall(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(at time.Time) bool { h := at.In(berlin).Hour(); return h >= 9 && h < 17 }
+	for name, end := range map[string]time.Time{
+		"to summer time": time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC), "to winter time": time.Date(2026, 10, 24, 22, 0, 0, 0, time.UTC),
+	} {
+		start := end.Add(-20 * day)
+		values := noise(20*perDay, 1) // else the day says all, and there is no cycle
+		for i := range values {
+			if values[i] += 100; open(start.Add(time.Duration(i) * step)) {
+				values[i] += 500
+			}
+		}
+		g := newGrid(Series{Start: timeline.Of(start), Step: step, Values: values}, step, 28*day, berlin, 2*perDay)
+		g.fill()
+		for _, c := range candidates() {
+			switch c.name {
+			case "cycle-median", "cycle-quantile", "time-quantile", "like-now":
+			default:
+				continue
+			}
+			path := make([]float64, perDay)
+			c.build(g, []float64{.5}).path(path, len(g.x), 0)
+			wrong := 0
+			for h, v := range path {
+				if (v > 350) != open(end.Add(time.Duration(h)*step)) {
+					wrong++
+				}
+			}
+			if most := map[bool]int{true: 12}[c.name == "like-now"]; wrong > most { // which takes two hours together
+				t.Errorf("%s: %s is wrong in %d steps", name, c.name, wrong)
+			}
+		}
+	}
+}

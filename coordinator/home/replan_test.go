@@ -210,8 +210,8 @@ func TestWhatInstancesHaveInCommonIsMeasuredHeldAndSaid(t *testing.T) {
 				if want.Reservation.Purpose == proto.PurposeSystem || s.Own[resource.CPU]+s.Common[resource.CPU] < 10 {
 					continue
 				}
-				part := float64(s.Common[resource.CPU]) / math.Hypot(float64(s.Own[resource.CPU]), float64(s.Common[resource.CPU]))
-				if math.Abs(100*part-float64(e.Share[resource.CPU])) > 5 {
+				part := math.Hypot(float64(s.Own[resource.CPU]), float64(s.Common[resource.CPU])) * float64(e.Share[resource.CPU]) / 100
+				if math.Abs(float64(s.Common[resource.CPU])-part) > 1 { // both are whole units
 					t.Errorf("%s: %d in common and %d of its own, with %d %%", want.Reservation.Instance, s.Common[resource.CPU], s.Own[resource.CPU], e.Share[resource.CPU])
 				}
 			}

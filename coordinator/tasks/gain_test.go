@@ -60,6 +60,17 @@ func TestForecastsGainByTasksOffTheSeasonAndLoseByNone(t *testing.T) {
 	timer := func(distance time.Duration) func(timeline.Span) []timeline.Time {
 		return func(span timeline.Span) []timeline.Time { return every(distance, span) }
 	}
+	// late is a timer that comes up to a third of its distance late by chance: no cycle tells when.
+	late := func(distance time.Duration) func(timeline.Span) []timeline.Time {
+		return func(span timeline.Span) []timeline.Time {
+			r := rand.New(rand.NewPCG(5, 3))
+			runs := every(distance, timeline.Span{Start: monday, End: span.End})
+			for i := range runs {
+				runs[i] = runs[i].Add(time.Duration(r.Int64N(int64(distance / 3)))).Floor(time.Minute)
+			}
+			return slices.DeleteFunc(runs, func(t timeline.Time) bool { return t < span.Start || t >= span.End })
+		}
+	}
 	for _, c := range []struct {
 		name, shape string
 		run         func(timeline.Span) []timeline.Time
@@ -69,8 +80,11 @@ func TestForecastsGainByTasksOffTheSeasonAndLoseByNone(t *testing.T) {
 		finds       bool
 	}{
 		{"every five hours", "season and noise", timer(5 * time.Hour), 300, 20 * time.Minute, .4, true},
-		{"every five hours on a drifting level", "drift", timer(5 * time.Hour), 300, 30 * time.Minute, .6, true},
-		{"every thirteen hours among bursts", "bursts", timer(13 * time.Hour), 300, time.Hour, .5, true},
+		{"every five hours on a drifting level", "drift", timer(5 * time.Hour), 300, 30 * time.Minute, 1, true}, // a cycle, which forecasts know
+		{"every thirteen hours among bursts", "bursts", timer(13 * time.Hour), 300, time.Hour, 1, true},         // one more
+		{"every five hours, late by chance", "season and noise", late(5 * time.Hour), 300, 20 * time.Minute, .4, true},
+		{"every five hours, late by chance, on a drifting level", "drift", late(5 * time.Hour), 300, 30 * time.Minute, .6, true},
+		{"every thirteen hours, late by chance, among bursts", "bursts", late(13 * time.Hour), 300, time.Hour, .5, true},
 		{"every other day", "season and noise", cron("0 4 */2 * *"), 400, time.Hour, .8, true},
 		{"on some days of the month", "season and noise", cron("0 10 1,4,9,12,17,20,25,28 * *"), 400, time.Hour, .85, true},
 		{"every day", "season and noise", cron("20 3 * * *"), 400, time.Hour, 1, false},
