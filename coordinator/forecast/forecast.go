@@ -31,7 +31,10 @@ type Options struct {
 	// Prior is an expected demand from elsewhere (the application's record, an operator). Where it is not 0, it is
 	// preferred to Maximum while there is too little history.
 	Prior resource.Vector
-	// PriorFrom says for people what Prior is; "" means the given prior.
+	// PriorQuantiles is the same per quantile: what stands in for quantiles above the median, or for all where there is no history, and is preferred to
+	// both. nil means that nothing is known.
+	PriorQuantiles [resource.Kinds][]float64
+	// PriorFrom says for people what Prior or PriorQuantiles are; "" means the given prior.
 	PriorFrom [resource.Kinds]string
 	// Cap is a physical limit that no demand can pass, such as the link's rate. 0 means none.
 	Cap resource.Vector
@@ -90,6 +93,15 @@ func (o Options) withDefaults() (Options, error) {
 	for _, v := range []resource.Vector{o.Maximum, o.Prior, o.Cap} {
 		if err := v.Valid(); err != nil {
 			return o, inputError("options", "%v", err)
+		}
+	}
+	for k, prior := range o.PriorQuantiles {
+		least := 0.0
+		for _, v := range prior {
+			if len(prior) != len(o.Quantiles) || !(v >= least && v <= float64(resource.Unlimited)) {
+				return o, inputError("options", "prior quantiles %v of %s: give one for each of the %d quantiles, none negative or less than the one before", prior, resource.Kind(k), len(o.Quantiles))
+			}
+			least = v
 		}
 	}
 	for _, name := range o.Members {

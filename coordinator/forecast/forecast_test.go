@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -358,5 +359,37 @@ func TestAHistoryThatEndedYearsAgoStillHasItsWeek(t *testing.T) {
 	}
 	if note := f.Reasons[resource.CPU].Note; !strings.Contains(note, "the history ends 8736h0m0s before") {
 		t.Errorf("note %q", note)
+	}
+}
+
+func TestWhatStandsInMayDifferByQuantile(t *testing.T) {
+	opts := Options{Maximum: resource.Uniform(1000)}
+	opts.PriorQuantiles[resource.CPU] = []float64{50, 120, 150, 400}
+	opts.PriorFrom[resource.CPU] = "what others did"
+	nothing := mustForecast(t, History{}, nil, opts, monday, time.Hour)
+	for qi, want := range opts.PriorQuantiles[resource.CPU] {
+		if got := nothing.Values[resource.CPU][qi][7]; got != want {
+			t.Errorf("without history quantile %d is %v, want %v", qi, got, want)
+		}
+	}
+	some := slices.Repeat([]float64{100}, 100)
+	some[95] = 300
+	f := mustForecast(t, cpu(some), nil, opts, after(100*step), 4*time.Hour)
+	if got := f.Values[resource.CPU]; got[0][40] != 100 || got[1][40] != 120 || got[2][40] != 150 || got[3][40] != 400 || got[2][1] != 300 {
+		t.Errorf("with eight hours of it: %v, %v, %v, %v, and %v in the first hour, whose last one had 300", got[0][40], got[1][40], got[2][40], got[3][40], got[2][1])
+	}
+	if r := f.Reasons[resource.CPU]; !r.Cold || !strings.Contains(r.Note, "what others did stands in") {
+		t.Errorf("%+v", r)
+	}
+	day := slices.Repeat([]float64{100}, 2*perDay)
+	if got := mustForecast(t, cpu(day), nil, opts, after(2*perDay*step), time.Hour).Values[resource.CPU][3][11]; got != 100 {
+		t.Errorf("with two days of its own: %v", got)
+	}
+	for name, prior := range map[string][]float64{"too few": {1, 2}, "falling": {4, 3, 2, 1}, "negative": {-1, 2, 3, 4}, "no number": {1, 2, 3, math.NaN()}, "without end": {1, 2, 3, math.Inf(1)}} {
+		opts.PriorQuantiles[resource.Memory] = prior
+		var bad *InputError
+		if _, err := Train(History{}, nil, opts); !errors.As(err, &bad) || !strings.Contains(err.Error(), "memory") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -69,18 +69,19 @@ func TestEachFieldThatTrainReadsIsOneThatATrainingAgainHeeds(t *testing.T) {
 	}
 	changes := map[reflect.Type]map[string]change{
 		reflect.TypeFor[Options](): {
-			"Step":      {anew, func(in *input) { in.opts.Step = 10 * time.Minute }},
-			"Quantiles": {anew, func(in *input) { in.opts.Quantiles = []float64{.5, .9} }},
-			"Location":  {anew, func(in *input) { in.opts.Location = time.UTC }},
-			"Window":    {anew, func(in *input) { in.opts.Window = 15 * day }},
-			"LookAt":    {anew, func(in *input) { in.opts.LookAt = 2 * time.Hour }},
-			"Once":      {anew, func(in *input) { in.opts.Once = true }},
-			"Maximum":   {anew, func(in *input) { in.opts.Maximum[resource.CPU] = 3500 }},
-			"Prior":     {kept, func(in *input) { in.opts.Prior[resource.CPU] = 200 }},
-			"PriorFrom": {kept, func(in *input) { in.opts.PriorFrom[resource.Memory] = "a guess" }},
-			"Cap":       {kept, func(in *input) { in.opts.Cap[resource.CPU] = 120 }},
-			"Signals":   {anew, func(in *input) { in.opts.Signals = nil }},
-			"Members":   {anew, func(in *input) { in.opts.Members = BaselineMembers() }},
+			"Step":           {anew, func(in *input) { in.opts.Step = 10 * time.Minute }},
+			"Quantiles":      {anew, func(in *input) { in.opts.Quantiles = []float64{.5, .9} }},
+			"Location":       {anew, func(in *input) { in.opts.Location = time.UTC }},
+			"Window":         {anew, func(in *input) { in.opts.Window = 15 * day }},
+			"LookAt":         {anew, func(in *input) { in.opts.LookAt = 2 * time.Hour }},
+			"Once":           {anew, func(in *input) { in.opts.Once = true }},
+			"Maximum":        {anew, func(in *input) { in.opts.Maximum[resource.CPU] = 3500 }},
+			"Prior":          {kept, func(in *input) { in.opts.Prior[resource.CPU] = 200 }},
+			"PriorQuantiles": {kept, func(in *input) { in.opts.PriorQuantiles[resource.CPU] = []float64{1, 2} }},
+			"PriorFrom":      {kept, func(in *input) { in.opts.PriorFrom[resource.Memory] = "a guess" }},
+			"Cap":            {kept, func(in *input) { in.opts.Cap[resource.CPU] = 120 }},
+			"Signals":        {anew, func(in *input) { in.opts.Signals = nil }},
+			"Members":        {anew, func(in *input) { in.opts.Members = BaselineMembers() }},
 		},
 		reflect.TypeFor[Event](): {
 			"Kind":   {kept, func(in *input) { in.events[1].Kind = "another" }}, // its span is left out all the same
@@ -161,7 +162,7 @@ func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 			"y":     func(p *past) { of(p).y = slices.Clone(of(p).y); of(p).y[len(of(p).y)-1]++ },
 			"x":     func(p *past) { of(p).x = slices.Clone(of(p).x); of(p).x[0]++ }, // the others follow
 			"wall":  func(p *past) { of(p).wall = slices.Clone(of(p).wall); of(p).wall[len(of(p).wall)-1]++ },
-			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, "cycleLength": nil, "cycleKnown": nil, // they are worked out of the others
+			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, "rolling": nil, "cycleLength": nil, "cycleKnown": nil, // they are worked out of the others
 		}
 	}
 	changes := map[string]func(p *past){

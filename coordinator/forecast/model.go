@@ -29,9 +29,10 @@ type kindModel struct {
 	members  []chosen
 	follows  []follow // those of them that follow a signal
 	effects  []kindEffect
-	sundays  *sundays // for holidays; nil: nothing is known, or there are none
-	standIn  float64  // amount that stands in where there is too little history
-	own      bool     // it is of this history, and enough
+	sundays  *sundays  // for holidays; nil: nothing is known, or there are none
+	standIn  float64   // amount that stands in where there is too little history
+	standsIn []float64 // the same per quantile, where that is known: it is preferred
+	own      bool      // it is of this history, and enough
 	straight straight
 	cold     bool
 	note     string
@@ -90,7 +91,7 @@ func (m *Model) learnedOf(kind resource.Kind) *learned {
 }
 
 func train(kind resource.Kind, s Series, events []Event, opts Options, before *learned) (kindModel, error) {
-	m := kindModel{fold: s.Fold, standIn: float64(opts.Prior[kind])}
+	m := kindModel{fold: s.Fold, standIn: float64(opts.Prior[kind]), standsIn: opts.PriorQuantiles[kind]}
 	if m.standIn == 0 {
 		m.standIn = float64(opts.Maximum[kind])
 	}
@@ -100,7 +101,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 		g = newGrid(s, step, opts.learnedFrom(s, step), opts.Location, int(clockReach/step))
 	}
 	if g == nil || len(g.y) == 0 {
-		if m.standIn == 0 {
+		if m.standIn == 0 && m.standsIn == nil {
 			return m, fmt.Errorf("forecast: %s: %w", kind, ErrColdStart)
 		}
 		m.cold = true
@@ -129,7 +130,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	if m.observed < coldBefore {
 		m.cold = true
 		what := m.standInNote(kind, opts)
-		if after := m.policy.ownAfter; after > 0 && m.observed >= after && opts.Prior[kind] == 0 && m.twiceSeen() < m.standIn {
+		if after := m.policy.ownAfter; after > 0 && m.observed >= after && opts.Prior[kind] == 0 && m.standsIn == nil && m.twiceSeen() < m.standIn {
 			m.standIn, m.own = m.twiceSeen(), true
 			what = fmt.Sprintf("twice the highest value seen stands in, as it is %s", m.pattern)
 		}
@@ -140,7 +141,7 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 
 func (m *kindModel) standInNote(kind resource.Kind, opts Options) string {
 	switch {
-	case opts.Prior[kind] > 0:
+	case opts.Prior[kind] > 0 || m.standsIn != nil:
 		return cmp.Or(opts.PriorFrom[kind], "the given prior") + " stands in"
 	case m.standIn > 0:
 		return "the instance type's maximum stands in"
@@ -206,6 +207,9 @@ func (m *kindModel) values(all *Model, kind resource.Kind, start timeline.Time, 
 		for qi := range out {
 			for i := range out[qi] {
 				out[qi][i] = m.standIn
+				if m.standsIn != nil {
+					out[qi][i] = m.standsIn[qi]
+				}
 			}
 		}
 	} else {
@@ -274,10 +278,14 @@ func (m *kindModel) fromMembers(out [][]float64, start timeline.Time, step time.
 		for i := range out[qi] {
 			h := at(i)
 			v := blended[qi][h]
+			told := q > .5 && m.cold && m.standsIn != nil
+			if told {
+				v = m.standsIn[qi]
+			}
 			if q > .5 && h < g.hour && (!m.policy.noFloor || careful) {
 				v = max(v, m.recent[qi])
 			}
-			if q > .5 && m.cold {
+			if q > .5 && m.cold && !told {
 				v = max(v, m.standInFor())
 				if m.own {
 					v = m.standIn

@@ -78,7 +78,7 @@ func learnFigures(before *Model, events []Event, opts Options) ([]figure, error)
 	var out []figure
 	signals := opts.Signals
 	opts.Signals, opts.Maximum, opts.Prior, opts.Cap = nil, resource.Vector{}, resource.Vector{}, resource.Vector{figureKind: mostSignal}
-	opts.PriorFrom = [resource.Kinds]string{}
+	opts.PriorQuantiles, opts.PriorFrom = [resource.Kinds][]float64{}, [resource.Kinds]string{}
 	for _, s := range signals {
 		m := &Model{opts: opts, events: ofSignals(events)}
 		s.Series.Fold = Mean

@@ -12,6 +12,7 @@ import (
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
 	"github.com/glidepath/glidepath/coordinator/forecast/common"
+	"github.com/glidepath/glidepath/coordinator/forecast/pool"
 	"github.com/glidepath/glidepath/coordinator/planner"
 	"github.com/glidepath/glidepath/coordinator/state"
 	"github.com/glidepath/glidepath/internal/timeline"
@@ -69,6 +70,8 @@ type Homes struct {
 	shares    map[string]inCommon     // by host
 	turns     map[string]turn         // by host
 	tasks     map[string]hostTasks    // by host
+	growth    map[string]growing      // by instance
+	fleet     *pool.Fleet             // of all of that; nil: it is to be put together anew
 
 	scoring sync.Mutex // held while a scorecard is read or written
 	copies  copies
@@ -97,7 +100,8 @@ const (
 func New(cfg Config) *Homes {
 	return &Homes{
 		cfg: cfg, poke: make(chan struct{}, 1), models: map[string]*model{}, hosts: map[string]*pushed{}, debts: map[string]map[string]int64{},
-		summaries: map[string]proto.ScoreSummary{}, rings: map[string]*common.Ring{}, shares: map[string]inCommon{}, turns: map[string]turn{}, tasks: map[string]hostTasks{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
+		summaries: map[string]proto.ScoreSummary{}, rings: map[string]*common.Ring{}, shares: map[string]inCommon{}, turns: map[string]turn{}, tasks: map[string]hostTasks{},
+		growth: map[string]growing{}, copies: copies{wait: map[string]bool{}, poke: make(chan struct{}, 1)},
 	}
 }
 
@@ -274,14 +278,18 @@ func (h *Homes) train(ctx context.Context, view *state.View, instance string, st
 	if err != nil {
 		return nil, forecast.History{}, err
 	}
-	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, before, signals, func() kin { return h.alike(view, instance, step, now) },
+	m, history, err := train(ctx, h.cfg.Store, view, instance, step, means, now, before, signals, func() kin { return h.kin(view, instance, step, now) },
 		func(history forecast.History, span timeline.Span, most int) (judged, []forecast.Event) {
 			return h.taskEvents(view, instance, history, span, now, most)
 		})
-	if err == nil {
-		h.cfg.Meter.Trained(time.Since(began))
+	if err != nil {
+		return nil, history, err
 	}
-	return m, history, err
+	h.cfg.Meter.Trained(time.Since(began))
+	if !means && m.observed >= growthYoung {
+		h.grow(instance, history, m.opts.Maximum, now)
+	}
+	return m, history, nil
 }
 
 // Forecast answers for an instance whose owner this coordinator is home to.

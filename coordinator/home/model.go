@@ -98,12 +98,13 @@ func train(ctx context.Context, store Store, view *state.View, instance string, 
 		others = alike()
 		notes = append(notes, others.notes...)
 	}
-	if longest < youngest {
+	if !means && longest < youngest {
 		for k, amount := range others.prior {
 			if amount > 0 {
 				opts.Prior[k], opts.PriorFrom[k] = max(opts.Prior[k], limited(amount, opts.Maximum[k])), others.from
 			}
 		}
+		standsInFor(&opts, h, others.fleet)
 	}
 	found, runs := ran(h, asked(window, now), min(mostOfTasks, forecast.MaxEvents-len(known)))
 	all := slices.Concat(known, runs)

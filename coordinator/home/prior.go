@@ -31,7 +31,17 @@ type kin struct {
 
 	prior resource.Vector // the most that they ask for in the next day; 0 where they don't speak for it
 	from  string          // says who
+
+	fleet *pool.Fleet // what instances of all applications say of a resource that they don't speak for; nil: nothing
+
 	notes []string
+}
+
+// kin returns what others say of an instance.
+func (h *Homes) kin(view *state.View, instance string, step time.Duration, now timeline.Time) kin {
+	k := h.alike(view, instance, step, now)
+	k.fleet = h.grown()
+	return k
 }
 
 // alike returns what instances of the same application and type, whose models are here, are forecast to ask for. It stands in for a new one's first days where the

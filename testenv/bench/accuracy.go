@@ -54,6 +54,14 @@ func measureAccuracy(ctx context.Context, b *bench) ([]Row, error) {
 			rows = append(rows, blockRows(set, s)...)
 		}
 	}
+	for _, set := range []string{"bitbrains-rnd", "bitbrains-faststorage"} {
+		b.Progress("accuracy: " + set + ", without history")
+		starts, err := accuracy.ScoreStarts(ctx, b.Data, set)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, beginnerRows(set, starts)...)
+	}
 	b.Progress("accuracy: short histories")
 	short, err := accuracy.ScoreShort(ctx, b.Data)
 	if err != nil {
@@ -100,6 +108,17 @@ func blockRows(set string, b accuracy.Blocks) []Row {
 		{What: what + "coverage of p99", Value: b.AsStep[3], Unit: fmt.Sprintf("(highest of the steps' p99: %.3f)", b.OfSteps[3])},
 		{What: what + "pinball loss", Value: b.Pinball, Unit: "× highest of the steps"},
 	}
+}
+
+// beginnerRows are those of machines that begin anew.
+func beginnerRows(set string, starts []accuracy.Start) (rows []Row) {
+	for _, s := range starts {
+		rows = append(rows, Row{
+			What:  fmt.Sprintf("%s, %s after the start, with a fleet: pinball loss; coverage of p95 %.3f (without %.3f), of p99 %.3f (%.3f)", set, s.Age, s.Coverage[2], s.Alone[2], s.Coverage[3], s.Alone[3]),
+			Value: s.Pinball, Unit: "× the type's maximum",
+		})
+	}
+	return rows
 }
 
 func machineRows(set string, s accuracy.Machines, pinball, mase *Bar) []Row {
