@@ -53,6 +53,9 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 	}
 	levels, at := e.levels(quantiles), make([]float64, nq)
 	for i, m := range members {
+		if e.mute[i] {
+			continue
+		}
 		if m.byQuantile {
 			for qi := range quantiles {
 				e.errors(e.said[i][qi], levels[qi:qi+1], bl.offset[qi][i:i+1])
@@ -73,11 +76,12 @@ func (e *evidence) fit(members []chosen, quantiles []float64) blend {
 	said := make([][]float64, len(members))
 	for qi, q := range quantiles {
 		for i, m := range members {
+			if e.mute[i] {
+				bl.weight[qi][i] = math.Inf(1)
+				continue
+			}
 			said[i] = e.said[i][m.pathOf(qi)]
 			bl.weight[qi][i] = e.loss(said[i], bl.offset[qi][i], q)
-			if m.silent() {
-				bl.weight[qi][i] = math.Inf(1)
-			}
 		}
 		weigh(bl.weight[qi], preferenceFor(q, e.fine).power)
 		bl.combine(made, q, qi, said)
@@ -248,7 +252,7 @@ func (e *evidence) loss(said []float64, offset, q float64) float64 {
 	return sum
 }
 
-// weigh turns losses into shares: the inverse to the power, less than a hundredth of the best dropped. Where all are infinite they count alike.
+// weigh turns losses into shares: the inverse to the power, less than a hundredth of the best dropped.
 func weigh(w []float64, power float64) {
 	least := math.Inf(1)
 	for _, l := range w {
@@ -257,7 +261,7 @@ func weigh(w []float64, power float64) {
 	total := 0.0
 	for i, l := range w {
 		share := 1.0
-		if l > 0 && !math.IsInf(least, 1) {
+		if l > 0 {
 			share = math.Pow(least/l, power)
 		}
 		if share < .01 {

@@ -138,33 +138,14 @@ func exactly(lag int, r []float64) float64 {
 
 // cycleError is how far the middle of the last cycles is from what came, summed over steps from the given one on.
 func cycleError(x []float64, length float64, from int) float64 {
-	sum := 0.0
+	sum, back, near := 0.0, cyclesAgo(length, 1, cycleCount), make([]float64, cycleCount)
 	for i := from; i < len(x); i += cycleEvery {
-		if middle, some := middleCycle(x, i, 1, length); some {
-			sum += math.Abs(x[i] - middle)
+		if seen := atEach(x, i, back, near); len(seen) > 0 {
+			sum += math.Abs(x[i] - (seen[(len(seen)-1)/2]+seen[len(seen)/2])/2)
 		}
 	}
 	return sum
 }
 
-// middleCycle returns the median of x that many and more cycles before step i, as far as there are some.
-func middleCycle(x []float64, i, first int, length float64) (float64, bool) {
-	var near [cycleCount]float64
-	n := 0
-	for k := first; n < cycleCount; k++ {
-		j := i - int(math.Round(length*float64(k)))
-		if j < 0 {
-			break
-		}
-		at, v := n, x[j] // insertion: seven values want no more
-		for ; at > 0 && near[at-1] > v; at-- {
-			near[at] = near[at-1]
-		}
-		near[at] = v
-		n++
-	}
-	if n == 0 {
-		return 0, false
-	}
-	return (near[(n-1)/2] + near[n/2]) / 2, true
-}
+// isDay reports whether the cycle is the day, which the clock has.
+func (g *grid) isDay(cycle float64) bool { return math.Abs(cycle-float64(g.day)) < .5 }

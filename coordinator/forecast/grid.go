@@ -31,6 +31,8 @@ type grid struct {
 	meanDay []float64 // profile of x, once a member has asked for it
 	shape   []float64 // what steps have over their hour, likewise
 
+	rolling []origin // see origins, once they were asked for
+
 	cycleLength float64 // see cycle, once cycleKnown
 	cycleKnown  bool
 }
@@ -138,11 +140,31 @@ func (g *grid) before(i, period int) int {
 	return g.same(i, i, period, 0)
 }
 
-// sames calls f with each h in [0, n) and what same returns for the step o+h. It walks instead of dividing.
+// sames calls f with each h in [0, n) and what same returns for the step o+h.
 func (g *grid) sames(n, o, period, margin int, f func(h, j int)) {
+	g.runs(n, o, period, margin, func(h, j, count int) {
+		for range count {
+			f(h, j)
+			if h++; j >= 0 {
+				j++
+			}
+		}
+	})
+}
+
+// runs calls f with the same steps in runs: so many from h on for which same returns j, j+1, …, or -1 for all of them. It walks instead of dividing.
+func (g *grid) runs(n, o, period, margin int, f func(h, j, count int)) {
 	if g.wall != nil {
-		for h := range n {
-			f(h, g.same(o+h, o, period, margin))
+		for h := 0; h < n; {
+			j, count := g.same(o+h, o, period, margin), 1
+			for h+count < n {
+				if next := g.same(o+h+count, o, period, margin); next != j+count && (next >= 0 || j >= 0) {
+					break
+				}
+				count++
+			}
+			f(h, j, count)
+			h += count
 		}
 		return
 	}
@@ -150,12 +172,17 @@ func (g *grid) sames(n, o, period, margin int, f func(h, j int)) {
 	if j < 0 { // not known at first, or never
 		j = o - period*max(1, (margin+1+period-1)/period)
 	}
-	for h := range n {
+	for h := 0; h < n; {
 		if j > newest {
 			j -= period
 		}
-		f(h, max(j, -1))
-		j++
+		count := min(n-h, newest+1-j)
+		if j < 0 {
+			count = min(count, -j)
+		}
+		f(h, max(j, -1), count)
+		h += count
+		j += count
 	}
 }
 

@@ -93,6 +93,19 @@ func (c chosen) silent() bool {
 	return may && m.silent()
 }
 
+// mute returns which members are silent; none where all are: then what stands in for them is all there is.
+func mute(members []chosen) []bool {
+	out, all := make([]bool, len(members)), true
+	for i, m := range members {
+		out[i] = m.silent()
+		all = all && out[i]
+	}
+	if all {
+		clear(out)
+	}
+	return out
+}
+
 // portfolio builds the candidates that only names, or all that suit the grid's step and the policy.
 func portfolio(g *grid, quantiles []float64, only []string, p policy) []chosen {
 	return portfolioOf(g, quantiles, only, p, func(int) bool { return true })

@@ -16,26 +16,29 @@ func halfLife(n float64) float64 { return math.Exp2(-1 / n) }
 
 // newHoltWinters chooses the smoothing by the absolute error three hours ahead over the history.
 func newHoltWinters(g *grid, _ []float64) member {
-	var best *holtWinters
-	least := math.Inf(1)
+	best, next, least := emptyHoltWinters(g), emptyHoltWinters(g), math.NaN()
 	for _, hours := range []float64{2, 24} { // half-life of the level
 		for _, gamma := range []float64{.1, .4} {
-			m := fitHoltWinters(g, 1-halfLife(hours*float64(g.hour)), gamma)
-			if e := m.errorAhead(3 * g.hour); e < least || best == nil {
-				best, least = m, e
+			next.fit(1-halfLife(hours*float64(g.hour)), gamma)
+			if e := next.errorAhead(3 * g.hour); !(e >= least) { // the first
+				best, next, least = next, best, e
 			}
 		}
 	}
 	return best
 }
 
-func fitHoltWinters(g *grid, alpha, gamma float64) *holtWinters {
+func emptyHoltWinters(g *grid) *holtWinters {
 	n := len(g.x)
-	m := &holtWinters{g: g, level: make([]float64, n), trend: make([]float64, n), season: make([]float64, n),
-		phi: halfLife(float64(g.day) / 4)}
+	return &holtWinters{g: g, level: make([]float64, n), trend: make([]float64, n), season: make([]float64, n), phi: halfLife(float64(g.day) / 4)}
+}
+
+// fit works out level, trend and season anew.
+func (m *holtWinters) fit(alpha, gamma float64) {
+	g := m.g
 	const beta = .02
 	phi := m.phi
-	first := min(n, g.day)
+	first := min(len(g.x), g.day)
 	l, t := 0.0, 0.0
 	for _, v := range g.x[:first] {
 		l += v / float64(first)
@@ -51,18 +54,20 @@ func fitHoltWinters(g *grid, alpha, gamma float64) *holtWinters {
 		l, t = l+phi*t+alpha*e, phi*t+alpha*beta*e
 		m.level[i], m.trend[i], m.season[i] = l, t, s+gamma*(1-alpha)*e
 	}
-	return m
 }
 
 func (m *holtWinters) path(dst []float64, o, _ int) {
 	l, t, damped := m.level[o-1], m.trend[o-1], 0.0
-	m.g.sames(len(dst), o, m.g.day, 0, func(h, j int) {
+	m.g.runs(len(dst), o, m.g.day, 0, func(h, j, count int) {
+		dst := dst[h : h+count]
 		if o < m.g.day || j < 0 {
-			dst[h] = l
+			fill(dst, l)
 			return
 		}
-		damped = m.phi * (1 + damped)
-		dst[h] = max(0, l+t*damped+m.season[j])
+		for i, season := range m.season[j : j+count] {
+			damped = m.phi * (1 + damped)
+			dst[i] = max(0, l+t*damped+season)
+		}
 	})
 }
 

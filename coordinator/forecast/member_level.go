@@ -1,13 +1,12 @@
 package forecast
 
+import "slices"
+
 // level is a member that stays at a value known at the origin.
 type level struct{ at []float64 }
 
 func (m level) path(dst []float64, o, _ int) {
-	v := m.at[o-1]
-	for i := range dst {
-		dst[i] = v
-	}
+	fill(dst, m.at[o-1])
 }
 
 // newLastHour stays at the mean of the last hour.
@@ -15,11 +14,13 @@ func newLastHour(g *grid, _ []float64) member { return level{trailing(g.x, g.hou
 
 // newLastHourPeak stays at the highest step of the last hour: what bursts come back to.
 func newLastHourPeak(g *grid, _ []float64) member {
-	at := make([]float64, len(g.x))
-	for i := range at {
-		for _, v := range g.x[max(0, i+1-g.hour) : i+1] {
-			at[i] = max(at[i], v)
+	at, top := make([]float64, len(g.x)), 0.0
+	for i, v := range g.x {
+		top = max(top, v)
+		if before := i - g.hour; before >= 0 && g.x[before] == top { // it may have been the highest alone
+			top = slices.Max(g.x[before+1 : i+1])
 		}
+		at[i] = top
 	}
 	return level{at}
 }

@@ -23,7 +23,11 @@ const (
 
 func newLikeNow(g *grid, quantiles []float64) member {
 	m := &likeNow{g: g, quantiles: quantiles, hour: trailing(g.x, g.hour), day: trailing(g.x, g.day), followed: map[int][][]float64{}}
-	for _, o := range g.origins() {
+	var origins []origin
+	if g.from == 0 || g.from+2*g.day < len(g.x) { // else the end is all that is asked from
+		origins = g.origins()
+	}
+	for _, o := range origins {
 		asked := g.from == 0 || o.at-2*g.day >= g.from
 		if n := len(o.horizons); asked && n > 0 && m.followed[o.at] == nil { // of two that begin at a time the first is the longer
 			m.followed[o.at] = m.after(o.at, o.horizons[n-1]+1)
@@ -42,9 +46,7 @@ func (m *likeNow) path(dst []float64, o, qi int) {
 			}
 		}
 		to := min(from+m.together(from), len(dst))
-		for h := from; h < to; h++ {
-			dst[h] = followed[b][qi]
-		}
+		fill(dst[from:to], followed[b][qi])
 		from = to
 	}
 	if followed == nil {
@@ -77,7 +79,7 @@ func (m *likeNow) after(o, steps int) (out [][]float64) {
 	for qi := range at {
 		at[qi] = m.g.x[o-1]
 	}
-	seen := make([]float64, 0, likeSamples*len(times))
+	seen, room := make([]float64, 0, likeSamples*len(times)), []float64(nil)
 	for from := 0; from < steps; from += m.together(from) {
 		width := m.together(from)
 		every := max(1, width/likeSamples)
@@ -93,7 +95,10 @@ func (m *likeNow) after(o, steps int) (out [][]float64) {
 			}
 		}
 		if len(seen) > 0 { // else so far on nothing is known
-			at = make([]float64, len(m.quantiles))
+			if len(room) < len(at) {
+				room = make([]float64, 32*len(at))
+			}
+			at, room = room[:len(at):len(at)], room[len(at):]
 			upperQuantiles(seen, m.quantiles, at)
 		}
 		out = append(out, at)
@@ -116,6 +121,7 @@ func (m *likeNow) like(o int) []int {
 		some = append(some, off[i])
 	}
 	usual, now := selectKth(some, len(some)/2), g.slot(o)
+	slot := now // of the time looked at
 	count := min(len(off), max(likeLeast, len(off)/likeShare))
 	times, far := make([]int, 0, count+1), make([]float64, 0, count+1) // the closest so far, in order
 	for i, d := range off {
@@ -123,8 +129,12 @@ func (m *likeNow) like(o int) []int {
 			d /= d + usual // half of them are less than a half: nearly its rank among them
 		}
 		j := o - (i+1)*g.hour
-		away := g.slot(j) - now
-		away = max(away, -away)
+		if slot -= g.hour; g.wall != nil {
+			slot = g.slot(j)
+		} else if slot < 0 {
+			slot += g.day
+		}
+		away := max(slot-now, now-slot)
 		d += likeTime * float64(min(away, g.day-away)) / float64(g.day)
 		if len(far) == count && d >= far[count-1] {
 			continue

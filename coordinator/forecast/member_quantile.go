@@ -34,21 +34,17 @@ func newHourQuantileOf(g *grid, quantiles []float64, period, periods int) member
 }
 
 func (m *hourQuantile) path(dst []float64, o, qi int) {
-	value, until := 0.0, -1 // of the block that ends before step until
-	m.g.sames(len(dst), o, m.period, m.g.hour-1, func(h, j int) {
-		switch {
-		case j < 0 && m.period > m.g.day:
-			dst[h] = m.g.naive(o+h, o)
-			return
-		case j < 0:
-			dst[h] = m.g.x[o-1]
+	hour, last := m.g.hour, len(m.blocks)/m.levels-1
+	m.g.runs(len(dst), o, m.period, hour-1, func(h, j, count int) {
+		if j < 0 {
+			m.g.unknown(dst[h:h+count], o+h, o, m.period)
 			return
 		}
-		if j >= until || j < until-m.g.hour {
-			b := min(j/m.g.hour, len(m.blocks)/m.levels-1)
-			value, until = m.blocks[b*m.levels+qi], (b+1)*m.g.hour
+		for end := h + count; h < end; {
+			b, n := min(j/hour, last), min(end-h, hour-j%hour)
+			fill(dst[h:h+n], m.blocks[b*m.levels+qi])
+			h, j = h+n, j+n
 		}
-		dst[h] = value
 	})
 }
 
@@ -91,8 +87,5 @@ func newRecentQuantile(g *grid, steps, every int, qs []float64) member {
 }
 
 func (m *recentQuantile) path(dst []float64, o, qi int) {
-	v := m.at[(m.end-o+m.every-1)/m.every*m.levels+qi]
-	for h := range dst {
-		dst[h] = v
-	}
+	fill(dst, m.at[(m.end-o+m.every-1)/m.every*m.levels+qi])
 }

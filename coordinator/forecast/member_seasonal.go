@@ -16,17 +16,39 @@ func (m seasonal) path(dst []float64, o, _ int) {
 	if m.shift != nil {
 		shift = m.shift[o-1]
 	}
-	m.g.sames(len(dst), o, m.period, m.margin, func(h, j int) {
-		switch {
-		case j >= 0:
-			dst[h] = max(0, m.at[j]+shift)
-		case m.period > m.g.day: // less than a week of history
-			dst[h] = m.g.naive(o+h, o)
-		default: // less than a day of history: no season yet
-			dst[h] = m.g.x[o-1]
+	m.g.runs(len(dst), o, m.period, m.margin, func(h, j, count int) {
+		dst := dst[h : h+count]
+		if j < 0 {
+			m.g.unknown(dst, o+h, o, m.period)
+			for range dst {
+				shift *= m.decay
+			}
+			return
 		}
-		shift *= m.decay
+		for i, v := range m.at[j : j+count] {
+			dst[i] = max(0, v+shift)
+			shift *= m.decay
+		}
 	})
+}
+
+// unknown fills dst with what stands in, from step i and the origin o on, for a season that the history does not reach back to: the seasonal naive forecast by day for
+// a longer one, else the last value.
+func (g *grid) unknown(dst []float64, i, o, period int) {
+	if period <= g.day {
+		fill(dst, g.x[o-1])
+		return
+	}
+	for h := range dst {
+		dst[h] = g.naive(i+h, o)
+	}
+}
+
+// fill sets all of dst to a value.
+func fill(dst []float64, v float64) {
+	for i := range dst {
+		dst[i] = v
+	}
 }
 
 // naive is the seasonal naive forecast by day of step i from the origin o, or the last value until there is a day.

@@ -27,7 +27,11 @@ func newSporadic(g *grid, quantiles []float64) member {
 	var recent []float64
 	for i, v := range g.x {
 		if i%m.every == 0 {
-			m.sizes = append(m.sizes, sorted(recent))
+			var known []float64
+			if i+m.every > g.from { // else no origin lies in what follows
+				known = sorted(recent)
+			}
+			m.sizes = append(m.sizes, known)
 		}
 		if v > 0 {
 			some[i] = 1

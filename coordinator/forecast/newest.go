@@ -34,6 +34,30 @@ func conformalRanks(most int, quantiles []float64) [][]int {
 	return ranks
 }
 
+// begin is add of a value that nothing is asked after until sort is called.
+func (n *newest) begin(v float64) {
+	if len(n.ring) < cap(n.ring) {
+		n.ring = append(n.ring, v)
+		return
+	}
+	n.replace(v)
+}
+
+// replace puts v in the place of the oldest value, which it returns.
+func (n *newest) replace(v float64) float64 {
+	old := n.ring[n.oldest]
+	n.ring[n.oldest] = v
+	if n.oldest++; n.oldest == len(n.ring) {
+		n.oldest = 0
+	}
+	return old
+}
+
+func (n *newest) sort() {
+	n.sorted = append(n.sorted[:0], n.ring...)
+	slices.Sort(n.sorted)
+}
+
 func (n *newest) add(v float64) {
 	at := n.place(v)
 	if len(n.ring) < cap(n.ring) {
@@ -41,11 +65,7 @@ func (n *newest) add(v float64) {
 		n.sorted = slices.Insert(n.sorted, at, v)
 		return
 	}
-	old := n.place(n.ring[n.oldest])
-	n.ring[n.oldest] = v
-	if n.oldest++; n.oldest == len(n.ring) {
-		n.oldest = 0
-	}
+	old := n.place(n.replace(v))
 	if at > old { // what lies between them moves to where the old one was
 		at--
 		copy(n.sorted[old:at], n.sorted[old+1:at+1])

@@ -42,6 +42,7 @@ type evidence struct {
 	counts  []float64     // what it counts in the errors of an outer quantile: on coarse steps, which are few, all alike
 	fine    bool          // steps are not coarse
 	days    float64       // of history that there were origins in, and points of
+	mute    []bool        // [member]: it has nothing to say, and was not asked
 	said    [][][]float64 // [member][quantile, or 0 for all][point]
 
 	errs  []counted // to work on: of one member and path
@@ -54,8 +55,15 @@ type origin struct {
 	horizons []int
 }
 
-// origins returns the rolling origins of a grid with n steps.
+// origins returns the rolling origins of the grid.
 func (g *grid) origins() []origin {
+	if g.rolling == nil {
+		g.rolling = g.findOrigins()
+	}
+	return g.rolling
+}
+
+func (g *grid) findOrigins() []origin {
 	n := len(g.x)
 	first := max(1, min(g.day, n/2), int(minOriginPast/g.step))
 	long, short := int(longHorizon/g.step), max(1, int(shortHorizon/g.step))
@@ -113,14 +121,18 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 			points[bucketOf(h, g.step)]++
 		}
 	}
+	muted := mute(members)
 	var ev [buckets]evidence
 	for b := range ev {
-		ev[b].fine = g.hour >= coarse
+		ev[b].fine, ev[b].mute = g.hour >= coarse, muted
 		ev[b].y = make([]float64, 0, points[b])
 		ev[b].fresh, ev[b].lasting = make([]float64, 0, points[b]), make([]float64, 0, points[b])
 		ev[b].counts = make([]float64, 0, points[b])
 		ev[b].said = make([][][]float64, len(members))
 		for i, m := range members {
+			if muted[i] {
+				continue
+			}
 			ev[b].said[i] = make([][]float64, m.paths(quantiles))
 			for p := range ev[b].said[i] {
 				ev[b].said[i][p] = make([]float64, 0, points[b])
@@ -157,6 +169,9 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 		}
 		reach := seen[len(seen)-1].h + 1
 		for i, m := range members {
+			if muted[i] {
+				continue
+			}
 			for qi := range m.paths(quantiles) {
 				m.path(path[:reach], o.at, qi)
 				for from := 0; from < len(seen); {

@@ -55,10 +55,12 @@ func (g *grid) usual() (usual, bool) {
 	if u.from < shiftHistory*g.day {
 		return u, false
 	}
-	slots := make([][]float64, g.day)
-	for i := max(0, u.from-7*g.day); i < u.from; i++ {
-		slots[g.slot(i)] = append(slots[g.slot(i)], g.x[i])
+	const days = 7
+	slots, room := make([][]float64, g.day), make([]float64, (days+1)*g.day) // with a change of the clock there may be one more
+	for s := range slots {
+		slots[s] = room[(days+1)*s:][: 0 : days+1]
 	}
+	g.slots(max(0, u.from-days*g.day), u.from, g.day, func(i, slot int) { slots[slot] = append(slots[slot], g.x[i]) })
 	u.day = make([]float64, g.day)
 	for s, v := range slots {
 		if len(v) > 0 {
@@ -67,9 +69,7 @@ func (g *grid) usual() (usual, bool) {
 	}
 	u.day = aroundClock(u.day, g.hour/2)
 	u.over = make([]float64, n)
-	for i, v := range g.x {
-		u.over[i] = v - u.day[g.slot(i)]
-	}
+	g.slots(0, n, g.day, func(i, slot int) { u.over[i] = g.x[i] - u.day[slot] })
 	level := middleOf(u.over[max(0, u.from-7*g.day):u.from])
 	for i := range u.over {
 		u.over[i] -= level
@@ -89,6 +89,20 @@ func (g *grid) slotIn(i, period int) int {
 		i += g.wallAt(i)
 	}
 	return (i%period + period) % period
+}
+
+// slots calls f with each step of [from, to) and what slotIn returns for it. It walks instead of dividing.
+func (g *grid) slots(from, to, period int, f func(i, slot int)) {
+	slot := g.slotIn(from, period)
+	for i := from; i < to; i++ {
+		if g.wall != nil {
+			slot = g.slotIn(i, period)
+		}
+		f(i, slot)
+		if slot++; slot == period {
+			slot = 0
+		}
+	}
 }
 
 // aroundClock smooths a day over half a width to each side.

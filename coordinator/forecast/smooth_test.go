@@ -9,7 +9,7 @@ import (
 
 func TestQuantilesOfFadingValuesAreThoseOfTheirWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		v := make([]counted, rapid.IntRange(1, 200).Draw(t, "values"))
+		v := make([]counted, rapid.IntRange(1, 400).Draw(t, "values"))
 		total := 0.0
 		for i := range v {
 			v[i] = counted{float64(rapid.IntRange(0, 50).Draw(t, "value")), float64(rapid.IntRange(1, 8).Draw(t, "weight"))}
@@ -17,7 +17,8 @@ func TestQuantilesOfFadingValuesAreThoseOfTheirWeights(t *testing.T) {
 		}
 		sorted := slices.Clone(v)
 		slices.SortFunc(sorted, func(a, b counted) int { return int(a.v - b.v) })
-		levels, got := []float64{.025, .5, .9, .99}, make([]float64, 4)
+		levels := rapid.SampledFrom([][]float64{{.025, .5, .9, .99}, {.9, .99}, {.95}, {.6}}).Draw(t, "levels")
+		got := make([]float64, len(levels))
 		fadingQuantiles(v, levels, got)
 		for i, l := range levels {
 			want, sum := sorted[len(sorted)-1].v, 0.0
