@@ -227,15 +227,23 @@ func (b *blend) widen(factor float64, quantiles []float64) {
 	}
 }
 
-// evenBlend is that of members nothing is known of.
-func evenBlend(members, quantiles int) blend {
-	b := blend{last: make([]float64, quantiles), middle: make([]float64, members)}
-	for range quantiles {
-		w := make([]float64, members)
-		for i := range w {
-			w[i] = 1 / float64(members)
+// evenBlend is that of members nothing is known of: those that have something to say count alike.
+func evenBlend(members []chosen, quantiles int) blend {
+	b := blend{last: make([]float64, quantiles), middle: make([]float64, len(members))}
+	muted, speak := mute(members), 0.0
+	for i := range members {
+		if !muted[i] {
+			speak++
 		}
-		b.offset, b.weight = append(b.offset, make([]float64, members)), append(b.weight, w)
+	}
+	for range quantiles {
+		w := make([]float64, len(members))
+		for i := range w {
+			if !muted[i] {
+				w[i] = 1 / speak
+			}
+		}
+		b.offset, b.weight = append(b.offset, make([]float64, len(members))), append(b.weight, w)
 	}
 	return b
 }

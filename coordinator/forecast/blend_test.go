@@ -102,7 +102,7 @@ func TestTheMiddleStaysWithTheMajorityAndOuterQuantilesAreAveraged(t *testing.T)
 func TestTheMajorityOfAlikeWeightsIsTheMedian(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(t, "members")
-		b, got := evenBlend(n, 1), make([]float64, 1)
+		b, got := evenBlend(make([]chosen, n), 1), make([]float64, 1)
 		var said [][]float64
 		values := rapid.SliceOfN(rapid.Float64Range(0, 1e6), n, n).Draw(t, "said")
 		for i := range values {

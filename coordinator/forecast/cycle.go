@@ -14,17 +14,17 @@ import (
 // chapter 2; by the Wiener-Khinchin theorem the autocorrelation is the transform of the power spectrum.)
 
 const (
-	cycleDays   = 14  // of history that are looked at
-	cycleLeast  = 2   // days of history that it takes
-	cycleMost   = 1.5 // days that a cycle is shorter than: it may be the day
-	cycleReach  = 3   // days that its length is measured over
-	cycleTried  = 7   // days at the end that it is tried on
-	cycleEvery  = 7   // steps between two at which it is tried
-	cycleCount  = 7   // cycles that the middle one is taken of
-	cycleTries  = 6   // peaks that are tried
-	cycleWorst  = 1.3 // of the error of the day that a cycle has less than
-	cycleBetter = .9  // of the error of a shorter cycle that a longer one has at most
-	cycleRise   = .1  // that a peak has at least over what lies before it
+	cycleDays   = 14   // of history that are looked at
+	cycleLeast  = 2    // days of history that it takes
+	cycleMost   = 1.5  // days that a cycle is shorter than: it may be the day
+	cycleReach  = 3    // days that its length is measured over
+	cycleTried  = 7    // days at the end that it is tried on
+	cycleCount  = 7    // cycles that the middle one is taken of
+	cycleTries  = 6    // peaks that are tried
+	cycleWorst  = 1.17 // of the error of the day that a cycle has less than
+	cycleBetter = .9   // of the error of a shorter cycle, or of the day that it is close to, that one has less than
+	cycleRise   = .1   // that a peak has at least over what lies before it
+	cycleNear   = .1   // of a day that a cycle differs from it by at most which is close to it
 )
 
 // cycle returns the length of what repeats itself in the grid, in steps, which may be a day; 0 if nothing does.
@@ -44,11 +44,17 @@ func (g *grid) findCycle() float64 {
 	}
 	x, from := g.x[len(g.x)-n:], max(n/2, n-cycleTried*g.day)
 	r := autocorrelation(x, min(n/3, cycleReach*g.day))
-	best, least := 0.0, cycleWorst*cycleError(x, float64(g.day), from)
-	for _, lag := range peaks(r[:min(len(r), int(cycleMost*float64(g.day)))]) {
+	aDay := float64(g.day)
+	ofDay := cycleError(x, aDay, from)
+	best, bar := 0.0, cycleWorst*ofDay
+	for _, lag := range peaks(r[:min(len(r), int(cycleMost*aDay))]) {
 		length := exactly(lag, r)
-		if e := cycleError(x, length, from); e < cycleBetter*least {
-			best, least = length, e
+		e := cycleError(x, length, from)
+		if math.Abs(length-aDay) <= cycleNear*aDay && e >= cycleBetter*ofDay {
+			length, e = aDay, ofDay // whose autocorrelation is a broad hill with peaks by chance
+		}
+		if e < bar {
+			best, bar = length, cycleBetter*e
 		}
 	}
 	return best
@@ -139,7 +145,7 @@ func exactly(lag int, r []float64) float64 {
 // cycleError is how far the middle of the last cycles is from what came, summed over steps from the given one on.
 func cycleError(x []float64, length float64, from int) float64 {
 	sum, back, near := 0.0, cyclesAgo(length, 1, cycleCount), make([]float64, cycleCount)
-	for i := from; i < len(x); i += cycleEvery {
+	for i, stride := from, 3; i < len(x); i, stride = i+stride, 11-stride { // 3 and 8 by turns: no short cycle is looked at in one place alone
 		if seen := atEach(x, i, back, near); len(seen) > 0 {
 			sum += math.Abs(x[i] - (seen[(len(seen)-1)/2]+seen[len(seen)/2])/2)
 		}
@@ -147,5 +153,11 @@ func cycleError(x []float64, length float64, from int) float64 {
 	return sum
 }
 
-// isDay reports whether the cycle is the day, which the clock has.
-func (g *grid) isDay(cycle float64) bool { return math.Abs(cycle-float64(g.day)) < .5 }
+// byClock reports whether the cycle is the day, which the clock has, or divides it where the clock changes: a job of every four hours goes by it, then.
+func (g *grid) byClock(cycle float64) bool {
+	times := 1.0
+	if g.wall != nil && cycle > 0 {
+		times = math.Round(float64(g.day) / cycle)
+	}
+	return times > 0 && math.Abs(times*cycle-float64(g.day)) < .5
+}

@@ -33,13 +33,41 @@ func aimless(days int) []float64 {
 }
 
 func TestACycleIsFoundThatIsNoPartOfADay(t *testing.T) {
-	for _, every := range []float64{5, 10.3, 12, 12.03, 25, 61.7, 168} {
+	for _, every := range []float64{5, 7, 10.3, 12, 12.03, 14, 21, 25, 33.4, 35, 61.7, 168} {
 		got := gridOf(jobs(14, every, 1), step).cycle()
-		if times := math.Round(got / every); times < 1 || math.Abs(got-times*every) > .003*got {
+		if times := math.Round(got / every); times < 1 || math.Abs(got-times*every) > 3e-4*got {
 			t.Errorf("the job comes every %v steps, found are %v", every, got)
 		}
 		if every == math.Round(every) && math.Abs(got-every) > .01 {
 			t.Errorf("the job comes every %v steps, found are several of them: %v", every, got)
+		}
+	}
+}
+
+func TestACycleOfWhichOneStepSaysAllIsFound(t *testing.T) {
+	for _, every := range []int{3, 7, 14, 21, 35, 50} {
+		values := noise(14*perDay, 1)
+		for i := range values {
+			if values[i] += 50; i%every == 3%every {
+				values[i] += 400
+			}
+		}
+		if got := gridOf(values, step).cycle(); math.Abs(got-float64(every)) > .01 {
+			t.Errorf("a step in %d is higher, found are %v", every, got)
+		}
+	}
+}
+
+func TestTheDayIsFoundThroughNoise(t *testing.T) {
+	for seed := uint64(1); seed <= 4; seed++ {
+		for _, amount := range []float64{15, 40, 80, 150} {
+			values := noise(14*perDay, seed)
+			for i := range values {
+				values[i] = max(0, 300+150*math.Sin(2*math.Pi*float64(i)/perDay)+amount*values[i])
+			}
+			if got := gridOf(values, step).cycle(); got != perDay {
+				t.Errorf("seed %d, noise of %v on a day's 150: found are %v steps", seed, amount, got)
+			}
 		}
 	}
 }

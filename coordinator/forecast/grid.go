@@ -129,6 +129,9 @@ func (g *grid) same(i, o, period, margin int) int {
 	for j > newest {
 		j -= period
 	}
+	for period < g.day && j+period <= newest { // a change of the clock is no hour
+		j += period
+	}
 	return max(j, -1)
 }
 

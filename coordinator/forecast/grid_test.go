@@ -2,11 +2,12 @@ package forecast
 
 import (
 	"math"
-	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/glidepath/glidepath/internal/timeline"
 )
 
 func TestWalkingFindsTheSameStepsAsDividing(t *testing.T) {
@@ -32,6 +33,7 @@ func TestMembersReadOnlyThePast(t *testing.T) {
 	build := func(values []float64) ([]chosen, *grid) {
 		g := newGrid(Series{Start: monday, Step: step, Values: values}, step, 28*day, time.UTC, 3*perDay)
 		g.fill()
+		g.cycleLength, g.cycleKnown = 10.3, true // it is found once, over all of the history
 		return portfolio(g, DefaultQuantiles(), MemberNames(), policy{}), g
 	}
 	const origin = 10*perDay + 72 // where the rolling quantiles, counted from the end, are taken anew
@@ -43,8 +45,8 @@ func TestMembersReadOnlyThePast(t *testing.T) {
 	a, _ := build(plain)
 	b, _ := build(changed)
 	for i, m := range a {
-		if m.name == "holt-winters" || strings.HasPrefix(m.name, "cycle-") {
-			continue // its smoothing, or length, is chosen once, over all of the history
+		if m.name == "holt-winters" {
+			continue // its smoothing is chosen once, over all of the history
 		}
 		for qi := range m.paths(4) {
 			x, y := make([]float64, 2*perDay), make([]float64, 2*perDay)
@@ -53,6 +55,22 @@ func TestMembersReadOnlyThePast(t *testing.T) {
 			for h := range x {
 				if math.Abs(x[h]-y[h]) > 1e-9 {
 					t.Fatalf("%s: step %d after the origin is %v, and %v with another future", m.name, h, x[h], y[h])
+				}
+			}
+		}
+	}
+}
+
+func TestTheSameMinuteOfTheHourIsThatOfTheLastHourWhateverTheClockDoes(t *testing.T) {
+	berlin := mustLoad(t, "Europe/Berlin")
+	for name, change := range map[string]time.Time{
+		"to summer time": time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC), "to winter time": time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC),
+	} {
+		g := newGrid(Series{Start: timeline.Of(change.Add(-2 * day)), Step: step, Values: make([]float64, 4*perDay)}, step, 28*day, berlin, perDay)
+		for i := perDay; i < 3*perDay; i++ {
+			for _, o := range []int{i, i - 7} {
+				if got, want := g.same(i, o, g.hour, 0), o-1-(o-1-i%g.hour+g.hour)%g.hour; got != want {
+					t.Fatalf("%s: of step %d from %d it is %d, want %d", name, i, o, got, want)
 				}
 			}
 		}

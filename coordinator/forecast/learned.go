@@ -144,7 +144,7 @@ func blendOf(b int, members []chosen, ev *[buckets]evidence, quantiles []float64
 		bl.widen(math.Pow(4.0/3, float64(b-from))*ev[from].caution(), quantiles)
 		return bl
 	}
-	return evenBlend(len(members), len(quantiles))
+	return evenBlend(members, len(quantiles))
 }
 
 // learn takes what was learned before, if that was of the same past, or learns it, and builds the members on all that is known now.
@@ -161,7 +161,7 @@ func (m *kindModel) learn(p past, now []heard, before *learned) {
 	}
 	if members == nil || p.grid != g {
 		g.from = g.readFrom(nil)
-		g.cycleLength, g.cycleKnown = m.cycle, true                                                          // it hardly changes, and takes time to find
+		g.cycleLength, g.cycleKnown = m.cycle, true                                                          // that which the weights are of; it takes time to find
 		members = portfolioOf(g, p.quantiles, p.only, m.policy, func(i int) bool { return m.mostOf(i) > 0 }) // nobody asks the others
 		for _, i := range m.joined {
 			members = append(members, chosen{member: newFollower(g, now[i].grid)})

@@ -13,10 +13,10 @@ type cycle struct {
 // cyclesBack is of how many cycles quantiles are taken.
 const cyclesBack = 12
 
-// newCycleMedian is the middle of the last seven cycles.
+// newCycleMedian is the middle of the last seven cycles; of a day with a level.
 func newCycleMedian(g *grid, _ []float64) member {
-	if g.isDay(g.cycle()) {
-		return newDayMedian(g, nil)
+	if g.byClock(g.cycle()) {
+		return newDayMedianLevel(g)
 	}
 	m := cycle{g: g, length: g.cycle(), from: g.from}
 	if m.silent() {
@@ -33,7 +33,7 @@ func newCycleMedian(g *grid, _ []float64) member {
 
 // newCycleQuantile is, per quantile, what the last cycles showed.
 func newCycleQuantile(g *grid, quantiles []float64) member {
-	if g.isDay(g.cycle()) {
+	if g.byClock(g.cycle()) {
 		return newSameTime(g, quantiles, g.day, cyclesBack)
 	}
 	m := cycle{g: g, length: g.cycle(), from: g.from}

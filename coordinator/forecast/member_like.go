@@ -18,7 +18,8 @@ const (
 	likeSome    = 5  // one in so many says how far off hours are
 	likeLeast   = 8
 	likeDays    = 28
-	likeTime    = 2. // what a day's distance in the time of day counts, relative to that of the means, which is from 0 to 1
+	likeSame    = 1e-9 // of the means, less than which is how they are rounded
+	likeTime    = 2.   // what a day's distance in the time of day counts, relative to that of the means, which is from 0 to 1
 )
 
 func newLikeNow(g *grid, quantiles []float64) member {
@@ -111,7 +112,11 @@ func (m *likeNow) like(o int) []int {
 	g := m.g
 	off := make([]float64, 0, likeDays*g.day/g.hour)
 	for j := o - g.hour; j > 6*g.hour && j > o-likeDays*g.day; j -= g.hour {
-		off = append(off, math.Abs(m.hour[o-1]-m.hour[j-1])+math.Abs(m.day[o-1]-m.day[j-1]))
+		d := math.Abs(m.hour[o-1]-m.hour[j-1]) + math.Abs(m.day[o-1]-m.day[j-1])
+		if d < likeSame*(m.hour[o-1]+m.day[o-1]) {
+			d = 0
+		}
+		off = append(off, d)
 	}
 	if len(off) == 0 {
 		return nil

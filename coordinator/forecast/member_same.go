@@ -21,7 +21,8 @@ func newMinuteQuantile(g *grid, quantiles []float64) member {
 func newSameTime(g *grid, quantiles []float64, period, periods int) member {
 	m := &sameTime{g: g, period: period, from: g.from, at: levelsFrom(g, len(quantiles))}
 	windows, ranks := newWindows(period, periods), conformalRanks(periods, quantiles)
-	g.slots(max(0, g.from-(periods+clockPeriods)*period), g.from, period, func(i, slot int) { windows[slot].begin(g.x[i]) })
+	// Of so many periods a step needs one less before it, and there is one that a change of the clock may have skipped.
+	g.slots(max(0, g.from-periods*period), g.from, period, func(i, slot int) { windows[slot].begin(g.x[i]) })
 	for i := range windows {
 		windows[i].sort()
 	}

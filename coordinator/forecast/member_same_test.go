@@ -1,8 +1,10 @@
 package forecast
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,19 +39,21 @@ func TestQuantilesAtTheSameTimeAreThoseOfTheLastPeriods(t *testing.T) {
 	}
 	quantiles := []float64{.2, .5, .95}
 	for name, g := range map[string]*grid{
-		"UTC":             newGrid(Series{Start: monday, Step: step, Values: values}, step, 40*day, time.UTC, 2*perDay),
-		"to winter time":  newGrid(Series{Start: timeline.Of(time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)), Step: step, Values: values}, step, 40*day, berlin, 2*perDay),
-		"a late reader's": newGrid(Series{Start: monday, Step: step, Values: values}, step, 40*day, time.UTC, 2*perDay),
+		"UTC":                             newGrid(Series{Start: monday, Step: step, Values: values}, step, 40*day, time.UTC, 2*perDay),
+		"to winter time":                  newGrid(Series{Start: timeline.Of(time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)), Step: step, Values: values}, step, 40*day, berlin, 2*perDay),
+		"a late reader's, to winter time": newGrid(Series{Start: timeline.Of(time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)), Step: step, Values: values}, step, 40*day, berlin, 2*perDay),
+		"a late reader's, to summer time": newGrid(Series{Start: timeline.Of(time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC)), Step: step, Values: values}, step, 40*day, berlin, 2*perDay),
+		"a late reader's":                 newGrid(Series{Start: monday, Step: step, Values: values}, step, 40*day, time.UTC, 2*perDay),
 	} {
 		g.fill()
-		if name == "a late reader's" {
+		if strings.HasPrefix(name, "a late reader's") {
 			g.from = 30 * perDay
 		}
 		for _, c := range []struct {
 			member          member
 			period, periods int
 		}{{newTimeQuantile(g, quantiles), g.day, 28}, {newMinuteQuantile(g, quantiles), g.hour, 24}} {
-			for i := max(g.from, 1); i < len(g.x); i += 97 {
+			for i := max(g.from, 1); i < len(g.x); i += 7 {
 				var seen []float64
 				for j := i; j >= 0 && len(seen) < c.periods; j-- {
 					if g.slotIn(j, c.period) == g.slotIn(i, c.period) {
@@ -75,23 +79,40 @@ func TestWhatComesBackDoesSoByTheClockOnTheWall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := func(at time.Time) bool { h := at.In(berlin).Hour(); return h >= 9 && h < 17 }
+	const workingDay = "of a working day"
+	for what, open := range map[string]func(hour, minute int) bool{
+		workingDay:                     func(hour, _ int) bool { return hour >= 9 && hour < 17 },
+		"of a job of every two hours":  func(hour, minute int) bool { return hour%2 == 0 && minute < 30 },
+		"of a job of every four hours": func(hour, _ int) bool { return hour%4 == 3 },
+		"of a job of every half day":   func(hour, _ int) bool { return hour%12 == 5 },
+	} {
+		for _, amount := range []float64{1, 40, 80} {
+			t.Run(fmt.Sprintf("%s, noise of %v", what, amount), func(t *testing.T) {
+				members := []string{"cycle-median", "cycle-quantile", "time-quantile"}
+				if what == workingDay {
+					members = append(members, "like-now") // which takes two hours together
+				}
+				comesBackByTheClock(t, berlin, members, amount, func(at time.Time) bool { return open(at.In(berlin).Hour(), at.Minute()) })
+			})
+		}
+	}
+}
+
+func comesBackByTheClock(t *testing.T, berlin *time.Location, members []string, amount float64, open func(time.Time) bool) {
 	for name, end := range map[string]time.Time{
 		"to summer time": time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC), "to winter time": time.Date(2026, 10, 24, 22, 0, 0, 0, time.UTC),
 	} {
 		start := end.Add(-20 * day)
 		values := noise(20*perDay, 1) // else the day says all, and there is no cycle
 		for i := range values {
-			if values[i] += 100; open(start.Add(time.Duration(i) * step)) {
+			if values[i] = max(0, 100+amount*values[i]); open(start.Add(time.Duration(i) * step)) {
 				values[i] += 500
 			}
 		}
 		g := newGrid(Series{Start: timeline.Of(start), Step: step, Values: values}, step, 28*day, berlin, 2*perDay)
 		g.fill()
 		for _, c := range candidates() {
-			switch c.name {
-			case "cycle-median", "cycle-quantile", "time-quantile", "like-now":
-			default:
+			if !slices.Contains(members, c.name) {
 				continue
 			}
 			path := make([]float64, perDay)
@@ -102,7 +123,7 @@ func TestWhatComesBackDoesSoByTheClockOnTheWall(t *testing.T) {
 					wrong++
 				}
 			}
-			if most := map[bool]int{true: 12}[c.name == "like-now"]; wrong > most { // which takes two hours together
+			if most := map[bool]int{true: 12}[c.name == "like-now"]; wrong > most {
 				t.Errorf("%s: %s is wrong in %d steps", name, c.name, wrong)
 			}
 		}

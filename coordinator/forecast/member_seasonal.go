@@ -106,10 +106,27 @@ func newDayMedian(g *grid, _ []float64) member {
 	return seasonal{g: g, at: at, period: g.day}
 }
 
+// newDayMedianLevel is the median of the last seven days at the same time plus the middle of what it left over in the last six hours, which fades with a
+// half-life of two days: a burst moves neither.
+func newDayMedianLevel(g *grid) member {
+	m := newDayMedian(g, nil).(seasonal)
+	m.shift, m.decay = m.overFrom(g.from), halfLife(2*float64(g.day))
+	last := &newWindows(1, g.day/4)[0]
+	for i := g.from; i < len(m.shift); i++ { // in its first day it is not right, but no origin is in the first two
+
+		last.add(m.shift[i])
+		m.shift[i] = last.sorted[len(last.sorted)/2]
+	}
+	return m
+}
+
 // over returns what the seasonal member, forecasting each step from the steps before it, leaves over.
-func (m seasonal) over() []float64 {
+func (m seasonal) over() []float64 { return m.overFrom(0) }
+
+// overFrom is over of the given step and those after it; 0 before.
+func (m seasonal) overFrom(from int) []float64 {
 	r := make([]float64, len(m.g.x))
-	for i := range r {
+	for i := from; i < len(r); i++ {
 		if j := m.g.same(i, i, m.period, m.margin); j >= 0 {
 			r[i] = m.g.x[i] - m.at[j]
 		}

@@ -9,9 +9,6 @@ type newest struct {
 	sorted []float64
 }
 
-// clockPeriods is how many periods more have to be added for a window to be full where a change of the clock may have skipped some.
-const clockPeriods = 2
-
 // newWindows returns n of them that have room for so many values.
 func newWindows(n, most int) []newest {
 	windows, room := make([]newest, n), make([]float64, 2*n*most)

@@ -70,14 +70,19 @@ func (p policy) takes(c candidate, hour int) bool {
 	return c.on.has(hour) && !slices.Contains(p.without, c.name)
 }
 
-// note says what the policy of a pattern changes; "" where it changes nothing.
-func (p policy) note(of pattern.Pattern) string {
-	var parts []string
+// note says what the policy of a pattern changes on a grid with so many steps an hour; "" where it changes nothing.
+func (p policy) note(of pattern.Pattern, hour int) string {
+	var parts, without []string
+	for _, c := range candidates() {
+		if c.on.has(hour) && slices.Contains(p.without, c.name) {
+			without = append(without, c.name)
+		}
+	}
 	if len(p.with) > 0 {
 		parts = append(parts, strings.Join(p.with, ", ")+" is one of them")
 	}
-	if len(p.without) > 0 {
-		parts = append(parts, "without "+strings.Join(p.without, ", "))
+	if len(without) > 0 {
+		parts = append(parts, "without "+strings.Join(without, ", "))
 	}
 	if p.noFloor {
 		parts = append(parts, "the last hour is no floor")

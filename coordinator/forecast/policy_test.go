@@ -83,7 +83,7 @@ func TestAPatternThatIsSurePicksTheMembersAndSaysSo(t *testing.T) {
 	if len(few) >= len(all) || !slices.Contains(few, sporadicName) || slices.Contains(few, "holt-winters") {
 		t.Errorf("an intermittent series has %q", few)
 	}
-	if note := reasonOf(t, nowAndThen(14), one()).Note; !strings.Contains(note, "as it is intermittent, sporadic is one of them, without holt-winters") {
+	if note := reasonOf(t, nowAndThen(14), one()).Note; !strings.Contains(note, "as it is intermittent, sporadic is one of them, without week-profile-level, holt-winters, the last hour") {
 		t.Errorf("the note is %q", note)
 	}
 	if note := reasonOf(t, seasonalDays(14, 1), one()).Note; note != "14 members, weighted by their loss over the last week" {

@@ -34,7 +34,7 @@ func (m *kindModel) reason(quantiles []float64, start timeline.Time) Reason {
 		if n := len(m.members); n != 1 {
 			r.Note = fmt.Sprintf("%d members, weighted by their loss over the last week", n)
 		}
-		r.Note += m.policy.note(m.pattern)
+		r.Note += m.policy.note(m.pattern, m.grid.hour)
 	}
 	r.Note += m.straight.note(m.grid.step)
 	if m.sundays != nil {

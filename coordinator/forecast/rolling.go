@@ -156,7 +156,7 @@ func (g *grid) evaluate(members []chosen, quantiles int) [buckets]evidence {
 				age := float64(len(g.y)-o.at-h) / float64(g.day)
 				fresh := math.Exp2(-age / preferenceFor(1, ev[b].fine).halfLife)
 				ev[b].fresh = append(ev[b].fresh, fresh)
-				if g.hour < coarse {
+				if !ev[b].fine {
 					fresh = 1
 				}
 				ev[b].counts = append(ev[b].counts, fresh)
