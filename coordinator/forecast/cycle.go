@@ -29,10 +29,11 @@ const (
 
 // cycle returns the length of what repeats itself in the grid, in steps, which may be a day; 0 if nothing does.
 func (g *grid) cycle() float64 {
-	if !g.cycleKnown {
-		g.cycleLength, g.cycleKnown = g.findCycle(), true
+	l := g.level()
+	if !l.cycleKnown {
+		l.cycleLength, l.cycleKnown = l.findCycle(), true
 	}
-	return g.cycleLength
+	return l.cycleLength
 }
 
 // findCycle tries the peaks of the autocorrelation: the best is the one of which the middle of the last cycles is closest to what came. What repeats

@@ -14,7 +14,8 @@ import (
 type Options struct {
 	// Step is the length of the forecast's steps, from 1 second to 6 hours; 0 means 5 minutes. Where it is longer than a series'
 	// own and that is folded by Max, the quantiles are those of the highest value in each step, with errors of such
-	// values: what an amount has to be that holds for the whole step. The highest of finer steps' quantiles is less.
+	// values: what an amount has to be that holds for the whole step. The highest of finer steps' quantiles is less. Where it is shorter than
+	// five minutes and the series' own steps are, too, quantiles are those of single such steps.
 	Step time.Duration
 	// Quantiles are the ones forecast, ascending, each in (0, 1); nil means DefaultQuantiles.
 	Quantiles []float64

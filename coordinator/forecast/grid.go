@@ -35,6 +35,9 @@ type grid struct {
 
 	cycleLength float64 // see cycle, once cycleKnown
 	cycleKnown  bool
+
+	means  *grid  // see fineGrid; nil where the forecast has the grid's own steps
+	lately Series // where there are means: the fine steps of the last hour
 }
 
 // modelStep returns the shortest of the allowed steps that is at least as long as each of the given ones. Finer

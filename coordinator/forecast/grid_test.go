@@ -30,10 +30,21 @@ func TestWalkingFindsTheSameStepsAsDividing(t *testing.T) {
 
 // TestMembersReadOnlyThePast changes everything after an origin and expects the same path from it.
 func TestMembersReadOnlyThePast(t *testing.T) {
+	for name, of := range map[string]func(Series) *grid{
+		"steps of the model": func(s Series) *grid { return newGrid(s, step, 28*day, time.UTC, 3*perDay) },
+		"finer steps":        func(s Series) *grid { return fineGrid(inMinutes(s), step, 28*day, time.UTC, 3*perDay) },
+	} {
+		t.Run(name, func(t *testing.T) { readOnlyThePast(t, of) })
+	}
+}
+
+func readOnlyThePast(t *testing.T, of func(Series) *grid) {
 	build := func(values []float64) ([]chosen, *grid) {
-		g := newGrid(Series{Start: monday, Step: step, Values: values}, step, 28*day, time.UTC, 3*perDay)
+		g := of(Series{Start: monday, Step: step, Values: values})
 		g.fill()
-		g.cycleLength, g.cycleKnown = 10.3, true // it is found once, over all of the history
+		l := g.level()
+		l.fill()
+		l.cycleLength, l.cycleKnown = 10.3, true // it is found once, over all of the history
 		return portfolio(g, DefaultQuantiles(), MemberNames(), policy{}), g
 	}
 	const origin = 10*perDay + 72 // where the rolling quantiles, counted from the end, are taken anew

@@ -162,7 +162,8 @@ func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 			"y":     func(p *past) { of(p).y = slices.Clone(of(p).y); of(p).y[len(of(p).y)-1]++ },
 			"x":     func(p *past) { of(p).x = slices.Clone(of(p).x); of(p).x[0]++ }, // the others follow
 			"wall":  func(p *past) { of(p).wall = slices.Clone(of(p).wall); of(p).wall[len(of(p).wall)-1]++ },
-			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, "rolling": nil, "cycleLength": nil, "cycleKnown": nil, // they are worked out of the others
+			"means": func(p *past) { of(p).means = of(p).copyOf() },
+			"day":   nil, "hour": nil, "from": nil, "meanDay": nil, "shape": nil, "rolling": nil, "cycleLength": nil, "cycleKnown": nil, "lately": nil, // they are worked out of the others
 		}
 	}
 	changes := map[string]func(p *past){
@@ -175,6 +176,7 @@ func TestTheDigestIsOfAllThatAPastIs(t *testing.T) {
 		"maximum":   func(p *past) { p.maximum++ },
 	}
 	every := maps.Clone(changes)
+	every["grid.means, others"] = func(p *past) { p.grid.means = p.grid.copyOf(); p.grid.means.y[5]++ }
 	for name, of := range map[string]func(p *past) *grid{"grid": func(p *past) *grid { return p.grid }, "signal": func(p *past) *grid { return p.signals[0] }} {
 		all := grids(of)
 		for i := range reflect.TypeFor[grid]().NumField() {

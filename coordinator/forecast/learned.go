@@ -70,7 +70,11 @@ func (g *grid) past(opts Options) *grid {
 	if n == len(g.y) && (wall == nil) == (g.wall == nil) {
 		return g
 	}
-	return &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: wall, y: g.y[:n:n], x: g.x[:n:n]}
+	out := &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: wall, y: g.y[:n:n], x: g.x[:n:n]}
+	if g.means != nil {
+		out.means = g.means.past(opts)
+	}
+	return out
 }
 
 // heard is a signal that is known now, on the steps of the demand.
@@ -109,12 +113,12 @@ func (p past) learn() (learned, []chosen) {
 	g.from = g.readFrom(g.origins())
 	members := portfolio(g, p.quantiles, p.only, l.policy)
 	for i, s := range p.signals {
-		if f := newFollower(g, s); f != nil && f.explained >= followShare {
+		if f := newFollower(g.level(), s); f != nil && f.explained >= followShare {
 			l.joined = append(l.joined, i)
 			members = append(members, chosen{member: f})
 		}
 	}
-	l.cycle = g.cycleLength
+	l.cycle = g.level().cycleLength
 	ev := g.evaluate(members, len(p.quantiles))
 	for b := range ev {
 		l.blends[b] = blendOf(b, members, &ev, p.quantiles)
@@ -161,10 +165,11 @@ func (m *kindModel) learn(p past, now []heard, before *learned) {
 	}
 	if members == nil || p.grid != g {
 		g.from = g.readFrom(nil)
-		g.cycleLength, g.cycleKnown = m.cycle, true                                                          // that which the weights are of; it takes time to find
+		l := g.level()
+		l.cycleLength, l.cycleKnown = m.cycle, true                                                          // that which the weights are of; it takes time to find
 		members = portfolioOf(g, p.quantiles, p.only, m.policy, func(i int) bool { return m.mostOf(i) > 0 }) // nobody asks the others
 		for _, i := range m.joined {
-			members = append(members, chosen{member: newFollower(g, now[i].grid)})
+			members = append(members, chosen{member: newFollower(g.level(), now[i].grid)})
 		}
 	}
 	m.members = members
@@ -231,6 +236,9 @@ func (d *digester) grid(g *grid) {
 	d.add(uint64(len(wall)))
 	for _, w := range wall {
 		d.add(uint64(w))
+	}
+	if g.means != nil {
+		d.grid(g.means)
 	}
 }
 

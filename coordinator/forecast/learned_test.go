@@ -56,11 +56,18 @@ func TestAModelTrainedAgainIsToTheByteOneTrainedFromScratch(t *testing.T) {
 			from, opts.Location = timeline.Time((70 * day).Milliseconds()), berlin // it begins on the thirteenth day
 		}
 		signal := rapid.Bool().Draw(t, "signal")
+		fine := rapid.IntRange(0, 3).Draw(t, "fine") == 0
+		if fine {
+			opts.Step = time.Minute
+		}
 		var events []Event
 		// known is what there is to learn from at an hour.
 		known := func(hour int) (History, Options) {
 			h, o := grown(values, hour), opts
 			h[resource.CPU].Start += from
+			if fine {
+				h[resource.CPU] = inMinutes(h[resource.CPU])
+			}
 			if signal {
 				o.Signals = signals("requests", requests[:14*perDay+hour*perDay/24])
 				o.Signals[0].Series.Start += from

@@ -87,6 +87,14 @@ type chosen struct {
 	member
 }
 
+// grid returns what the candidate is built on: quantiles on what single steps of the forecast show, others on what they take on average.
+func (c candidate) grid(g *grid) *grid {
+	if c.byQuantile {
+		return g
+	}
+	return g.level()
+}
+
 // silent reports whether the member has nothing of its own to say of this series.
 func (c chosen) silent() bool {
 	m, may := c.member.(interface{ silent() bool })
@@ -114,6 +122,8 @@ func portfolio(g *grid, quantiles []float64, only []string, p policy) []chosen {
 // portfolioOf builds those of them that count alone, by their place; the others are there without a member.
 func portfolioOf(g *grid, quantiles []float64, only []string, p policy, counts func(i int) bool) []chosen {
 	var out []chosen
+	level := g.level()
+	level.from = g.from
 	for _, c := range candidates() {
 		wanted := len(only) == 0 && p.takes(c, g.hour)
 		for _, name := range only {
@@ -124,7 +134,7 @@ func portfolioOf(g *grid, quantiles []float64, only []string, p policy, counts f
 		}
 		built := chosen{candidate: c}
 		if counts(len(out)) {
-			built.member = c.build(g, quantiles)
+			built.member = c.build(c.grid(g), quantiles)
 		}
 		out = append(out, built)
 	}

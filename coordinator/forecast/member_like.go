@@ -23,7 +23,7 @@ const (
 )
 
 func newLikeNow(g *grid, quantiles []float64) member {
-	m := &likeNow{g: g, quantiles: quantiles, hour: trailing(g.x, g.hour), day: trailing(g.x, g.day), followed: map[int][][]float64{}}
+	m := &likeNow{g: g, quantiles: quantiles, hour: trailing(g.level().x, g.hour), day: trailing(g.level().x, g.day), followed: map[int][][]float64{}}
 	var origins []origin
 	if g.from == 0 || g.from+2*g.day < len(g.x) { // else the end is all that is asked from
 		origins = g.origins()

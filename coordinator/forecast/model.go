@@ -98,7 +98,12 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	step := modelStep(max(s.Step, minModelStep), opts.Step)
 	var g *grid
 	if observed(s.Values) > 0 {
-		g = newGrid(s, step, opts.learnedFrom(s, step), opts.Location, int(clockReach/step))
+		window, beyond := opts.learnedFrom(s, step), int(clockReach/step)
+		if fine := max(s.Step, opts.Step); fine < step {
+			g = fineGrid(s.Resample(fine), step, window, opts.Location, beyond)
+		} else {
+			g = newGrid(s, step, window, opts.Location, beyond)
+		}
 	}
 	if g == nil || len(g.y) == 0 {
 		if m.standIn == 0 && m.standsIn == nil {
@@ -113,10 +118,18 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	m.observed = time.Duration(observed(g.y)) * step
 	m.missing = 1 - float64(observed(g.y))/float64(len(g.y))
 	m.effects = g.learnEvents(events, opts.Quantiles)
+	if g.means != nil {
+		m.effects = g.means.learnEvents(events, opts.Quantiles)
+	}
 	if slices.ContainsFunc(events, func(e Event) bool { return IsHoliday(e.Kind) }) {
 		m.sundays = g.learnSundays(opts.Location)
 	}
 	g.fill()
+	if g.means != nil {
+		if g.means.fill(); len(opts.Members) > 0 { // a baseline has what single steps show and nothing else
+			g.means = nil
+		}
+	}
 	var signals []Signal
 	if len(opts.Members) == 0 { // who asks for members gets what he asks for
 		signals = opts.Signals
@@ -151,10 +164,12 @@ func (m *kindModel) standInNote(kind resource.Kind, opts Options) string {
 
 // lastHour returns per quantile what the observed steps of the grid's last hour showed.
 func (g *grid) lastHour(quantiles []float64) []float64 {
-	var seen []float64
-	for _, v := range g.y[max(0, len(g.y)-g.hour):] {
-		if !math.IsNaN(v) {
-			seen = append(seen, v)
+	seen := g.hourOfFine()
+	if g.means == nil {
+		for _, v := range g.y[max(0, len(g.y)-g.hour):] {
+			if !math.IsNaN(v) {
+				seen = append(seen, v)
+			}
 		}
 	}
 	out := make([]float64, len(quantiles))

@@ -284,18 +284,18 @@ func (s *straight) note(step time.Duration) string {
 
 // straighten builds the members that count on what is left of the past.
 func (m *kindModel) straighten(quantiles []float64) (s straight) {
-	g := m.grid
-	u, ok := g.usual()
+	g, level := m.grid, m.grid.level()
+	u, ok := level.usual()
 	if !ok {
 		return s
 	}
 	past := g
-	marked, some := g.incidents(u)
+	marked, some := level.incidents(u)
 	if some {
 		past = g.without(marked)
 	}
 	clean := past
-	if sh, ok := g.shift(u); ok {
+	if sh, ok := level.shift(u); ok {
 		s.moved = m.rebuilt(past.movedTo(sh), quantiles)
 		s.lasted = len(g.x) - sh.at
 		s.holdFor = max(int(shiftSoon/g.step), 2*s.lasted)
@@ -319,10 +319,11 @@ func (m *kindModel) straighten(quantiles []float64) (s straight) {
 // rebuilt builds the members on another past. Those that count next to nothing stay as they are, for the time that it takes.
 func (m *kindModel) rebuilt(g *grid, quantiles []float64) []chosen {
 	g.from = g.readFrom(nil)
+	g.level().from = g.from
 	out := slices.Clone(m.members)
 	for i, c := range out {
 		if c.build != nil && m.mostOf(i) >= nextToNothing { // what a signal explains is neither incident nor shift
-			out[i].member = c.build(g, quantiles)
+			out[i].member = c.build(c.grid(g), quantiles)
 		}
 	}
 	return out
@@ -337,6 +338,9 @@ func (g *grid) without(marked []bool) *grid {
 		}
 	}
 	out.fill()
+	if g.means != nil {
+		out.means = g.means.without(marked)
+	}
 	return out
 }
 
@@ -346,12 +350,15 @@ func (g *grid) movedTo(s shift) *grid {
 	for i := range out.x[:s.at] {
 		out.x[i] = max(0, out.x[i]*s.times+s.add)
 	}
+	if g.means != nil {
+		out.means = g.means.movedTo(s)
+	}
 	return out
 }
 
 func (g *grid) copyOf() *grid {
 	return &grid{start: g.start, step: g.step, day: g.day, hour: g.hour, wall: g.wall, y: slices.Clone(g.y), x: slices.Clone(g.x),
-		cycleLength: g.cycleLength, cycleKnown: g.cycleKnown} // what repeats itself still does
+		cycleLength: g.cycleLength, cycleKnown: g.cycleKnown, means: g.means} // what repeats itself still does
 }
 
 // careful reports whether quantiles above the median have paths of their own: what has fallen for hours may be an incident that is not over, and nobody

@@ -67,6 +67,12 @@ func measureAccuracy(ctx context.Context, b *bench) ([]Row, error) {
 	if err != nil {
 		return rows, err
 	}
+	b.Progress("accuracy: requests")
+	requests, err := accuracy.ScoreRequests(ctx, b.Data)
+	if err != nil {
+		return rows, err
+	}
+	rows = append(rows, requestRows(requests)...)
 	what := fmt.Sprintf("nab-aws, %d series, 2 to 9 days of history: ", short.Series)
 	return append(rows,
 		Row{What: what + "coverage of p95", Value: short.Coverage[2], Bar: from(.93)},
@@ -116,6 +122,17 @@ func beginnerRows(set string, starts []accuracy.Start) (rows []Row) {
 		rows = append(rows, Row{
 			What:  fmt.Sprintf("%s, %s after the start, with a fleet: pinball loss; coverage of p95 %.3f (without %.3f), of p99 %.3f (%.3f)", set, s.Age, s.Coverage[2], s.Alone[2], s.Coverage[3], s.Alone[3]),
 			Value: s.Pinball, Unit: "× the type's maximum",
+		})
+	}
+	return rows
+}
+
+// requestRows are those of series on steps finer than the model's.
+func requestRows(all []accuracy.Requests) (rows []Row) {
+	for _, r := range all {
+		rows = append(rows, Row{
+			What:  fmt.Sprintf("%s, %s ahead: pinball loss; coverage %.3f; error of the median × the day before %.3f", r.Name, r.Horizon, r.Coverage, r.Median),
+			Value: r.Pinball, Unit: "× seasonal naive",
 		})
 	}
 	return rows

@@ -95,7 +95,7 @@ A file that cannot be read is left out, said so, and makes the exit code 1.`,
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", "", "`folder` with files of series: .csv, or .json of Prometheus, plain or gzipped (.gz)")
 	f.define(cmd)
-	flags.DurationVar(&step, "step", 0, "length of a step (default 5m, or what a file's samples lie apart where that is longer)")
+	flags.DurationVar(&step, "step", 0, "length of a step, down to that of the samples (default 5m, or what a file's samples lie apart where that is longer)")
 	flags.DurationVar(&horizon, "horizon", 48*time.Hour, "how far ahead")
 	flags.IntVar(&origins, "origins", 7, "from how many origins, where there is history before them")
 	flags.DurationVar(&every, "every", 24*time.Hour, "how far the origins lie apart")
