@@ -22,6 +22,8 @@ const (
 	minEvidence   = 24 // points that a bucket needs for errors of its own
 	// fewDays is the square of the days of evidence with which half as much is left beyond an outer quantile.
 	fewDays = 20.0
+	// rareBeyond is what lies beyond a quantile at most that few days are guarded against in full.
+	rareBeyond = .045
 )
 
 // preference is how members are weighed: by the inverse of their loss to the power, a loss counting half after halfLife
@@ -197,8 +199,9 @@ func majorityOf(v []counted) float64 {
 func (e *evidence) levels(quantiles []float64) []float64 {
 	out := append([]float64(nil), quantiles...)
 	square, enough := e.days*e.days, float64(longOrigins*longOrigins)
-	left := min(1, square/(square+fewDays)*(enough+fewDays)/enough) // of what lies beyond a quantile
 	for i, q := range quantiles {
+		few := fewDays * rareness(q)
+		left := min(1, square/(square+few)*(enough+few)/enough) // of what lies beyond a quantile
 		switch {
 		case q > .5:
 			out[i] = 1 - (1-q)*left
@@ -209,7 +212,11 @@ func (e *evidence) levels(quantiles []float64) []float64 {
 	return out
 }
 
-// caution is by how much offsets are widened because there are few days of evidence: 2.4 for two, 1.1 for ten.
+// rareness is 1 for quantiles beyond which there is so little that few days say little of it, and less for inner ones: what comes on every
+// day a day or two have shown.
+func rareness(q float64) float64 { return min(1, rareBeyond/min(q, 1-q)) }
+
+// caution is by how much offsets of the outermost quantiles are widened because there are few days of evidence: 2.4 for two, 1.1 for ten.
 func (e *evidence) caution() float64 {
 	const enough = longOrigins * longOrigins
 	return 1 + max(0, 3/(1+e.days*e.days/4)-3/(1+enough/4.0))
@@ -221,7 +228,7 @@ func (b *blend) widen(factor float64, quantiles []float64) {
 	for qi, q := range quantiles {
 		for i, off := range b.offset[qi] {
 			if away := off - b.middle[i]; q != .5 && (q > .5) == (away > 0) {
-				b.offset[qi][i] += (factor - 1) * away
+				b.offset[qi][i] += (factor - 1) * math.Pow(rareness(q), 3) * away
 			}
 		}
 	}

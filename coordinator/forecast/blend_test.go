@@ -2,11 +2,13 @@ package forecast
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/glidepath/glidepath/internal/resource"
@@ -25,6 +27,9 @@ func TestFewDaysOfErrorsAreTakenFurtherOut(t *testing.T) {
 		}
 		last = got
 	}
+	if got := (&evidence{days: 3}).levels([]float64{.9, .95}); !(1-got[0] > 2.5*(1-got[1])) {
+		t.Errorf("after three days %v of .9 and .95: what is not rare has shown already", got)
+	}
 	for _, days := range []float64{longOrigins, 100} {
 		for i, v := range (&evidence{days: days}).levels(quantiles) {
 			if math.Abs(v-quantiles[i]) > 1e-12 {
@@ -36,6 +41,32 @@ func TestFewDaysOfErrorsAreTakenFurtherOut(t *testing.T) {
 		if got := (&evidence{days: days}).caution(); math.Abs(got-want) > .01 {
 			t.Errorf("distances after %v days are widened by %.3f, want %.3f", days, got, want)
 		}
+	}
+}
+
+// TestThreeDaysSayWhatOneStepInTenPasses: bursts in one step of forty.
+func TestThreeDaysSayWhatOneStepInTenPasses(t *testing.T) {
+	values, r := noise(3*perDay, 1), rand.New(rand.NewPCG(1, 0))
+	for i := range values {
+		if values[i] = 50 + 5*values[i]; r.IntN(40) == 0 {
+			values[i] += 800
+		}
+	}
+	f := mustForecast(t, cpu(values), nil, one(), after(3*day), 24*time.Hour)
+	high, low := 0, 0
+	for i, v := range f.Values[resource.CPU][1] {
+		if v > 300 {
+			high++
+		}
+		if f.Values[resource.CPU][3][i] < 600 {
+			low++
+		}
+	}
+	if low > f.Steps()/4 { // hours of which none had one in three days
+		t.Errorf("p99 is without bursts in %d of %d steps", low, f.Steps())
+	}
+	if high > f.Steps()/10 {
+		t.Errorf("p90 is that of a burst in %d of %d steps", high, f.Steps())
 	}
 }
 
@@ -118,9 +149,9 @@ func TestTheMajorityOfAlikeWeightsIsTheMedian(t *testing.T) {
 
 func TestDistancesFromTheMedianAreWidenedNotWhatAMemberIsOffBy(t *testing.T) {
 	// The first member is 100 too high throughout, the second as much too low.
-	b := blend{offset: [][]float64{{-110, 90}, {-100, 100}, {-95, 105}}, middle: []float64{-100, 100}}
-	b.widen(3, []float64{.1, .5, .9})
-	if diff := cmp.Diff([][]float64{{-130, 70}, {-100, 100}, {-85, 115}}, b.offset); diff != "" {
+	b := blend{offset: [][]float64{{-110, 90}, {-100, 100}, {-96, 104}, {-95, 105}}, middle: []float64{-100, 100}}
+	b.widen(3, []float64{.04, .5, 1 - 2*rareBeyond, .96})
+	if diff := cmp.Diff([][]float64{{-130, 70}, {-100, 100}, {-95, 105}, {-85, 115}}, b.offset, cmpopts.EquateApprox(0, 1e-9)); diff != "" { // what is not rare an eighth as much
 		t.Error(diff)
 	}
 }
