@@ -202,43 +202,73 @@ func selectShare(v []counted, share float64) int {
 	return hi
 }
 
-// selectKth reorders v so that v[k] is its k-th smallest value and returns it: Hoare's quickselect, median of three.
+// selectKth reorders v so that v[k] is its k-th smallest value, none before it larger and none after it smaller, and returns it: Hoare's quickselect, median of
+// three, with Lomuto's partition, which needs no branch that depends on a value.
 func selectKth(v []float64, k int) float64 {
-	lo, hi := 0, len(v)-1
-	for hi-lo > 12 {
-		mid := lo + (hi-lo)/2
-		if v[mid] < v[lo] {
-			v[mid], v[lo] = v[lo], v[mid]
+	for len(v) > 12 {
+		first, middle, last := 0, len(v)/2, len(v)-1
+		if v[middle] < v[first] {
+			v[middle], v[first] = v[first], v[middle]
 		}
-		if v[hi] < v[lo] {
-			v[hi], v[lo] = v[lo], v[hi]
+		if v[last] < v[first] {
+			v[last], v[first] = v[first], v[last]
 		}
-		if v[hi] < v[mid] {
-			v[hi], v[mid] = v[mid], v[hi]
+		if v[middle] < v[last] {
+			v[middle], v[last] = v[last], v[middle]
 		}
-		pivot, i, j := v[mid], lo, hi
-		for i <= j {
-			for v[i] < pivot {
-				i++
-			}
-			for pivot < v[j] {
-				j--
-			}
-			if i <= j {
-				v[i], v[j] = v[j], v[i]
-				i++
-				j--
-			}
-		}
+		pivot := v[last]
+		at := below(v[:last], pivot)
+		v[last], v[at] = v[at], v[last]
 		switch {
-		case k <= j:
-			hi = j
-		case k >= i:
-			lo = i
-		default:
-			return v[k]
+		case k < at:
+			v = v[:at]
+			continue
+		case k == at:
+			return pivot
+		}
+		v, k = v[at+1:], k-at-1
+		if at <= 1 { // many may be alike
+			alike := upTo(v, pivot)
+			if k < alike {
+				return pivot
+			}
+			v, k = v[alike:], k-alike
 		}
 	}
-	slices.Sort(v[lo : hi+1])
+	for i := 1; i < len(v); i++ {
+		x, j := v[i], i
+		for ; j > 0 && v[j-1] > x; j-- {
+			v[j] = v[j-1]
+		}
+		v[j] = x
+	}
 	return v[k]
+}
+
+// below moves the values less than the pivot to the front, and returns how many they are.
+func below(v []float64, pivot float64) int {
+	n := 0
+	for i, x := range v {
+		v[i], v[n] = v[n], x
+		more := 0
+		if x < pivot {
+			more = 1
+		}
+		n += more
+	}
+	return n
+}
+
+// upTo does the same with those up to the pivot.
+func upTo(v []float64, pivot float64) int {
+	n := 0
+	for i, x := range v {
+		v[i], v[n] = v[n], x
+		more := 0
+		if x <= pivot {
+			more = 1
+		}
+		n += more
+	}
+	return n
 }
