@@ -28,13 +28,14 @@ func newLikeNow(g *grid, quantiles []float64) member {
 	if g.from == 0 || g.from+2*g.day < len(g.x) { // else the end is all that is asked from
 		origins = g.origins()
 	}
+	var s search
 	for _, o := range origins {
 		asked := g.from == 0 || o.at-2*g.day >= g.from
 		if n := len(o.horizons); asked && n > 0 && m.followed[o.at] == nil { // of two that begin at a time the first is the longer
-			m.followed[o.at] = m.after(o.at, o.horizons[n-1]+1)
+			m.followed[o.at] = m.after(o.at, o.horizons[n-1]+1, &s)
 		}
 	}
-	m.followed[len(g.x)] = m.after(len(g.x), int(longHorizon/g.step))
+	m.followed[len(g.x)] = m.after(len(g.x), int(longHorizon/g.step), &s)
 	return m
 }
 
@@ -42,7 +43,7 @@ func (m *likeNow) path(dst []float64, o, qi int) {
 	followed := m.followed[o]
 	for b, from := 0, 0; from < len(dst); b++ {
 		if b == len(followed) {
-			if followed = m.after(o, len(dst)); followed == nil {
+			if followed = m.after(o, len(dst), &search{}); followed == nil {
 				break
 			}
 		}
@@ -71,8 +72,8 @@ func (m *likeNow) together(h int) int {
 }
 
 // after returns, for steps that are taken together, the quantiles of what followed times like the origin; nil where there is none.
-func (m *likeNow) after(o, steps int) (out [][]float64) {
-	times := m.like(o)
+func (m *likeNow) after(o, steps int, s *search) (out [][]float64) {
+	times := m.like(o, s)
 	if len(times) == 0 {
 		return nil
 	}
@@ -80,7 +81,7 @@ func (m *likeNow) after(o, steps int) (out [][]float64) {
 	for qi := range at {
 		at[qi] = m.g.x[o-1]
 	}
-	seen, room := make([]float64, 0, likeSamples*len(times)), []float64(nil)
+	seen, room := s.seen, []float64(nil)
 	for from := 0; from < steps; from += m.together(from) {
 		width := m.together(from)
 		every := max(1, width/likeSamples)
@@ -104,13 +105,20 @@ func (m *likeNow) after(o, steps int) (out [][]float64) {
 		}
 		out = append(out, at)
 	}
+	s.seen = seen
 	return out
 }
 
+// search is the room that one takes, for the next one.
+type search struct {
+	off, some, far, seen []float64
+	times                []int
+}
+
 // like returns the steps, whole hours before the origin, that are most like it.
-func (m *likeNow) like(o int) []int {
+func (m *likeNow) like(o int, s *search) []int {
 	g := m.g
-	off := make([]float64, 0, likeDays*g.day/g.hour)
+	off := s.off[:0]
 	for j := o - g.hour; j > 6*g.hour && j > o-likeDays*g.day; j -= g.hour {
 		d := math.Abs(m.hour[o-1]-m.hour[j-1]) + math.Abs(m.day[o-1]-m.day[j-1])
 		if d < likeSame*(m.hour[o-1]+m.day[o-1]) {
@@ -121,14 +129,14 @@ func (m *likeNow) like(o int) []int {
 	if len(off) == 0 {
 		return nil
 	}
-	some := make([]float64, 0, len(off)/likeSome+1)
+	some := s.some[:0]
 	for i := 0; i < len(off); i += likeSome {
 		some = append(some, off[i])
 	}
 	usual, now := selectKth(some, len(some)/2), g.slot(o)
 	slot := now // of the time looked at
 	count := min(len(off), max(likeLeast, len(off)/likeShare))
-	times, far := make([]int, 0, count+1), make([]float64, 0, count+1) // the closest so far, in order
+	times, far := s.times[:0], s.far[:0] // the closest so far, in order
 	for i, d := range off {
 		if d > 0 {
 			d /= d + usual // half of them are less than a half: nearly its rank among them
@@ -151,5 +159,6 @@ func (m *likeNow) like(o int) []int {
 		}
 		times, far = times[:min(len(times), count)], far[:min(len(far), count)]
 	}
+	s.off, s.some, s.times, s.far = off, some, times, far
 	return times
 }

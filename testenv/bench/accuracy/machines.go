@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/glidepath/glidepath/coordinator/forecast"
@@ -81,6 +82,7 @@ func ScoreMachines(ctx context.Context, o Options, set string) (Machines, error)
 			})
 		})
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as glidepath backtest has it; a home holds so much that it collects more seldom still
 	before := CPUTime()
 	ours, err := pass(o.Members)
 	if err != nil {
