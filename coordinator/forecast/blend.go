@@ -14,6 +14,7 @@ type blend struct {
 	middle []float64   // [member]: the median of its errors; 0 for one that has a path for each quantile
 	weight [][]float64 // [quantile][member], summing to 1
 	last   []float64   // [quantile]: shift of the average
+	narrow [][]float64 // offset before it was widened; nil where it was not
 }
 
 const (
@@ -137,6 +138,22 @@ func (e *evidence) quantiles(errs []counted, levels, out []float64) {
 	upperQuantiles(e.plain, levels[from:to], out[from:to])
 }
 
+// quantile writes the quantile q, the qi-th, of what each member said. What few days are widened by does not lead beyond top, the highest amount seen: what is off by the most that
+// there was already is not off by more for being young.
+func (b *blend) quantile(dst []float64, q float64, qi int, said [][]float64, top float64) {
+	b.combine(dst, q, qi, said)
+	var narrow []float64
+	if b.narrow != nil && q > .5 && slices.Max(dst)+b.last[qi] > top {
+		narrow = make([]float64, len(dst))
+		(&blend{offset: b.narrow, weight: b.weight}).combine(narrow, q, qi, said)
+	}
+	for h := range dst {
+		if dst[h] += b.last[qi]; narrow != nil {
+			dst[h] = min(dst[h], max(top, narrow[h]+b.last[qi]))
+		}
+	}
+}
+
 // combine writes the quantile q, the qi-th, before the last shift of it, of what each member said: said is read for those that count.
 func (b *blend) combine(dst []float64, q float64, qi int, said [][]float64) {
 	if isMiddle(q) {
@@ -225,6 +242,11 @@ func (e *evidence) caution() float64 {
 // widen makes the distances from the median to the other quantiles larger by the factor, because the errors are of fewer days or of
 // a shorter horizon.
 func (b *blend) widen(factor float64, quantiles []float64) {
+	if factor > 1 {
+		for _, off := range b.offset {
+			b.narrow = append(b.narrow, slices.Clone(off))
+		}
+	}
 	for qi, q := range quantiles {
 		for i, off := range b.offset[qi] {
 			if away := off - b.middle[i]; q != .5 && (q > .5) == (away > 0) {

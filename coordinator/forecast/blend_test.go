@@ -156,6 +156,39 @@ func TestDistancesFromTheMedianAreWidenedNotWhatAMemberIsOffBy(t *testing.T) {
 	}
 }
 
+func TestWhatIsWidenedLeadsNoFurtherThanTheHighestSeen(t *testing.T) {
+	quantiles := []float64{.5, .99}
+	b := blend{offset: [][]float64{{0}, {50}}, middle: []float64{0}, weight: [][]float64{{1}, {1}}, last: []float64{0, 1}}
+	b.widen(3, quantiles)
+	for top, want := range map[float64]float64{1000: 100 + 150 + 1, 180: 180, 120: 100 + 50 + 1} {
+		got := make([]float64, 1)
+		if b.quantile(got, .99, 1, [][]float64{{100}}, top); got[0] != want {
+			t.Errorf("%v were seen: %v, want %v", top, got[0], want)
+		}
+	}
+}
+
+func TestABaselineTakesItsErrorsAsTheyCome(t *testing.T) {
+	values := seasonalDays(3, 1)
+	g := gridOf(values, step)
+	errs := []float64{}
+	for i := 2 * perDay; i < 3*perDay; i++ {
+		errs = append(errs, values[i]-values[i-perDay])
+	}
+	opts := one()
+	opts.Members = BaselineMembers()
+	f := mustForecast(t, cpu(values), nil, opts, after(3*day), 24*time.Hour)
+	out := make([]float64, 1)
+	upperQuantiles(errs, []float64{.95}, out)
+	over := 0.0
+	for h, v := range f.Values[resource.CPU][2] {
+		over += (v - g.x[len(g.x)-perDay+h]) / perDay
+	}
+	if !(over > .7*out[0] && over < 1.3*out[0]) {
+		t.Errorf("p95 lies %.1f over the day before, its errors' is %.1f", over, out[0])
+	}
+}
+
 func TestDaysWithoutSamplesAreNoEvidence(t *testing.T) {
 	s := Series{Step: 5 * time.Minute, Values: seasonalDays(15, 1)}
 	for i := 12; i < len(s.Values)-26*12; i++ {

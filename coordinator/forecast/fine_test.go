@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/glidepath/glidepath/internal/resource"
+	"github.com/glidepath/glidepath/internal/timeline"
 )
 
 // inMinutes returns a series of five-minute steps in minutes that differ, with the same means.
@@ -108,6 +109,41 @@ func TestTheHighestOfEachStepIsForecastWhereStepsAreTheModels(t *testing.T) {
 	}
 	if a, b := single.Values[0][0], highest.Values[0][0]; !(b > 1.2*a) {
 		t.Errorf("the median of single steps is %.1f, that of the highest in five minutes %.1f", a, b)
+	}
+}
+
+func TestAnEventShorterThanAModelStepHasItsSize(t *testing.T) {
+	const fine = 10 * time.Second
+	s := Series{Start: monday, Step: fine}
+	var events []Event
+	for d := range 21 {
+		if d%5 == 2 || d == 20 {
+			start := after(time.Duration(d)*day + 10*time.Hour + time.Minute)
+			events = append(events, Event{Kind: "push", Span: timeline.Span{Start: start, End: start.Add(time.Minute)}})
+		}
+	}
+	for i, v := range noise(20*int(day/fine), 1) {
+		at := s.Start.Add(time.Duration(i) * fine)
+		v = 60 + v
+		for _, e := range events {
+			if e.Span.Contains(at) {
+				v += 100
+			}
+		}
+		s.Values = append(s.Values, v)
+	}
+	f, err := OfSeries(s, events, s.End(), day, Options{Step: fine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range f.Values[0] {
+		want := 60.0
+		if events[len(events)-1].Span.Contains(f.Start.Add(time.Duration(i) * fine)) {
+			want = 160
+		}
+		if math.Abs(v-want) > 10 {
+			t.Fatalf("the median %s ahead is %.1f, want %.0f", time.Duration(i)*fine, v, want)
+		}
 	}
 }
 

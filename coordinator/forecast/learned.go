@@ -120,6 +120,11 @@ func (p past) learn() (learned, []chosen) {
 	}
 	l.cycle = g.level().cycleLength
 	ev := g.evaluate(members, len(p.quantiles))
+	if len(p.only) > 0 { // a baseline is what it is: its errors are taken as they come
+		for b := range ev {
+			ev[b].days = longOrigins
+		}
+	}
 	for b := range ev {
 		l.blends[b] = blendOf(b, members, &ev, p.quantiles)
 	}

@@ -33,6 +33,8 @@ func newHourQuantileOf(g *grid, quantiles []float64, period, periods int) member
 	return m
 }
 
+func (m *hourQuantile) silent() bool { return m.g.young(m.period) }
+
 func (m *hourQuantile) path(dst []float64, o, qi int) {
 	hour, last := m.g.hour, len(m.blocks)/m.levels-1
 	m.g.runs(len(dst), o, m.period, hour-1, func(h, j, count int) {

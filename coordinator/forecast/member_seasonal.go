@@ -32,6 +32,14 @@ func (m seasonal) path(dst []float64, o, _ int) {
 	})
 }
 
+// weekTried is how many days a history has at least of which a season of a week is tried: two days then had a week before them.
+const weekTried = 9
+
+// young reports whether the history is too short for a season so long to have been tried: what stands in for it would be judged in its place.
+func (g *grid) young(period int) bool { return period > g.day && len(g.x) < weekTried*g.day }
+
+func (m seasonal) silent() bool { return m.g.young(m.period) }
+
 // unknown fills dst with what stands in, from step i and the origin o on, for a season that the history does not reach back to: the seasonal naive forecast by day for
 // a longer one, else the last value.
 func (g *grid) unknown(dst []float64, i, o, period int) {

@@ -97,8 +97,8 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	}
 	step := modelStep(max(s.Step, minModelStep), opts.Step)
 	var g *grid
+	window, beyond := opts.learnedFrom(s, step), int(clockReach/step)
 	if observed(s.Values) > 0 {
-		window, beyond := opts.learnedFrom(s, step), int(clockReach/step)
 		if fine := max(s.Step, opts.Step); fine < step {
 			g = fineGrid(s.Resample(fine), step, window, opts.Location, beyond)
 		} else {
@@ -120,6 +120,9 @@ func train(kind resource.Kind, s Series, events []Event, opts Options, before *l
 	m.effects = g.learnEvents(events, opts.Quantiles)
 	if g.means != nil {
 		m.effects = g.means.learnEvents(events, opts.Quantiles)
+		if fine := max(s.Step, opts.Step); len(events) > 0 && day%fine == 0 { // an event may be shorter than a model step
+			m.effects = newGrid(s.Resample(fine), fine, window, opts.Location, 0).learnEvents(events, opts.Quantiles)
+		}
 	}
 	if slices.ContainsFunc(events, func(e Event) bool { return IsHoliday(e.Kind) }) {
 		m.sundays = g.learnSundays(opts.Location)
@@ -316,7 +319,7 @@ func (m *kindModel) blended(n int, quantiles []float64) [][]float64 {
 	g := m.grid
 	paths := make([][]float64, len(m.members)) // of the last quantile asked for
 	part := make([][]float64, len(m.members))  // of them in one bucket
-	careful := m.straight.careful(g.step)
+	careful, top := m.straight.careful(g.step), slices.Max(g.x)
 	out := make([][]float64, len(quantiles))
 	for qi, q := range quantiles {
 		upward := careful && q > .5
@@ -340,10 +343,7 @@ func (m *kindModel) blended(n int, quantiles []float64) [][]float64 {
 					part[mi] = path[from:to]
 				}
 			}
-			m.blends[b].combine(sum[from:to], q, qi, part)
-			for h := from; h < to; h++ {
-				sum[h] += m.blends[b].last[qi]
-			}
+			m.blends[b].quantile(sum[from:to], q, qi, part, top)
 			from = to
 		}
 		out[qi] = sum
